@@ -1,0 +1,455 @@
+"""Derivatives of functions: grad, vjp, jvp, jacobian, hessian, checkpoint.
+
+A function is run on fresh Tensors in place of its arguments and the tape behind its result
+is run back. If an argument is a Tensor (because another derivative is being taken around
+this one), the pass itself is recorded, so that derivatives nest to any order. Arguments and
+results may be nested dicts, lists and tuples of arrays.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import Any
+
+import numpy as np
+
+from .context import current, recording
+from .tape import backpropagate, reachable, seed_for
+from .tensor import Op, Tensor, apply, describe, values
+
+__all__ = ["checkpoint", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
+
+IDENTITY = Op("identity", lambda x: x, (lambda g, y, x: g,))
+
+# The arguments of the derivatives being taken around this one: what reaches one of them must
+# be recorded.
+_outer: ContextVar[frozenset[Tensor]] = ContextVar("unspool_outer", default=frozenset())
+
+
+# Nested containers ----------------------------------------------------------------------------
+
+
+def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+    """The leaves of nested dicts, lists and tuples, and how to put others in their places."""
+    leaves: list[Any] = []
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, dict):
+            return {key: walk(value) for key, value in node.items()}
+        if isinstance(node, (list, tuple)):
+            parts = [walk(value) for value in node]
+            if hasattr(node, "_fields"):  # a namedtuple
+                return functools.partial(type(node)), parts
+            return type(node), parts
+        leaves.append(node)
+        return len(leaves) - 1
+
+    plan = walk(tree)
+
+    def rebuild(new: Sequence[Any]) -> Any:
+        def build(node: Any) -> Any:
+            if isinstance(node, int):
+                return new[node]
+            if isinstance(node, dict):
+                return {key: build(value) for key, value in node.items()}
+            kind, parts = node
+            built = [build(part) for part in parts]
+            return kind(*built) if isinstance(kind, functools.partial) else kind(built)
+
+        return build(plan)
+
+    return leaves, rebuild
+
+
+def _is_tensor(x: Any) -> bool:
+    return isinstance(x, Tensor)
+
+
+class _Trace:
+    """A run of a function on fresh Tensors, ready to be run back any number of times."""
+
+    def __init__(self, f: Callable[..., Any], args: Sequence[Any], wrt: Sequence[int], kwargs: Any):
+        name = getattr(f, "__name__", "f")
+        arguments = list(args)
+        self.leaves: list[Tensor] = []
+        self.rebuild: list[tuple[int, Callable[[Sequence[Any]], Any]]] = []
+        everything, _ = flatten([*args, *kwargs.values()])
+        self.recorded = any(map(_is_tensor, everything))
+        with recording():
+            for i in wrt:
+                if not -len(args) <= i < len(args):
+                    raise ValueError(
+                        f"{name} was called with {len(args)} positional arguments; there is no "
+                        f"argument {i} to differentiate by"
+                    )
+                found, rebuild = flatten(arguments[i])
+                fresh = [_fresh(leaf, name, i) for leaf in found]
+                arguments[i] = rebuild(fresh)
+                self.rebuild.append((len(fresh), rebuild))
+                self.leaves += fresh
+            outer = _outer.get()
+            token = _outer.set(outer | frozenset(self.leaves))
+            try:
+                result = f(*arguments, **kwargs)
+            finally:
+                _outer.reset(token)
+        self.outputs, self.rebuild_output = flatten(result)
+        for y in self.outputs:
+            if not isinstance(y, Tensor):
+                raise TypeError(
+                    f"{name} returned {type(y).__name__}, not a Tensor: nothing on it can be "
+                    "differentiated; compute the result from the argument with np's functions"
+                )
+        if outer and not self.recorded:
+            order, ends = reachable(self.outputs, gradients_only=True)
+            self.recorded = any(t in outer for t in (*(t for _, t in order), *ends))
+
+    def value(self, y: Tensor) -> Any:
+        return y if self.recorded else y.data
+
+    def back(self, seeds: Sequence[Any]) -> list[Any]:
+        """The gradient of every leaf, for one gradient an output."""
+        found: dict[Tensor, Any] = {}
+        roots = []
+        for y, seed in zip(self.outputs, seeds, strict=True):
+            g = seed_for(y, seed)
+            roots.append((y, Tensor(g) if self.recorded and not _is_tensor(g) else g))
+        stop = set(self.leaves)
+
+        def deliver(x: Tensor, g: Any) -> None:
+            if x in stop:
+                found[x] = g
+
+        context = recording() if self.recorded else _nothing
+        with context:
+            backpropagate(roots, deliver, stop=stop)
+        return [self._result(found.get(x), x) for x in self.leaves]
+
+    def _result(self, g: Any, x: Tensor) -> Any:
+        if g is None:
+            g = np.zeros(x.shape, x.dtype)
+        if self.recorded:
+            return g if _is_tensor(g) else Tensor(g)
+        return np.array(g)  # a copy: others may share what it is a view of
+
+    def by_argument(self, leaves: Sequence[Any]) -> list[Any]:
+        """Leaves' values put into the containers of the arguments they came from."""
+        out = []
+        at = 0
+        for count, rebuild in self.rebuild:
+            out.append(rebuild(leaves[at : at + count]))
+            at += count
+        return out
+
+
+class _Nothing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+
+_nothing = _Nothing()
+
+
+def _fresh(x: Any, name: str, argument: int) -> Tensor:
+    """A Tensor of its own for one argument: a leaf, or an alias of an outer Tensor."""
+    if isinstance(x, Tensor):
+        if x.dtype.kind != "f":
+            raise TypeError(f"{name}: argument {argument} is {describe(x)}, which has no gradient")
+        alias: Tensor = apply(IDENTITY, (x,))
+        alias.requires_grad = True
+        alias.name = x.name
+        return alias
+    array = np.asarray(x)
+    if array.dtype.kind != "f":
+        raise TypeError(
+            f"{name}: argument {argument} holds {array.dtype}, and a gradient is asked of it; "
+            "write it as floats (2.0, or .astype(float))"
+        )
+    return Tensor(array, requires_grad=True)
+
+
+def _wrt(argnums: int | Sequence[int]) -> tuple[list[int], bool]:
+    if isinstance(argnums, (int, np.integer)):
+        return [int(argnums)], True
+    return [int(i) for i in argnums], False
+
+
+# The derivatives --------------------------------------------------------------------------------
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0
+) -> Callable[..., tuple[Any, Any]]:
+    """A function that returns ``(f(...), gradient)``; see ``grad``."""
+    wrt, single = _wrt(argnums)
+
+    @functools.wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        trace = _Trace(f, args, wrt, kwargs)
+        if len(trace.outputs) != 1 or trace.outputs[0].size != 1:
+            shapes = ", ".join(str(y.shape) for y in trace.outputs)
+            raise ValueError(
+                f"grad: {getattr(f, '__name__', 'f')} must return one scalar, got {shapes}; reduce "
+                "it with .sum() or .mean(), or use jacobian or vjp"
+            )
+        gradients = trace.by_argument(trace.back([None]))
+        return trace.value(trace.outputs[0]), gradients[0] if single else tuple(gradients)
+
+    return derivative
+
+
+def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """The gradient of a scalar function, as a function of the same arguments.
+
+    Args:
+        f: Takes arrays or containers of arrays, computes on Tensors, returns a scalar Tensor.
+        argnums: By which positional argument to differentiate, or by which several.
+
+    Returns:
+        A function whose result has the shape of the argument (a tuple for several): arrays
+        for arrays, Tensors where an argument is a Tensor, so that ``grad(grad(f))`` works. An
+        argument that does not matter has gradient 0.
+
+    Raises:
+        ValueError: ``f`` returns no scalar.
+        TypeError: The argument holds integers, or ``f`` returns no Tensor.
+
+    Example:
+        >>> from unspool import grad
+        >>> grad(lambda x: x**3)(2.0)
+        array(12.)
+        >>> grad(grad(lambda x: x**3))(2.0)
+        array(12.)
+    """
+    both = value_and_grad(f, argnums)
+
+    @functools.wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return derivative
+
+
+def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """The value of ``f(*xs)``, and the function from its gradient to those of ``xs``.
+
+    Returns:
+        ``(y, pull)``; ``pull(g)``, with ``g`` of y's shape (and containers), is a tuple of one
+        gradient for each of ``xs``. It may be called any number of times.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.autograd import vjp
+        >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
+        >>> pull(np.array([1.0, 10.0]))
+        (array([ 2., 40.]),)
+    """
+    trace = _Trace(f, xs, range(len(xs)), {})
+
+    def pull(g: Any) -> tuple[Any, ...]:
+        seeds, _ = flatten(g)
+        if len(seeds) != len(trace.outputs):
+            raise ValueError(
+                f"pull: the function has {len(trace.outputs)} results, got {len(seeds)} gradients"
+            )
+        if any(map(_is_tensor, seeds)):
+            trace.recorded = True
+        return tuple(trace.by_argument(trace.back(seeds)))
+
+    return trace.rebuild_output([trace.value(y) for y in trace.outputs]), pull
+
+
+def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
+    """The value of ``f(*xs)`` and its derivative in the direction ``vs``.
+
+    The pullback is linear in the gradient ``u`` it is given; differentiated by ``u`` in turn
+    it is the pushforward.
+
+    Args:
+        f: Takes Tensors, returns a Tensor (or a container of them).
+        xs: A tuple of arguments (a single array stands for a tuple of one).
+        vs: Their directions, of the same shapes.
+
+    Returns:
+        ``(y, dy)``.
+    """
+    arguments = xs if isinstance(xs, (tuple, list)) else (xs,)
+    directions, _ = flatten(tuple(vs) if isinstance(vs, (tuple, list)) else (vs,))
+    trace = _Trace(f, arguments, range(len(arguments)), {})
+    nested = trace.recorded or any(map(_is_tensor, directions))
+    for x, v in zip(trace.leaves, directions, strict=False):
+        if x.shape != np.shape(values(v)):
+            raise ValueError(
+                f"jvp: the direction {np.shape(values(v))} must have the shape {x.shape}"
+            )
+    if len(directions) != len(trace.leaves):
+        raise ValueError(f"jvp: {len(trace.leaves)} arguments, {len(directions)} directions")
+    trace.recorded = True
+    with recording():
+        us = [Tensor(np.zeros(y.shape, y.dtype), requires_grad=True) for y in trace.outputs]
+        pulled = trace.back(us)
+        total = sum((np.sum(g * v) for g, v in zip(pulled, directions, strict=True)), Tensor(0.0))
+    found: dict[Tensor, Any] = {}
+    if total.requires_grad:
+        one = np.ones((), total.dtype)
+        with recording() if nested else _nothing:
+            backpropagate(
+                [(total, Tensor(one) if nested else one)],
+                lambda x, g: found.__setitem__(x, g),
+                stop=set(us),
+            )
+    dys = []
+    for u in us:
+        g = found.get(u)
+        if g is None:
+            g = np.zeros(u.shape, u.dtype)
+        dys.append((g if _is_tensor(g) else Tensor(g)) if nested else np.array(g))
+    ys = [y if nested else y.data for y in trace.outputs]
+    return trace.rebuild_output(ys), trace.rebuild_output(dys)
+
+
+def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """All first derivatives: for y = f(x) an array of shape ``y.shape + x.shape``.
+
+    One pass back for each element of y. Containers of results hold containers of arguments.
+    """
+    wrt, single = _wrt(argnums)
+
+    @functools.wraps(f)
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        trace = _Trace(f, args, wrt, kwargs)
+        stack = np.stack
+        results = []
+        for k, y in enumerate(trace.outputs):
+            rows = []
+            for i in range(y.size):
+                seeds = [np.zeros(other.shape, other.dtype) for other in trace.outputs]
+                seeds[k].reshape(-1)[i] = 1
+                rows.append(trace.back(seeds))
+            blocks = [
+                stack([row[j] for row in rows]).reshape((*y.shape, *x.shape))
+                if rows
+                else np.zeros((*y.shape, *x.shape), x.dtype)
+                for j, x in enumerate(trace.leaves)
+            ]
+            by_argument = trace.by_argument(blocks)
+            results.append(by_argument[0] if single else tuple(by_argument))
+        return trace.rebuild_output(results)
+
+    return derivative
+
+
+def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
+    """All second derivatives of a scalar function: shape ``x.shape + x.shape``.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.autograd import hessian
+        >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
+        array([[ 6.,  0.],
+               [ 0., 12.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+# Memory for time ----------------------------------------------------------------------------------
+
+
+def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
+    """``f(*args)``, forgetting how it was computed until its gradient is asked for.
+
+    The pass back runs ``f`` again, so the results of the ops inside are held in memory only
+    then (Chen et al. 2016). ``f`` must compute the same again: give it its random numbers.
+
+    Args:
+        f: Returns a Tensor, or a tuple (nested, as a cell's ``(y, state)``) of Tensors of one
+            dtype.
+        *args: Tensors, or nested containers of them, and other arguments.
+
+    Returns:
+        What ``f`` returns; the tape holds one record ``checkpoint`` in place of those inside.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool import Parameter
+        >>> from unspool.autograd import checkpoint
+        >>> x = Parameter([0.5])
+        >>> checkpoint(lambda x: np.exp(np.sin(x)), x).sum().backward()
+        >>> x.grad.round(6)
+        array([1.417465])
+    """
+    if current.get() is None:
+        return f(*args)
+    leaves, rebuild = flatten(args)
+    # An alias of each argument marks where f begins; what else f reaches, it closes over.
+    with recording():
+        inside = [_alias(x) for x in leaves]
+        outputs, rebuild_output = flatten(f(*rebuild(inside)))
+    aliases = {x for x in inside if _is_tensor(x)}
+    given = [x for x in leaves if _is_tensor(x)]
+    first = min((x._record[0] for x in aliases), default=None)
+    captured = _captured(outputs, aliases, first)
+    shapes = [y.shape for y in outputs]
+    flat = np.concatenate([y.data.reshape(-1) for y in outputs])
+    del inside, aliases, outputs
+
+    def again(tensors: Sequence[Any]) -> Any:
+        replaced = iter(tensors)
+        ys, _ = flatten(f(*rebuild([next(replaced) if _is_tensor(x) else x for x in leaves])))
+        whole: Any = np.concatenate([y.reshape(-1) for y in ys])
+        return whole
+
+    def rule(g: Any, y: Any, *inputs: Any) -> list[Any]:
+        nested = isinstance(g, Tensor)
+        with recording():
+            fresh = [_alias(x) for x in given]
+            for alias, x in zip(fresh, given, strict=True):
+                alias.requires_grad = x.requires_grad or nested
+            result = again(fresh)
+        found: dict[Tensor, Any] = {}
+        targets = [*fresh, *captured]
+        with recording() if nested else _nothing:
+            backpropagate([(result, g)], lambda x, gx: found.__setitem__(x, gx), stop=set(targets))
+        return [found[x] if x in found else np.zeros(x.shape, x.dtype) for x in targets]
+
+    op = Op("checkpoint", lambda *_: flat, rule)
+    with recording():
+        whole = apply(op, (*given, *captured))
+        parts = []
+        at = 0
+        for shape in shapes:
+            n = int(np.prod(shape))
+            parts.append(whole[at : at + n].reshape(shape))
+            at += n
+    return rebuild_output(parts)
+
+
+def _alias(x: Any) -> Any:
+    if not isinstance(x, Tensor):
+        return x
+    alias = apply(IDENTITY, (x,))
+    alias.name = x.name
+    return alias
+
+
+def _captured(outputs: Sequence[Any], aliases: set[Tensor], first: int | None) -> list[Tensor]:
+    """The Tensors made before ``f`` ran that its results depend on, other than its arguments."""
+    for y in outputs:
+        if not isinstance(y, Tensor):
+            raise TypeError(f"checkpoint: the function must return Tensors, got {type(y).__name__}")
+    seen: set[Tensor] = set()
+    captured = []
+    stack = list(outputs)
+    while stack:
+        t = stack.pop()
+        if t in seen or t in aliases or not t.requires_grad:
+            continue
+        seen.add(t)
+        if t._record is None or (first is not None and t._record[0] < first):
+            captured.append(t)
+        else:
+            stack.extend(x for x in t._record[2] if isinstance(x, Tensor))
+    return captured

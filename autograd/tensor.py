@@ -1,0 +1,653 @@
+"""The Tensor, the table of ops, and ``apply``, through which every op goes.
+
+An op is a row of the table: a NumPy function beside the rules that carry a gradient back
+through it. ``apply`` runs the NumPy function on the operands' arrays and lets the result
+remember what it came from. Nothing else is stored: a graph is Tensors that point to their
+operands, so it lives as long as its outputs do and is freed by reference counts alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .context import current, path_text, watched
+
+__all__ = ["Op", "Parameter", "Tensor", "apply"]
+
+Array = NDArray[Any]
+Rule = Callable[..., Any]
+Params = dict[str, Any]
+
+# The record that made a Tensor: running number, op, operands, the operands' arrays (shared
+# with them), metadata, scope.
+RecordFields = tuple[int, "Op", tuple[Any, ...], tuple[Any, ...], Params, tuple[str, ...]]
+
+NO_PARAMS: Params = {}
+SCALARS = frozenset({float, int, bool})
+running_number = itertools.count()
+_new = object.__new__
+_ndarray = np.ndarray
+
+
+class Op(str):
+    """One row of the table: the op's name, its NumPy function and its gradient rules.
+
+    ``rules[k](g, y, *inputs, **params)`` is the gradient of operand k, given the gradient ``g``
+    of the result ``y``; None where there is none. A single rule in place of the tuple serves
+    every operand of a variadic op and returns a sequence. An elementwise op's rules may answer
+    in the result's shape: the backward pass undoes the broadcasting. ``pools[k](uses, x)``
+    gives the summed gradient of an operand used many times, in one go; a ``chunked`` op's
+    pool may be summed in several goes. ``names`` are the metadata in NumPy's order of
+    arguments, and a ``sequence`` op takes its operands as one list.
+    """
+
+    forward: Callable[..., Any]
+    rules: tuple[Rule | None, ...] | Rule
+    elementwise: bool
+    pairs: tuple[tuple[Rule | None, Callable[..., Any] | None], ...]  # (rule, pool) of each
+    variadic: bool
+    chunked: bool
+    names: tuple[str, ...]
+    sequence: bool
+
+    def __new__(  # noqa: D102
+        cls,
+        name: str,
+        forward: Callable[..., Any],
+        rules: tuple[Rule | None, ...] | Rule,
+        *,
+        elementwise: bool = False,
+        pools: tuple[Callable[..., Any] | None, ...] | None = None,
+        chunked: bool = False,
+        names: str = "",
+        sequence: bool = False,
+    ) -> Op:
+        self = super().__new__(cls, name)
+        self.forward = forward
+        self.rules = rules
+        self.elementwise = elementwise
+        self.variadic = not isinstance(rules, tuple)
+        if isinstance(rules, tuple):
+            self.pairs = tuple(zip(rules, pools or (None,) * len(rules), strict=True))
+        else:
+            self.pairs = ()
+        self.chunked = chunked
+        self.names = tuple(names.split())
+        self.sequence = sequence
+        return self
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"a record of a tape ({self}) cannot be pickled; save .data instead")
+
+    def __deepcopy__(self, memo: Any) -> Op:
+        return self
+
+
+# NumPy function -> its row, or a function of the same signature that calls apply.
+TABLE: dict[Any, Any] = {}
+# NumPy functions whose results are integers, booleans or shapes: run on the arrays.
+PLAIN: set[Callable[..., Any]] = set()
+
+
+def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
+    """Run an op on operands (Tensors, arrays, numbers) and record it.
+
+    Without a Tensor among the operands nothing is recorded and the result is an array, so
+    that a gradient rule runs on plain arrays at NumPy's speed.
+    """
+    forward = op.forward
+    try:
+        if len(inputs) == 2 and not params:  # the branch of most records, and of BPTT's speed
+            a, b = inputs
+            if isinstance(a, Tensor):
+                x = a.data
+                needs_gradient = a.requires_grad
+                if isinstance(b, Tensor):
+                    z = b.data
+                    if b.requires_grad:
+                        needs_gradient = True
+                else:
+                    z = b = constant(b)
+                    inputs = (a, b)
+            elif isinstance(b, Tensor):
+                x = a = constant(a)
+                inputs = (a, b)
+                z = b.data
+                needs_gradient = b.requires_grad
+            else:
+                return forward(a, b)
+            arrays: tuple[Any, ...] = (x, z)
+            data = forward(x, z)
+        elif len(inputs) == 1:
+            (a,) = inputs
+            if not isinstance(a, Tensor):
+                return forward(a, **params)
+            needs_gradient = a.requires_grad
+            arrays = (a.data,)
+            data = forward(a.data, **params) if params else forward(a.data)
+        else:
+            tensors = [x for x in inputs if isinstance(x, Tensor)]
+            if not tensors:
+                return forward(*inputs, **params)
+            inputs = tuple([x if isinstance(x, Tensor) else constant(x) for x in inputs])
+            arrays = tuple([x.data if isinstance(x, Tensor) else x for x in inputs])
+            needs_gradient = any(x.requires_grad for x in tensors)
+            data = forward(*arrays, **params)
+    except (ValueError, TypeError, IndexError) as error:
+        if not any(isinstance(x, Tensor) for x in inputs):
+            raise
+        raise explained(error, op, inputs, params) from error
+    if type(data) is not _ndarray:
+        data = np.asarray(data)
+    out: Tensor = _new(Tensor)
+    out.data = data
+    out.grad = out.name = None
+    path = current.get()
+    if path is None:
+        out.requires_grad = False
+        out._record = None
+    else:
+        out.requires_grad = needs_gradient
+        out._record = (next(running_number), op, inputs, arrays, params, path)
+    if watched.get():
+        check_finite(op, inputs, data, path or ())
+    return out
+
+
+class Tensor:
+    """An array that remembers how it was computed.
+
+    Args:
+        data: An array, number or nested list; an array is shared, not copied.
+        requires_grad: Whether ``backward()`` leaves a gradient here.
+        name: What pictures and messages call it.
+
+    Attributes:
+        data: The values, always an ndarray (0-d for a scalar).
+        grad: The gradient that ``backward()`` added up here (leaves only), or None.
+        requires_grad: True for a leaf that asks for a gradient and for all computed from one.
+        name: The name, or None.
+
+    Raises:
+        TypeError: ``data`` is a Tensor, holds Tensors or objects, or a gradient is asked of
+            integers or booleans.
+
+    Example:
+        >>> from unspool import Tensor
+        >>> x = Tensor([1.0, 2.0], requires_grad=True, name="x")
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        array([2., 4.])
+    """
+
+    __slots__ = ("__weakref__", "_record", "data", "grad", "name", "requires_grad")
+
+    data: Array
+    grad: Array | None
+    name: str | None
+    requires_grad: bool
+    _record: RecordFields | None
+
+    def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None) -> None:
+        if isinstance(data, Tensor):
+            raise TypeError(
+                f"Tensor({describe(data)}): it is a Tensor already; use it as it is, or "
+                "Tensor(x.data) for a new leaf cut off from its tape"
+            )
+        array = np.asarray(data)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(
+                f"Tensor{f' {name}' if name else ''}: expected real numbers, got {array.dtype}"
+                + (
+                    "; turn words into ids first (unspool.models.Vocabulary)"
+                    if array.dtype.kind in "US"
+                    else ""
+                )
+            )
+        if requires_grad and array.dtype.kind not in "f":
+            raise TypeError(
+                f"Tensor{f' {name}' if name else ''}: a gradient needs floating-point data, got "
+                f"{array.dtype}; write Tensor(data.astype(float), requires_grad=True)"
+            )
+        self.data = array
+        self.grad = None
+        self.requires_grad = requires_grad
+        self.name = name
+        self._record = None
+
+    # What it is -------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The length of each axis."""
+        return self.data.shape
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return self.data.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self.data.dtype
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return self.data.size
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return self.transpose()
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        return self.data.item()
+
+    def numpy(self) -> Array:
+        """The values as an array that shares this Tensor's memory."""
+        return self.data
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.data.tolist()
+
+    def detach(self) -> Tensor:
+        """A leaf with the same values (and memory), cut off from the tape."""
+        return Tensor(self.data, name=self.name)
+
+    def backward(self, gradient: Any = None) -> None:
+        """Add the gradient of this Tensor to ``.grad`` of every leaf that requires one.
+
+        Args:
+            gradient: The gradient of this Tensor itself, of its shape; 1 for a scalar.
+
+        Raises:
+            ValueError: It is not a scalar and no ``gradient`` is given, the shapes differ, or
+                nothing that requires a gradient leads here.
+        """
+        from .tape import accumulate_leaves
+
+        accumulate_leaves(self, gradient)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.data.ndim:
+            raise TypeError(f"{describe(self)} is a scalar and cannot be iterated over")
+        return (self[i] for i in range(len(self.data)))
+
+    def __repr__(self) -> str:
+        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
+        name = f", name={self.name!r}" if self.name else ""
+        made = f", op={str(self._record[1])!r}" if self._record else ""
+        asks = ", requires_grad=True" if self.requires_grad and not self._record else ""
+        return f"{type(self).__name__}({body}{name}{made}{asks})"
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if not self.data.ndim:
+            return format(self.data.item(), spec)
+        return np.array2string(self.data, formatter={"all": lambda value: format(value, spec)})
+
+    # What would leave the tape ----------------------------------------------------------
+
+    def _leaves_tape(self, how: str, cure: str) -> None:
+        if self._record is not None or self.requires_grad:
+            raise TypeError(
+                f"{how} would cut {describe(self)} off its tape without a word; write {cure}"
+            )
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        self._leaves_tape(
+            "making an array of it",
+            ".data for the plain values, or np.stack or np.concatenate to join Tensors",
+        )
+        return np.array(self.data, dtype=dtype, copy=copy)
+
+    def __float__(self) -> float:
+        self._leaves_tape("float()", ".item() for the number, or np's function to stay on the tape")
+        return float(self.data)
+
+    def __int__(self) -> int:
+        self._leaves_tape("int()", "int(x.item()) for the number")
+        return int(self.data)
+
+    def __index__(self) -> int:
+        return self.data.__index__()
+
+    def __bool__(self) -> bool:
+        return bool(self.data)
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            f"{describe(self)} cannot be assigned into: the tape needs the old values; write "
+            "np.where(mask, new, x) or np.concatenate of the parts (x.data[...] = v changes a "
+            "leaf outside of any tape)"
+        )
+
+    # NumPy's functions ------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            row = TABLE.get(ufunc)
+            if type(row) is Op:
+                return apply(row, args)
+        if method != "__call__":
+            raise TypeError(
+                f"np.{ufunc.__name__}.{method} has no gradient rule; write np.sum, np.prod, "
+                "np.max, np.cumsum, np.outer or indexing instead"
+            )
+        return dispatch(ufunc, args, kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return dispatch(function, args, kwargs)
+
+    # Operators. TABLE is filled by the table's own files. ---------------------------------
+
+    # fmt: off
+    def __add__(self, other: Any) -> Tensor: return apply(TABLE[np.add], (self, other))
+    def __radd__(self, other: Any) -> Tensor: return apply(TABLE[np.add], (other, self))
+    def __sub__(self, other: Any) -> Tensor: return apply(TABLE[np.subtract], (self, other))
+    def __rsub__(self, other: Any) -> Tensor: return apply(TABLE[np.subtract], (other, self))
+    def __mul__(self, other: Any) -> Tensor: return apply(TABLE[np.multiply], (self, other))
+    def __rmul__(self, other: Any) -> Tensor: return apply(TABLE[np.multiply], (other, self))
+    def __truediv__(self, other: Any) -> Tensor: return apply(TABLE[np.divide], (self, other))
+    def __rtruediv__(self, other: Any) -> Tensor: return apply(TABLE[np.divide], (other, self))
+    def __floordiv__(self, other: Any) -> Tensor: return apply(TABLE[np.floor_divide], (self, other))
+    def __rfloordiv__(self, other: Any) -> Tensor: return apply(TABLE[np.floor_divide], (other, self))
+    def __mod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (self, other))
+    def __rmod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (other, self))
+    def __pow__(self, other: Any) -> Tensor: return apply(TABLE[np.power], (self, other))
+    def __rpow__(self, other: Any) -> Tensor: return apply(TABLE[np.power], (other, self))
+    def __matmul__(self, other: Any) -> Tensor: return apply(TABLE[np.matmul], (self, other))
+    def __rmatmul__(self, other: Any) -> Tensor: return apply(TABLE[np.matmul], (other, self))
+    def __neg__(self) -> Tensor: return apply(TABLE[np.negative], (self,))
+    def __pos__(self) -> Tensor: return self
+    def __abs__(self) -> Tensor: return np.abs(self)
+
+    def __lt__(self, other: Any) -> Array: return self.data < values(other)
+    def __le__(self, other: Any) -> Array: return self.data <= values(other)
+    def __gt__(self, other: Any) -> Array: return self.data > values(other)
+    def __ge__(self, other: Any) -> Array: return self.data >= values(other)
+    def __eq__(self, other: Any) -> Any: return self.data == values(other)
+    def __ne__(self, other: Any) -> Any: return self.data != values(other)
+    __hash__ = object.__hash__
+    # fmt: on
+
+    def __getitem__(self, index: Any) -> Tensor:
+        if isinstance(index, Tensor) or (
+            isinstance(index, tuple) and any(isinstance(i, Tensor) for i in index)
+        ):
+            index = values(index)
+        return apply(TABLE[operator.getitem], (self,), {"index": index})
+
+    # Methods, by NumPy's names --------------------------------------------------------------
+
+    # fmt: off
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """``np.sum``."""
+        return np.sum(self, axis=axis, keepdims=keepdims)
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """``np.mean``."""
+        return np.mean(self, axis=axis, keepdims=keepdims)
+    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """``np.max``; ties share the gradient evenly."""
+        return np.max(self, axis=axis, keepdims=keepdims)
+    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """``np.min``; ties share the gradient evenly."""
+        return np.min(self, axis=axis, keepdims=keepdims)
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """``np.prod``."""
+        return np.prod(self, axis=axis, keepdims=keepdims)
+    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        """``np.var``."""
+        return np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
+    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        """``np.std``; its gradient is 0 where the deviation is."""
+        return np.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
+    def cumsum(self, axis: int | None = None) -> Tensor:
+        """``np.cumsum``."""
+        return np.cumsum(self, axis=axis)
+    def cumprod(self, axis: int | None = None) -> Tensor:
+        """``np.cumprod``."""
+        return np.cumprod(self, axis=axis)
+    def clip(self, min: Any = None, max: Any = None) -> Tensor:
+        """``np.clip``; the gradient is 1 at the bounds, as in PyTorch."""
+        return np.clip(self, min, max)
+    def round(self, decimals: int = 0) -> Tensor:
+        """``np.round``, with gradient 0."""
+        return np.round(self, decimals)
+    def dot(self, other: Any) -> Tensor:
+        """``np.dot``."""
+        return np.dot(self, other)
+    def reshape(self, *shape: Any) -> Tensor:
+        """``np.reshape``; the lengths singly or as one tuple."""
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+    def ravel(self) -> Tensor:
+        """``np.ravel``."""
+        return np.reshape(self, -1)
+    def flatten(self) -> Tensor:
+        """``np.ravel``."""
+        return np.reshape(self, -1)
+    def transpose(self, *axes: Any) -> Tensor:
+        """``np.transpose``; the axes singly or as one tuple, none for the reverse order."""
+        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+    def swapaxes(self, axis1: int, axis2: int) -> Tensor:
+        """``np.swapaxes``."""
+        return np.swapaxes(self, axis1, axis2)
+    def squeeze(self, axis: Any = None) -> Tensor:
+        """``np.squeeze``."""
+        return np.squeeze(self, axis)
+    def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
+        """``np.repeat``."""
+        return np.repeat(self, repeats, axis)
+    def take(self, indices: Any, axis: int | None = None) -> Tensor:
+        """``np.take``."""
+        return np.take(self, indices, axis)
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """``np.diagonal``."""
+        return np.diagonal(self, offset, axis1, axis2)
+    def astype(self, dtype: Any) -> Tensor:
+        """The values in another dtype; the gradient comes back in this one's."""
+        dtype = np.dtype(dtype)
+        out: Tensor = apply(TABLE[np.ndarray.astype], (self,), {"dtype": dtype})
+        out.requires_grad = out.requires_grad and dtype.kind == "f"
+        return out
+    def copy(self) -> Tensor:
+        """``np.copy``."""
+        return np.copy(self)
+    def argmax(self, axis: int | None = None, keepdims: bool = False) -> Array:
+        """``np.argmax``, a plain array of integers."""
+        return np.asarray(np.argmax(self.data, axis, keepdims=keepdims))
+    def argmin(self, axis: int | None = None, keepdims: bool = False) -> Array:
+        """``np.argmin``, a plain array of integers."""
+        return np.asarray(np.argmin(self.data, axis, keepdims=keepdims))
+    def argsort(self, axis: int = -1) -> Array:
+        """``np.argsort``, a plain array of integers."""
+        return self.data.argsort(axis)
+    def any(self, axis: Any = None, keepdims: bool = False) -> Array:
+        """``np.any``, a plain array of booleans."""
+        return np.asarray(self.data.any(axis, keepdims=keepdims))
+    def all(self, axis: Any = None, keepdims: bool = False) -> Array:
+        """``np.all``, a plain array of booleans."""
+        return np.asarray(self.data.all(axis, keepdims=keepdims))
+    # fmt: on
+
+
+class Parameter(Tensor):
+    """A Tensor that requires a gradient; it owns a copy of its data.
+
+    Unnamed, it takes its attribute's name when a Module holds it.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, data: Any, name: str | None = None) -> None:
+        super().__init__(np.array(data) if not isinstance(data, Tensor) else data, True, name)
+
+
+def constant(x: Any) -> Any:
+    """An operand that is no Tensor: a Python number stays weak, all else is an array."""
+    return x if type(x) in SCALARS or x is None else np.asarray(x)
+
+
+def operand(x: Any) -> Any:
+    """An operand as ``apply`` wants it: a Tensor, a Python number, or an array."""
+    return x if isinstance(x, Tensor) else constant(x)
+
+
+def values(x: Any) -> Any:
+    """The plain arrays of an argument, also inside of tuples, lists and dicts."""
+    if isinstance(x, Tensor):
+        return x.data
+    if type(x) in (tuple, list):
+        return type(x)(values(item) for item in x)
+    if isinstance(x, dict):
+        return {key: values(item) for key, item in x.items()}
+    return x
+
+
+def function_name(function: Callable[..., Any]) -> str:
+    module = getattr(function, "__module__", None) or "numpy"
+    prefix = module.replace("numpy", "np", 1) if module.startswith("numpy") else module
+    return f"{'np' if prefix.startswith('np._') else prefix}.{function.__name__}"
+
+
+def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) -> Any:
+    """A NumPy function called with Tensors: find its row and apply it."""
+    row = TABLE.get(function)
+    if row is None:
+        if function in PLAIN:
+            if "out" in kwargs:
+                raise TypeError(f"{function_name(function)}: out= is not for Tensors")
+            return function(*values(tuple(args)), **values(kwargs))
+        raise TypeError(
+            f"{function_name(function)} has no gradient rule for Tensors; call it on x.data if no "
+            "gradient is needed, or write it with functions that have one"
+        )
+    if not isinstance(row, Op):
+        try:
+            return row(*args, **kwargs)
+        except TypeError as error:
+            if "unexpected keyword" not in str(error):
+                raise
+            raise TypeError(f"{function_name(function)} on Tensors: {error}") from error
+    if row.sequence:
+        arrays, rest = tuple(args[0]) if args else (), args[1:]
+    else:
+        count = len(row.rules) if isinstance(row.rules, tuple) else len(args)
+        arrays, rest = tuple(args[:count]), args[count:]
+        if len(arrays) < count:
+            raise TypeError(
+                f"{function_name(function)} on Tensors takes {count} positional operands"
+            )
+    params = dict(zip(row.names, rest, strict=False))
+    params.update(kwargs)
+    for name in list(params):
+        if name not in row.names or name in _REFUSED:
+            if params[name] is None:
+                del params[name]
+                continue
+            cure = _REFUSED.get(name, f"it takes {', '.join(row.names) or 'no options'}")
+            raise TypeError(f"{function_name(function)} on Tensors takes no {name}=: {cure}")
+        params[name] = values(params[name])
+    return apply(row, tuple(map(operand, arrays)), params)
+
+
+_REFUSED = {
+    "out": "a Tensor is never overwritten; use the result",
+    "dtype": "write x.astype(dtype) first",
+    "where": "write np.where(mask, x, 0) first",
+}
+
+
+def describe(x: Any) -> str:
+    """An operand in a message: its name, shape and dtype."""
+    if type(x) in SCALARS:
+        return repr(x)
+    if isinstance(x, Tensor):
+        name = x.name or (f"the result of {x._record[1]}" if x._record else "a Tensor")
+        return f"{name} {x.shape} {x.dtype}"
+    if isinstance(x, np.ndarray):
+        return f"an array {x.shape} {x.dtype}"
+    return repr(x)
+
+
+def options_text(params: Params) -> str:
+    """The metadata of an op as messages and printed tapes show it; arrays by their shapes."""
+
+    def show(value: Any) -> str:
+        if isinstance(value, np.ndarray) and value.size > 4:
+            return f"array{value.shape}"
+        if isinstance(value, np.ndarray):
+            return str(value.tolist())
+        if isinstance(value, slice):
+            start, stop, step = (
+                "" if x is None else str(x) for x in (value.start, value.stop, value.step)
+            )
+            return f"{start}:{stop}" + (f":{step}" if step else "")
+        if value is Ellipsis:
+            return "..."
+        return (
+            f"[{', '.join(map(show, value))}]" if isinstance(value, (tuple, list)) else repr(value)
+        )
+
+    shown = {k: v for k, v in params.items() if v is not None and v is not False}
+    if "index" in shown:
+        index = shown["index"]
+        return " " + (show(index) if isinstance(index, tuple) else f"[{show(index)}]")
+    return "".join(f" {k}={show(v)}" for k, v in shown.items())
+
+
+def located(path: tuple[str, ...]) -> str:
+    """`` in lstm / t=3 / forget``, or nothing outside of every scope."""
+    return f" in {path_text(path)}" if path else ""
+
+
+def explained(
+    error: Exception, op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS
+) -> Exception:
+    """The error of an op, retold with the op, its operands and the scope."""
+    where = located(current.get() or ())
+    hint = ""
+    shapes = [np.shape(values(x)) for x in inputs]
+    if op == "matmul" and len(shapes) == 2 and shapes[0] and shapes[1]:
+        inner = shapes[1][-2] if len(shapes[1]) > 1 else shapes[1][0]
+        if shapes[0][-1] != inner:
+            hint = f"; the left has {shapes[0][-1]} columns, the right {inner} rows"
+    elif op.elementwise and len(shapes) > 1:
+        hint = "; from the right, lengths must be equal or 1"
+    kind = TypeError if isinstance(error, TypeError) else type(error)
+    if not isinstance(error, TypeError) and kind not in (ValueError, IndexError):
+        kind = ValueError
+    message = str(error).split("\n")[0]
+    operands = " and ".join(map(describe, inputs))
+    return kind(f"{op} of {operands}{options_text(params)}{where}: {message}{hint}")
+
+
+def check_finite(
+    op: str, inputs: tuple[Any, ...], result: Any, path: tuple[str, ...], what: str = "results"
+) -> None:
+    """Raise FloatingPointError if finite operands gave a result that is not finite."""
+    array = np.asarray(result)
+    if array.dtype.kind not in "f" or np.isfinite(array).all():
+        return
+    if not all(np.isfinite(x).all() for x in values(inputs) if np.asarray(x).dtype.kind in "fiu"):
+        return
+    bad = np.argwhere(~np.isfinite(array))
+    place = [int(i) for i in bad[0]]
+    raise FloatingPointError(
+        f"{op} of {' and '.join(map(describe, inputs))}{located(path)}: {len(bad)} of {array.size} "
+        f"{what} {'is' if len(bad) == 1 else 'are'} not finite ({array[tuple(place)]} at {place})"
+    )
