@@ -73,15 +73,17 @@ class scope:
                 raise ValueError(f"scope {name!r}: steps are counted from 1, got step={step}")
             name = StepName(name, position)
         self.name = name
+        self._previous: list[Path | None] = []  # a list: the object may be entered again inside
 
     def __enter__(self) -> scope:
-        self._previous = previous = current.get()
+        previous = current.get()
+        self._previous.append(previous)
         if previous is not None:
             current.set((*previous, self.name))
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
-        current.set(self._previous)
+        current.set(self._previous.pop())
 
 
 class _Setting:
@@ -93,12 +95,15 @@ class _Setting:
     def value(self, previous: Any) -> Any:
         raise NotImplementedError
 
+    def __init__(self) -> None:
+        self._previous: list[Any] = []
+
     def __enter__(self) -> None:
-        self._previous = self.variable.get()
-        self.variable.set(self.value(self._previous))
+        self._previous.append(self.variable.get())
+        self.variable.set(self.value(self._previous[-1]))
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.variable.set(self._previous)
+        self.variable.set(self._previous.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         @functools.wraps(function)

@@ -69,7 +69,7 @@ def constant(who: str, what: str, x: Any) -> Array:
 
 
 # 0-d arrays of the operands' dtypes: NumPy takes twice as long over a Python number.
-_CAP = {c: np.array(80, c) for c in "efdg"}
+_CAP = {c: np.array(11 if c == "e" else 80, c) for c in "efdg"}  # exp(12) is no float16
 _ONE = {c: np.array(1, c) for c in "efdg"}
 
 
@@ -109,10 +109,17 @@ HARD_SIGMOID = Op(
     (lambda g, y, x: np.where(abs(values(x)) < 3, g / 6, 0),),
 )
 _erf_of_floats = np.frompyfunc(math.erf, 1, 1)
+
+
+def _erf_rule(g: Any, y: Any, x: Any) -> Any:
+    x = np.clip(x, -40, 40)  # exp(-40²) is 0 already, and larger squares could overflow
+    return g * np.exp(-x * x) * (2 / math.sqrt(math.pi))
+
+
 ERF = Op(
     "erf",
     lambda x: np.asarray(_erf_of_floats(x), x.dtype),
-    (lambda g, y, x: g * np.exp(-x * x) * (2 / math.sqrt(math.pi)),),
+    (_erf_rule,),
 )
 
 

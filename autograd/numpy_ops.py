@@ -150,8 +150,9 @@ TABLE[np.ndarray.astype] = Op(
 # Arithmetic ---------------------------------------------------------------------------------
 
 
-def zero(g: Any, y: Any, *inputs: Any, **params: Any) -> Array:
-    return np.zeros(g.shape, g.dtype)
+def zero(g: Any, y: Any, *inputs: Any, **params: Any) -> Any:
+    zeros = np.zeros(g.shape, g.dtype)
+    return Tensor(zeros) if isinstance(g, Tensor) else zeros
 
 
 def _power_base(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -218,7 +219,7 @@ row(np.absolute, lambda g, y, x: g * np.sign(x), name="abs")
 row(np.fabs, lambda g, y, x: g * np.sign(x))
 for step in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
     row(step, zero)
-row(np.heaviside, zero, zero)
+row(np.heaviside, zero, lambda g, y, a, b: np.where(values(a) == 0, g, 0))
 row(np.copysign, lambda g, y, a, b: g * np.copysign(1, a) * np.copysign(1, b), zero)
 row(np.deg2rad, lambda g, y, x: g * float(np.pi / 180))
 row(np.radians, lambda g, y, x: g * float(np.pi / 180))
@@ -329,10 +330,13 @@ def _rows(x: Any) -> Any:
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    if a.ndim == 2 == b.ndim:
-        return a.dot(b)  # the same product for a third of matmul's overhead
-    if b.ndim == 2 < a.ndim:  # one product over all rows, not one for each matrix
-        return _rows(a).dot(b).reshape(*a.shape[:-1], b.shape[-1])
+    try:
+        if a.ndim == 2 == b.ndim:
+            return a.dot(b)  # the same product for a third of matmul's overhead
+        if b.ndim == 2 < a.ndim:  # one product over all rows, not one for each matrix
+            return _rows(a).dot(b).reshape(*a.shape[:-1], b.shape[-1])
+    except AttributeError:  # a number has no ndim; NumPy says that it cannot be
+        pass
     return np.matmul(a, b)
 
 
@@ -413,7 +417,7 @@ def _matmul_right_pool(uses: list[Any], b: Any) -> Any:
         return functools.reduce(operator.add, parts)
     rows = [_rows(ab[0]) for _, _, ab, _ in uses]
     gs = [_rows(g) for g, _, _, _ in uses]
-    return joined(rows).T.dot(joined(gs))
+    return np.dot(joined(rows).T, joined(gs))  # one may be an array and the other a Tensor
 
 
 row(
@@ -422,7 +426,7 @@ row(
     _matmul_right,
     forward=_matmul,
     pools=(None, _matmul_right_pool),
-    chunked=True,
+    gather="rows",
 )
 
 
@@ -784,13 +788,15 @@ def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
 
 
 @composed(np.atleast_1d)
-def _atleast_1d(x: Any) -> Any:
-    return np.reshape(x, 1) if x.ndim == 0 else x
+def _atleast_1d(*arys: Any) -> Any:
+    out = [np.reshape(x, 1) if np.ndim(x) == 0 else operand(x) for x in arys]
+    return out[0] if len(out) == 1 else tuple(out)
 
 
 @composed(np.atleast_2d)
-def _atleast_2d(x: Any) -> Any:
-    return np.reshape(x, (1, -1)) if x.ndim < 2 else x
+def _atleast_2d(*arys: Any) -> Any:
+    out = [np.reshape(x, (1, -1)) if np.ndim(x) < 2 else operand(x) for x in arys]
+    return out[0] if len(out) == 1 else tuple(out)
 
 
 @composed(np.fliplr)

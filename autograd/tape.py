@@ -8,6 +8,7 @@ its depth is no recursion.
 from __future__ import annotations
 
 import functools
+import math
 import operator
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -94,7 +95,7 @@ class Tape:
                     "Tape(*outputs)"
                 )
         self.outputs = outputs
-        order, _ = reachable(outputs)
+        order, _ = reachable(outputs, expand=True)
         # Constants of the code (the 1 of ``1 - z``) stand on the tape as Tensors too.
         self._records: list[Record] = []
         for index, output in reversed(order):
@@ -207,11 +208,15 @@ def number(x: Any, dtype: np.dtype[Any]) -> Tensor:
 
 
 def reachable(
-    outputs: Iterable[Tensor], gradients_only: bool = False, stop: Iterable[Tensor] = ()
+    outputs: Iterable[Tensor],
+    gradients_only: bool = False,
+    stop: Iterable[Tensor] = (),
+    expand: bool = False,
 ) -> tuple[list[tuple[int, Tensor]], list[Tensor]]:
     """The Tensors behind the outputs: (running number, Tensor), the last one first, and leaves.
 
-    With ``gradients_only`` only those that require a gradient; ``stop`` count as leaves.
+    With ``gradients_only`` only those that require a gradient; ``stop`` count as leaves. With
+    ``expand`` records that stand for others make way for them.
     """
     order: list[tuple[int, Tensor]] = []
     leaves: list[Tensor] = []
@@ -224,6 +229,10 @@ def reachable(
         if record is None or t in stops:
             leaves.append(t)
             continue
+        if expand and record[1].expand is not None:
+            record[1].expand(t)
+            record = t._record
+            assert record is not None
         order.append((record[0], t))
         for x in record[2]:
             if isinstance(x, Tensor) and (x.requires_grad or not gradients_only) and x not in seen:
@@ -309,7 +318,7 @@ def _run(
     stop: Iterable[Tensor],
     record: bool,
 ) -> None:
-    order, leaves = reachable((t for t, _ in roots), not every, stop)
+    order, leaves = reachable((t for t, _ in roots), not every, stop, expand=record)
     anomaly = watched.get()
     grads: dict[Tensor, Any] = {}
     owned: set[Tensor] = set()  # whose sum so far is an array of our own, to be added to in place
@@ -320,24 +329,35 @@ def _run(
         held = grads.get(x)
         if held is None:
             grads[x] = g
-        elif x in owned:
+            return
+        if anomaly:
+            what = "sum of the gradients"
+            check_finite(what, (x, held, g), held + g, (), f"gradients of {describe(x)}")
+        if x in owned:
             held += g
         else:
             grads[x] = held = held + g
             if type(held) is np.ndarray:
                 owned.add(x)
 
-    def begin(x: Tensor, pool: Any, use: Any, g: Any, chunked: bool) -> None:
-        """Put the first use of x by, and decide how many may gather."""
-        most = sys.maxsize
-        if chunked:
-            rows = g.shape[0] if g.ndim > 1 else 1
-            most = max(POOL_ROWS // max(rows, 1), POOL_NUMBERS // max(g.size, 1), 1)
-        waiting.setdefault(x, {})[pool] = [most, use]
+    def put(x: Tensor, pool: Any, use: Any, shape: tuple[int, ...], gather: str) -> None:
+        """Let a use of x, with a gradient of this shape, wait for others."""
+        if x in waiting and pool in waiting[x]:
+            uses = waiting[x][pool]
+            uses.append(use)
+            if len(uses) > uses[0]:
+                settle(x, pool)
+        else:
+            most = pool_size(shape, gather, x.data.shape)
+            waiting.setdefault(x, {})[pool] = [most, use]
 
     def settle(x: Tensor, pool: Any) -> None:
-        uses = waiting[x].pop(pool)
-        add(x, pool(uses[1:], x if record else x.data))
+        uses = waiting[x].pop(pool)[1:]
+        g = pool(uses, x if record else x.data)
+        if anomaly and not isinstance(g, list):
+            parts = [use[0] if isinstance(use, tuple) else use for use in uses]
+            check_finite("sum of the gradients", (x, *parts), g, (), f"gradients of {describe(x)}")
+        add(x, g)
 
     def total(x: Tensor) -> Any:
         """The finished gradient of x, or None."""
@@ -364,48 +384,61 @@ def _run(
         _, op, inputs, arrays, params, path = t._record  # type: ignore[misc]
         if record:
             y, arrays = t, inputs
-        pairs: Any = op.pairs
         elementwise = op.elementwise
         if op.variadic:  # one rule gives all the gradients
-            gs = op.rules(g, y, *arrays, **params)  # type: ignore[operator]
-            pairs = [(functools.partial(given, gx), None) for gx in gs]
-        for x, (rule, pool) in zip(inputs, pairs):
-            if not isinstance(x, Tensor):
+            for x, gx in zip(inputs, op.rules(g, y, *arrays, **params)):  # type: ignore[operator]
+                if gx is None or not isinstance(x, Tensor):
+                    continue
+                if x.requires_grad or (every and x.data.dtype.kind == "f"):
+                    if type(gx) is Later:
+                        for pool, use, shape, gather in gx:
+                            put(x, pool, use, shape, gather)
+                    else:
+                        add(x, gx)
+            continue
+        for x, (rule, pool) in zip(inputs, op.pairs):
+            if not isinstance(x, Tensor) or rule is None:
                 continue
             if not x.requires_grad and not (every and x.data.dtype.kind == "f"):
                 continue
             if pool is not None:
-                use = (g, y, arrays, params)
-            elif rule is None:
+                put(x, pool, (g, y, arrays, params), g.shape, op.gather)
                 continue
+            gx = rule(g, y, *arrays, **params) if params else rule(g, y, *arrays)
+            if anomaly:
+                check_finite(op, (*inputs, g), gx, path, f"gradients of {describe(x)}")
+            if elementwise and gx.shape != x.data.shape:
+                put(x, sum_broadcast, gx, gx.shape, "rows")
+            elif x not in grads:
+                grads[x] = gx
+            elif x in owned and not anomaly:
+                held = grads[x]
+                held += gx
             else:
-                use = rule(g, y, *arrays, **params) if params else rule(g, y, *arrays)
-                if anomaly:
-                    check_finite(op, (*inputs, g), use, path, f"gradients of {describe(x)}")
-                if elementwise and use.shape != x.data.shape:
-                    pool = sum_broadcast
-                elif x in grads:
-                    add(x, use)
-                    continue
-                else:
-                    grads[x] = use
-                    continue
-            if x in waiting and pool in waiting[x]:
-                uses = waiting[x][pool]
-                uses.append(use)
-                if len(uses) > uses[0]:
-                    settle(x, pool)
-            else:
-                begin(x, pool, use, g, op.chunked or pool is sum_broadcast)
+                add(x, gx)
     for leaf in leaves:
         g = total(leaf)
         if g is not None:
             deliver(leaf, g)
 
 
-def given(gx: Any, *_: Any, **__: Any) -> Any:
-    """The rule of an operand whose gradient is known already."""
-    return gx
+def pool_size(shape: tuple[int, ...], gather: str, operand: tuple[int, ...]) -> int:
+    """How many uses may gather in the pool of an operand, with gradients of this shape.
+
+    Of slices or rows of the operand as many as fill it: putting them in their places costs an
+    array of its size each time.
+    """
+    size = max(math.prod(shape), 1)
+    if gather == "all":
+        return sys.maxsize
+    if gather == "operand":
+        return max(math.prod(operand) // size, 1)
+    rows = shape[0] if len(shape) > 1 else 1
+    return max(POOL_ROWS // max(rows, 1), POOL_NUMBERS // size, 1)
+
+
+class Later(list[Any]):
+    """What a variadic op's rule may give for a shared operand: (pool, use, shape, gather) of each."""
 
 
 def sum_broadcast(uses: list[Any], x: Any) -> Any:

@@ -8,6 +8,7 @@ operands, so it lives as long as its outputs do and is freed by reference counts
 
 from __future__ import annotations
 
+import collections
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -42,9 +43,10 @@ class Op(str):
     of the result ``y``; None where there is none. A single rule in place of the tuple serves
     every operand of a variadic op and returns a sequence. An elementwise op's rules may answer
     in the result's shape: the backward pass undoes the broadcasting. ``pools[k](uses, x)``
-    gives the summed gradient of an operand used many times, in one go; a ``chunked`` op's
-    pool may be summed in several goes. ``names`` are the metadata in NumPy's order of
-    arguments, and a ``sequence`` op takes its operands as one list.
+    gives the summed gradient of an operand used many times, in one go; ``gather`` says how many uses it waits
+    for: as many "rows" as make a product fast, as many as fill the "operand", or "all". ``names`` are the metadata in NumPy's order of
+    arguments, and a ``sequence`` op takes its operands as one list. ``expand(tensor)``
+    puts the records that this one stands for behind the tensor, for whoever reads the tape.
     """
 
     forward: Callable[..., Any]
@@ -52,9 +54,10 @@ class Op(str):
     elementwise: bool
     pairs: tuple[tuple[Rule | None, Callable[..., Any] | None], ...]  # (rule, pool) of each
     variadic: bool
-    chunked: bool
+    gather: str
     names: tuple[str, ...]
     sequence: bool
+    expand: Callable[[Any], None] | None
 
     def __new__(  # noqa: D102
         cls,
@@ -64,9 +67,10 @@ class Op(str):
         *,
         elementwise: bool = False,
         pools: tuple[Callable[..., Any] | None, ...] | None = None,
-        chunked: bool = False,
+        gather: str = "operand",
         names: str = "",
         sequence: bool = False,
+        expand: Callable[[Any], None] | None = None,
     ) -> Op:
         self = super().__new__(cls, name)
         self.forward = forward
@@ -77,9 +81,10 @@ class Op(str):
             self.pairs = tuple(zip(rules, pools or (None,) * len(rules), strict=True))
         else:
             self.pairs = ()
-        self.chunked = chunked
+        self.gather = gather
         self.names = tuple(names.split())
         self.sequence = sequence
+        self.expand = expand
         return self
 
     def __reduce__(self) -> NoReturn:
@@ -495,6 +500,21 @@ class Parameter(Tensor):
 
     def __init__(self, data: Any, name: str | None = None) -> None:
         super().__init__(np.array(data) if not isinstance(data, Tensor) else data, True, name)
+
+
+def made_by(record: RecordFields, data: Array, requires_grad: bool) -> Tensor:
+    """A Tensor with a record that ``apply`` did not make."""
+    out: Tensor = _new(Tensor)
+    out.data, out.grad, out.name = data, None, None
+    out.requires_grad, out._record = requires_grad, record
+    return out
+
+
+def reserve_numbers(count: int) -> int:
+    """Take the next ``count`` running numbers; the first of them."""
+    first = next(running_number)
+    collections.deque(itertools.islice(running_number, count - 1), maxlen=0)
+    return first
 
 
 def constant(x: Any) -> Any:

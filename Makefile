@@ -1,0 +1,54 @@
+# Each target sets up what it needs: a virtual environment under .venv*/, with unspool
+# installed from a freshly built wheel. Needs Python 3.10 or later and make; no Graphviz, no root.
+
+PYTHON ?= python3
+SOURCES := $(shell git ls-files '*.py' py.typed pyproject.toml README.md 2>/dev/null || find . -name '*.py' -not -path './.venv*')
+DIST    := .cache/dist
+# One thread for the linear algebra: these matrices are small, and ratios are of one thread.
+ONE     := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
+CLEAN   := env -u OPENBLAS_CORETYPE -u PYTHONPATH $(ONE)
+
+.PHONY: demo test lint bench clean
+
+# The main job: train a language model on Python's own manual, write from it, draw it.
+demo: .venv-demo/ready
+	$(CLEAN) .venv-demo/bin/unspool demo --out demo
+
+# All tests, on the installed wheel; what is skipped is listed with its reason.
+test: .venv-test/ready
+	$(CLEAN) .venv-test/bin/pytest $(TESTS)
+
+# Style and types.
+lint: .venv-lint/ready
+	.venv-lint/bin/ruff check .
+	.venv-lint/bin/ruff format --check .
+	cd .cache && MYPY_FORCE_COLOR=0 ../.venv-lint/bin/mypy --config-file ../pyproject.toml --cache-dir mypy -p unspool
+
+# Speed and memory beside the peers that are installed (PEERS="torch==..." installs some).
+bench: .venv-bench/ready
+	cd tests/benchmarks && for script in bench_*.py; do $(CLEAN) ../../.venv-bench/bin/python $$script || exit 1; done
+
+clean:
+	rm -rf .venv-* .cache build dist demo *.egg-info
+
+# The wheel is built from a clean tree: an old build/ would bring deleted files back.
+$(DIST)/built: $(SOURCES)
+	@mkdir -p .cache
+	rm -rf build *.egg-info $(DIST)
+	test -x .venv-build/bin/python || $(PYTHON) -m venv .venv-build
+	.venv-build/bin/python -m pip install --quiet --disable-pip-version-check build
+	.venv-build/bin/python -m build --wheel --outdir $(DIST) . > .cache/build.log 2>&1 || { cat .cache/build.log; exit 1; }
+	rm -rf build *.egg-info
+	touch $@
+
+EXTRAS-demo  := train,render
+EXTRAS-test  := train,render,test
+EXTRAS-lint  := dev
+EXTRAS-bench := train,render,test
+
+.venv-%/ready: $(DIST)/built
+	@mkdir -p .cache
+	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls $(DIST)/*.whl)[$(EXTRAS-$*)]" $(PEERS)
+	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$$(ls $(DIST)/*.whl)"
+	touch $@

@@ -1,0 +1,245 @@
+"""Replay: a step that was traced twice and is the same both times, run without its Python.
+
+Recording costs about a microsecond an op, which is most of the time of a small network. A
+``Plan`` is made from the records of one step: two functions, forward and backward, written
+out line by line as a person would write backpropagation by hand, which call the same rows of
+the table on the same arrays. So the results are the same to the last bit, and the tape can be
+had back: whoever reads it (``Tape``, a second derivative) gets the records of the steps.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .context import recording
+from .numpy_ops import unbroadcast
+from .tape import pool_size, reachable, sum_broadcast
+from .tensor import Op, Tensor
+
+__all__ = ["Plan"]
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two pieces of metadata are equal, arrays inside of them too."""
+    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
+        return isinstance(a, type(b)) and np.array_equal(a, b)
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+    if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return bool(a == b)
+
+
+class _Trace:
+    """The records of one run of ``step(*inputs)``, with places in the place of Tensors."""
+
+    def __init__(self, step: Callable[..., Sequence[Any]], shapes: Any, dtype: Any, seed: int):
+        rng = np.random.default_rng(seed)
+        inputs = [Tensor(rng.uniform(-1, 1, shape).astype(dtype)) for shape in shapes]
+        with recording():
+            outputs = step(*inputs)
+        order, ends = reachable(outputs)
+        records = [t for _, t in reversed(order)]
+        given = set(inputs)
+        self.leaves = [t for t in dict.fromkeys(_operands(records)) if _is_leaf(t, given)]
+        self.place = {t: f"i{k}" for k, t in enumerate(inputs)}
+        self.place.update({t: f"l{k}" for k, t in enumerate(self.leaves)})
+        self.place.update({t: f"v{k}" for k, t in enumerate(records)})
+        self.records = records
+        made = set(records)
+        self.served = all(isinstance(t, Tensor) and t in made for t in outputs) and all(
+            t.ndim and t.dtype == dtype for t in self.place
+        )
+        self.outputs = [self.place.get(t, "") for t in outputs]
+        self.lines = [
+            (r[1], [self.place.get(x, x) if isinstance(x, Tensor) else x for x in r[2]], r[4])
+            for r in (t._record for t in records)
+            if r is not None
+        ]
+
+
+def _operands(records: Sequence[Tensor]) -> list[Tensor]:
+    return [x for t in records if t._record for x in t._record[2] if isinstance(x, Tensor)]
+
+
+def _is_leaf(t: Tensor, inputs: set[Tensor]) -> bool:
+    return t._record is None and t not in inputs
+
+
+class Plan:
+    """A step as two plain functions of arrays.
+
+    Attributes:
+        leaves: The Tensors that the step reads besides its inputs: parameters and constants.
+        forward: ``forward(inputs, leaves)`` gives the results of all records, in order.
+        outputs: Which of these results are the step's outputs.
+        backward: ``backward(inputs, leaves, results, gradients, uses)`` gives the gradients of
+            the inputs, and appends each use of a leaf to the list of its pool in ``uses``.
+        pools: (which leaf, its pool, shape of a use's gradient, what it waits for) of each list.
+        pool_sizes: How many uses may gather in each.
+        records: How many records the step has.
+        needs: Whether a leaf or the first input requires a gradient.
+        source: The text of both functions.
+    """
+
+    def __init__(self, trace: _Trace, leaf_needs: Sequence[bool], input_needs: Sequence[bool]):
+        self.leaves = trace.leaves
+        self.records = len(trace.records)
+        self.outputs = [int(place[1:]) for place in trace.outputs]
+        self.needs = any(leaf_needs) or input_needs[0]
+        self._names: dict[str, Any] = {}
+        shape_of = {place: t.shape for t, place in trace.place.items()}
+        self.forward = self._write("forward", self._forward_lines(trace))
+        # (leaf, pool, shape of a use's gradient, for how many it waits)
+        self.pools: list[tuple[int, Any, tuple[int, ...], str]] = []
+        self.backward = self._write(
+            "backward", self._backward_lines(trace, shape_of, leaf_needs, input_needs)
+        )
+        self.pool_sizes = [
+            pool_size(shape, gather, self.leaves[leaf].shape)
+            for leaf, _, shape, gather in self.pools
+        ]
+
+    @classmethod
+    def of(
+        cls,
+        step: Callable[..., Sequence[Any]],
+        shapes: Sequence[tuple[int, ...]],
+        dtype: Any,
+        input_needs: Sequence[bool],
+    ) -> Plan | None:
+        """The plan of ``step(*inputs) -> outputs``, or None where two traces differ.
+
+        Args:
+            step: Takes and returns Tensors.
+            shapes: Of its inputs, of one ``dtype``.
+            dtype: Of everything in the step; a step of several dtypes is not served.
+            input_needs: Which inputs' gradients are wanted.
+        """
+        first, second = (_Trace(step, shapes, dtype, seed) for seed in (1, 2))
+        if not (
+            first.served
+            and second.served
+            and first.outputs == second.outputs
+            and len(first.leaves) == len(second.leaves)
+            and all(map(operator.is_, first.leaves, second.leaves))
+            and _same(first.lines, second.lines)
+        ):
+            return None
+        return cls(first, [leaf.requires_grad for leaf in first.leaves], input_needs)
+
+    # Writing ---------------------------------------------------------------------------------
+
+    def _name(self, prefix: str, value: Any) -> str:
+        """A name in the written functions for a function, number or metadata."""
+        name = f"{prefix}{len(self._names)}"
+        self._names[name] = value
+        return name
+
+    def _write(self, name: str, lines: list[str]) -> Callable[..., Any]:
+        source = "\n    ".join(lines)
+        exec(compile(source, f"<replay {name}>", "exec"), self._names)
+        self.source = getattr(self, "source", "") + source + "\n\n"
+        written: Callable[..., Any] = self._names[name]
+        return written
+
+    def _unpack(self, trace: _Trace, results: bool) -> list[str]:
+        kinds = [("i", "inputs"), ("l", "leaves"), ("v", "results")][: 3 if results else 2]
+        lines = []
+        for letter, source in kinds:
+            places = [p for p in trace.place.values() if p[0] == letter]
+            if places:
+                lines.append(f"{', '.join(places)}, = {source}")
+        return lines
+
+    def _arguments(self, operands: list[Any], params: dict[str, Any]) -> str:
+        parts = [x if isinstance(x, str) else self._name("k", x) for x in operands]
+        if params:
+            parts.append(f"**{self._name('p', params)}")
+        return ", ".join(parts)
+
+    def _forward_lines(self, trace: _Trace) -> list[str]:
+        lines = ["def forward(inputs, leaves):", *self._unpack(trace, results=False)]
+        for k, (op, operands, params) in enumerate(trace.lines):
+            call = f"{self._name('f', op.forward)}({self._arguments(operands, params)})"
+            lines.append(f"v{k} = {call}  # {op}")
+        lines.append(f"return ({''.join(f'v{k}, ' for k in range(len(trace.lines)))})")
+        return lines
+
+    def _backward_lines(
+        self,
+        trace: _Trace,
+        shape_of: dict[str, tuple[int, ...]],
+        leaf_needs: Sequence[bool],
+        input_needs: Sequence[bool],
+    ) -> list[str]:
+        """One line for each rule that is needed, the gradients named g_ and their place."""
+        needed = {f"l{k}" for k, need in enumerate(leaf_needs) if need}
+        needed |= {f"i{k}" for k, need in enumerate(input_needs) if need}
+        for k, (_, operands, _) in enumerate(trace.lines):
+            if any(isinstance(x, str) and x in needed for x in operands):
+                needed.add(f"v{k}")
+        lines = ["def backward(inputs, leaves, results, gradients, uses):"]
+        lines += self._unpack(trace, results=True)
+        lines.append(f"{''.join(f'o{k}, ' for k in range(len(trace.outputs)))} = gradients")
+        have: dict[str, int] = {}  # place -> how many parts its gradient has had so far
+
+        def give(place: str, value: str) -> None:
+            have[place] = have.get(place, 0) + 1
+            if have[place] == 1:
+                lines.append(f"g_{place} = {value}")
+            elif have[place] == 2:  # the first part may be somebody else's array
+                lines.append(f"g_{place} = g_{place} + {value}")
+            else:
+                lines.append(f"g_{place} += {value}")
+
+        def wait(place: str, pool: Any, use: str, shape: tuple[int, ...], gather: str) -> None:
+            leaf = int(place[1:])
+            slots = [i for i, entry in enumerate(self.pools) if entry[:2] == (leaf, pool)]
+            if not slots:
+                self.pools.append((leaf, pool, shape, gather))
+            slot = slots[0] if slots else len(self.pools) - 1
+            lines.append(f"uses[{slot}].append({use})")
+
+        for k, place in enumerate(trace.outputs):
+            if place in needed:
+                give(place, f"o{k}")
+        for k in reversed(range(len(trace.lines))):
+            op, operands, params = trace.lines[k]
+            y = f"v{k}"
+            if y not in have:
+                continue
+            arguments = self._arguments(operands, params)
+            if op.variadic:
+                gs = self._name("g", None)
+                lines.append(f"{gs} = {self._name('r', op.rules)}(g_{y}, {y}, {arguments})")
+            for j, x in enumerate(operands):
+                if not isinstance(x, str) or x not in needed:
+                    continue
+                rule, pool = (None, None) if op.variadic else op.pairs[j]
+                if not op.variadic and rule is None:
+                    continue
+                if pool is not None and x[0] == "l":
+                    inputs = "".join(f"{o if isinstance(o, str) else self._name('k', o)}, " for o in operands)
+                    use = f"(g_{y}, {y}, ({inputs}), {self._name('p', params)})"
+                    wait(x, pool, use, shape_of[y], op.gather)
+                    continue
+                value = f"{gs}[{j}]" if op.variadic else f"{self._name('r', rule)}(g_{y}, {y}, {arguments})"
+                if x[0] == "l":
+                    # of the result's shape where the leaf is broadcast, else of the leaf's own
+                    wait(x, sum_broadcast, value, shape_of[y], "rows")
+                elif op.elementwise and shape_of[x] != shape_of[y]:
+                    shape = self._name("s", shape_of[x])
+                    give(x, f"{self._name('u', unbroadcast)}({value}, {shape})")
+                else:
+                    give(x, value)
+        wanted = [
+            f"g_i{k}" if f"i{k}" in have and need else "None" for k, need in enumerate(input_needs)
+        ]
+        lines.append(f"return ({''.join(f'{w}, ' for w in wanted)})")
+        return lines
