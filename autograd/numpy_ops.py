@@ -894,17 +894,18 @@ row(
 )
 
 
-def _pad_rule(g: Any, y: Any, x: Any, pad_width: Any, mode: str = "constant", **kw: Any) -> Any:
+def _pad_rule(g: Any, y: Any, x: Any, pad_width: Any, mode: Any = "constant", **kw: Any) -> Any:
     if mode == "constant":
         widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))
         return g[tuple(slice(a, a + n) for (a, _), n in zip(widths.tolist(), x.shape, strict=True))]
     return _flat_scatter(g, x, _positions(x, lambda p: np.pad(p, pad_width, mode=mode)))
 
 
-def _run_pad(x: Array, pad_width: Any, mode: str = "constant", **kw: Any) -> Array:
+def _run_pad(x: Array, pad_width: Any, mode: Any = "constant", **kw: Any) -> Array:
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
         raise ValueError(f"np.pad on Tensors has no gradient rule for mode={mode!r}")
-    return np.pad(x, pad_width, mode, **kw)
+    padded: Array = np.pad(x, pad_width, mode, **kw)
+    return padded
 
 
 row(np.pad, _pad_rule, forward=_run_pad, names="pad_width mode constant_values")

@@ -9,7 +9,6 @@ had back: whoever reads it (``Tape``, a second derivative) gets the records of t
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from .context import recording
 from .numpy_ops import unbroadcast
 from .tape import pool_size, reachable, sum_broadcast
-from .tensor import Op, Tensor
+from .tensor import Tensor
 
 __all__ = ["Plan"]
 
@@ -43,7 +42,7 @@ class _Trace:
         inputs = [Tensor(rng.uniform(-1, 1, shape).astype(dtype)) for shape in shapes]
         with recording():
             outputs = step(*inputs)
-        order, ends = reachable(outputs)
+        order, _ = reachable(outputs)
         records = [t for _, t in reversed(order)]
         given = set(inputs)
         self.leaves = [t for t in dict.fromkeys(_operands(records)) if _is_leaf(t, given)]
@@ -225,11 +224,12 @@ class Plan:
                 if not op.variadic and rule is None:
                     continue
                 if pool is not None and x[0] == "l":
-                    inputs = "".join(f"{o if isinstance(o, str) else self._name('k', o)}, " for o in operands)
-                    use = f"(g_{y}, {y}, ({inputs}), {self._name('p', params)})"
+                    operands_of_use = self._arguments(operands, {})
+                    use = f"(g_{y}, {y}, ({operands_of_use},), {self._name('p', params)})"
                     wait(x, pool, use, shape_of[y], op.gather)
                     continue
-                value = f"{gs}[{j}]" if op.variadic else f"{self._name('r', rule)}(g_{y}, {y}, {arguments})"
+                value = f"{gs}[{j}]" if op.variadic else ""
+                value = value or f"{self._name('r', rule)}(g_{y}, {y}, {arguments})"
                 if x[0] == "l":
                     # of the result's shape where the leaf is broadcast, else of the leaf's own
                     wait(x, sum_broadcast, value, shape_of[y], "rows")

@@ -195,7 +195,17 @@ class Tape:
             if g is not None or len(self.outputs) == 1
         ]
         found = Gradients()
-        backpropagate(roots, found.__setitem__, every=True, keep_all=True)
+        given: set[int] = set()
+
+        def deliver(x: Tensor, g: Any) -> None:
+            # Each array is the reader's own: a copy of what others share or is a view of them.
+            if not isinstance(g, Tensor):
+                if type(g) is not np.ndarray or g.base is not None or id(g) in given:
+                    g = np.array(g)
+                given.add(id(g))
+            found[x] = g
+
+        backpropagate(roots, deliver, every=True, keep_all=True)
         return found
 
 
@@ -301,6 +311,7 @@ def backpropagate(
     """
     record = any(isinstance(g, Tensor) for _, g in roots)
     if record:
+        roots = [(y, g if isinstance(g, Tensor) else Tensor(g)) for y, g in roots]
         return _run(roots, deliver, every, keep_all, stop, True)
     token = workspace.set(Workspace())
     try:
@@ -438,7 +449,10 @@ def pool_size(shape: tuple[int, ...], gather: str, operand: tuple[int, ...]) -> 
 
 
 class Later(list[Any]):
-    """What a variadic op's rule may give for a shared operand: (pool, use, shape, gather) of each."""
+    """A variadic op's uses of a shared operand, to be summed with others.
+
+    Each is (pool, use, shape of its gradient, for how many it waits).
+    """
 
 
 def sum_broadcast(uses: list[Any], x: Any) -> Any:

@@ -34,19 +34,27 @@ SCALARS = frozenset({float, int, bool})
 running_number = itertools.count()
 _new = object.__new__
 _ndarray = np.ndarray
+numpy: Any = np  # NumPy's stubs promise arrays; given Tensors its functions return Tensors
 
 
 class Op(str):
     """One row of the table: the op's name, its NumPy function and its gradient rules.
 
-    ``rules[k](g, y, *inputs, **params)`` is the gradient of operand k, given the gradient ``g``
-    of the result ``y``; None where there is none. A single rule in place of the tuple serves
-    every operand of a variadic op and returns a sequence. An elementwise op's rules may answer
-    in the result's shape: the backward pass undoes the broadcasting. ``pools[k](uses, x)``
-    gives the summed gradient of an operand used many times, in one go; ``gather`` says how many uses it waits
-    for: as many "rows" as make a product fast, as many as fill the "operand", or "all". ``names`` are the metadata in NumPy's order of
-    arguments, and a ``sequence`` op takes its operands as one list. ``expand(tensor)``
-    puts the records that this one stands for behind the tensor, for whoever reads the tape.
+    Attributes:
+        forward: Runs on arrays, the metadata as keywords.
+        rules: ``rules[k](g, y, *inputs, **params)`` is the gradient of operand k, given the
+            gradient ``g`` of the result ``y``; None where there is none. A single rule in
+            place of the tuple serves every operand of a variadic op and returns a sequence.
+        elementwise: Whether rules may answer in the result's shape: the pass back undoes the
+            broadcasting.
+        pairs: (rule, pool) of each operand. ``pool(uses, x)`` is the summed gradient of an
+            operand used many times, in one go.
+        gather: How many uses a pool waits for: as many "rows" as make a product fast, as many
+            as fill the "operand", or "all".
+        names: The metadata in NumPy's order of arguments.
+        sequence: Whether the operands come as one list.
+        expand: ``expand(tensor)`` puts the records that this one stands for behind the tensor,
+            for whoever reads the tape.
     """
 
     forward: Callable[..., Any]
@@ -369,8 +377,8 @@ class Tensor:
     def __rmul__(self, other: Any) -> Tensor: return apply(TABLE[np.multiply], (other, self))
     def __truediv__(self, other: Any) -> Tensor: return apply(TABLE[np.divide], (self, other))
     def __rtruediv__(self, other: Any) -> Tensor: return apply(TABLE[np.divide], (other, self))
-    def __floordiv__(self, other: Any) -> Tensor: return apply(TABLE[np.floor_divide], (self, other))
-    def __rfloordiv__(self, other: Any) -> Tensor: return apply(TABLE[np.floor_divide], (other, self))
+    def __floordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(self, other)
+    def __rfloordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(other, self)
     def __mod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (self, other))
     def __rmod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (other, self))
     def __pow__(self, other: Any) -> Tensor: return apply(TABLE[np.power], (self, other))
@@ -379,7 +387,7 @@ class Tensor:
     def __rmatmul__(self, other: Any) -> Tensor: return apply(TABLE[np.matmul], (other, self))
     def __neg__(self) -> Tensor: return apply(TABLE[np.negative], (self,))
     def __pos__(self) -> Tensor: return self
-    def __abs__(self) -> Tensor: return np.abs(self)
+    def __abs__(self) -> Tensor: return numpy.abs(self)
 
     def __lt__(self, other: Any) -> Array: return self.data < values(other)
     def __le__(self, other: Any) -> Array: return self.data <= values(other)
@@ -402,67 +410,67 @@ class Tensor:
     # fmt: off
     def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """``np.sum``."""
-        return np.sum(self, axis=axis, keepdims=keepdims)
+        return numpy.sum(self, axis=axis, keepdims=keepdims)
     def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """``np.mean``."""
-        return np.mean(self, axis=axis, keepdims=keepdims)
+        return numpy.mean(self, axis=axis, keepdims=keepdims)
     def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """``np.max``; ties share the gradient evenly."""
-        return np.max(self, axis=axis, keepdims=keepdims)
+        return numpy.max(self, axis=axis, keepdims=keepdims)
     def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """``np.min``; ties share the gradient evenly."""
-        return np.min(self, axis=axis, keepdims=keepdims)
+        return numpy.min(self, axis=axis, keepdims=keepdims)
     def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
         """``np.prod``."""
-        return np.prod(self, axis=axis, keepdims=keepdims)
+        return numpy.prod(self, axis=axis, keepdims=keepdims)
     def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
         """``np.var``."""
-        return np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
+        return numpy.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
     def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
         """``np.std``; its gradient is 0 where the deviation is."""
-        return np.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
+        return numpy.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
     def cumsum(self, axis: int | None = None) -> Tensor:
         """``np.cumsum``."""
-        return np.cumsum(self, axis=axis)
+        return numpy.cumsum(self, axis=axis)
     def cumprod(self, axis: int | None = None) -> Tensor:
         """``np.cumprod``."""
-        return np.cumprod(self, axis=axis)
+        return numpy.cumprod(self, axis=axis)
     def clip(self, min: Any = None, max: Any = None) -> Tensor:
         """``np.clip``; the gradient is 1 at the bounds, as in PyTorch."""
-        return np.clip(self, min, max)
+        return numpy.clip(self, min, max)
     def round(self, decimals: int = 0) -> Tensor:
         """``np.round``, with gradient 0."""
-        return np.round(self, decimals)
+        return numpy.round(self, decimals)
     def dot(self, other: Any) -> Tensor:
         """``np.dot``."""
-        return np.dot(self, other)
+        return numpy.dot(self, other)
     def reshape(self, *shape: Any) -> Tensor:
         """``np.reshape``; the lengths singly or as one tuple."""
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+        return numpy.reshape(self, shape[0] if len(shape) == 1 else shape)
     def ravel(self) -> Tensor:
         """``np.ravel``."""
-        return np.reshape(self, -1)
+        return numpy.reshape(self, -1)
     def flatten(self) -> Tensor:
         """``np.ravel``."""
-        return np.reshape(self, -1)
+        return numpy.reshape(self, -1)
     def transpose(self, *axes: Any) -> Tensor:
         """``np.transpose``; the axes singly or as one tuple, none for the reverse order."""
-        return np.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
+        return numpy.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
     def swapaxes(self, axis1: int, axis2: int) -> Tensor:
         """``np.swapaxes``."""
-        return np.swapaxes(self, axis1, axis2)
+        return numpy.swapaxes(self, axis1, axis2)
     def squeeze(self, axis: Any = None) -> Tensor:
         """``np.squeeze``."""
-        return np.squeeze(self, axis)
+        return numpy.squeeze(self, axis)
     def repeat(self, repeats: Any, axis: int | None = None) -> Tensor:
         """``np.repeat``."""
-        return np.repeat(self, repeats, axis)
+        return numpy.repeat(self, repeats, axis)
     def take(self, indices: Any, axis: int | None = None) -> Tensor:
         """``np.take``."""
-        return np.take(self, indices, axis)
+        return numpy.take(self, indices, axis)
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """``np.diagonal``."""
-        return np.diagonal(self, offset, axis1, axis2)
+        return numpy.diagonal(self, offset, axis1, axis2)
     def astype(self, dtype: Any) -> Tensor:
         """The values in another dtype; the gradient comes back in this one's."""
         dtype = np.dtype(dtype)
@@ -471,7 +479,7 @@ class Tensor:
         return out
     def copy(self) -> Tensor:
         """``np.copy``."""
-        return np.copy(self)
+        return numpy.copy(self)
     def argmax(self, axis: int | None = None, keepdims: bool = False) -> Array:
         """``np.argmax``, a plain array of integers."""
         return np.asarray(np.argmax(self.data, axis, keepdims=keepdims))
@@ -483,10 +491,10 @@ class Tensor:
         return self.data.argsort(axis)
     def any(self, axis: Any = None, keepdims: bool = False) -> Array:
         """``np.any``, a plain array of booleans."""
-        return np.asarray(self.data.any(axis, keepdims=keepdims))
+        return numpy.asarray(self.data.any(axis, keepdims=keepdims))
     def all(self, axis: Any = None, keepdims: bool = False) -> Array:
         """``np.all``, a plain array of booleans."""
-        return np.asarray(self.data.all(axis, keepdims=keepdims))
+        return numpy.asarray(self.data.all(axis, keepdims=keepdims))
     # fmt: on
 
 

@@ -33,8 +33,9 @@ try:
 except ImportError:
     torch = None
 try:  # from this folder: in the repository's root ``autograd`` would be ours
-    import autograd as hips
     import autograd.numpy as hips_numpy
+
+    import autograd as hips
 except ImportError:
     hips = None
 try:

@@ -1,0 +1,854 @@
+"""The engine: tape, backward, memory, scopes, threads, and errors that say where."""
+
+from __future__ import annotations
+
+import contextvars
+import copy
+import gc
+import pickle
+import threading
+import tracemalloc
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unspool import Parameter, Tape, Tensor, no_grad, scope
+from unspool.autograd import (
+    check_grads,
+    cross_entropy,
+    detect_anomaly,
+    embedding,
+    numpy_ops,
+    sigmoid,
+)
+
+
+@contextmanager
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@contextmanager
+def measured() -> Iterator[Callable[[], tuple[int, int]]]:
+    """Yields a function that gives (bytes now, bytes at the peak) since the block began."""
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        yield lambda: tuple(n - before for n in tracemalloc.get_traced_memory())
+    finally:
+        tracemalloc.stop()
+
+
+# Long chains ------------------------------------------------------------------------------------
+
+
+def chain(x: Tensor, length: int) -> Tensor:
+    for _ in range(length):
+        x = x + 1.0
+    return x
+
+
+def test_a_chain_of_100_000_records_runs_and_dies_without_recursion():
+    """In a thread with 4 MB of stack, which a recursion over 100,000 objects would overrun."""
+    done = []
+
+    def work() -> None:
+        x = Parameter(1.0)
+        y = chain(x, 100_000)
+        y.backward()
+        tape = Tape(y)
+        done.extend([len(tape), float(x.grad), y.item()])
+        first = weakref.ref(tape[0].output)
+        del tape, y
+        done.append(first())
+
+    previous = threading.stack_size(4 * 2**20)
+    try:
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    finally:
+        threading.stack_size(previous)
+    assert done == [100_000, 1.0, 100_001.0, None]
+
+
+def test_a_chain_of_1_000_000_records():
+    x = Parameter(0.0)
+    with without_collector():  # it would walk over the growing graph again and again
+        y = chain(x, 1_000_000)
+        y.backward()
+    assert y.item() == 1e6
+    assert x.grad == 1.0
+
+
+# Memory -----------------------------------------------------------------------------------------
+
+
+def test_a_finished_graph_is_freed_by_reference_counts_alone():
+    x = Parameter(np.ones((3, 2)), name="x")
+    with without_collector(), scope("block"):
+        h = np.tanh(x @ np.ones((2, 2)))
+        parts = np.split(np.concatenate([h, h[:1]]), 2)
+        loss = sum(sigmoid(p).sum() for p in parts)
+        inside = [weakref.ref(h), weakref.ref(parts[0]), weakref.ref(h.data)]
+        tape = Tape(loss)
+        tape.gradients()
+        loss.backward()
+        del h, parts, tape
+        assert all(r() is not None for r in inside)  # the output holds what it came from
+        del loss
+        assert [r() for r in inside] == [None, None, None]
+
+
+def test_a_tape_lives_as_long_as_it_is_held():
+    y = np.exp(Parameter(2.0, name="x") * 3.0)
+    tape = Tape(y)
+    del y
+    gradients = tape.gradients()
+    assert [g.item() for t, g in gradients.items() if t.name == "x"] == pytest.approx(
+        [3 * np.exp(6)]
+    )
+
+
+def test_no_growth_over_1_000_training_steps():
+    rng = np.random.default_rng(0)
+    W, U, b = (Parameter(rng.normal(size=s) * 0.1) for s in [(3, 8), (8, 8), (8,)])
+    xs = rng.normal(size=(5, 4, 3))
+
+    def step() -> None:
+        h: Any = np.zeros((4, 8))
+        for t, x in enumerate(xs, 1):
+            with scope("t", step=t):
+                h = np.tanh(x @ W + h @ U + b)
+        loss = cross_entropy(h, [0, 1, 2, 3])
+        loss.backward()
+        for p in (W, U, b):
+            p.data -= 0.1 * p.grad
+            p.grad = None
+
+    with without_collector(), measured() as memory:
+        for _ in range(50):
+            step()
+        gc.collect()
+        warm = memory()[0]
+        for _ in range(1_000):
+            step()
+        # The collector finds nothing to do. It is asked because it also empties the free lists
+        # that Python keeps, of up to 2,000 tuples, which look like growth.
+        assert gc.collect() == 0
+        grown = memory()[0] - warm
+        assert grown < 8_000, f"{grown} bytes more after 1,000 steps"  # a float a step: 24,000
+
+
+def test_a_weight_used_at_many_steps_takes_no_copies_of_its_size():
+    steps, width = 300, 200
+    rng = np.random.default_rng(0)
+    W = Parameter(rng.normal(size=(width, width)))
+    scale = Parameter(rng.normal(size=(width, width)))
+    xs = rng.normal(size=(steps, 1, width))
+    uses: dict[str, Callable[[Any], Any]] = {
+        "matmul": lambda x: x @ W,
+        "vector": lambda x: x[0] @ W,
+        "from the left": lambda x: W @ x[0],
+        "elementwise": lambda x: (scale * x[0, 0]).sum(),
+        "added": lambda x: (scale + x[0, 0]).sum(),
+        "batched": lambda x: (x[None] @ scale[None]).sum(),
+    }
+    for name, use in uses.items():
+        loss = sum(use(x).sum() for x in xs)
+        with measured() as memory:
+            loss.backward()
+            peak = memory()[1]
+        copies = peak / W.data.nbytes
+        assert copies < 12, f"{name}: {copies:.0f} arrays of the weight's size for {steps} uses"
+        del loss
+
+
+def test_a_bias_used_at_many_steps_sums_as_it_goes():
+    steps, batch, width = 400, 16, 500
+    b = Parameter(np.zeros(width))
+    x = np.ones((batch, width))
+    loss = sum((x + b).sum() for _ in range(steps))
+    with measured() as memory:
+        loss.backward()
+        peak = memory()[1]
+    assert b.grad.tolist() == [steps * batch] * width
+    assert peak < 0.5 * steps * x.nbytes, f"{peak / x.nbytes:.0f} arrays of a step's size"
+
+
+@pytest.fixture
+def scattered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of all arrays of zeros that gradients were scattered into."""
+    sizes: list[int] = []
+    forward = numpy_ops.SCATTER_ADD.forward
+
+    def counting(*gs: Any, **params: Any) -> Any:
+        out = forward(*gs, **params)
+        sizes.append(out.size)
+        return out
+
+    monkeypatch.setattr(numpy_ops.SCATTER_ADD, "forward", counting)
+    return sizes
+
+
+@pytest.mark.parametrize(
+    "slices",
+    [
+        lambda x: [x[t] for t in range(len(x))],
+        lambda x: [x[:, t % 3] for t in range(len(x))],
+        lambda x: list(x),
+        lambda x: np.split(x, len(x)),
+        lambda x: [x[[t, 0]] for t in range(len(x))],
+        lambda x: [embedding(x, [t, t]) for t in range(len(x))],
+    ],
+    ids=["rows", "columns", "iteration", "split", "integer arrays", "embedding"],
+)
+def test_the_gradients_of_many_slices_cost_one_array(slices: Any, scattered: list[int]):
+    """Work that is linear in the slices: an array of zeros for each would be quadratic."""
+    x = Parameter(np.arange(1200.0).reshape(400, 3))
+    parts = slices(x)
+    loss = sum((s * (t + 1.0)).sum() for t, s in enumerate(parts))
+    loss.backward()
+    assert sum(scattered) <= 2 * (x.size + sum(s.size for s in parts))
+    small = np.arange(9.0).reshape(3, 3)
+    check_grads(
+        lambda x: sum((s * s * (t + 1.0)).sum() for t, s in enumerate(slices(x))), (small,), order=2
+    )
+
+
+# The pass back ----------------------------------------------------------------------------------
+
+
+def test_the_tape_is_not_consumed():
+    x = Parameter([1.0, 2.0], name="x")
+    y = (x * x * x).sum()
+    tape = Tape(y)
+    first, second = tape.gradients(), tape.gradients()
+    assert first.keys() == second.keys()
+    for t in first:
+        np.testing.assert_array_equal(first[t], second[t])
+    y.backward()
+    assert x.grad.tolist() == [3.0, 12.0]
+    y.backward()
+    assert x.grad.tolist() == [6.0, 24.0]  # added up, and every pass begins anew
+    assert str(tape) == str(Tape(y))
+
+
+def test_a_tensor_used_twice():
+    """Where engines that keep gradients on the nodes go wrong: reuse, and a second backward."""
+    a = Parameter(-2.0)
+    f = a * a
+    d = f + f
+    d.backward()
+    assert a.grad == -8.0
+    a.grad = None
+    e = f * d + f  # f also reached through d: 2 a⁴ + a²
+    e.backward()
+    assert a.grad == 8 * (-2.0) ** 3 + 2 * (-2.0)
+    a.grad = None
+    d.backward()
+    d.backward()
+    assert a.grad == -16.0
+    check_grads(lambda x: x * x + x * (x + x) - x, (np.array(1.5),), order=3)
+
+
+def test_gradients_of_every_tensor_on_the_tape():
+    x, c = Parameter([1.0, 2.0], name="x"), Tensor([3.0, 4.0], name="c")
+    unused = Parameter([1.0], name="unused")
+    n = Tensor([1, 2], name="n")
+    h = x * c
+    y = (h * n).sum()
+    found = Tape(y).gradients()
+    assert found[y] == 1.0
+    assert found[h].tolist() == [1.0, 2.0]
+    assert found[x].tolist() == [3.0, 8.0]
+    assert found[c].tolist() == [1.0, 4.0]  # also what asks for no gradient
+    assert n not in found  # integers have none
+    assert unused not in found
+    assert x.grad is None  # nothing was added up
+    with pytest.raises(KeyError, match=r"unused \(1,\) float64 has no gradient here"):
+        found[unused]
+    step = np.floor(x)
+    assert found.get(step) is None
+
+
+def test_backward_fills_leaves_only():
+    x, c = Parameter([1.0, 2.0]), Tensor([3.0, 4.0])
+    h = x * c
+    y = h.sum()
+    y.backward()
+    assert x.grad.tolist() == [3.0, 4.0]
+    assert [t.grad for t in (h, y, c)] == [None, None, None]
+
+
+def test_several_outputs():
+    x = Parameter([1.0, 2.0])
+    a, b = x * 2, np.exp(x)
+    tape = Tape(a, b)
+    assert [r.op for r in tape] == ["multiply", "exp"]
+    both = tape.gradients([np.ones(2), np.array([1.0, 0.0])])
+    np.testing.assert_allclose(both[x], [2 + np.e, 2])
+    only_b = tape.gradients([None, np.ones(2)])
+    np.testing.assert_allclose(only_b[x], np.exp([1, 2]))
+    assert a not in only_b
+    with pytest.raises(ValueError, match="2 outputs"):
+        tape.gradients()
+    twice = Tape(a, a).gradients([np.ones(2), np.ones(2)])
+    assert twice[x].tolist() == [4.0, 4.0]
+
+
+def test_seeds_of_which_some_are_tensors():
+    """One Tensor makes the pass a recorded one, whatever the other seeds are."""
+    x = Parameter(np.ones((2, 2)))
+    W = Parameter(np.eye(2))
+    tape = Tape(x @ W, np.tanh(W @ x))
+    array = np.array([[1.0, 2.0], [0.5, -1.0]])
+    plain = tape.gradients([array, array])
+    for seeds in ([Tensor(array), array], [array, Tensor(array)]):
+        found = tape.gradients(seeds)
+        for leaf in (x, W):
+            assert isinstance(found[leaf], Tensor)
+            np.testing.assert_allclose(found[leaf].data, plain[leaf], rtol=1e-14)
+
+
+def test_an_output_that_another_output_came_from():
+    x = Parameter(2.0)
+    h = x * x
+    y = h * 3
+    assert Tape(y, h).gradients([np.array(1.0), np.array(10.0)])[x] == 3 * 4 + 10 * 4
+
+
+def test_gradients_do_not_share_memory():
+    a, b = Parameter([1.0, 2.0]), Parameter([3.0, 4.0])
+    seed = np.array([1.0, 1.0])
+    for y in (a + b, np.concatenate([a, b])[1:3], np.stack([a, b]).sum(axis=0), (a + b).reshape(2)):
+        a.grad = b.grad = None
+        y.backward(seed)
+        assert not np.shares_memory(a.grad, b.grad)
+        assert not np.shares_memory(a.grad, seed)
+        kept = b.grad.copy()
+        a.grad += 100.0
+        np.testing.assert_array_equal(b.grad, kept)
+    a.backward(seed)
+    assert not np.shares_memory(a.grad, seed)
+
+
+def test_backward_changes_no_array_of_the_user():
+    arrays = {
+        "x": np.array([[1.0, 2.0], [3.0, 4.0]]),
+        "w": np.array([[0.5, -1.0], [2.0, 0.1]]),
+        "b": np.array([0.1, 0.2]),
+        "seed": np.array([[1.0, 2.0], [3.0, 4.0]]),
+    }
+    before = {k: v.copy() for k, v in arrays.items()}
+    x, w, b = (Tensor(arrays[k], requires_grad=True) for k in "xwb")
+    assert x.data is arrays["x"]  # shared, not copied
+    y = x @ w + b + x
+    y = y + y + x * 2 + x.T
+    y.backward(arrays["seed"])
+    y.backward(arrays["seed"])
+    Tape(y).gradients(arrays["seed"])
+    for k, v in arrays.items():
+        np.testing.assert_array_equal(v, before[k])
+
+
+def test_a_gradient_of_many_kinds_of_use_is_their_sum():
+    """Pooled uses, broadcast ones and plain ones of one Tensor, also under a second derivative."""
+    table = np.linspace(-1, 1, 6).reshape(3, 2)
+
+    def f(E: Any) -> Any:
+        rows = embedding(E, [0, 2, 2])
+        return (
+            (rows @ E.T).sum()
+            + (E[0] * E[1:]).sum()
+            + np.tanh(E * np.ones((4, 3, 2))).sum()
+            + (E[:1] + rows).prod()
+            + (E * E).sum()
+        )
+
+    check_grads(f, (table,), order=2)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_rules_that_give_plain_zeros_mix_with_recorded_ones(order: int):
+    check_grads(
+        lambda x: (x * x * x + (np.floor(x) + np.ceil(x) + np.sign(x))).sum(),
+        (np.array([0.3, 1.7]),),
+        order=order,
+    )
+
+
+def test_batches_with_a_weight_of_three_axes():
+    rng = np.random.default_rng(0)
+    W, x = rng.normal(size=(2, 3, 2)), rng.normal(size=(2, 2, 3))
+    check_grads(lambda W, x: ((x @ W) @ (x @ W).swapaxes(-1, -2)).sum(), (W, x), order=2)
+
+
+def test_more_uses_than_are_summed_at_once():
+    """Sums in portions give what a sum of all gives."""
+    rng = np.random.default_rng(0)
+    for uses in (1, 63, 64, 65, 130, 1030):
+        xs = rng.normal(size=(uses, 2, 3))
+        W, b = Parameter(rng.normal(size=(3, 2))), Parameter(rng.normal(size=2))
+        seed = rng.normal(size=(uses, 2, 2))
+        y = np.stack([x @ W + b for x in xs])
+        y.backward(seed)
+        np.testing.assert_allclose(
+            W.grad, np.einsum("tbi,tbj->ij", xs, seed), rtol=1e-10, atol=1e-12
+        )
+        np.testing.assert_allclose(b.grad, seed.sum((0, 1)), rtol=1e-10, atol=1e-12)
+
+
+def test_uses_of_different_shapes_are_summed():
+    b = Parameter([1.0, 2.0])
+    y = (b * np.ones((3, 2))).sum() + (np.ones((2, 1)) * b).sum() + (b + np.ones((2, 3, 2))).sum()
+    y = y + b.sum() + (b[None] * np.ones((1, 1))).sum()
+    y.backward()
+    assert b.grad.tolist() == [3 + 2 + 6 + 1 + 1] * 2
+    one = Parameter([[2.0]])
+    (
+        (one * np.ones((3, 4))).sum() + (one * np.ones(5)).sum() + (one + np.ones((2, 1, 1))).sum()
+    ).backward()
+    assert one.grad.tolist() == [[12.0 + 5 + 2]]
+
+
+# What a Tensor is -------------------------------------------------------------------------------
+
+
+def test_grad_and_requires_grad():
+    x = Tensor([1.0, 2.0])
+    assert not x.requires_grad
+    y = x * 2
+    assert not y.requires_grad
+    assert len(Tape(y)) == 1  # recorded all the same, so that a picture is whole
+    p = Parameter([1.0], name="p")
+    assert p.requires_grad
+    assert (p + x).requires_grad
+    assert not (p + x).detach().requires_grad
+    assert (p > 0).dtype == bool
+    assert not p.astype(int).requires_grad
+    p.grad = None
+    assert p.grad is None
+
+
+def test_parameter_owns_its_data_and_a_tensor_shares_it():
+    data = np.array([1.0, 2.0])
+    p, t = Parameter(data), Tensor(data)
+    data[0] = 5.0
+    assert p.data.tolist() == [1.0, 2.0]
+    assert t.data.tolist() == [5.0, 2.0]
+    assert t.numpy() is t.data
+    assert t.detach().data is t.data
+
+
+def test_shape_and_conversions():
+    x = Tensor(np.arange(6.0, dtype=np.float32).reshape(2, 3), name="x")
+    assert (x.shape, x.ndim, x.size, x.dtype, len(x)) == ((2, 3), 2, 6, np.float32, 2)
+    assert x.T.shape == (3, 2)
+    assert x.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
+    assert [row.shape for row in x] == [(3,), (3,)]
+    assert isinstance(Tensor(2.5).data, np.ndarray)
+    assert isinstance(x.sum().data, np.ndarray)
+    assert Tensor(2.5).item() == 2.5
+    assert bool(Tensor(1.0) > 0)
+    assert hash(x) != hash(Tensor(x.data))
+    assert {x: 1}[x] == 1
+
+
+def test_copies_and_pickles():
+    p = Parameter([1.0, 2.0], name="p")
+    for other in (copy.deepcopy(p), pickle.loads(pickle.dumps(p))):
+        assert type(other) is Parameter
+        assert other.name == "p"
+        assert other.requires_grad
+        assert other.data.tolist() == [1.0, 2.0]
+        assert not np.shares_memory(other.data, p.data)
+    with pytest.raises(TypeError, match=r"\.data"):
+        pickle.dumps(p * 2)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Tensor(Tensor([1.0], name="x")), ["x (1,)", "already"]),
+        (lambda: Tensor(["a"]), ["numbers", "Vocabulary"]),
+        (lambda: Tensor([1, 2], requires_grad=True), ["int", "floating-point", "astype(float)"]),
+        (lambda: Parameter([1, 2], name="W"), ["W", "floating-point"]),
+        (lambda: Tensor(1j), ["real numbers", "complex128"]),
+    ],
+)
+def test_what_is_no_tensor(make: Any, words: list[str]):
+    with pytest.raises(TypeError) as caught:
+        make()
+    for word in words:
+        assert word in str(caught.value)
+
+
+# Scopes -----------------------------------------------------------------------------------------
+
+
+def test_records_carry_their_scope_and_step():
+    x = Tensor([1.0], name="x")
+    with scope("lstm"):
+        a = x + 1
+        with scope("t=3", step=3), scope("forget"):
+            b = a * 2
+        with scope("t=4", step=np.int64(4)):
+            c = b - a
+    d = c / 2
+    tape = Tape(d)
+    assert [r.op for r in tape] == ["add", "multiply", "subtract", "divide"]
+    assert [r.scope for r in tape] == [("lstm",), ("lstm", "t=3", "forget"), ("lstm", "t=4"), ()]
+    assert [r.step for r in tape] == [None, 3, 4, None]
+    assert [r.index for r in tape] == sorted(r.index for r in tape)
+    assert tape[1].inputs[0] is a
+    assert tape[1].output is b
+    assert tape[1].inputs[1].data == 2.0  # a number of the code stands on the tape too
+    assert [r.op for r in tape[1:3]] == ["multiply", "subtract"]
+
+
+def test_the_innermost_step_counts():
+    with scope("sentence", step=2), scope("word", step=5), scope("gate"):
+        y = Tensor(1.0) * 2
+    assert Tape(y)[0].step == 5
+
+
+@pytest.mark.parametrize("kind", [scope, no_grad, detect_anomaly])
+def test_an_exception_inside_a_scope_restores_what_was_before(kind: Any):
+    def enter() -> Any:
+        return scope("inner", step=2) if kind is scope else kind()
+
+    with scope("outer"):
+        with pytest.raises(ZeroDivisionError), enter():
+            raise ZeroDivisionError
+        y = Tensor([0.0]) + 1
+        with np.errstate(divide="ignore"):
+            np.log(Tensor([0.0]))
+    assert Tape(y)[0].scope == ("outer",)
+    assert Tape(Tensor(1.0) + 1)[0].scope == ()
+
+
+@pytest.mark.parametrize("make", [lambda: scope("s"), no_grad, detect_anomaly])
+def test_a_scope_object_may_be_entered_again_inside_itself(make: Any):
+    def nested() -> None:
+        context = make()
+        with context, context:
+            pass
+        y = Parameter([0.0]) + 1
+        assert y.requires_grad
+        assert Tape(y)[0].scope == ()
+        with np.errstate(divide="ignore"):
+            assert np.log(Tensor(0.0)).item() == -np.inf
+
+    contextvars.copy_context().run(nested)  # what it leaves behind reaches no other test
+
+
+def test_no_grad_records_nothing():
+    p = Parameter([1.0])
+    with no_grad():
+        with scope("quiet", step=1):
+            y = p * 2
+        z = y + p
+    assert not y.requires_grad
+    assert len(Tape(y)) == 0
+    assert Tape(z).gradients([1.0]).keys() == {z}
+    assert (p * 2).requires_grad
+
+    @no_grad()
+    def frozen(x: Any) -> Any:
+        """Doubles."""
+        return x * 2
+
+    assert not frozen(p).requires_grad
+    assert frozen.__doc__ == "Doubles."
+    with no_grad():
+        frozen(p)
+        assert not (p * 2).requires_grad  # the inner one left the outer in place
+    with pytest.raises(ValueError, match="nothing that requires a gradient"):
+        frozen(p).backward(np.ones(1))
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (lambda: scope(3), TypeError, ["name", "string", "int"]),
+        (lambda: scope("t", step=0), ValueError, ["'t'", "counted from 1", "0"]),
+        (lambda: scope("t", step=1.5), TypeError, ["float"]),
+    ],
+)
+def test_scopes_that_are_none(make: Any, kind: Any, words: list[str]):
+    with pytest.raises(kind) as caught:
+        make()
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_threads_do_not_disturb_each_other():
+    """Two threads in step: one records inside scopes, one is under no_grad and a scope."""
+    turns = threading.Barrier(2, timeout=20)
+    found: dict[str, Any] = {}
+
+    def recording() -> None:
+        p = Parameter(np.ones(3), name="p")
+        y: Any = p
+        for t in range(1, 51):
+            turns.wait()
+            with scope("mine", step=t):
+                turns.wait()
+                y = np.tanh(y * 1.5)
+        y.sum().backward()
+        found["steps"] = [r.step for r in Tape(y)]
+        found["names"] = {r.scope for r in Tape(y)}
+        found["grad"] = p.grad
+
+    def quiet() -> None:
+        p = Parameter(np.ones(3), name="q")
+        y: Any = p
+        with no_grad(), scope("other"):
+            for _ in range(50):
+                turns.wait()
+                y = np.tanh(y * 1.5)
+                turns.wait()
+        found["quiet"] = y.requires_grad, len(Tape(y))
+        z = (p * 2).sum()
+        z.backward()
+        found["after"] = p.grad.tolist(), Tape(z)[0].scope
+
+    errors: list[BaseException] = []
+
+    def guarded(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+            turns.abort()
+
+    threads = [threading.Thread(target=guarded, args=(work,)) for work in (recording, quiet)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert found["steps"] == [t for t in range(1, 51) for _ in range(2)]
+    assert found["names"] == {("mine",)}
+    alone = Parameter(np.ones(3))
+    y: Any = alone
+    for _ in range(50):
+        y = np.tanh(y * 1.5)
+    y.sum().backward()
+    np.testing.assert_array_equal(found["grad"], alone.grad)
+    assert found["quiet"] == (False, 0)
+    assert found["after"] == ([2.0, 2.0, 2.0], ())
+
+
+def test_many_threads_run_back_at_the_same_time():
+    W = np.random.default_rng(0).normal(size=(20, 20)) * 0.2
+    results: list[Any] = [None] * 4
+
+    def work(k: int) -> None:
+        p = Parameter(W)
+        for _ in range(20):
+            h: Any = np.full((2, 20), 0.1 * (k + 1))
+            for _ in range(10):
+                h = np.tanh(h @ p)
+            p.grad = None
+            h.sum().backward()
+        results[k] = p.grad
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    together = list(results)
+    for k in range(4):
+        work(k)
+        np.testing.assert_array_equal(together[k], results[k])
+
+
+# The printed tape -------------------------------------------------------------------------------
+
+
+def test_print_tape_is_a_table():
+    x = Tensor([[1.0, 2.0]], name="x")
+    W = Parameter(np.ones((2, 3)), name="W")
+    h: Any = Tensor(np.zeros((1, 3)), name="h_0")
+    with scope("rnn"):
+        for t in (1, 2):
+            with scope(f"t={t}", step=t):
+                with scope("gate"):
+                    g = sigmoid(x @ W)
+                h = (1 - g) * h
+                h.name = f"h_{t}"
+    y = h.sum(axis=-1)[0]
+    assert str(Tape(y)).splitlines() == [
+        "#   t  scope       op           operands               result",
+        "1   1  rnn / gate  matmul       x (1, 2), W (2, 3)     v1 (1, 3)",
+        "2   1  rnn / gate  sigmoid      v1 (1, 3)              v2 (1, 3)",
+        "3   1  rnn         subtract     1, v2 (1, 3)           v3 (1, 3)",
+        "4   1  rnn         multiply     v3 (1, 3), h_0 (1, 3)  h_1 (1, 3)",
+        "5   2  rnn / gate  matmul       x (1, 2), W (2, 3)     v5 (1, 3)",
+        "6   2  rnn / gate  sigmoid      v5 (1, 3)              v6 (1, 3)",
+        "7   2  rnn         subtract     1, v6 (1, 3)           v7 (1, 3)",
+        "8   2  rnn         multiply     v7 (1, 3), h_1 (1, 3)  h_2 (1, 3)",
+        "9                  sum axis=-1  h_2 (1, 3)             v9 (1,)",
+        "10                 getitem [0]  v9 (1,)                v10 ()",
+    ]
+
+
+def test_print_of_tapes_without_time_and_of_nothing():
+    text = str(Tape(Tensor([4.0], name="x") / 2))
+    assert text.splitlines() == [
+        "#  op      operands   result",
+        "1  divide  x (1,), 2  v1 (1,)",
+    ]
+    leaf = Tensor([1.0], name="x")
+    assert len(Tape(leaf)) == 0
+    assert Tape(leaf).gradients([1.0])[leaf].tolist() == [1.0]
+    assert repr(Tape(leaf)) == "<Tape of 0 records to x (1,) float64>"
+
+
+def test_leaves_of_a_tape():
+    x, W = Tensor([1.0], name="x"), Parameter([2.0], name="W")
+    assert [t.name for t in Tape(x * W + x).leaves] == ["x", "W"]
+
+
+# Errors that teach ------------------------------------------------------------------------------
+
+
+def raised(call: Callable[[], Any]) -> str:
+    with pytest.raises((ValueError, TypeError, IndexError)) as caught:
+        call()
+    return str(caught.value)
+
+
+def test_the_error_of_an_op_names_it_its_operands_and_the_scope():
+    x = Tensor(np.ones((2, 3), np.float32), name="x")
+    W = Parameter(np.ones((4, 5)), name="W_f")
+    with scope("lstm"), scope("t=3", step=3), scope("forget"):
+        message = raised(lambda: x @ W)
+        add = raised(lambda: x + W)
+        result = raised(lambda: np.tanh(x) * W)
+    assert message.startswith(
+        "matmul of x (2, 3) float32 and W_f (4, 5) float64 in lstm / t=3 / forget: "
+    )
+    assert "3 columns" in message
+    assert "4 rows" in message
+    assert add.startswith("add of x (2, 3) float32 and W_f (4, 5) float64 in lstm / t=3 / forget: ")
+    assert "the result of tanh (2, 3)" in result
+    assert "in lstm" not in raised(lambda: x @ W)  # out of the scope again
+    assert "x (2, 3)" in raised(lambda: np.concatenate([x, np.ones((2, 2))]))
+    assert "axis=5" in raised(lambda: np.sum(x, axis=5))
+    assert "x (2, 3)" in raised(lambda: x[7])
+
+
+@pytest.mark.parametrize("other", [2, 2.0, True])
+def test_matmul_with_a_number(other: Any):
+    x = Tensor([1.0, 2.0], name="x")
+    assert "matmul" in raised(lambda: x @ other)
+    assert "matmul" in raised(lambda: other @ x)
+
+
+def test_backward_that_cannot_be():
+    x = Parameter([1.0, 2.0], name="x")
+    message = raised(lambda: (x * 2).backward())
+    assert "multiply (2,)" in message
+    assert ".sum()" in message
+    assert "(2,)" in raised(lambda: (x * 2).backward(np.ones(3)))
+    assert "(3,)" in raised(lambda: (x * 2).backward(np.ones(3)))
+    assert "floating-point" in raised(lambda: Tensor(3, name="n").backward())
+    assert "floating-point" in raised(lambda: x.astype(int).sum().backward())
+    message = raised(lambda: (Tensor([1.0], name="c") * 2).backward())
+    assert "nothing that requires a gradient" in message
+    assert "Parameter" in message
+    assert "(3,)" in raised(lambda: Tape(x * 2).gradients(np.ones(3)))
+    assert "scalar" in raised(lambda: Tape(x * 2).gradients())
+    assert "at least one output" in raised(Tape)
+    assert "Tape(*outputs)" in raised(lambda: Tape((x, x)))
+
+
+def test_a_scalar_of_one_element_needs_no_gradient_given():
+    x = Parameter([[2.0]])
+    (x * x).backward()
+    assert x.grad.tolist() == [[4.0]]
+
+
+def test_anomaly_names_the_op_and_the_scope():
+    x = Parameter([1.0, 0.0], name="p")
+    with (
+        detect_anomaly(),
+        np.errstate(all="ignore"),
+        scope("lstm"),
+        scope("t=2", step=2),
+        pytest.raises(FloatingPointError) as caught,
+    ):
+        np.log(x)
+    assert "log of p (2,) float64 in lstm / t=2" in str(caught.value)
+    assert "-inf at [1]" in str(caught.value)
+    with np.errstate(all="ignore"):
+        np.log(x)  # outside, NumPy's own settings hold
+
+
+def test_anomaly_in_a_gradient():
+    """The square root's value at 0 is finite, its derivative is not."""
+    x = Parameter([4.0, 0.0], name="p")
+    with scope("norm"):
+        y = np.sqrt(x).sum()
+    with np.errstate(all="ignore"):
+        y.backward()
+        assert x.grad.tolist() == [0.25, np.inf]
+        with detect_anomaly(), pytest.raises(FloatingPointError) as caught:
+            y.backward()
+        assert "sqrt" in str(caught.value)
+        assert "norm" in str(caught.value)
+        assert "gradient" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda x: np.sqrt(x * np.ones((2, 1))),
+        lambda x: np.power(x, np.full((2, 1), 0.5)),
+        lambda x: np.array([[1e200, 1.0]]) @ x[:, None],
+        lambda x: np.sqrt(np.stack([x, x])),
+        lambda x: np.arctan2(x, np.zeros((2, 1))),
+    ],
+    ids=["before a sum", "broadcast", "matmul", "stacked", "arctan2"],
+)
+def test_anomaly_is_found_where_gradients_are_summed(use: Any):
+    x = Parameter([0.0, 1.0], name="p")
+    with np.errstate(all="ignore"):
+        y = use(x)
+        y.backward(np.full(y.shape, 1e200))
+        if np.isfinite(x.grad).all():
+            pytest.fail("the example has no anomaly")
+        with detect_anomaly(), pytest.raises(FloatingPointError):
+            y.backward(np.full(y.shape, 1e200))
+
+
+def test_infinities_that_were_there_before_are_no_anomaly():
+    mask = np.array([0.0, -np.inf])
+    x = Parameter([1.0, 2.0])
+    with detect_anomaly():
+        y = np.exp(x + mask).sum()
+        y.backward()
+    np.testing.assert_allclose(x.grad, [np.e, 0.0])
+
+
+def test_warnings_of_numpy_are_not_swallowed():
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        np.log(Tensor([0.0]))
+    with pytest.warns(RuntimeWarning, match="overflow"):
+        np.exp(Tensor([1000.0]))
+    y = np.sqrt(Parameter([0.0]))
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        y.backward([1.0])

@@ -1,0 +1,402 @@
+"""NumPy's functions on Tensors: they record and differentiate, or say what to write instead."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from unspool import Parameter, Tape, Tensor, no_grad
+from unspool.autograd import check_grads
+from unspool.autograd.tensor import PLAIN, TABLE
+
+A = np.array([[0.5, -1.2, 2.0], [1.5, 0.3, -0.7]])
+B = np.array([[1.0, 2.0, -0.5], [0.2, -1.0, 0.6]])
+W = np.array([[0.4, -0.3], [1.1, 0.2], [-0.6, 0.9]])
+
+# Code as someone wrote it for arrays: it mentions NumPy and nothing else.
+CODE: dict[str, Callable[..., Any]] = {
+    "ufuncs": lambda a, b: np.tanh(a) * np.exp(b) + np.log1p(np.square(a)),
+    "where": lambda a, b: np.where(a > b, a * b, np.sin(b)),
+    "where by a plain mask": lambda a, b: np.where(A > 0, a, b),
+    "concatenate": lambda a, b: np.concatenate([a, b, A], axis=0) ** 2,
+    "stack": lambda a, b: np.stack([a, b, a], axis=1).sum(axis=1) * a,
+    "vstack and hstack": lambda a, b: np.vstack([a, b])[:2] * np.hstack([a, b])[:, 1:4],
+    "einsum": lambda a, b: np.einsum("ij,kj->ik", a, b),
+    "norm": lambda a, b: np.linalg.norm(a - b, axis=1) + np.linalg.norm(b),
+    "sum": lambda a, b: np.sum(a * b, axis=1) + np.sum(b, axis=0, keepdims=True).sum(),
+    "mean and var": lambda a, b: np.mean(a, axis=0) + np.var(b, axis=0) * np.std(a),
+    "matmul": lambda a, b: np.matmul(a, W) @ np.matmul(b, W).T,
+    "dot": lambda a, b: np.dot(a, b.T) + np.outer(a[0, :2], b[1, 1:]),
+    "an array on the left": lambda a, b: A - a / (B * B + b * b),
+    "an array on the left of @": lambda a, b: W.T @ a.T + A[:, :2] @ b[:, :2],
+    "numbers on the left": lambda a, b: 2 - a + 3 * b + 1 / (4 + a) + 2**b,
+    "NumPy's scalars": lambda a, b: np.float64(2) * a + b * np.float64(0.5) - np.int64(1),
+    "unary operators": lambda a, b: -a + abs(b) + (+a),
+    "remainders": lambda a, b: a % 0.8 + (a // 0.8) * b,
+    "indexing": lambda a, b: a[0, ::2] * b[:, [2, 0]][1] + a[A > 0][:2],
+    "methods": lambda a, b: a.reshape(3, 2).T.sum(axis=0) + b.max(axis=0) - a.mean(),
+    "augmented": lambda a, b: augmented(a, b),
+    "a running sum": lambda a, b: sum(row * k for k, row in enumerate(a, 1)) + b[0],
+    "maximum": lambda a, b: np.maximum(a, 0) + np.minimum(b, a) + np.clip(a, -1, 1),
+    "sorted": lambda a, b: np.sort(a, axis=1) * np.flip(np.cumsum(b, axis=1), axis=1),
+    "padding": lambda a, b: np.pad(a, ((0, 0), (1, 1)))[:, 1:-1] + np.roll(b, 1, axis=1),
+    "solve": lambda a, b: np.linalg.solve(a @ A.T + 3 * np.eye(2), b),
+}
+
+
+def augmented(a: Any, b: Any) -> Any:
+    total = a * 0
+    total += b
+    total *= a
+    total -= 1.5
+    return total
+
+
+@pytest.mark.parametrize("name", CODE)
+def test_unchanged_numpy_code(name: str):
+    f = CODE[name]
+    wanted = f(A.copy(), B.copy())
+    y = f(Tensor(A), Tensor(B))
+    assert isinstance(y, Tensor)
+    assert y.shape == wanted.shape
+    np.testing.assert_allclose(y.data, wanted, rtol=1e-13)
+    assert len(Tape(y)) > 0
+    check_grads(f, (A, B), order=2)
+
+
+OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "+": lambda a, b: a + b,
+    "-": lambda a, b: a - b,
+    "*": lambda a, b: a * b,
+    "/": lambda a, b: a / b,
+    "//": lambda a, b: a // b,
+    "%": lambda a, b: a % b,
+    "**": lambda a, b: a**b,
+    "@": lambda a, b: a @ b,
+}
+
+
+@pytest.mark.parametrize("symbol", OPERATORS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_operators_and_the_dtype_of_the_result(symbol: str, dtype: Any):
+    """NumPy's own answer, value and dtype, for every kind of other operand, on both sides."""
+    f = OPERATORS[symbol]
+    x = np.array([0.5, 1.5, 2.0], dtype)
+    others: list[Any] = [
+        np.array([1.0, 2.0, 3.0], dtype),
+        np.array([1.0, 2.0, 3.0]),
+        np.array([1.0, 2.0, 3.0], np.float32),
+        np.array([1, 2, 3]),
+        np.array([True, True, True]),
+    ]
+    if symbol != "@":
+        others += [2, 2.5, True, np.float64(2), np.float32(2), np.int64(2), np.array(2.0)]
+    for other in others:
+        for wanted, y in [
+            (f(x, other), f(Tensor(x), other)),
+            (f(other, x), f(other, Tensor(x))),
+        ]:
+            assert isinstance(y, Tensor), (symbol, other)
+            assert y.dtype == wanted.dtype, (symbol, other)
+            np.testing.assert_allclose(y.data, wanted, rtol=1e-6)
+
+
+def test_python_numbers_are_weak_and_numpy_scalars_are_not():
+    x = Parameter(np.ones(2, np.float32))
+    for y in (
+        2 * x,
+        x + 1.5,
+        x**2,
+        1 - x,
+        np.add(x, 2.0),
+        np.maximum(x, 0.0),
+        x / 3,
+        np.clip(x, 0, 1),
+    ):
+        assert y.dtype == np.float32
+    assert (np.where(x > 0, x, 0.0)).dtype == np.float32
+    for y in (np.float64(2) * x, x * np.float64(2), np.multiply(x, np.float64(2))):
+        assert y.dtype == np.float64  # as NumPy 2 has it
+        y.sum().backward()
+        assert x.grad.dtype == np.float32  # the gradient has its tensor's dtype
+    assert (np.float32(2) * x).dtype == np.float32
+
+
+METHODS: dict[str, Callable[[Any], Any]] = {
+    "sum": lambda x: x.sum(axis=1, keepdims=True),
+    "mean": lambda x: x.mean(axis=0),
+    "max": lambda x: x.max(axis=1),
+    "min": lambda x: x.min(),
+    "prod": lambda x: x.prod(axis=0),
+    "var": lambda x: x.var(axis=1, ddof=1),
+    "std": lambda x: x.std(),
+    "cumsum": lambda x: x.cumsum(axis=1),
+    "cumprod": lambda x: x.cumprod(),
+    "clip": lambda x: x.clip(-0.6, 0.6),
+    "round": lambda x: x.round(1),
+    "dot": lambda x: x.dot(W),
+    "reshape": lambda x: x.reshape(3, 2),
+    "reshape by a tuple": lambda x: x.reshape((1, -1)),
+    "ravel": lambda x: x.ravel(),
+    "flatten": lambda x: x.flatten(),
+    "transpose": lambda x: x.transpose(),
+    "transpose by axes": lambda x: x.transpose(1, 0),
+    "transpose by a tuple": lambda x: x.transpose((1, 0)),
+    "swapaxes": lambda x: x.swapaxes(0, 1),
+    "squeeze": lambda x: x[:, None].squeeze(1),
+    "repeat": lambda x: x.repeat(2, axis=1),
+    "take": lambda x: x.take([0, 0, 2], axis=1),
+    "diagonal": lambda x: x.diagonal(),
+    "astype": lambda x: x.astype(np.float64),
+    "copy": lambda x: x.copy(),
+    "T": lambda x: x.T,
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_are_numpys(name: str):
+    f = METHODS[name]
+    y = f(Tensor(A))
+    assert isinstance(y, Tensor)
+    np.testing.assert_allclose(y.data, f(A), rtol=1e-13)
+    check_grads(f, (A,), order=2)
+
+
+def test_every_method_of_a_tensor_is_among_them():
+    methods = {n for n, _ in inspect.getmembers(Tensor, inspect.isfunction) if n[0] != "_"}
+    no_op = {"item", "numpy", "tolist", "detach", "backward"}
+    plain = {"argmax", "argmin", "argsort", "any", "all"}
+    assert {name.split(" ")[0] for name in METHODS} - {"T"} == methods - no_op - plain
+
+
+# Integers and booleans are plain arrays ---------------------------------------------------------
+
+PLAIN_CALLS: dict[str, Callable[[Any], Any]] = {
+    "argmax": lambda x: np.argmax(x, axis=1),
+    "argmax method": lambda x: x.argmax(axis=1),
+    "argmin": lambda x: np.argmin(x),
+    "argsort": lambda x: np.argsort(x, axis=1),
+    "argsort method": lambda x: x.argsort(),
+    "isfinite": np.isfinite,
+    "isnan": np.isnan,
+    "greater": lambda x: x > 0,
+    "less or equal": lambda x: x <= B,
+    "an array on the left": lambda x: x > B,
+    "equal": lambda x: x == A,
+    "not equal": lambda x: x != 0.3,
+    "a number on the left": lambda x: x > 0,
+    "logical": lambda x: np.logical_and(x > 0, x < 1),
+    "any": lambda x: np.any(x > 1),
+    "all method": lambda x: x.all(axis=0),
+    "nonzero": lambda x: np.nonzero(x)[0],
+    "allclose": lambda x: np.allclose(x, A),
+    "count_nonzero": lambda x: np.count_nonzero(x),
+    "searchsorted": lambda x: np.searchsorted(np.array([0.0, 1.0]), x),
+    "shape": np.shape,
+    "ndim": np.ndim,
+    "size": np.size,
+    "zeros_like": np.zeros_like,
+    "ones_like": np.ones_like,
+    "where of one argument": lambda x: np.where(x > 0)[0],
+    "signbit": np.signbit,
+}
+
+
+@pytest.mark.parametrize("name", PLAIN_CALLS)
+def test_integers_and_booleans_are_plain(name: str):
+    f = PLAIN_CALLS[name]
+    found = f(Parameter(A))
+    assert not isinstance(found, Tensor)
+    np.testing.assert_array_equal(found, f(A))
+    assert np.asarray(found).dtype == np.asarray(f(A)).dtype
+
+
+def test_a_function_is_either_differentiated_or_plain():
+    assert not PLAIN & set(TABLE)
+
+
+def test_plain_results_index_and_choose():
+    x = Parameter(A)
+    best = x[np.arange(2), np.argmax(x, axis=1)]
+    best.sum().backward()
+    np.testing.assert_array_equal(x.grad, A.max(axis=1, keepdims=True) == A)
+    x.grad = None
+    x[x > 0].sum().backward()
+    np.testing.assert_array_equal(x.grad, A > 0)
+    ids = Tensor([1, 0])
+    assert x[ids].shape == (2, 3)
+    assert x[0, ids].shape == (2,)
+    assert A[ids].shape == (2, 3)
+    assert [10, 20, 30][Tensor(1)] == 20
+
+
+# Nothing detaches in silence --------------------------------------------------------------------
+
+
+def scalar() -> Any:
+    return (Parameter([1.0, 2.0], name="p") * 2).sum()
+
+
+def vector() -> Any:
+    return Parameter([1.0, 2.0], name="p") * 2
+
+
+def assign(array: Any, index: Any, value: Any) -> None:
+    array[index] = value
+
+
+def augment(array: Any, value: Any) -> None:
+    array += value
+
+
+DETACHING: dict[str, tuple[Callable[[], Any], str]] = {
+    "np.array of a list": (lambda: np.array([vector(), vector()]), "np.stack"),
+    "np.array of scalars": (lambda: np.array([scalar(), scalar()]), "np.stack"),
+    "np.array of a mixture": (lambda: np.array([scalar(), 1.0]), "np.stack"),
+    "np.array": (lambda: np.array(vector()), ".data"),
+    "np.asarray": (lambda: np.asarray(vector()), ".data"),
+    "np.asarray of a parameter": (lambda: np.asarray(Parameter([1.0], name="W")), ".data"),
+    "np.ascontiguousarray": (lambda: np.ascontiguousarray(vector()), ".data"),
+    "np.float64": (lambda: np.float64(scalar()), ".data"),
+    "dot of an array": (lambda: np.ones(2).dot(vector()), ".data"),
+    "slice of an array": (lambda: assign(np.ones(3), slice(0, 2), vector()), ".data"),
+    "rows of an array": (lambda: assign(np.ones((2, 2)), 0, vector()), ".data"),
+    "augmented array": (lambda: augment(np.ones(2), vector()), "never overwritten"),
+    "out": (lambda: np.add(vector(), 1, out=np.ones(2)), "never overwritten"),
+    "out of a function": (lambda: np.sum(vector(), out=np.ones(())), "never overwritten"),
+    "out of a plain function": (lambda: np.isfinite(vector(), out=np.ones(2, bool)), "out"),
+    "float": (lambda: float(scalar()), ".item()"),
+    "int": (lambda: int(scalar()), ".item()"),
+    "complex": (lambda: complex(scalar()), ".item()"),
+    "math.tanh": (lambda: math.tanh(scalar()), ".item()"),
+    "math.floor": (lambda: math.floor(scalar()), ".item()"),
+    "percent": (lambda: "%.3f" % scalar(), ".item()"),  # noqa: UP031
+    "a list of them in a function": (lambda: np.sum([scalar(), scalar()]), "np.stack"),
+    "a list of them in a ufunc": (lambda: np.tanh([scalar(), scalar()]), "np.stack"),
+    "t[i] = v": (lambda: assign(vector(), 0, 1.0), "np.where"),
+    "t[i] = v on a leaf": (lambda: assign(Tensor([1.0, 2.0]), 0, 1.0), "np.concatenate"),
+    "no rule": (lambda: np.median(vector()), "x.data"),
+    "no rule, of a ufunc": (lambda: np.nextafter(vector(), 1.0), "x.data"),
+    "reduce of a ufunc": (lambda: np.add.reduce(vector()), "np.sum"),
+    "outer of a ufunc": (lambda: np.multiply.outer(vector(), vector()), "np.outer"),
+    "at of a ufunc": (lambda: np.add.at(np.ones(2), [0], scalar()), "np.add.at"),
+    "copyto": (lambda: np.copyto(np.ones(2), vector()), "np.copyto"),
+    "put": (lambda: np.put(np.ones(2), [0], scalar()), "np.put"),
+    "fill of a masked array": (
+        lambda: np.putmask(np.ones(2), [True, False], vector()),
+        "np.putmask",
+    ),
+    "full": (lambda: np.full(2, scalar()), ".data"),
+    "linspace": (lambda: np.linspace(0, scalar(), 3), "np.linspace"),
+    "arange": (lambda: np.arange(scalar()), ".data"),
+    "a random number's mean": (lambda: np.random.default_rng(0).normal(scalar()), ".data"),
+    "savetxt": (lambda: np.savetxt(io.StringIO(), vector()), "np.savetxt"),
+    "object array": (lambda: np.array(vector(), dtype=object), ".data"),
+    "fft": (lambda: np.fft.fft(vector()), "np.fft.fft"),
+}
+
+
+@pytest.mark.parametrize("name", DETACHING)
+def test_what_would_leave_the_tape_raises_with_the_cure(name: str):
+    call, cure = DETACHING[name]
+    with pytest.raises(TypeError) as caught:
+        call()
+    assert cure in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: assign(np.ones(2), 0, scalar()),
+        lambda: assign(np.ones((2, 2)), (0, 0), scalar()),
+        lambda: np.fromiter(vector(), float),
+        lambda: np.ones(2).fill(scalar()),
+    ],
+)
+def test_where_numpy_puts_its_own_error_before_ours(call: Callable[[], Any]):
+    """For one element NumPy raises a ValueError of its own; its cause is ours, with the cure."""
+    with pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    ours = caught.value if isinstance(caught.value, TypeError) else caught.value.__cause__
+    assert isinstance(ours, TypeError)
+    assert ".item()" in str(ours) or ".data" in str(ours)
+
+
+def test_an_array_keeps_its_values_when_an_assignment_is_refused():
+    a = np.ones(2)
+    for index in (0, slice(None)):
+        with pytest.raises((TypeError, ValueError)):
+            a[index] = vector()
+    with pytest.raises(TypeError):
+        a += vector()
+    assert a.tolist() == [1.0, 1.0]
+
+
+def test_what_is_on_no_tape_may_be_taken_as_an_array():
+    plain = Tensor([1.0, 2.0])
+    assert np.asarray(plain).tolist() == [1.0, 2.0]
+    assert np.array([plain, plain]).shape == (2, 2)
+    assert float(Tensor(2.0)) == 2.0
+    assert int(Tensor(3)) == 3
+    assert math.exp(Tensor(0.0)) == 1.0
+    assert np.asarray(plain, dtype=np.float32).dtype == np.float32
+    with no_grad():
+        assert np.asarray(Parameter([1.0]) * 2).tolist() == [2.0]
+    assert np.asarray((Parameter([1.0]) * 2).detach()).tolist() == [2.0]
+    assert (Parameter([1.0]) * 2).item() == 2.0
+    assert (Parameter([1.0]) * 2).data.tolist() == [2.0]
+    a = np.zeros(2)
+    a[:] = plain
+    assert a.tolist() == [1.0, 2.0]
+
+
+def test_text_of_a_tensor_on_a_tape():
+    t, v = scalar(), vector()
+    assert f"{t:.2f}" == "6.00"
+    assert f"{v:.1f}" == "[2.0 4.0]"
+    assert f"{t}" == str(t) == "Tensor(6., op='sum')"
+    assert str(v) == repr(v) == "Tensor([2., 4.], op='multiply')"
+    assert repr(Parameter([1.0], name="W")) == "Parameter([1.], name='W', requires_grad=True)"
+    assert repr(Tensor([1.0])) == "Tensor([1.])"
+
+
+def test_print_of_a_tensor_on_a_tape(capsys: pytest.CaptureFixture[str]):
+    print(vector())
+    assert capsys.readouterr().out == "Tensor([2., 4.], op='multiply')\n"
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: np.sum(t, dtype=np.float32), ["np.sum", "dtype", "astype"]),
+        (lambda t: np.max(t, initial=0), ["np.max", "initial"]),
+        (lambda t: np.sort(t, kind="stable"), ["np.sort", "kind", "axis"]),
+        (lambda t: np.clip(t, 0, 1, dtype=float), ["np.clip", "dtype"]),
+        (lambda t: np.add(t, 1, where=np.array([True, False])), ["np.add", "where", "np.where"]),
+        (lambda t: np.reshape(t, (1, 2), order="F"), ["np.reshape", "order"]),
+        (lambda t: np.sum(a=t), ["np.sum", "positional"]),
+        (lambda t: np.concatenate([t, t], dtype=float), ["np.concatenate", "dtype"]),
+        (lambda t: np.diff(t, prepend=0), ["np.diff", "prepend"]),
+        (lambda t: np.linalg.svd(t[None]), ["np.linalg.svd", "no gradient rule"]),
+        (lambda t: np.percentile(t, 5), ["np.percentile"]),
+    ],
+)
+def test_options_without_a_rule_are_named(call: Callable[[Any], Any], words: list[str]):
+    with pytest.raises(TypeError) as caught:
+        call(vector())
+    for word in words:
+        assert word in str(caught.value)
+
+
+def test_options_that_ask_for_nothing_are_let_through():
+    t = vector()
+    assert np.sum(t, axis=None, dtype=None, out=None).item() == 6.0
+    assert np.mean(t, 0, None, None, True).shape == (1,)
+    assert np.max(t, 0, None, True).shape == (1,)
+    assert np.sort(t, kind=None).shape == (2,)

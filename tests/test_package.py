@@ -1,0 +1,78 @@
+"""What is tested is what users install, and what its docstrings show is true."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import sys
+from pathlib import Path
+
+import pytest
+
+import unspool
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(unspool.__path__, "unspool.")
+    if not module.name.endswith("__main__")
+)
+
+
+def test_the_installed_package_is_tested_not_the_checkout():
+    assert Path(unspool.__file__).resolve().parent != ROOT
+
+
+def test_the_wheel_carries_every_module_and_the_type_marker():
+    installed = Path(unspool.__file__).parent
+    for folder in ("autograd", "cells", "models", "viz"):
+        here = {p.name for p in (ROOT / folder).glob("*.py")}
+        there = {p.name for p in (installed / folder).glob("*.py")}
+        assert here == there, folder
+    assert (installed / "py.typed").is_file()
+
+
+@pytest.mark.parametrize("name", ["unspool", *MODULES])
+def test_examples_in_docstrings(name):
+    module = importlib.import_module(name)
+    result = doctest.testmod(module, optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("name", ["unspool", *MODULES])
+def test_public_names_exist_and_are_documented(name):
+    module = importlib.import_module(name)
+    assert module.__doc__
+    for public in getattr(module, "__all__", ()):
+        thing = getattr(module, public)
+        if callable(thing) and getattr(thing, "__module__", "").startswith("unspool"):
+            assert thing.__doc__, public
+
+
+def test_imports_run_one_way():
+    """autograd <- cells <- models; viz imports autograd, and cells only inside a function."""
+    allowed = {
+        "autograd": {"autograd"},
+        "cells": {"autograd", "cells"},
+        "models": {"autograd", "cells", "models", "viz"},
+        "viz": {"autograd", "viz"},
+    }
+    for folder, others in allowed.items():
+        for path in (ROOT / folder).glob("*.py"):
+            for line in path.read_text().splitlines():
+                if line.startswith("from .."):  # at the top of the file, not inside a function
+                    target = line[len("from ..") :].split()[0].split(".")[0]
+                    assert target in others, f"{path.name}: {line}"
+
+
+def test_core_needs_numpy_and_graphviz_only():
+    code = (
+        "import sys, unspool, unspool.models, unspool.viz;"
+        "print(sorted({m.split('.')[0] for m in sys.modules} & "
+        "{'torch','matplotlib','tqdm','pygraphviz','scipy','nltk','onnx','safetensors'}))"
+    )
+    import subprocess
+
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
