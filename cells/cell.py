@@ -1,0 +1,356 @@
+"""Cell, the RNN abstraction, and ``unroll``, the one place where time is a loop.
+
+A recurrent network is two functions (Goldberg 2016, section 10; eq. 3 of the lecture on the
+RNN abstraction): s_t = R(s_{t-1}, x_t) and y_t = O(s_t). A Cell gives R as ``forward`` and O
+as ``output``; everything else, from masks to pictures, follows from these.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..autograd import Op, Tensor, scope
+from ..autograd.tensor import apply, describe, operand, values
+from .fused import Replay, plan_of
+from .module import Module
+
+__all__ = ["Cell", "State", "detached", "unroll"]
+
+State: TypeAlias = tuple[Any, ...]
+
+# Where truncated backpropagation stops: the value goes on, the gradient does not.
+CUT = Op("cut", lambda x: x, (None,))
+
+
+class Cell(Module):
+    """What happens at one time step. A cell of one's own gives ``forward`` and nothing more.
+
+    A subclass sets ``self.d_in``, ``self.d_h`` and its Parameters, names its states in
+    ``states`` and defines ``forward(x, state) -> state``.
+
+    Attributes:
+        states: The names of the states; the first one is the output unless ``output`` says
+            otherwise.
+        d_in: The width of the input.
+        d_h: The width of each state.
+        d_out: The width of the output, where ``output`` gives another than d_h.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool import Parameter, unroll
+        >>> from unspool.cells import Cell
+        >>> class Leaky(Cell):
+        ...     def __init__(self, d_in, d_h):
+        ...         self.d_in, self.d_h = d_in, d_h
+        ...         self.W = Parameter(np.full((d_in, d_h), 0.5))
+        ...     def forward(self, x, state):
+        ...         (h,) = state
+        ...         return (0.9 * h + np.tanh(x @ self.W),)
+        >>> ys, (h,) = unroll(Leaky(3, 2), np.ones((1, 4, 3)))
+        >>> ys.shape, h.shape
+        ((1, 4, 2), (1, 2))
+    """
+
+    states: tuple[str, ...] = ("h",)
+    same_every_step: bool = False
+    d_in: int
+    d_h: int
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = vars(cls)
+        if ("forward" in own or "output" in own) and "same_every_step" not in own:
+            cls.same_every_step = False
+
+    def forward(self, x: Any, state: Any) -> State:
+        """R: the input (batch, d_in) and the old state to the new state, a tuple."""
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no forward(x, state) -> state, the equations of a step"
+        )
+
+    def output(self, state: Any) -> Any:
+        """O: the state to the output, by default the first of the state."""
+        return state[0]
+
+    def initial_state(self, batch: int | None = None) -> State:
+        """Zeros, (batch, d_h) for each state, or (d_h,) without a batch."""
+        shape = (self.d_h,) if batch is None else (batch, self.d_h)
+        dtype = next((p.data.dtype for _, p in self.named_places()), np.dtype(np.float32))
+        return tuple(Tensor(np.zeros(shape, dtype), name=f"{s}_0") for s in self.states)
+
+    def sampled(self, batch: int | None = None) -> Cell:
+        """The cell as it runs over one sequence, or one batch of ``batch`` of them.
+
+        What is random but stays the same over time is drawn here, and ``unroll`` calls it
+        once; a loop of one's own over ``cell(x, state)`` begins with ``cell = cell.sampled()``.
+        A cell without such randomness is itself.
+        """
+        return self
+
+    def __call__(self, x: Any, state: State | None = None) -> tuple[Tensor, State]:
+        """One step: ``(y, state)``.
+
+        Args:
+            x: (batch, d_in) or (d_in,).
+            state: The state before the step, or None for the initial one.
+
+        Raises:
+            ValueError: The width of ``x``, or the number or shapes of the state, do not fit.
+            TypeError: ``forward`` returns no tuple.
+        """
+        x = operand(x)
+        if not isinstance(x, Tensor):
+            x = Tensor(x)
+        shape = x.data.shape
+        if not shape or shape[-1] != self.d_in or len(shape) > 2:
+            raise ValueError(
+                f"{type(self).__name__}: expected x of (batch, {self.d_in}) or ({self.d_in},), got "
+                f"{describe(x)}" + ("; unroll(cell, xs) runs over time" if len(shape) > 2 else "")
+            )
+        if state is None:
+            state = self.initial_state(shape[0] if len(shape) == 2 else None)
+        state = self.checked_state(state, shape[:-1])
+        plan = plan_of(self, (shape, x.data.dtype), state, x.requires_grad, one_step=True)
+        if plan is None:
+            new = self.forward(x, state)
+            if type(new) is not tuple or len(new) != len(state):
+                raise self._no_state(new)
+        else:
+            eager = functools.partial(self.forward, x, state)
+            new = tuple(Replay(plan, x, state, eager).run())
+        return self.output(new), new
+
+    def _no_state(self, new: Any) -> TypeError:
+        return TypeError(
+            f"{type(self).__name__}.forward must return the new state as a tuple, "
+            f"{wanted(self.states)}, got {counted(new)}"
+        )
+
+    def checked_state(self, state: Any, batch: tuple[int, ...]) -> State:
+        """The state as a tuple of Tensors, or an error that says what was expected."""
+        if not isinstance(state, (tuple, list)) or len(state) != len(self.states):
+            raise ValueError(
+                f"{type(self).__name__}: expected the state {wanted(self.states)}, a tuple, got "
+                f"{counted(state)}"
+            )
+        usual = type(self).initial_state is Cell.initial_state
+        checked = []
+        for name, s in zip(self.states, state, strict=True):
+            s = s if isinstance(s, Tensor) else Tensor(operand(s), name=f"{name}_0")
+            if usual and s.data.shape != (*batch, self.d_h):
+                raise ValueError(
+                    f"{type(self).__name__}: expected the state {name} of {(*batch, self.d_h)}, "
+                    f"got {describe(s)}"
+                )
+            checked.append(s)
+        return tuple(checked)
+
+    def unroll(
+        self,
+        xs: Any,
+        state: State | None = None,
+        *,
+        lengths: Any = None,
+        mask: Any = None,
+        reverse: bool = False,
+        truncate: int | None = None,
+    ) -> tuple[Tensor, State]:
+        """The cell over time; see ``unspool.unroll``."""
+        name = type(self).__name__
+        xs, real = prepare(name, xs, self.d_in, lengths, mask)
+        batched = xs.ndim == 3
+        steps = xs.shape[-2]
+        if truncate is not None and (not isinstance(truncate, (int, np.integer)) or truncate < 1):
+            raise ValueError(
+                f"unroll({name}): truncate is a number of steps from 1, got {truncate!r}"
+            )
+        if state is None:
+            state = self.initial_state(len(xs) if batched else None)
+        state = self.checked_state(state, xs.shape[:-2])
+        cell = self.sampled(len(xs) if batched else None)
+        # What is real at each step; None where everything is, and nothing is masked.
+        masks: list[NDArray[np.bool_] | None] = [None] * steps
+        if real is not None:
+            masks = [None if m.all() else m for m in np.moveaxis(real, -1, 0)[..., None]]
+        order = list(reversed(range(steps)) if reverse else range(steps))
+        eager = functools.partial(cell.record_steps, xs, state, order, masks, truncate)
+        plan = None
+        if truncate is None and steps:
+            step = (xs.shape[:-2] + xs.shape[-1:], xs.dtype)
+            plan = plan_of(cell, step, state, xs.requires_grad)
+        if plan is None:
+            *final, ys = eager()
+        else:
+            *final, ys = Replay(plan, xs, state, eager, order, masks).run()
+            ys.name = "ys"
+            for s, label in zip(final, self.states, strict=True):
+                s.name = f"{label}_{order[-1] + 1}"
+        return ys, tuple(final)
+
+    def record_steps(
+        self, xs: Any, state: Any, order: list[int], masks: list[Any], truncate: int | None
+    ) -> list[Any]:
+        """The loop over time, op by op: the final state and ys."""
+        batched = xs.ndim == 3
+        outputs: list[Any] = [None] * len(order)
+        with scope(type(self).__name__.lower()):
+            for count, t in enumerate(order):
+                with scope(f"t={t + 1}", step=t + 1):
+                    if truncate and count and count % truncate == 0:
+                        state = tuple(apply(CUT, (s,)) for s in state)
+                    x = xs[:, t] if batched else xs[t]
+                    x.name = f"x_{t + 1}"
+                    new = self.forward(x, state)
+                    if type(new) is not tuple or len(new) != len(state):
+                        raise self._no_state(new)
+                    here = masks[t]
+                    if here is not None:  # at padding the state stays, and the output is 0
+                        new = tuple(select(here, s, old) for s, old in zip(new, state, strict=True))
+                    state = new
+                    for s, label in zip(state, self.states, strict=True):
+                        if s.name is None:
+                            s.name = f"{label}_{t + 1}"
+                    y = self.output(state)
+                    outputs[t] = y if here is None else select(here, y, 0)
+            if outputs:
+                ys: Any = np.stack(outputs, axis=1 if batched else 0)
+                ys.name = "ys"
+            else:
+                y = self.output(state)
+                ys = Tensor(np.zeros((*xs.shape[:-1], y.shape[-1]), y.dtype), name="ys")
+            return [*state, ys]
+
+
+def unroll(
+    module: Any,
+    xs: Any,
+    state: State | None = None,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reverse: bool = False,
+    truncate: int | None = None,
+) -> tuple[Tensor, State]:
+    """Run a cell, or a composite of cells, over a sequence.
+
+    Args:
+        module: A Cell, Stacked or Bidirectional.
+        xs: (batch, time, d_in), or (time, d_in) for a single sequence.
+        state: The state before the first step; None for the module's initial one.
+        lengths: (batch,) integers from 0 to time: where each sequence ends.
+        mask: (batch, time) booleans in place of ``lengths``; holes are allowed.
+        reverse: Read from each sequence's end to its beginning; ``ys`` stay aligned with
+            ``xs``.
+        truncate: Cut the gradient every so many steps (truncated BPTT); on the tape the cut
+            is a record of the op ``cut``.
+
+    Returns:
+        ``(ys, state)``: the outputs (batch, time, d_out), 0 at padded positions, and the
+        state after the last real step of each sequence.
+
+    Raises:
+        ValueError: Widths, lengths, masks or states do not fit.
+        TypeError: ``module`` cannot be unrolled, or lengths are not integers.
+
+    Source: the RNN abstraction RNN*(x_{1:n}; s_0) of Goldberg (2016).
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool import unroll
+        >>> from unspool.cells import LSTM
+        >>> ys, (h, c) = unroll(LSTM(3, 4), np.ones((2, 5, 3), np.float32), lengths=[5, 2])
+        >>> ys.shape, h.shape, bool((ys[1, 2:].data == 0).all())
+        ((2, 5, 4), (2, 4), True)
+    """
+    if not hasattr(module, "unroll"):
+        raise TypeError(
+            f"unroll: expected a Cell, Stacked or Bidirectional, got {type(module).__name__}"
+        )
+    result: tuple[Tensor, State] = module.unroll(
+        xs, state, lengths=lengths, mask=mask, reverse=reverse, truncate=truncate
+    )
+    return result
+
+
+def detached(state: Any) -> Any:
+    """A state, also one of a composite, cut off from its tape, to be handed to the next call.
+
+    Without the cut the graph of all that came before is kept and differentiated again.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool import unroll
+        >>> from unspool.cells import LSTM, detached
+        >>> cell, state = LSTM(3, 4), None
+        >>> for xs in np.zeros((10, 2, 5, 3), np.float32):  # one long text in ten pieces
+        ...     ys, state = unroll(cell, xs, state)
+        ...     ys.sum().backward()
+        ...     state = detached(state)
+    """
+    if isinstance(state, (tuple, list)):
+        return tuple(detached(s) for s in state)
+    return state.detach() if isinstance(state, Tensor) else state
+
+
+def select(here: NDArray[np.bool_], a: Any, b: Any) -> Any:
+    """``a`` of the sequences that are real at this step, (batch, 1), and ``b`` of the others."""
+    return np.where(here.reshape(here.shape + (1,) * (a.ndim - here.ndim)), a, b)
+
+
+def wanted(states: tuple[str, ...]) -> str:
+    """A state as messages show it: ``(h,)``, ``(h, c)``."""
+    return f"({', '.join(states)}{',' if len(states) == 1 else ''})"
+
+
+def counted(state: Any) -> str:
+    """What came in place of a state: how many things, or the type of the one."""
+    return f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
+
+
+def prepare(
+    name: str, xs: Any, d_in: int | None, lengths: Any, mask: Any
+) -> tuple[Tensor, NDArray[np.bool_] | None]:
+    """The checked inputs with 0 at padded positions, and the mask of real ones (or None)."""
+    xs = operand(xs)
+    if not isinstance(xs, Tensor):
+        xs = Tensor(xs, name="xs")
+    if xs.ndim not in (2, 3) or (d_in is not None and xs.shape[-1] != d_in):
+        raise ValueError(
+            f"unroll({name}): expected xs of (batch, time, {d_in}) or (time, {d_in}), got "
+            f"{describe(xs)}"
+        )
+    real = real_positions(f"unroll({name})", xs.shape[:-1], lengths, mask)
+    if real is not None and not real.all():
+        xs = np.where(real[..., None], xs, 0)
+    return xs, real
+
+
+def real_positions(
+    who: str, shape: tuple[int, ...], lengths: Any, mask: Any
+) -> NDArray[np.bool_] | None:
+    """``lengths`` or ``mask`` as booleans of ``shape``, (batch, time) or (time,), or None."""
+    if lengths is None and mask is None:
+        return None
+    if lengths is not None and mask is not None:
+        raise ValueError(f"{who}: give lengths or mask, not both")
+    if mask is not None:
+        array = np.asarray(values(mask))
+        if array.dtype != bool or array.shape != shape:
+            raise ValueError(f"{who}: mask is booleans of {shape}, got {array.dtype} {array.shape}")
+        return array
+    array = np.asarray(values(lengths))
+    if len(shape) != 2:
+        raise ValueError(f"{who}: lengths are for a batch; a single sequence is as long as it is")
+    if array.dtype.kind not in "iu" and array.size:
+        raise TypeError(f"{who}: lengths are integers, got {array.dtype}")
+    if array.shape != shape[:1]:
+        raise ValueError(f"{who}: expected {shape[0]} lengths, one a sequence, got {array.shape}")
+    if array.size and (array.min() < 0 or array.max() > shape[1]):
+        bad = int(array.min() if array.min() < 0 else array.max())
+        raise ValueError(f"{who}: lengths are from 0 to {shape[1]}, the time axis, got {bad}")
+    real: NDArray[np.bool_] = np.arange(shape[1]) < array[:, None]
+    return real

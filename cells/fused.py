@@ -1,0 +1,327 @@
+"""Steps replayed as a plan: what makes training fast, and leaves no trace on the tape.
+
+A cell whose steps are all the same (``same_every_step``) is recorded op by op the first time
+that it runs on inputs of some shape. From the second time on its step runs as a ``Plan``, and
+the whole of it is one record. Whoever reads the tape gets the steps' records back: the step is
+recorded again, with the arrays that the plan computed.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tensor
+from ..autograd.context import current, watched
+from ..autograd.replay import Plan
+from ..autograd.tape import Later, reachable
+from ..autograd.tensor import Op, made_by, reserve_numbers
+
+__all__ = ["Replay", "plan_of"]
+
+# Plans of each cell, the most recent ones: (input shape, dtypes, what needs gradients) -> plan.
+KEPT = 16
+CHANGED = "the cell was changed since it ran: no tape is left of the run"
+_plans: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Held]] = weakref.WeakKeyDictionary()
+
+
+def plan_of(
+    cell: Any, x: Any, state: Sequence[Any], x_needs: bool, one_step: bool = False
+) -> Plan | None:
+    """The plan of a cell's step, from the second time on that such a step is asked for.
+
+    Args:
+        cell: The Cell.
+        x: The shape and dtype of one step's input.
+        state: The state before it, Tensors.
+        x_needs: Whether the gradient of the input is wanted.
+        one_step: Whether the outputs are the new state only, or the output y too.
+    """
+    shape, dtype = x
+    if not cell.same_every_step or watched.get() or 0 in shape:
+        return None
+    plans = _plans.get(cell)
+    if plans is None:
+        plans = _plans[cell] = OrderedDict()
+    kinds = [(s.data.shape, s.data.dtype.char) for s in state]
+    key = (shape, dtype.char, x_needs, one_step, *kinds)
+    ids = [*map(id, vars(cell).values())]  # the cell's parameters may be replaced
+    held = plans.get(key)
+    if held is None or held.ids != ids or held.flags != flags(held.tensors):
+        # Asked for the first time: it may never be asked for again.
+        plans[key] = Held(cell, ids)
+        if len(plans) > KEPT:
+            plans.popitem(last=False)
+        return None
+    if not held.made:
+        held.made = True
+        if all(s.data.dtype == dtype for s in state):
+
+            def step(x: Any, *state: Any) -> Any:
+                new = cell.forward(x, state)
+                return new if one_step else (*new, cell.output(new))
+
+            shapes = [shape, *(s.data.shape for s in state)]
+            plan = Plan.of(step, shapes, dtype, [x_needs, *(True for _ in state)])
+            # Served are leaves that are watched here: the cell's own, not those in a list of it.
+            # Over time a step must leave the state in the shapes in which it found it.
+            if plan is not None and set(plan.leaves) <= set(held.tensors):
+                held.plan = plan if one_step or plan.shapes[:-1] == shapes[1:] else None
+    return held.plan
+
+
+def flags(tensors: Sequence[Tensor]) -> list[Any]:
+    """What of a cell's Tensors a plan depends on, besides that they are these."""
+    return [(t.requires_grad, t.data.dtype) for t in tensors]
+
+
+class Held:
+    """What is kept of a cell for inputs of one kind: its plan, and for what it was made."""
+
+    __slots__ = ("flags", "ids", "made", "plan", "tensors", "things")
+
+    def __init__(self, cell: Any, ids: list[int]) -> None:
+        self.ids, self.things = ids, list(vars(cell).values())  # alive, so the ids stay theirs
+        self.tensors = [t for t in self.things if isinstance(t, Tensor)]
+        self.flags = flags(self.tensors)
+        self.made = False
+        self.plan: Plan | None = None
+
+
+class Replay:
+    """A plan run over time, or for one step, with what its gradient and its records need.
+
+    Args:
+        plan: Of one step.
+        x: The input: (batch, time, d_in) or (time, d_in); of one step without time.
+        state: The state before the first step.
+        eager: Records the same op by op, and returns the same outputs.
+        order: The positions in the order in which they are read; None for one step.
+        masks: For each position which sequences are real, (batch, 1), or None for all.
+    """
+
+    __slots__ = (
+        "alive",
+        "eager",
+        "first",
+        "kept",
+        "leaves",
+        "masks",
+        "order",
+        "path",
+        "plan",
+        "state",
+        "x",
+    )
+
+    def __init__(
+        self,
+        plan: Plan,
+        x: Tensor,
+        state: tuple[Tensor, ...],
+        eager: Callable[[], Sequence[Tensor]],
+        order: list[int] | None = None,
+        masks: Sequence[Any] = (),
+    ) -> None:
+        self.plan, self.x, self.state, self.eager = plan, x, state, eager
+        self.order, self.masks = order, masks
+        self.leaves = [leaf.data for leaf in plan.leaves]  # as they are now
+        self.kept: list[Any] = []  # a step's (inputs, results)
+
+    def run(self) -> list[Tensor]:
+        """The outputs, on the tape as one record: the final state, and over time also ys."""
+        self.path = path = current.get()
+        arrays = self.one_step() if self.order is None else self.all_steps()
+        if path is None:
+            return [Tensor(array) for array in arrays]
+        inputs = (self.x, *self.state, *self.plan.leaves)
+        needs = self.plan.needs or any(s.requires_grad for s in self.state)
+        # Per step: the plan's records, the slice of the input, the masks of states and of y.
+        steps = 1 if self.order is None else len(self.order)
+        self.first = reserve_numbers(steps * (len(self.plan.ops) + len(self.state) + 2) + 2)
+        params = {"run": self}
+        if len(arrays) == 1:
+            outputs = [made_by((self.first, REPLAY, inputs, (), params, path), arrays[0], needs)]
+        else:
+            hub = made_by((self.first, REPLAY, inputs, (), params, path), arrays[0], needs)
+            outputs = [
+                made_by((reserve_numbers(1), OUTPUT, (hub,), (), {"output": k}, path), array, needs)
+                for k, array in enumerate(arrays)
+            ]
+        self.alive = [weakref.ref(output) for output in outputs]
+        return outputs
+
+    def one_step(self) -> list[Any]:
+        """The new state."""
+        inputs = (self.x.data, *[s.data for s in self.state])
+        results = self.plan.forward(inputs, self.leaves)
+        self.kept.append((inputs, results))
+        return [results[k] for k in self.plan.outputs]
+
+    def all_steps(self) -> list[Any]:
+        """The final state and ys."""
+        forward, leaves = self.plan.forward, self.leaves
+        places = self.plan.outputs
+        state: Sequence[Any] = [s.data for s in self.state]
+        xs = self.x.data
+        ys: list[Any] = [None] * len(self.order or ())
+        for t in self.order or ():
+            inputs = (xs[..., t, :], *state)
+            results = forward(inputs, leaves)
+            if self.path is not None:
+                self.kept.append((inputs, results))
+            *new, y = [results[k] for k in places]
+            here = self.masks[t]
+            if here is not None:
+                new = [np.where(fit(here, a), a, b) for a, b in zip(new, state, strict=True)]
+                y = np.where(fit(here, y), y, 0)
+            state = new
+            ys[t] = y
+        return [*state, np.stack(ys, axis=xs.ndim - 2)]
+
+    def gradients(self, parts: list[Any]) -> list[Any]:
+        """The gradients of x, of the state before, and of the plan's leaves, from the outputs'."""
+        plan, leaves = self.plan, self.leaves
+        uses: list[list[Any]] = [[] for _ in plan.pools]
+        if self.order is None:
+            inputs, results = self.kept[0]
+            for k, place in enumerate(plan.outputs):
+                if parts[k] is None:
+                    parts[k] = np.zeros_like(results[place])
+            given = plan.backward(inputs, leaves, results, parts, uses)
+            # The weights' gradients wait: a loop over steps uses the same weights again.
+            later: list[Any] = [None] * len(leaves)
+            for (leaf, pool, shape, gather), waiting in zip(plan.pools, uses, strict=True):
+                if later[leaf] is None:
+                    later[leaf] = Later()
+                later[leaf] += [(pool, use, shape, gather) for use in waiting]
+            return [*given, *later]
+        totals: list[Any] = [None] * len(leaves)
+
+        def settle(slot: int) -> None:
+            leaf, pool, _, _ = plan.pools[slot]
+            if uses[slot]:
+                g = pool(uses[slot], leaves[leaf])
+                if totals[leaf] is None:
+                    totals[leaf] = np.array(g)
+                else:
+                    totals[leaf] += g
+                uses[slot] = []  # a new list: the old one may be kept, by identity, for its sum
+
+        (_, *state), results = self.kept[0]
+        *gs, gys = parts
+        gs = [np.zeros_like(s) if g is None else g for g, s in zip(gs, state, strict=True)]
+        y = results[plan.outputs[-1]]
+        gxs = np.zeros_like(self.x.data) if self.x.requires_grad else None
+        batch = (slice(None),) * (self.x.ndim - 2)
+        smallest = min(plan.pool_sizes, default=1)
+        steps = zip(reversed(self.order), reversed(self.kept), strict=True)
+        for count, (t, (inputs, results)) in enumerate(steps, 1):
+            gy = np.zeros_like(y) if gys is None else gys[(*batch, t)]
+            here = self.masks[t]
+            if here is not None:
+                gy = np.where(fit(here, gy), gy, 0)
+                passed = [np.where(fit(here, g), 0, g) for g in gs]
+                gs = [np.where(fit(here, g), g, 0) for g in gs]
+            gx, *gs = plan.backward(inputs, leaves, results, (*gs, gy), uses)
+            gs = [np.zeros_like(a) if g is None else g for g, a in zip(gs, inputs[1:], strict=True)]
+            if here is not None:
+                gs = [g + p for g, p in zip(gs, passed, strict=True)]
+            if gxs is not None and gx is not None:
+                gxs[..., t, :] = gx
+            if count % smallest == 0:
+                for slot, most in enumerate(plan.pool_sizes):
+                    if len(uses[slot]) >= most:
+                        settle(slot)
+        for slot in range(len(uses)):
+            settle(slot)
+        return [gxs, *gs, *totals]
+
+    def record(self) -> None:
+        """Put the steps' records behind the outputs, with the arrays that the plan computed."""
+        path, watch = current.set(self.path), watched.set(False)
+        try:
+            again = self.eager()
+        finally:
+            watched.reset(watch)
+            current.reset(path)
+        given = {self.x, *self.state, *self.plan.leaves}
+        order, leaves = reachable(again, stop=given)
+        if not given.issuperset(leaves):
+            raise RuntimeError(CHANGED)
+        # The outputs that are still in use take the places of the new ones.
+        outputs: dict[Tensor, list[Tensor]] = {}
+        for new, ref in zip(again, self.alive, strict=True):
+            if (output := ref()) is not None:
+                outputs.setdefault(new, []).append(output)
+        stand_in = {new: same[0] for new, same in outputs.items()}
+        held = dict(zip(self.plan.leaves, self.leaves, strict=True))
+        planned = [step for _, results in self.kept for step in zip(self.plan.ops, results)]
+        computed = iter(planned)
+        size = len(self.plan.ops)
+        left = size if self.order is None else 0
+        for number, (_, t) in enumerate(reversed(order), self.first):
+            _, op, inputs, _, params, where = t._record  # type: ignore[misc]
+            inputs = tuple([stand_in.get(x, x) if isinstance(x, Tensor) else x for x in inputs])
+            arrays = tuple([held.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs])
+            if left:
+                planned_op, t.data = next(computed)
+                if op is not planned_op:
+                    raise RuntimeError(CHANGED)
+                left -= 1
+            else:  # what stands around a step: the slice of the input, masks, the stack
+                t.data = op.forward(*arrays, **params)
+                if op == "getitem" and inputs[0] is self.x:
+                    left = size
+            for same in (t, *outputs.get(t, ())):
+                same._record = (number, op, inputs, arrays, params, where)
+                same.name = same.name or t.name
+
+
+def fit(here: Any, a: Any) -> Any:
+    """The mask of a step, (batch, 1), with as many axes as what it masks."""
+    return here.reshape(here.shape + (1,) * (a.ndim - here.ndim))
+
+
+class Bundle(list[Any]):
+    """The gradients of several outputs of one record, None for those that have none."""
+
+    dtype: Any
+
+
+def bundle(uses: list[Any], hub: Any) -> Bundle:
+    """The pool of a replay's outputs: their gradients side by side."""
+    parts = Bundle()
+    parts.dtype = hub.dtype
+    for g, _, _, params in uses:
+        k = params["output"]
+        parts += [None] * (k + 1 - len(parts))
+        parts[k] = g if parts[k] is None else parts[k] + g
+    return parts
+
+
+def gradients(g: Any, y: Any, *_: Any, run: Replay) -> list[Any]:
+    """The rule of a replay; a bundle may end before the last outputs that had no gradient."""
+    parts = list(g) if type(g) is Bundle else [g]
+    return run.gradients(parts + [None] * (len(run.plan.outputs) - len(parts)))
+
+
+def unavailable(*_: Any, **__: Any) -> Any:
+    """A replay's forward: it is put on the tape when it has run, and never applied."""
+    raise TypeError("a replay is recorded, not applied")
+
+
+def expand(output: Tensor) -> None:
+    """Put the records of the steps behind an output of a replay."""
+    record: Any = output._record
+    if record[1] is OUTPUT:
+        record = record[2][0]._record
+    record[4]["run"].record()
+
+
+REPLAY = Op("replay", unavailable, gradients, expand=expand)
+OUTPUT = Op("output", unavailable, (unavailable,), pools=(bundle,), gather="all", expand=expand)

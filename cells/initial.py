@@ -1,0 +1,71 @@
+"""Initial values of weights, by their names in the literature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "INITIALISERS",
+    "glorot_uniform",
+    "identity",
+    "initialiser",
+    "orthogonal",
+    "uniform",
+    "zeros",
+]
+
+Generator = np.random.Generator
+Initialiser: TypeAlias = Callable[[Generator, int, int, Any], NDArray[Any]]
+
+
+def glorot_uniform(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """Uniform in ±sqrt(6 / (d_in + d_out)) (Glorot and Bengio 2010); Keras's default for W."""
+    limit = np.sqrt(6.0 / max(d_in + d_out, 1))
+    return rng.uniform(-limit, limit, (d_in, d_out)).astype(dtype)
+
+
+def orthogonal(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """A matrix with orthonormal rows or columns (Saxe et al. 2014); Keras's default for U."""
+    tall = rng.standard_normal((max(d_in, d_out), min(d_in, d_out)))
+    q, r = np.linalg.qr(tall)
+    q *= np.where(np.diag(r) < 0, -1, 1)  # else not uniform over the orthogonal matrices
+    return (q if d_in >= d_out else q.T).astype(dtype)
+
+
+def uniform(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """Uniform in ±1/sqrt(d_out); PyTorch's default for recurrent layers."""
+    limit = 1.0 / np.sqrt(max(d_out, 1))
+    return rng.uniform(-limit, limit, (d_in, d_out)).astype(dtype)
+
+
+def identity(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """Ones on the diagonal, for the U of an Elman network with relu (Le, Jaitly, Hinton 2015)."""
+    return np.eye(d_in, d_out, dtype=dtype)
+
+
+def zeros(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDArray[Any]:
+    """Zeros: gates that begin half open."""
+    return np.zeros((d_in, d_out), dtype)
+
+
+INITIALISERS: dict[str, Initialiser] = {
+    function.__name__: function
+    for function in (glorot_uniform, orthogonal, uniform, identity, zeros)
+}
+
+
+def initialiser(name: str | Initialiser) -> Initialiser:
+    """The initialiser of this name; a function of ``(rng, d_in, d_out, dtype)`` is itself.
+
+    Raises:
+        ValueError: There is none of this name.
+    """
+    if callable(name):
+        return name
+    if name not in INITIALISERS:
+        raise ValueError(f"an initialiser is one of {', '.join(INITIALISERS)}, got {name!r}")
+    return INITIALISERS[name]

@@ -1,0 +1,201 @@
+"""The cells of the lectures, written as their equations: Elman, LSTM, GRU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Parameter, Tensor, relu, scope, sigmoid
+from .cell import Cell, State
+from .initial import Initialiser, initialiser
+
+__all__ = ["ACTIVATIONS", "GRU", "LSTM", "Elman", "GatedCell"]
+
+ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
+    "tanh": np.tanh,
+    "relu": relu,
+    "sigmoid": sigmoid,
+    "identity": lambda x: x,
+}
+
+
+class GatedCell(Cell):
+    """What the cells here share: a W, U and b for each of their gates.
+
+    A subclass names its ``gates`` ("" for a cell that is one equation) and writes ``forward``.
+    Without biases b is a constant 0, so that the equations stay as they are.
+
+    Args:
+        d_in: The width of the input.
+        d_h: The width of each state.
+        bias: Whether there are biases. They begin at 0, those in ``ones`` at 1.
+        rng: A Generator, a seed, or None, for the weights.
+        dtype: Of the parameters.
+        W_init: The initialiser of every W (d_in, d_h): "glorot_uniform", "orthogonal",
+            "uniform", "identity", "zeros", or a function of (rng, d_in, d_out, dtype).
+        U_init: The initialiser of every U (d_h, d_h).
+
+    Raises:
+        ValueError: A width is no whole number from 1, or there is no such initialiser.
+    """
+
+    gates: tuple[str, ...] = ()
+    ones: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        d_in: int,
+        d_h: int,
+        *,
+        bias: bool = True,
+        rng: Any = None,
+        dtype: Any = np.float32,
+        W_init: str | Initialiser = "glorot_uniform",
+        U_init: str | Initialiser = "orthogonal",
+    ) -> None:
+        for name, width in (("d_in", d_in), ("d_h", d_h)):
+            if not isinstance(width, (int, np.integer)) or width < 1:
+                raise ValueError(
+                    f"{type(self).__name__}: {name} is a whole number from 1, got {width!r}"
+                )
+        self.d_in, self.d_h = int(d_in), int(d_h)
+        rng = np.random.default_rng(rng)
+        make_W, make_U = initialiser(W_init), initialiser(U_init)
+        for gate in self.gates:
+            W, U, b = (f"{letter}_{gate}" if gate else letter for letter in "WUb")
+            setattr(self, W, Parameter(make_W(rng, d_in, d_h, dtype)))
+            setattr(self, U, Parameter(make_U(rng, d_h, d_h, dtype)))
+            start = np.full(d_h, float(bias and b in self.ones), dtype)
+            setattr(self, b, Parameter(start) if bias else Tensor(start, name="0"))
+
+
+class Elman(GatedCell):
+    """The simple recurrent network: h' = g(x W + h U + b).
+
+    Args:
+        d_in: The width of the input.
+        d_h: The width of the hidden state h.
+        activation: g: "tanh", "relu", "sigmoid" or "identity".
+        **options: ``bias``, ``rng``, ``dtype``, ``W_init``, ``U_init`` as in ``GatedCell``.
+
+    Source: Elman (1990); the lectures' h_t = g(U h_{t-1} + W x_t), with row vectors here.
+    """
+
+    same_every_step = True
+    gates = ("",)
+    W: Tensor
+    U: Tensor
+    b: Tensor
+
+    def __init__(self, d_in: int, d_h: int, activation: str = "tanh", **options: Any) -> None:
+        if activation not in ACTIVATIONS:
+            raise ValueError(
+                f"Elman: activation is one of {', '.join(ACTIVATIONS)}, got {activation!r}"
+            )
+        super().__init__(d_in, d_h, **options)
+        self.activation = activation
+
+    def forward(self, x: Any, state: Any) -> State:
+        """h' = g(x W + h U + b)."""
+        (h,) = state
+        g = ACTIVATIONS[self.activation]
+        h = g(x @ self.W + h @ self.U + self.b)
+        return (h,)
+
+
+class LSTM(GatedCell):
+    """Long short-term memory, with a forget gate and without peepholes.
+
+    ::
+
+        f = σ(x W_f + h U_f + b_f)         forget: what stays of the memory c
+        i = σ(x W_i + h U_i + b_i)         input: what is added to it
+        o = σ(x W_o + h U_o + b_o)         output: what is shown of it
+        g = tanh(x W_g + h U_g + b_g)      candidate
+        c' = f * c + i * g
+        h' = o * tanh(c')
+
+    The state is (h, c). The lectures write k = f * c and j = i * g. b_f begins at 1, so that a
+    new cell remembers (Gers et al. 2000; Jozefowicz et al. 2015); the other biases at 0.
+
+    Args: those of ``GatedCell``.
+
+    Source: Hochreiter and Schmidhuber (1997), with the forget gate of Gers et al. (2000).
+    """
+
+    same_every_step = True
+    states = ("h", "c")
+    gates = ("f", "i", "o", "g")
+    ones = ("b_f",)
+    W_f: Tensor
+    U_f: Tensor
+    b_f: Tensor
+    W_i: Tensor
+    U_i: Tensor
+    b_i: Tensor
+    W_o: Tensor
+    U_o: Tensor
+    b_o: Tensor
+    W_g: Tensor
+    U_g: Tensor
+    b_g: Tensor
+
+    def forward(self, x: Any, state: Any) -> State:
+        """The equations above."""
+        h, c = state
+        with scope("forget"):
+            f = sigmoid(x @ self.W_f + h @ self.U_f + self.b_f)
+        with scope("input"):
+            i = sigmoid(x @ self.W_i + h @ self.U_i + self.b_i)
+        with scope("output"):
+            o = sigmoid(x @ self.W_o + h @ self.U_o + self.b_o)
+        with scope("candidate"):
+            g = np.tanh(x @ self.W_g + h @ self.U_g + self.b_g)
+        c = f * c + i * g
+        h = o * np.tanh(c)
+        return h, c
+
+
+class GRU(GatedCell):
+    """The gated recurrent unit, with the reset before the product.
+
+    ::
+
+        z = σ(x W_z + h U_z + b_z)             update
+        r = σ(x W_r + h U_r + b_r)             reset
+        h~ = tanh(x W_h + (r * h) U_h + b_h)   candidate
+        h' = (1 - z) * h + z * h~
+
+    PyTorch, cuDNN and Keras compute another function: there the reset comes after the product
+    and z keeps the old state. That one is ``ResetAfterGRU``.
+
+    Args: those of ``GatedCell``.
+
+    Source: Cho et al. (2014) in the form of Chung et al. (2014), as in the lectures.
+    """
+
+    same_every_step = True
+    gates = ("z", "r", "h")
+    W_z: Tensor
+    U_z: Tensor
+    b_z: Tensor
+    W_r: Tensor
+    U_r: Tensor
+    b_r: Tensor
+    W_h: Tensor
+    U_h: Tensor
+    b_h: Tensor
+
+    def forward(self, x: Any, state: Any) -> State:
+        """The equations above."""
+        (h,) = state
+        with scope("update"):
+            z = sigmoid(x @ self.W_z + h @ self.U_z + self.b_z)
+        with scope("reset"):
+            r = sigmoid(x @ self.W_r + h @ self.U_r + self.b_r)
+        with scope("candidate"):
+            candidate = np.tanh(x @ self.W_h + (r * h) @ self.U_h + self.b_h)
+        h = (1 - z) * h + z * candidate
+        return (h,)
