@@ -1,0 +1,565 @@
+"""Weights that come from and go to PyTorch and Keras, and matrices over a concatenation.
+
+All of them hold the same numbers in another order: PyTorch has one matrix for all gates, with
+column vectors, Keras one with row vectors, lectures one over [h; x] for each gate. A cell is
+packed into one matrix from x, one from h and two biases, and unpacked from them; the rest is
+names. What has no counterpart raises, and says what can be done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..autograd import Parameter
+from ..autograd.tensor import values
+from .cell import Cell
+from .composite import Bidirectional, Stacked
+from .module import Module
+from .recurrent import GRU, LSTM, Elman
+from .storage import load_arrays
+from .variants import MGU, PeepholeLSTM, ResetAfterGRU
+from .wrappers import InputDropout, VariationalDropout, Zoneout
+
+__all__ = ["load_concatenated", "load_keras", "load_torch", "to_keras", "to_torch"]
+
+Array = NDArray[Any]
+M = TypeVar("M", bound=Module)
+
+
+# Cells as packed matrices -----------------------------------------------------------------------
+
+
+class System(NamedTuple):
+    """How a library lays out what it shares with the cells here.
+
+    Attributes:
+        name: What messages call it.
+        gates: The order of the gates in its packed matrices, for each cell that it has.
+        merges: What its bidirectional layers do with the two outputs.
+        activations: Those of its Elman network.
+    """
+
+    name: str
+    gates: dict[type[Cell], tuple[str, ...]]
+    merges: tuple[str, ...]
+    activations: tuple[str, ...]
+
+    def order(self, cell: Cell, who: str) -> tuple[str, ...]:
+        """The gates of a cell in this library's order, or an error that says what to do."""
+        for kind, gates in self.gates.items():
+            # Not isinstance: a subclass with equations of its own is another function.
+            if type(cell).forward is kind.forward and type(cell).output is Cell.output:
+                activation = getattr(cell, "activation", "tanh")
+                if activation not in self.activations:
+                    raise ValueError(
+                        f"{who}: {self.name} has no recurrent layer with {activation}; it has "
+                        f"{', '.join(self.activations)}"
+                    )
+                return gates
+        for kind, cure in CURES.items():
+            if isinstance(cell, kind):
+                raise ValueError(f"{who}: {type(cell).__name__} {cure.format(system=self.name)}")
+        have = ", ".join(kind.__name__ for kind in self.gates)
+        raise ValueError(
+            f"{who}: {type(cell).__name__} has no counterpart in {self.name}, which has {have}; "
+            "write its equations there and fill them with the arrays of state_dict()"
+        )
+
+    def layers(self, module: Any, who: str) -> list[tuple[Cell, ...]]:
+        """The cells of a module layer by layer, one or two (forward, backward) in each."""
+        if isinstance(module, Stacked):
+            if module.residual:
+                raise ValueError(
+                    f"{who}: residual connections have no counterpart in {self.name}'s stacks; "
+                    "go layer by layer, over stacked.members, and add the inputs there"
+                )
+            return [layer for member in module.members for layer in self.layers(member, who)]
+        if isinstance(module, Bidirectional):
+            if module.merge not in self.merges:
+                raise ValueError(
+                    f"{who}: merge={module.merge!r} has no counterpart in {self.name}, which has "
+                    f"{', '.join(self.merges)}; go through .forward and .backward singly"
+                )
+            ahead = self.layers(module.forward, who)
+            back = self.layers(module.backward, who)
+            if [len(layer) for layer in (*ahead, *back)] != [1, 1]:
+                raise ValueError(
+                    f"{who}: in {self.name} each layer is bidirectional by itself: write "
+                    "Stacked([Bidirectional(cell, cell), Bidirectional(cell, cell)]), not a "
+                    "Bidirectional of stacks"
+                )
+            return [(*ahead[0], *back[0])]
+        if isinstance(module, (InputDropout, VariationalDropout)):  # in use they are the cell
+            return self.layers(module.cell, who)
+        if isinstance(module, Cell):
+            self.order(module, who)
+            return [(module,)]
+        raise TypeError(
+            f"{who}: expected a Cell, Stacked or Bidirectional, got {type(module).__name__}; of a "
+            "model give the part that runs over time"
+        )
+
+
+LSTM_GATES = ("i", "f", "g", "o")
+TORCH = System(
+    "PyTorch",
+    {Elman: ("",), LSTM: LSTM_GATES, ResetAfterGRU: ("r", "z", "n")},
+    merges=("concat",),
+    activations=("tanh", "relu"),
+)
+KERAS = System(
+    "Keras",
+    {Elman: ("",), LSTM: LSTM_GATES, GRU: ("z", "r", "h"), ResetAfterGRU: ("z", "r", "n")},
+    merges=("concat", "sum", "mean", "mul"),
+    activations=("tanh", "relu", "sigmoid", "identity"),
+)
+# What can be done about a cell that a library lacks.
+CURES: dict[type[Cell], str] = {
+    GRU: (
+        "resets before the product, {system}'s GRU after it, and no weights make them equal: use "
+        "ResetAfterGRU"
+    ),
+    PeepholeLSTM: (
+        "has no counterpart in {system}, which has no peepholes: use LSTM, or export this one "
+        "with to_onnx"
+    ),
+    MGU: (
+        "has no counterpart in {system}: it is a GRU whose r and z are the same, so copy its W_f, "
+        "U_f, b_f to both of a GRU's gates and export that one with to_keras or to_onnx"
+    ),
+    Zoneout: (
+        "has no counterpart in {system}: also in use it mixes old and new states; export its "
+        ".cell for the weights alone"
+    ),
+}
+
+
+class Packed(NamedTuple):
+    """A cell as four arrays, with the gates side by side: x W + b and h U + c.
+
+    Attributes:
+        W: (d_in, gates * d_h).
+        U: (d_h, gates * d_h).
+        b: (gates * d_h,), or None without biases.
+        c: (gates * d_h,), or None: a second bias beside h U. Here it is 0 but for c_n.
+    """
+
+    W: Array
+    U: Array
+    b: Array | None
+    c: Array | None
+
+
+def has_bias(cell: Cell) -> bool:
+    """Whether a cell was made with ``bias=True``."""
+    return any(name[0] == "b" for name, _ in cell.named_parameters())
+
+
+def suffixed(letter: str, gate: str) -> str:
+    """W_f of W and f, W of W alone."""
+    return f"{letter}_{gate}" if gate else letter
+
+
+def pack(cell: Cell, gates: Sequence[str]) -> Packed:
+    """The arrays of a cell, its gates in this order."""
+
+    def joined(letter: str) -> Array:
+        blocks = []
+        for gate in gates:
+            block = getattr(cell, suffixed(letter, gate)).data
+            blocks.append(-block if negated(cell, gate) else block)
+        return np.concatenate(blocks, axis=-1)
+
+    if not has_bias(cell):
+        return Packed(joined("W"), joined("U"), None, None)
+    b = joined("b")
+    c = np.zeros_like(b)
+    if isinstance(cell, ResetAfterGRU):
+        n = list(gates).index("n")
+        c[n * cell.d_h : (n + 1) * cell.d_h] = cell.c_n.data
+    return Packed(joined("W"), joined("U"), b, c)
+
+
+def unpack(cell: Cell, gates: Sequence[str], packed: Packed) -> dict[str, Array]:
+    """The parameters of a cell by name, from its packed arrays."""
+    found: dict[str, Array] = {}
+    for k, gate in enumerate(gates):
+        block = slice(k * cell.d_h, (k + 1) * cell.d_h)
+        parts = {"W": packed.W[:, block], "U": packed.U[:, block]}
+        if packed.b is not None and packed.c is not None:
+            if isinstance(cell, ResetAfterGRU) and gate == "n":
+                parts |= {"b": packed.b[block], "c": packed.c[block]}
+            else:
+                parts |= {"b": packed.b[block] + packed.c[block]}
+        sign = -1 if negated(cell, gate) else 1
+        found |= {suffixed(letter, gate): sign * part for letter, part in parts.items()}
+    return found
+
+
+def negated(cell: Cell, gate: str) -> bool:
+    """Whether a gate is 1 minus that of the libraries: the z of the lectures' GRU.
+
+    Theirs keeps the old state, this one takes the new one. As 1 - σ(a) = σ(-a), W_z, U_z and b_z
+    are negated on the way.
+    """
+    return gate == "z" and isinstance(cell, GRU)
+
+
+class Arrival:
+    """Arrays on their way into Parameters: all problems are gathered, then all is written, or
+    nothing.
+    """
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.problems: list[str] = []
+        self.found: dict[Parameter, tuple[str, Array]] = {}
+
+    def fits(self, name: str, array: Array, shape: tuple[int, ...]) -> bool:
+        """Whether an array has numbers and this shape; if not, it is a problem."""
+        if array.dtype.kind not in "fiub":
+            self.problems.append(f"{name} holds {array.dtype}, expected numbers")
+        elif array.shape != shape:
+            self.problems.append(f"{name} is {array.shape}, expected {shape}")
+        else:
+            return True
+        return False
+
+    def put(self, source: str, parameter: Parameter, array: Array) -> None:
+        """One array for one Parameter; a second one (of a tied cell) must be equal."""
+        if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
+            other = self.found[parameter][0]
+            self.problems.append(f"{source} differs from {other}, and both are one Parameter here")
+        self.found[parameter] = (source, array)
+
+    def put_all(self, source: str, cell: Cell, arrays: Mapping[str, Array]) -> None:
+        """The parameters of a cell by name."""
+        for name, array in arrays.items():
+            self.put(source, getattr(cell, name), array)
+
+    def finish(self) -> None:
+        """Write everything, or raise one error that names every problem."""
+        if self.problems:
+            raise ValueError(f"{self.who}: {'; '.join(self.problems)}")
+        for parameter, (_, array) in self.found.items():
+            parameter.data[...] = array
+
+
+def plain(value: Any) -> Array:
+    """An entry of a state as an array, also a PyTorch tensor (bfloat16 as float32)."""
+    if hasattr(value, "cpu"):
+        value = value.detach().cpu()
+        if str(value.dtype) == "torch.bfloat16":
+            value = value.float()
+        return np.asarray(value.numpy())
+    return np.asarray(values(value))
+
+
+# PyTorch ----------------------------------------------------------------------------------------
+
+
+def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
+    """Fill a module with the weights of a PyTorch recurrent layer, in place.
+
+    ``nn.RNN`` goes to Elman, ``nn.LSTM`` to LSTM, ``nn.GRU`` to ResetAfterGRU, and so do their
+    Cells; several layers go to a Stacked, two directions to Bidirectionals in it::
+
+        nn.LSTM(3, 4, num_layers=2, bidirectional=True)
+        Stacked([Bidirectional(LSTM(3, 4), LSTM(3, 4)), Bidirectional(LSTM(8, 4), LSTM(8, 4))])
+
+    PyTorch's two biases are summed into b; the second one of a GRU's n stays apart, as c_n.
+
+    Args:
+        module: A Cell, Stacked or Bidirectional of the same shape.
+        state: A ``state_dict()``, a dict of arrays, the PyTorch layer itself, or the path of a
+            ``.safetensors`` or ``.npz`` file.
+        prefix: Read only the entries whose names begin so, as "encoder." in a larger model.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: Entries are missing, unexpected or misshapen (all are named, and nothing is
+            changed), the file is damaged, or the module has no counterpart.
+        TypeError: ``state`` is none of these.
+        FileNotFoundError: There is no such file.
+
+    Source: the documentation of torch.nn.RNN, LSTM, GRU: rows are gates, i, f, g, o and r, z, n.
+    """
+    who = f"load_torch({type(module).__name__})"
+    layers = TORCH.layers(module, who)
+    given = {
+        name.removeprefix(prefix): plain(value)
+        for name, value in torch_entries(state, who).items()
+        if name.startswith(prefix)
+    }
+    arrival = Arrival(who)
+    single = len(layers) == len(layers[0]) == 1 and "weight_ih" in given
+    for k, layer in enumerate(layers):
+        for cell, reverse in zip(layer, ("", "_reverse")):
+            suffix = "" if single else f"_l{k}{reverse}"
+            arrays = torch_cell_arrays(cell, suffix, given, arrival)
+            if arrays is not None:
+                arrival.put_all(f"weight_ih{suffix}", cell, arrays)
+    for name, array in given.items():
+        hint = ""
+        if name.startswith("weight_hr"):
+            hint = " (projections, proj_size, have no counterpart here)"
+        elif name.startswith("bias") and not has_bias(layers[0][0]):
+            hint = " (make the module with bias=True)"
+        arrival.problems.append(f"unexpected {name} {array.shape}{hint}")
+    arrival.finish()
+    return module
+
+
+def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
+    """The named values of what stands for a state."""
+    if isinstance(state, (str, Path)):
+        return load_arrays(state)
+    if hasattr(state, "state_dict"):
+        state = state.state_dict()
+    if not isinstance(state, Mapping):
+        raise TypeError(
+            f"{who}: expected a state_dict, a dict of arrays or the path of a .safetensors file, "
+            f"got {type(state).__name__}"
+        )
+    return state
+
+
+def torch_cell_arrays(
+    cell: Cell, suffix: str, given: dict[str, Array], arrival: Arrival
+) -> dict[str, Array] | None:
+    """The parameters of one cell; what it reads is taken out of ``given``."""
+    gates = TORCH.order(cell, arrival.who)
+    rows = len(gates) * cell.d_h
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih": (rows, cell.d_in),
+        "weight_hh": (rows, cell.d_h),
+    }
+    if has_bias(cell):
+        shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
+    arrays: dict[str, Array] = {}
+    for name, shape in shapes.items():
+        key = name + suffix
+        if key not in given:
+            hint = " (make the module with bias=False)" if name.startswith("bias") else ""
+            arrival.problems.append(f"missing {key} {shape}{hint}")
+        elif arrival.fits(key, array := given.pop(key), shape):
+            arrays[name] = array
+    if len(arrays) < len(shapes):
+        return None
+    packed = Packed(
+        arrays["weight_ih"].T, arrays["weight_hh"].T, arrays.get("bias_ih"), arrays.get("bias_hh")
+    )
+    return unpack(cell, gates, packed)
+
+
+def to_torch(module: Module, *, cell: bool = False) -> dict[str, Array]:
+    """The weights under PyTorch's names, as arrays of their own in C order.
+
+    b goes into ``bias_ih``, and ``bias_hh`` is 0 but for a GRU's c_n. In PyTorch::
+
+        layer = nn.LSTM(3, 4, batch_first=True)
+        layer.load_state_dict({k: torch.from_numpy(v) for k, v in to_torch(lstm).items()})
+
+    Args:
+        module: A Cell, Stacked or Bidirectional, as for ``load_torch``.
+        cell: Use the names of ``nn.LSTMCell`` and its like, without ``_l0``.
+
+    Returns:
+        Name -> array, of the module's dtype.
+
+    Raises:
+        ValueError: The module has no counterpart in PyTorch; the message says what can be done.
+    """
+    who = f"to_torch({type(module).__name__})"
+    layers = TORCH.layers(module, who)
+    cells = [c for layer in layers for c in layer]
+    kinds = {f"{type(c).__name__}(d_h={c.d_h}, bias={has_bias(c)})" for c in cells}
+    kinds |= {f"activation={c.activation!r}" for c in cells if isinstance(c, Elman)}
+    directions = {len(layer) for layer in layers}
+    if len(kinds) > 1 + isinstance(cells[0], Elman) or len(directions) > 1:
+        raise ValueError(
+            f"{who}: all layers of one PyTorch module are alike, here are "
+            f"{', '.join(sorted(kinds))} in {' and '.join(map(str, sorted(directions)))} "
+            "direction(s); go layer by layer, over stacked.members"
+        )
+    if cell and len(cells) > 1:
+        raise ValueError(f"{who}: cell=True is for a single Cell, got {len(cells)}")
+    state: dict[str, Array] = {}
+    for k, layer in enumerate(layers):
+        for one, reverse in zip(layer, ("", "_reverse")):
+            packed = pack(one, TORCH.order(one, who))
+            suffix = "" if cell else f"_l{k}{reverse}"
+            named = {
+                "weight_ih": packed.W.T,
+                "weight_hh": packed.U.T,
+                "bias_ih": packed.b,
+                "bias_hh": packed.c,
+            }
+            for name, array in named.items():
+                if array is not None:
+                    state[name + suffix] = np.array(array, order="C")
+    return state
+
+
+# Keras ------------------------------------------------------------------------------------------
+
+
+def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
+    """Fill a module with the weights of Keras layers, in place.
+
+    ``SimpleRNN`` goes to Elman, ``LSTM`` to LSTM, ``GRU`` to ResetAfterGRU, and
+    ``GRU(reset_after=False)`` to GRU.
+
+    Args:
+        module: A Cell, Stacked or Bidirectional.
+        weights: What ``layer.get_weights()`` returns: kernel, recurrent_kernel and bias of each
+            cell, a Bidirectional's forward cell first, layer after layer. For a single cell
+            also a dict with these names.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: There are not as many arrays as the module takes, they are misshapen (nothing
+            is changed), or the module has no counterpart.
+
+    Source: the documentation of keras.layers.LSTM and GRU: columns are gates, i, f, c, o and
+    z, r, h, and z keeps the old state.
+    """
+    who = f"load_keras({type(module).__name__})"
+    cells = [cell for layer in KERAS.layers(module, who) for cell in layer]
+    if isinstance(weights, Mapping):
+        if len(cells) > 1:
+            raise ValueError(f"{who}: for {len(cells)} cells give the list of get_weights()")
+        by_name = {name.split("/")[-1].split(":")[0]: value for name, value in weights.items()}
+        names = ["kernel", "recurrent_kernel", "bias"][: 3 if has_bias(cells[0]) else 2]
+        if sorted(by_name) != sorted(names):
+            raise ValueError(f"{who}: expected {', '.join(names)}, got {', '.join(weights)}")
+        weights = [by_name[name] for name in names]
+    arrays = [plain(value) for value in weights]
+    expected = [shape for cell in cells for shape in keras_shapes(cell, who).items()]
+    if len(arrays) != len(expected):
+        raise ValueError(
+            f"{who}: expected {len(expected)} arrays, "
+            f"{', '.join(f'{name} {shape}' for name, shape in expected)}; got {len(arrays)}, "
+            f"{', '.join(str(array.shape) for array in arrays) or 'none'}"
+        )
+    arrival = Arrival(who)
+    for (name, shape), array in zip(expected, arrays, strict=True):
+        if not arrival.fits(name, array, shape) and name == "bias" and array.ndim != len(shape):
+            form = ("reset_after=True: use ResetAfterGRU", "reset_after=False: use GRU")
+            arrival.problems[-1] += f" (a bias of this shape is that of {form[array.ndim == 1]})"
+    rest = iter(arrays if not arrival.problems else [])
+    for k, cell in enumerate(cells if not arrival.problems else []):
+        W, U = next(rest), next(rest)
+        b = c = None
+        if has_bias(cell):
+            bias = next(rest)
+            b, c = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
+        gates = KERAS.order(cell, who)
+        unpacked = unpack(cell, gates, Packed(W, U, b, c))
+        arrival.put_all(f"cell {k}", cell, unpacked)
+    arrival.finish()
+    return module
+
+
+def keras_shapes(cell: Cell, who: str) -> dict[str, tuple[int, ...]]:
+    """The arrays of a Keras layer in their order, with the shapes for this cell."""
+    columns = len(KERAS.order(cell, who)) * cell.d_h
+    shapes: dict[str, tuple[int, ...]] = {
+        "kernel": (cell.d_in, columns),
+        "recurrent_kernel": (cell.d_h, columns),
+    }
+    if has_bias(cell):
+        shapes["bias"] = (2, columns) if isinstance(cell, ResetAfterGRU) else (columns,)
+    return shapes
+
+
+def to_keras(module: Module) -> list[Array]:
+    """The weights in the order of Keras, for ``layer.set_weights``: see ``load_keras``.
+
+    Raises:
+        ValueError: The module has no counterpart in Keras; the message says what can be done.
+    """
+    who = f"to_keras({type(module).__name__})"
+    weights: list[Array] = []
+    for layer in KERAS.layers(module, who):
+        for cell in layer:
+            W, U, b, c = pack(cell, KERAS.order(cell, who))
+            weights += [W, U]
+            if b is not None and c is not None:
+                weights.append(np.stack([b, c]) if isinstance(cell, ResetAfterGRU) else b)
+    return weights
+
+
+# Lectures ---------------------------------------------------------------------------------------
+
+
+def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h") -> M:
+    """Fill a cell from one matrix a gate over the concatenation, W [h; x] + b, in place.
+
+    Args:
+        cell: A cell with pairs of matrices W_f and U_f (or W and U).
+        matrices: "W_f" -> (d_h, d_h + d_in), for column vectors as lectures write them, or
+            (d_h + d_in, d_h) for row vectors; for every pair. Biases "b_f" -> (d_h,) may be
+            left out and are 0 then.
+        first: "h" for [h; x], "x" for [x; h].
+
+    Returns:
+        The cell.
+
+    Raises:
+        ValueError: Entries are missing, unexpected or misshapen; nothing is changed.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.cells import Elman, load_concatenated
+        >>> cell = load_concatenated(Elman(1, 2), {"W": [[1, 2, 5], [3, 4, 6]]})
+        >>> cell.U.data.tolist(), cell.W.data.tolist()
+        ([[1.0, 3.0], [2.0, 4.0]], [[5.0, 6.0]])
+    """
+    who = f"load_concatenated({type(cell).__name__})"
+    if first not in ("h", "x"):
+        raise ValueError(f'{who}: first is "h" for [h; x] or "x" for [x; h], got {first!r}')
+    parameters = dict(cell.named_parameters())
+    pairs = {
+        name: (W, parameters[f"U{name[1:]}"])
+        for name, W in parameters.items()
+        if name[0] == "W" and f"U{name[1:]}" in parameters
+    }
+    if not pairs:
+        raise ValueError(
+            f"{who}: it has no pairs of matrices named W and U; its parameters are "
+            f"{', '.join(parameters)}"
+        )
+    arrival = Arrival(who)
+    given = {name: plain(value) for name, value in matrices.items()}
+    for name, (W, U) in pairs.items():
+        d_in, d_h = W.shape
+        if name not in given:
+            arrival.problems.append(f"missing {name} {(d_h, d_h + d_in)}")
+            continue
+        joint = given.pop(name)
+        if joint.shape == (d_h + d_in, d_h):
+            joint = joint.T
+        if arrival.fits(name, joint, (d_h, d_h + d_in)):
+            left = d_h if first == "h" else d_in
+            halves = joint[:, :left].T, joint[:, left:].T
+            from_h, from_x = halves if first == "h" else halves[::-1]
+            arrival.put(name, U, from_h)
+            arrival.put(name, W, from_x)
+        bias = f"b{name[1:]}"
+        if bias in parameters:
+            b = given.pop(bias, np.zeros(d_h))
+            if arrival.fits(bias, b, (d_h,)):
+                arrival.put(bias, parameters[bias], b)
+    arrival.problems += [f"unexpected {name} {array.shape}" for name, array in given.items()]
+    arrival.finish()
+    return cell

@@ -1,0 +1,289 @@
+"""Export to ONNX: cells and what is made of them, as the standard RNN, LSTM and GRU operators.
+
+An exported network runs wherever ONNX does (onnxruntime, browsers, phones) and computes the same
+numbers, in float32, with sequences of any length and number. ``write`` is open: another module
+says with ``@write.register`` what its operators are, as models do.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .cell import Cell
+from .composite import Bidirectional, Stacked, width_out
+from .exchange import KERAS, System, pack
+from .module import Module
+from .recurrent import GRU, LSTM, Elman
+from .storage import PathLike, write_atomically
+from .variants import PeepholeLSTM, ResetAfterGRU
+from .wrappers import InputDropout, VariationalDropout
+
+__all__ = ["Graph", "over_time", "save_onnx", "to_onnx", "write"]
+
+Array = NDArray[Any]
+
+OPSET = 17  # read by every onnxruntime since 1.12; its RNN, LSTM and GRU are those of opset 14
+LSTM_GATES = ("i", "o", "f", "g")
+ONNX = System(
+    "ONNX",
+    {
+        Elman: ("",),
+        LSTM: LSTM_GATES,
+        PeepholeLSTM: LSTM_GATES,
+        GRU: ("z", "r", "h"),
+        ResetAfterGRU: ("z", "r", "n"),
+    },
+    merges=KERAS.merges,
+    activations=KERAS.activations,
+)
+
+
+def to_onnx(module: Module, *, lengths: bool = True, state: bool = False) -> Any:
+    """A module as an ONNX model.
+
+    Its inputs are ``xs`` (batch, time, d_in) in float32 (a language model's ``ids`` (batch,
+    time) in int64), with ``lengths`` also ``lengths`` (batch,) in int32, from 0 to time, and
+    with ``state`` the initial states. Its outputs are ``ys`` (a language model's ``logits``),
+    0 at padded positions, and the last states, named as parameters are: ``h``, ``0.c``,
+    ``forward.h``; the initial ones are ``h_0``, ``0.c_0``. All states are (batch, d_h).
+
+    Args:
+        module: A Cell, Stacked, Bidirectional, or a model that is registered with ``write``.
+        lengths: Whether the lengths are an input, or all sequences as long as the time axis.
+        state: Whether the initial states are inputs, or 0.
+
+    Returns:
+        An ``onnx.ModelProto``, checked by ``onnx.checker``. Dropout is not in it.
+
+    Raises:
+        ImportError: The extra ``onnx`` is not installed.
+        ValueError: A part has no counterpart in ONNX; the message says what can be done.
+
+    Example:
+        A network is exported and run::
+
+            save_onnx(lstm, "lstm.onnx")
+            session = onnxruntime.InferenceSession("lstm.onnx")
+            ys, h, c = session.run(None, {"xs": xs, "lengths": lengths})
+    """
+    graph = Graph(lengths=lengths, state=state)
+    write(module, graph)
+    return graph.model(type(module).__name__)
+
+
+def save_onnx(module: Module, path: PathLike, *, lengths: bool = True, state: bool = False) -> None:
+    """Write ``to_onnx(module)`` to a file, atomically."""
+    content = to_onnx(module, lengths=lengths, state=state).SerializeToString()
+    write_atomically(path, lambda file: file.write(content))
+
+
+def onnx_package() -> Any:
+    """The package onnx, or an error that says which extra to install."""
+    try:
+        import onnx
+        import onnx.checker
+        import onnx.helper
+        import onnx.numpy_helper
+    except ImportError as error:
+        raise ImportError(
+            'ONNX export needs the package onnx: pip install "unspool[onnx]"'
+        ) from error
+    return onnx
+
+
+class Graph:
+    """An ONNX graph in the making. Tensors are names; float arrays are stored as float32."""
+
+    def __init__(self, *, lengths: bool = False, state: bool = False) -> None:
+        self.onnx = onnx_package()
+        self.nodes: list[Any] = []
+        self.inputs: list[Any] = []
+        self.outputs: list[Any] = []
+        self.constants: list[Any] = []
+        self.state = state
+        self.lengths = self.input("lengths", np.int32, ("batch",)) if lengths else ""
+        # Inputs are listed as they are needed; lengths come after what the network reads.
+        self.inputs_last, self.inputs = self.inputs, []
+
+    def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> str:
+        """Declare an input; a string in the shape is an axis of any length."""
+        self.inputs.append(self._value(name, dtype, shape))
+        return name
+
+    def output(self, name: str, tensor: str, shape: Sequence[int | str]) -> None:
+        """Declare a tensor as an output under this name."""
+        self.node("Identity", [tensor], outputs=(name,))
+        self.outputs.append(self._value(name, np.float32, shape))
+
+    def constant(self, name: str, array: Any) -> str:
+        """Store an array."""
+        array = np.asarray(array)
+        if array.dtype.kind == "f":
+            array = array.astype(np.float32)
+        self.constants.append(self.onnx.numpy_helper.from_array(np.array(array, order="C"), name))
+        return name
+
+    def node(
+        self, op: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any
+    ) -> str:
+        """Add an operator; its first result, named or not."""
+        outputs = list(outputs) or [f"{op.lower()}_{len(self.nodes) + 1}"]
+        self.nodes.append(self.onnx.helper.make_node(op, list(inputs), outputs, **attributes))
+        return outputs[0]
+
+    def model(self, name: str) -> Any:
+        """The finished model, checked."""
+        helper = self.onnx.helper
+        graph = helper.make_graph(
+            self.nodes, name, self.inputs + self.inputs_last, self.outputs, self.constants
+        )
+        opset = helper.make_opsetid("", OPSET)
+        model = helper.make_model_gen_version(graph, opset_imports=[opset], producer_name="unspool")
+        self.onnx.checker.check_model(model, full_check=True)
+        return model
+
+    def _value(self, name: str, dtype: Any, shape: Sequence[int | str]) -> Any:
+        kind = self.onnx.helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+        return self.onnx.helper.make_tensor_value_info(name, kind, list(shape))
+
+
+@functools.singledispatch
+def write(module: Any, graph: Graph) -> None:
+    """Write a whole module into a graph, its inputs and outputs included."""
+    if not hasattr(module, "unroll"):
+        raise TypeError(
+            f"to_onnx: expected a Cell, Stacked or Bidirectional or a model, got "
+            f"{type(module).__name__}, of which it is not known how to write it"
+        )
+    xs = graph.input("xs", np.float32, ("batch", "time", module.d_in))
+    ys = over_time(module, graph, xs)
+    graph.output("ys", ys, ("batch", "time", width_out(module)))
+    for name, tensor, width in states(module):
+        graph.output(name, tensor, ("batch", width))
+
+
+def over_time(module: Module, graph: Graph, xs: str, path: str = "") -> str:
+    """Write ``unroll(module, xs)`` into a graph: (batch, time, d_in) to (batch, time, d_out).
+
+    The last states are tensors then, that ``states`` lists.
+    """
+    by_time = graph.node("Transpose", [xs], perm=[1, 0, 2])
+    ys = layer(module, graph, by_time, path, reverse=False)
+    return graph.node("Transpose", [ys], perm=[1, 0, 2])
+
+
+def layer(module: Any, graph: Graph, xs: str, path: str, *, reverse: bool) -> str:
+    """Write a cell or composite over (time, batch, features)."""
+    if isinstance(module, (InputDropout, VariationalDropout)):  # in use they are the cell
+        return layer(module.cell, graph, xs, path, reverse=reverse)
+    if isinstance(module, Stacked):
+        below = xs
+        for i, member in enumerate(module.members):
+            ys = layer(member, graph, below, f"{path}{i}.", reverse=reverse)
+            if i and module.residual:
+                ys = graph.node("Add", [ys, below])
+            below = ys
+        return below
+    if isinstance(module, Bidirectional):
+        ahead = layer(module.forward, graph, xs, f"{path}forward.", reverse=reverse)
+        back = layer(module.backward, graph, xs, f"{path}backward.", reverse=not reverse)
+        return merged(graph, module.merge, ahead, back, path)
+    if isinstance(module, Cell):
+        return recurrent(module, graph, xs, path, reverse)
+    raise TypeError(f"to_onnx: it is not known how to write a {type(module).__name__}")
+
+
+def merged(graph: Graph, merge: str, ahead: str, back: str, path: str) -> str:
+    """What a Bidirectional makes of its two outputs."""
+    if merge == "concat":
+        return graph.node("Concat", [ahead, back], axis=-1)
+    if merge == "mul":
+        return graph.node("Mul", [ahead, back])
+    total = graph.node("Add", [ahead, back])
+    if merge == "sum":
+        return total
+    return graph.node("Mul", [total, graph.constant(f"{path}half", np.float32(0.5))])
+
+
+def recurrent(cell: Cell, graph: Graph, xs: str, path: str, reverse: bool) -> str:
+    """Write one cell over time as RNN, LSTM or GRU."""
+    who = f"to_onnx({type(cell).__name__})"
+    gates = ONNX.order(cell, who)
+    if type(cell).initial_state is not Cell.initial_state and not graph.state:
+        raise ValueError(f"{who}: its initial state is its own; export with state=True and feed it")
+    packed = pack(cell, gates)
+    # The weights get a leading axis of one direction.
+    inputs = [
+        xs,
+        graph.constant(f"{path}W", packed.W.T[None]),
+        graph.constant(f"{path}R", packed.U.T[None]),
+        graph.constant(f"{path}B", np.concatenate([packed.b, packed.c])[None])
+        if packed.b is not None and packed.c is not None
+        else "",
+        graph.lengths,
+    ]
+    starts = [""] * len(cell.states)
+    if graph.state:
+        starts = [graph.input(f"{path}{s}_0", np.float32, ("batch", cell.d_h)) for s in cell.states]
+    inputs += [start and graph.node("Unsqueeze", [start, number(graph, 0)]) for start in starts]
+    attributes: dict[str, Any] = {
+        "hidden_size": cell.d_h,
+        "direction": "reverse" if reverse else "forward",
+    }
+    op = "LSTM" if len(cell.states) == 2 else "GRU"
+    if isinstance(cell, PeepholeLSTM):
+        peepholes = np.concatenate([cell.p_i.data, cell.p_o.data, cell.p_f.data])
+        inputs.append(graph.constant(f"{path}P", peepholes[None]))
+    elif isinstance(cell, Elman):
+        op = "RNN"
+        attributes |= ACTIVATIONS[cell.activation]
+    elif op == "GRU":
+        attributes["linear_before_reset"] = int(isinstance(cell, ResetAfterGRU))
+    last = [f"{path}{s}_last" for s in cell.states]
+    ys = graph.node(op, inputs, outputs=(f"{path}directions", *last), **attributes)
+    for s, start, tensor in zip(cell.states, starts, last):
+        end = graph.node("Squeeze", [tensor, number(graph, 0)])
+        if graph.lengths:  # of an empty sequence onnxruntime gives anything, not its first state
+            nothing = graph.node("Equal", [graph.lengths, number(graph, 0, np.int32)])
+            nothing = graph.node("Unsqueeze", [nothing, number(graph, 1)])
+            end = graph.node("Where", [nothing, start or number(graph, 0, np.float32), end])
+        graph.node("Identity", [end], outputs=(f"{path}{s}_end",))
+    return graph.node("Squeeze", [ys, number(graph, 1)])
+
+
+ACTIVATIONS: dict[str, dict[str, Any]] = {
+    "tanh": {"activations": ["Tanh"]},
+    "relu": {"activations": ["Relu"]},
+    "sigmoid": {"activations": ["Sigmoid"]},
+    "identity": {
+        "activations": ["Affine"],
+        "activation_alpha": [1.0],
+        "activation_beta": [0.0],
+    },
+}
+
+
+def number(graph: Graph, value: int, dtype: Any = np.int64) -> str:
+    """A number as a constant (1,), stored once."""
+    name = f"{np.dtype(dtype).name}_{value}"
+    if all(constant.name != name for constant in graph.constants):
+        graph.constant(name, np.array([value], dtype))
+    return name
+
+
+def states(module: Any, path: str = "") -> list[tuple[str, str, int]]:
+    """The last states of what was written: (name, tensor, width), in the order of parameters."""
+    if isinstance(module, (InputDropout, VariationalDropout)):
+        return states(module.cell, path)
+    if isinstance(module, Stacked):
+        members = [(str(i), member) for i, member in enumerate(module.members)]
+    elif isinstance(module, Bidirectional):
+        members = [("forward", module.forward), ("backward", module.backward)]
+    else:
+        return [(f"{path}{s}", f"{path}{s}_end", module.d_h) for s in module.states]
+    return [state for name, member in members for state in states(member, f"{path}{name}.")]
