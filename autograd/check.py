@@ -43,6 +43,7 @@ def check_grads(
         AssertionError: A gradient is wrong; the message names the argument, the place in it and
             both numbers.
         ValueError: There is nothing to check, or a Tensor is not float64.
+        TypeError: ``f`` returns no Tensor of floats.
 
     Example:
         >>> import numpy as np
@@ -77,7 +78,14 @@ def check_grads(
     def run() -> list[Tensor]:
         with recording():
             outputs, _ = flatten(f(*arguments))
-        return [y for y in outputs if isinstance(y, Tensor) and y.dtype.kind == "f"]
+        found = [y for y in outputs if isinstance(y, Tensor) and y.dtype.kind == "f"]
+        if not found:
+            came = ", ".join(type(y).__name__ for y in outputs) or "nothing"
+            raise TypeError(
+                f"check_grads: the function must return Tensors of floats, got {came}; compute "
+                "the result from the arguments with np's functions"
+            )
+        return found
 
     _check(run, leaves, names, order, 1, (rtol, atol, step))
 

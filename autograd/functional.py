@@ -9,6 +9,7 @@ results may be nested dicts, lists and tuples of arrays.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -34,33 +35,34 @@ _outer: ContextVar[frozenset[Tensor]] = ContextVar("unspool_outer", default=froz
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The leaves of nested dicts, lists and tuples, and how to put others in their places."""
     leaves: list[Any] = []
+    plan = _walk(tree, leaves)
+    return leaves, functools.partial(_build, plan)
 
-    def walk(node: Any) -> Any:
-        if isinstance(node, dict):
-            return {key: walk(value) for key, value in node.items()}
-        if isinstance(node, (list, tuple)):
-            parts = [walk(value) for value in node]
-            if hasattr(node, "_fields"):  # a namedtuple
-                return functools.partial(type(node)), parts
-            return type(node), parts
-        leaves.append(node)
-        return len(leaves) - 1
 
-    plan = walk(tree)
+# Functions of the module, not closures that call themselves: such a closure is a cycle, and
+# would keep the leaves, and the graph behind them, until the garbage collector comes.
 
-    def rebuild(new: Sequence[Any]) -> Any:
-        def build(node: Any) -> Any:
-            if isinstance(node, int):
-                return new[node]
-            if isinstance(node, dict):
-                return {key: build(value) for key, value in node.items()}
-            kind, parts = node
-            built = [build(part) for part in parts]
-            return kind(*built) if isinstance(kind, functools.partial) else kind(built)
 
-        return build(plan)
+def _walk(node: Any, leaves: list[Any]) -> Any:
+    """The tree with a leaf's number in its place, and with a container's maker beside it."""
+    if isinstance(node, dict):
+        return {key: _walk(value, leaves) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        kind = type(node)
+        parts = [_walk(value, leaves) for value in node]
+        return getattr(kind, "_make", kind), parts  # _make: of a namedtuple
+    leaves.append(node)
+    return len(leaves) - 1
 
-    return leaves, rebuild
+
+def _build(node: Any, new: Sequence[Any]) -> Any:
+    """The tree of a plan, with ``new`` in the places of the leaves."""
+    if isinstance(node, int):
+        return new[node]
+    if isinstance(node, dict):
+        return {key: _build(value, new) for key, value in node.items()}
+    make, parts = node
+    return make([_build(part, new) for part in parts])
 
 
 def _is_tensor(x: Any) -> bool:
@@ -89,6 +91,8 @@ class _Trace:
                 arguments[i] = rebuild(fresh)
                 self.rebuild.append((len(fresh), rebuild))
                 self.leaves += fresh
+            if len({i % len(args) for i in wrt}) < len(wrt):
+                raise ValueError(f"{name}: argnums {tuple(wrt)} name an argument twice")
             outer = _outer.get()
             token = _outer.set(outer | frozenset(self.leaves))
             try:
@@ -112,27 +116,20 @@ class _Trace:
     def back(self, seeds: Sequence[Any]) -> list[Any]:
         """The gradient of every leaf, for one gradient an output."""
         found: dict[Tensor, Any] = {}
+        recorded = self.recorded or any(map(_is_tensor, seeds))
         roots = []
         for y, seed in zip(self.outputs, seeds, strict=True):
             g = seed_for(y, seed)
-            roots.append((y, Tensor(g) if self.recorded and not _is_tensor(g) else g))
+            roots.append((y, Tensor(g) if recorded and not _is_tensor(g) else g))
         stop = set(self.leaves)
 
         def deliver(x: Tensor, g: Any) -> None:
             if x in stop:
                 found[x] = g
 
-        context = recording() if self.recorded else _nothing
-        with context:
+        with recording() if recorded else _nothing:
             backpropagate(roots, deliver, stop=stop)
-        return [self._result(found.get(x), x) for x in self.leaves]
-
-    def _result(self, g: Any, x: Tensor) -> Any:
-        if g is None:
-            g = np.zeros(x.shape, x.dtype)
-        if self.recorded:
-            return g if _is_tensor(g) else Tensor(g)
-        return np.array(g)  # a copy: others may share what it is a view of
+        return [_result(found.get(x), x, recorded) for x in self.leaves]
 
     def by_argument(self, leaves: Sequence[Any]) -> list[Any]:
         """Leaves' values put into the containers of the arguments they came from."""
@@ -142,6 +139,15 @@ class _Trace:
             out.append(rebuild(leaves[at : at + count]))
             at += count
         return out
+
+
+def _result(g: Any, x: Tensor, recorded: bool) -> Any:
+    """A gradient of x as it is handed out; 0 if there is none."""
+    if g is None:
+        g = np.zeros(x.shape, x.dtype)
+    if recorded:
+        return g if _is_tensor(g) else Tensor(g)
+    return np.array(g)  # a copy: others may share what it is a view of
 
 
 class _Nothing:
@@ -255,8 +261,6 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
             raise ValueError(
                 f"pull: the function has {len(trace.outputs)} results, got {len(seeds)} gradients"
             )
-        if any(map(_is_tensor, seeds)):
-            trace.recorded = True
         return tuple(trace.by_argument(trace.back(seeds)))
 
     return trace.rebuild_output([trace.value(y) for y in trace.outputs]), pull
@@ -280,14 +284,13 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
     directions, _ = flatten(tuple(vs) if isinstance(vs, (tuple, list)) else (vs,))
     trace = _Trace(f, arguments, range(len(arguments)), {})
     nested = trace.recorded or any(map(_is_tensor, directions))
-    for x, v in zip(trace.leaves, directions, strict=False):
+    if len(directions) != len(trace.leaves):
+        raise ValueError(f"jvp: {len(trace.leaves)} arguments, {len(directions)} directions")
+    for x, v in zip(trace.leaves, directions, strict=True):
         if x.shape != np.shape(values(v)):
             raise ValueError(
                 f"jvp: the direction {np.shape(values(v))} must have the shape {x.shape}"
             )
-    if len(directions) != len(trace.leaves):
-        raise ValueError(f"jvp: {len(trace.leaves)} arguments, {len(directions)} directions")
-    trace.recorded = True
     with recording():
         us = [Tensor(np.zeros(y.shape, y.dtype), requires_grad=True) for y in trace.outputs]
         pulled = trace.back(us)
@@ -301,12 +304,7 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
                 lambda x, g: found.__setitem__(x, g),
                 stop=set(us),
             )
-    dys = []
-    for u in us:
-        g = found.get(u)
-        if g is None:
-            g = np.zeros(u.shape, u.dtype)
-        dys.append((g if _is_tensor(g) else Tensor(g)) if nested else np.array(g))
+    dys = [_result(found.get(u), u, nested) for u in us]
     ys = [y if nested else y.data for y in trace.outputs]
     return trace.rebuild_output(ys), trace.rebuild_output(dys)
 
@@ -321,7 +319,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         trace = _Trace(f, args, wrt, kwargs)
-        stack = np.stack
+        stack: Any = np.stack
         results = []
         for k, y in enumerate(trace.outputs):
             rows = []
@@ -332,7 +330,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
             blocks = [
                 stack([row[j] for row in rows]).reshape((*y.shape, *x.shape))
                 if rows
-                else np.zeros((*y.shape, *x.shape), x.dtype)
+                else _result(np.zeros((*y.shape, *x.shape), x.dtype), x, trace.recorded)
                 for j, x in enumerate(trace.leaves)
             ]
             by_argument = trace.by_argument(blocks)
@@ -379,7 +377,7 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         >>> x = Parameter([0.5])
         >>> checkpoint(lambda x: np.exp(np.sin(x)), x).sum().backward()
         >>> x.grad.round(6)
-        array([1.417465])
+        array([1.417424])
     """
     if current.get() is None:
         return f(*args)
@@ -393,38 +391,38 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
     first = min((x._record[0] for x in aliases), default=None)
     captured = _captured(outputs, aliases, first)
     shapes = [y.shape for y in outputs]
-    flat = np.concatenate([y.data.reshape(-1) for y in outputs])
+    data = _joined([y.data for y in outputs])
     del inside, aliases, outputs
 
-    def again(tensors: Sequence[Any]) -> Any:
-        replaced = iter(tensors)
-        ys, _ = flatten(f(*rebuild([next(replaced) if _is_tensor(x) else x for x in leaves])))
-        whole: Any = np.concatenate([y.reshape(-1) for y in ys])
-        return whole
-
     def rule(g: Any, y: Any, *inputs: Any) -> list[Any]:
-        nested = isinstance(g, Tensor)
         with recording():
             fresh = [_alias(x) for x in given]
-            for alias, x in zip(fresh, given, strict=True):
-                alias.requires_grad = x.requires_grad or nested
-            result = again(fresh)
+            for alias in fresh:  # who asks for every gradient on a tape gets these too
+                alias.requires_grad = alias.dtype.kind == "f"
+            replaced = iter(fresh)
+            again = f(*rebuild([next(replaced) if _is_tensor(x) else x for x in leaves]))
+            result = _joined(flatten(again)[0])
         found: dict[Tensor, Any] = {}
         targets = [*fresh, *captured]
-        with recording() if nested else _nothing:
-            backpropagate([(result, g)], lambda x, gx: found.__setitem__(x, gx), stop=set(targets))
-        return [found[x] if x in found else np.zeros(x.shape, x.dtype) for x in targets]
+        backpropagate([(result, g)], lambda x, gx: found.__setitem__(x, gx), stop=set(targets))
+        return [found.get(x) for x in targets]
 
-    op = Op("checkpoint", lambda *_: flat, rule)
-    with recording():
-        whole = apply(op, (*given, *captured))
-        parts = []
-        at = 0
-        for shape in shapes:
-            n = int(np.prod(shape))
-            parts.append(whole[at : at + n].reshape(shape))
-            at += n
+    op = Op("checkpoint", lambda *_: data, rule)
+    whole = apply(op, (*given, *captured))
+    if len(shapes) == 1:
+        return rebuild_output([whole])
+    parts = []
+    at = 0
+    for shape in shapes:
+        n = math.prod(shape)
+        parts.append(whole[at : at + n].reshape(shape))
+        at += n
     return rebuild_output(parts)
+
+
+def _joined(ys: Sequence[Any]) -> Any:
+    """Results as one: a single one as it is, several flat, one behind the other."""
+    return ys[0] if len(ys) == 1 else np.concatenate([y.reshape(-1) for y in ys])
 
 
 def _alias(x: Any) -> Any:
@@ -440,6 +438,9 @@ def _captured(outputs: Sequence[Any], aliases: set[Tensor], first: int | None) -
     for y in outputs:
         if not isinstance(y, Tensor):
             raise TypeError(f"checkpoint: the function must return Tensors, got {type(y).__name__}")
+    if len({y.dtype for y in outputs}) != 1:
+        found = ", ".join(map(describe, outputs)) or "none"
+        raise TypeError(f"checkpoint: the function must return Tensors of one dtype, got {found}")
     seen: set[Tensor] = set()
     captured = []
     stack = list(outputs)

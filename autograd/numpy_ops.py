@@ -359,7 +359,8 @@ class Workspace:
         if held is None:
             if len(self.joins) == 8:  # a cell's gates ask within a few calls of each other
                 del self.joins[next(iter(self.joins))]
-            self.joins[key] = held = arrays, np.concatenate(arrays)
+            # The arrays are held, so that no other array can get the id of one of them.
+            self.joins[key] = held = tuple(arrays), np.concatenate(arrays)
         return held[1]
 
 

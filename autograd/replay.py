@@ -18,13 +18,15 @@ import numpy as np
 from .context import recording
 from .numpy_ops import unbroadcast
 from .tape import pool_size, reachable, sum_broadcast
-from .tensor import Tensor
+from .tensor import Op, Tensor, reserve_numbers
 
 __all__ = ["Plan"]
 
 
 def _same(a: Any, b: Any) -> bool:
     """Whether two pieces of metadata are equal, arrays inside of them too."""
+    if isinstance(a, Op) or isinstance(b, Op):  # a name may be that of another op made anew
+        return a is b
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return isinstance(a, type(b)) and np.array_equal(a, b)
     if isinstance(a, dict) and isinstance(b, dict):
@@ -40,21 +42,28 @@ class _Trace:
     def __init__(self, step: Callable[..., Sequence[Any]], shapes: Any, dtype: Any, seed: int):
         rng = np.random.default_rng(seed)
         inputs = [Tensor(rng.uniform(-1, 1, shape).astype(dtype)) for shape in shapes]
-        with recording():
+        start = reserve_numbers(1)
+        with recording(), np.errstate(all="ignore"):  # the numbers are not the user's
             outputs = step(*inputs)
-        order, _ = reachable(outputs)
+        # What was made before the step (a weight with rows dropped) is a leaf here.
+        before = [t for number, t in reachable(outputs)[0] if number < start]
+        order, _ = reachable(outputs, stop=before)
         records = [t for _, t in reversed(order)]
-        given = set(inputs)
-        self.leaves = [t for t in dict.fromkeys(_operands(records)) if _is_leaf(t, given)]
+        made = set(records)
+        operands = dict.fromkeys(_operands(records))
+        self.leaves = [t for t in operands if t not in made and t not in set(inputs)]
         self.place = {t: f"i{k}" for k, t in enumerate(inputs)}
         self.place.update({t: f"l{k}" for k, t in enumerate(self.leaves)})
         self.place.update({t: f"v{k}" for k, t in enumerate(records)})
         self.records = records
-        made = set(records)
-        self.served = all(isinstance(t, Tensor) and t in made for t in outputs) and all(
-            t.ndim and t.dtype == dtype for t in self.place
+        # An input that is not read would leave steps off the tape of what comes later.
+        self.served = (
+            all(t in made for t in outputs)
+            and all(t in operands for t in inputs)
+            and all(t.ndim and t.dtype == dtype for t in self.place)
         )
         self.outputs = [self.place.get(t, "") for t in outputs]
+        self.shapes = [np.shape(t) for t in outputs]
         self.lines = [
             (r[1], [self.place.get(x, x) if isinstance(x, Tensor) else x for x in r[2]], r[4])
             for r in (t._record for t in records)
@@ -66,10 +75,6 @@ def _operands(records: Sequence[Tensor]) -> list[Tensor]:
     return [x for t in records if t._record for x in t._record[2] if isinstance(x, Tensor)]
 
 
-def _is_leaf(t: Tensor, inputs: set[Tensor]) -> bool:
-    return t._record is None and t not in inputs
-
-
 class Plan:
     """A step as two plain functions of arrays.
 
@@ -77,19 +82,21 @@ class Plan:
         leaves: The Tensors that the step reads besides its inputs: parameters and constants.
         forward: ``forward(inputs, leaves)`` gives the results of all records, in order.
         outputs: Which of these results are the step's outputs.
+        shapes: The outputs' shapes.
         backward: ``backward(inputs, leaves, results, gradients, uses)`` gives the gradients of
             the inputs, and appends each use of a leaf to the list of its pool in ``uses``.
         pools: (which leaf, its pool, shape of a use's gradient, what it waits for) of each list.
         pool_sizes: How many uses may gather in each.
-        records: How many records the step has.
+        ops: The ops of the step's records.
         needs: Whether a leaf or the first input requires a gradient.
         source: The text of both functions.
     """
 
     def __init__(self, trace: _Trace, leaf_needs: Sequence[bool], input_needs: Sequence[bool]):
         self.leaves = trace.leaves
-        self.records = len(trace.records)
+        self.ops = [op for op, _, _ in trace.lines]
         self.outputs = [int(place[1:]) for place in trace.outputs]
+        self.shapes = trace.shapes
         self.needs = any(leaf_needs) or input_needs[0]
         self._names: dict[str, Any] = {}
         shape_of = {place: t.shape for t, place in trace.place.items()}
@@ -144,7 +151,8 @@ class Plan:
         source = "\n    ".join(lines)
         exec(compile(source, f"<replay {name}>", "exec"), self._names)
         self.source = getattr(self, "source", "") + source + "\n\n"
-        written: Callable[..., Any] = self._names[name]
+        # Out of its own globals: there it would be a cycle, and the plan outlive its cell.
+        written: Callable[..., Any] = self._names.pop(name)
         return written
 
     def _unpack(self, trace: _Trace, results: bool) -> list[str]:
@@ -185,7 +193,7 @@ class Plan:
                 needed.add(f"v{k}")
         lines = ["def backward(inputs, leaves, results, gradients, uses):"]
         lines += self._unpack(trace, results=True)
-        lines.append(f"{''.join(f'o{k}, ' for k in range(len(trace.outputs)))} = gradients")
+        lines.append(f"{', '.join(f'o{k}' for k in range(len(trace.outputs)))}, = gradients")
         have: dict[str, int] = {}  # place -> how many parts its gradient has had so far
 
         def give(place: str, value: str) -> None:

@@ -329,8 +329,8 @@ def _run(
     stop: Iterable[Tensor],
     record: bool,
 ) -> None:
-    order, leaves = reachable((t for t, _ in roots), not every, stop, expand=record)
     anomaly = watched.get()
+    order, leaves = reachable((t for t, _ in roots), not every, stop, expand=record or anomaly)
     grads: dict[Tensor, Any] = {}
     owned: set[Tensor] = set()  # whose sum so far is an array of our own, to be added to in place
     # Tensor -> pool -> uses not yet summed, behind the number that may gather

@@ -67,11 +67,22 @@ def plan_of(
 
             shapes = [shape, *(s.data.shape for s in state)]
             plan = Plan.of(step, shapes, dtype, [x_needs, *(True for _ in state)])
-            # Served are leaves that are watched here: the cell's own, not those in a list of it.
-            # Over time a step must leave the state in the shapes in which it found it.
-            if plan is not None and set(plan.leaves) <= set(held.tensors):
-                held.plan = plan if one_step or plan.shapes[:-1] == shapes[1:] else None
+            if plan is not None and serves(plan, cell, shapes[1:], one_step):
+                held.plan = plan
     return held.plan
+
+
+def serves(plan: Plan, cell: Any, states: list[tuple[int, ...]], one_step: bool) -> bool:
+    """Whether a plan can stand for the steps of a cell whose states have these shapes."""
+    n = len(states)
+    own = [value for value in vars(cell).values() if isinstance(value, Tensor)]
+    return (
+        # Changes are seen of the cell's own attributes, not inside of its lists and modules.
+        set(plan.leaves) <= set(own)
+        and all("." not in name for name, _ in cell.named_places())
+        and len(set(plan.outputs[:n])) == n  # no Tensor that is two states at once
+        and (one_step or plan.shapes[:n] == states)  # the next step finds the same shapes
+    )
 
 
 def flags(tensors: Sequence[Tensor]) -> list[Any]:
@@ -254,11 +265,11 @@ class Replay:
         if not given.issuperset(leaves):
             raise RuntimeError(CHANGED)
         # The outputs that are still in use take the places of the new ones.
-        outputs: dict[Tensor, list[Tensor]] = {}
-        for new, ref in zip(again, self.alive, strict=True):
-            if (output := ref()) is not None:
-                outputs.setdefault(new, []).append(output)
-        stand_in = {new: same[0] for new, same in outputs.items()}
+        outputs = {
+            new: output
+            for new, ref in zip(again, self.alive, strict=True)
+            if (output := ref()) is not None
+        }
         held = dict(zip(self.plan.leaves, self.leaves, strict=True))
         planned = [step for _, results in self.kept for step in zip(self.plan.ops, results)]
         computed = iter(planned)
@@ -266,7 +277,7 @@ class Replay:
         left = size if self.order is None else 0
         for number, (_, t) in enumerate(reversed(order), self.first):
             _, op, inputs, _, params, where = t._record  # type: ignore[misc]
-            inputs = tuple([stand_in.get(x, x) if isinstance(x, Tensor) else x for x in inputs])
+            inputs = tuple([outputs.get(x, x) if isinstance(x, Tensor) else x for x in inputs])
             arrays = tuple([held.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs])
             if left:
                 planned_op, t.data = next(computed)
@@ -277,7 +288,7 @@ class Replay:
                 t.data = op.forward(*arrays, **params)
                 if op == "getitem" and inputs[0] is self.x:
                     left = size
-            for same in (t, *outputs.get(t, ())):
+            for same in {t, outputs.get(t, t)}:
                 same._record = (number, op, inputs, arrays, params, where)
                 same.name = same.name or t.name
 
@@ -300,7 +311,7 @@ def bundle(uses: list[Any], hub: Any) -> Bundle:
     for g, _, _, params in uses:
         k = params["output"]
         parts += [None] * (k + 1 - len(parts))
-        parts[k] = g if parts[k] is None else parts[k] + g
+        parts[k] = g
     return parts
 
 
