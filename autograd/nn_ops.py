@@ -454,6 +454,11 @@ def check_reduction(reduction: str) -> None:
         raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
 
 
+def _counted(x: Any, share: Array) -> Any:
+    """The scores, with 0 at the positions that count for nothing."""
+    return x if share.all() else np.where(share[..., None] != 0, x, 0)
+
+
 def _class_terms(
     logp: Array, targets: Array, share: Array, weight: Array | None, smoothing: float
 ) -> Array:
@@ -470,7 +475,7 @@ def _class_terms(
 def _cross_entropy(
     x: Array, targets: Array, share: Array, weight: Array | None, smoothing: float, total: bool
 ) -> Array:
-    logp = _log_softmax(np.where(share[..., None] != 0, x, 0), -1)
+    logp = _log_softmax(_counted(x, share), -1)
     terms = _class_terms(logp, targets, share, weight, smoothing)
     return np.asarray(terms.sum()) if total else terms
 
@@ -497,17 +502,22 @@ def _cross_entropy_rule(
     smoothing: float,
     total: bool,
 ) -> Any:
-    counted = share[..., None] != 0
-    p = softmax(np.where(counted, x, 0))
-    q, mass = _target_weights(targets, x.shape[-1], weight, smoothing, x.dtype)
+    p = softmax(_counted(x, share))
     scale = (g if total else g[..., None]) * share[..., None]
-    return np.where(counted, (p * mass - q) * scale, 0)
+    if weight is None and not smoothing and isinstance(p, np.ndarray):
+        # p - y in place: the logits of a vocabulary are the largest arrays there are.
+        rows = p.reshape(-1, p.shape[-1])
+        rows[np.arange(len(rows)), targets.reshape(-1)] -= 1
+        p *= scale
+        return p
+    q, mass = _target_weights(targets, x.shape[-1], weight, smoothing, x.dtype)
+    return np.where(share[..., None] != 0, (p * mass - q) * scale, 0)
 
 
 def _nll(
     x: Array, targets: Array, share: Array, weight: Array | None, smoothing: float, total: bool
 ) -> Array:
-    terms = _class_terms(np.where(share[..., None] != 0, x, 0), targets, share, weight, smoothing)
+    terms = _class_terms(_counted(x, share), targets, share, weight, smoothing)
     return np.asarray(terms.sum()) if total else terms
 
 

@@ -1,0 +1,293 @@
+"""A recurrent language model: the probability of each next token, given all before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..autograd import Parameter, Tensor, cross_entropy, scope
+from ..autograd.nn_ops import class_ids
+from ..autograd.tensor import values
+from ..cells import LSTM, Cell, Module, Stacked, State, glorot_uniform
+from ..cells.cell import real_positions
+from ..cells.composite import width_out
+from .baselines import perplexity_of
+from .generation import check_sampling, choose, next_distribution
+from .layers import Dropout, Embedding, evaluating, whole
+
+__all__ = ["LanguageModel"]
+
+Ids = NDArray[np.intp]
+
+
+class LanguageModel(Module):
+    """The RNN language model: P(w_{t+1} | w_1 ... w_t) = softmax(V h_t).
+
+    ::
+
+        e_t = E x_t              (x_t one-hot: row w_t of E)
+        h_t = cell(e_t, h_{t-1})
+        y_t = softmax(V h_t)     tied: V is E itself
+
+    Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
+    the axes of the ids. With dropout, embeddings, what layers hand on, and h_t are thinned out
+    in training.
+
+    Args:
+        vocab_size: How many ids there are.
+        d: The width of embeddings and states.
+        cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
+        layers: How many layers are stacked.
+        tied: Whether V is E, the same Parameter, counted once.
+        dropout: The probability with which an element is dropped.
+        rng: A Generator, a seed, or None: for the weights and for dropout.
+        dtype: Of the parameters.
+
+    Raises:
+        ValueError: A size is below 1, ``dropout`` is no probability, or ``tied`` does not fit the
+            width of the cell's output.
+        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
+
+    Source: Mikolov et al. (2010); weight tying from Press and Wolf (2017) and Inan et al.
+    (2017); where dropout stands from Zaremba et al. (2014).
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.models import LanguageModel
+        >>> model = LanguageModel(vocab_size=10, d=8, rng=0)
+        >>> ids = np.array([[1, 4, 5, 2], [1, 6, 2, 0]])
+        >>> model.logits(ids).shape
+        (2, 4, 10)
+        >>> model.loss(ids, lengths=[4, 3]).backward()
+        >>> model.generate([1], steps=5, rng=0).shape
+        (5,)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        d: int,
+        cell: Callable[..., Any] = LSTM,
+        layers: int = 1,
+        tied: bool = True,
+        dropout: float = 0.0,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.vocab_size = whole("LanguageModel", "vocab_size", vocab_size)
+        self.d = whole("LanguageModel", "d", d)
+        self.layers = whole("LanguageModel", "layers", layers)
+        self.tied = bool(tied)
+        self.make_cell = cell
+        rng = np.random.default_rng(rng)
+        self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)
+        members = [cell(d, d, rng=rng, dtype=dtype) for _ in range(layers)]
+        for member in members:
+            if not isinstance(member, Cell):
+                raise TypeError(
+                    "LanguageModel: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads "
+                    f"from left to right, got {type(member).__name__}"
+                )
+        self.cell: Any = members[0] if layers == 1 else Stacked(members, dropout=dropout, rng=rng)
+        self.dropout = Dropout(dropout, rng=rng)
+        width = width_out(self.cell)
+        if tied and width != d:
+            raise ValueError(
+                f"LanguageModel: tied, V is E (vocab_size, {d}), but the cell's output has a width "
+                f"of {width}; write tied=False"
+            )
+        V = self.embedding.E if tied else Parameter(glorot_uniform(rng, vocab_size, width, dtype))
+        self.V = V
+
+    # The network ------------------------------------------------------------------------------
+
+    def __call__(
+        self, ids: Any, state: State | None = None, lengths: Any = None
+    ) -> tuple[Tensor, State]:
+        """``(logits, state)``: the scores after each token, and the state after the last.
+
+        Args:
+            ids: (batch, time) or (time,), time at least 1.
+            state: The state before the first token, as an earlier call returned it (through
+                ``unspool.cells.detached`` in training); None for the cell's initial one.
+            lengths: (batch,), where each sequence ends; behind it any id may stand.
+
+        Raises:
+            ValueError: An id is outside of the vocabulary, there is none, or lengths or the
+                state do not fit.
+            TypeError: The ids are not integers.
+        """
+        ids, lengths, _ = self._checked("logits", ids, lengths, least=1)
+        return self._forward(ids, state, lengths)
+
+    def logits(self, ids: Any, lengths: Any = None) -> Tensor:
+        """The scores of the next token, (batch, time, vocab): position t predicts t + 1.
+
+        Args and errors are those of calling the model.
+        """
+        return self(ids, None, lengths)[0]
+
+    def _forward(self, ids: Ids, state: State | None, lengths: Any) -> tuple[Tensor, State]:
+        es = self.dropout(self.embedding(ids))
+        hs, state = self.cell.unroll(es, state, lengths=lengths)
+        return self._scores(hs), state
+
+    def _scores(self, h: Any) -> Tensor:
+        """V h, for h (..., d)."""
+        with scope("scores"):
+            scores: Tensor = self.dropout(h) @ self.V.T
+        return scores
+
+    # Probabilities of given texts -------------------------------------------------------------
+
+    def loss(self, ids: Any, lengths: Any = None) -> Tensor:
+        """The mean nats per predicted token, with teacher forcing: a scalar.
+
+        Args:
+            ids: (batch, time) or (time,), time at least 2; each sequence begins with ``<s>``,
+                which is given and not predicted.
+            lengths: (batch,), where each sequence ends.
+
+        Raises:
+            ValueError: No token is to be predicted, or as in calling the model.
+            TypeError: The ids are not integers.
+        """
+        return self.stream_loss(ids, lengths=lengths)[0]
+
+    def stream_loss(
+        self,
+        ids: Any,
+        state: State | None = None,
+        lengths: Any = None,
+        ignore: int | None = None,
+    ) -> tuple[Tensor, State]:
+        """``(loss, state)`` of a piece of a long text, for truncated backpropagation.
+
+        The next piece begins with the last token of this one, and gets
+        ``unspool.cells.detached(state)``.
+
+        Args:
+            ids: (batch, time) or (time,), time at least 2.
+            state: The state before the first token; None for the cell's initial one.
+            lengths: (batch,), where each sequence ends.
+            ignore: An id that is given and never predicted, such as ``<s>`` within a text.
+
+        Raises:
+            ValueError: As in ``loss``.
+            TypeError: The ids are not integers.
+
+        Source: truncated BPTT, Williams and Peng (1990).
+        """
+        inputs, targets, before, counted = self._shifted("loss", ids, lengths)
+        if counted is not None and not counted.any():
+            raise ValueError(
+                "LanguageModel.loss: no token is to be predicted; a sequence has at least 2, <s> "
+                "and one more"
+            )
+        logits, state = self._forward(inputs, state, before)
+        return cross_entropy(logits, targets, mask=counted, ignore=ignore), state
+
+    def score(self, ids: Any, lengths: Any = None) -> Tensor:
+        """log P of each sequence: the sum of its tokens' log probabilities, (batch,) or a scalar.
+
+        A plain value, computed without dropout and without a tape. Args and errors are those of
+        ``loss``; a sequence of length 0 or 1 predicts nothing and has log P = 0.
+        """
+        inputs, targets, before, counted = self._shifted("score", ids, lengths)
+        with evaluating(self):
+            logits, _ = self._forward(inputs, None, before)
+            nats = cross_entropy(logits, targets, mask=counted, reduction="none")
+            return -np.sum(nats, axis=-1)  # type: ignore[no-any-return]
+
+    def perplexity(self, ids: Any, lengths: Any = None) -> float:
+        """exp of the loss, computed without dropout. Args and errors are those of ``loss``."""
+        with evaluating(self):
+            return perplexity_of(self.loss(ids, lengths).item())
+
+    # New texts --------------------------------------------------------------------------------
+
+    def generate(
+        self,
+        prompt: Any,
+        steps: int,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        rng: Any = None,
+        *,
+        exclude: Sequence[int] = (),
+    ) -> NDArray[np.int64]:
+        """Go on from a prompt, one token at a time, each drawn from what the model expects.
+
+        Args:
+            prompt: Ids (time,) or (batch, time), beginning with ``<s>``.
+            steps: How many new ids.
+            temperature: Divides the scores; 0 is greedy, the most probable token each time.
+            top_k: How many of the most probable tokens may be drawn; None for all.
+            rng: A Generator, a seed, or None; the same seed draws the same ids.
+            exclude: Ids that may not come, such as ``<unk>``.
+
+        Returns:
+            The new ids only, (steps,) or (batch, steps).
+
+        Raises:
+            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``steps``
+                or ``temperature`` is negative, or ``top_k`` is below 1.
+            TypeError: The prompt, ``steps`` or ``top_k`` are not integers.
+        """
+        ids, _, _ = self._checked("generate", prompt, None, least=1)
+        steps = whole("LanguageModel.generate", "steps", steps, least=0)
+        try:
+            check_sampling(temperature, top_k)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"LanguageModel.generate: {error}") from None
+        rng = np.random.default_rng(rng)
+        new = np.zeros((*ids.shape[:-1], steps), np.int64)
+        with evaluating(self):
+            hs, state = self.cell.unroll(self.embedding(ids))
+            h = hs[..., -1, :]
+            for k in range(steps):
+                if k:
+                    h, state = self.cell(self.embedding(new[..., k - 1]), state)
+                p = next_distribution(self._scores(h).data, temperature, top_k, exclude)
+                new[..., k] = choose(p, rng)
+        return new
+
+    # Checked arguments --------------------------------------------------------------------------
+
+    def _checked(
+        self, what: str, ids: Any, lengths: Any, least: int
+    ) -> tuple[Ids, Any, NDArray[np.bool_] | None]:
+        """Ids with 0 at padded positions, lengths, and where there are tokens (None: all)."""
+        who = f"LanguageModel.{what}"
+        try:
+            array = np.asarray(values(ids))
+        except ValueError as error:
+            raise ValueError(
+                f"{who}: the sequences differ in length; give pad_sequences(ids) and their lengths"
+            ) from error
+        if array.ndim not in (1, 2):
+            raise ValueError(f"{who}: expected ids (batch, time) or (time,), got {array.shape}")
+        if array.shape[-1] < least:
+            thing = "the prompt is empty" if what == "generate" else "there is too little"
+            raise ValueError(
+                f"{who}: {thing}; expected at least {least} token{'s' * (least > 1)} a sequence, "
+                f"the first one <s>, got {array.shape}"
+            )
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{who}: ids are integers, got {array.dtype} {array.shape}")
+        real = real_positions(who, array.shape, lengths, None)
+        if real is not None:
+            array = np.where(real, array, 0)
+        return class_ids(array, self.vocab_size, who, "tokens"), lengths, real
+
+    def _shifted(
+        self, what: str, ids: Any, lengths: Any
+    ) -> tuple[Ids, Ids, Any, NDArray[np.bool_] | None]:
+        """Inputs, targets, the inputs' lengths, and which targets count (None: all)."""
+        ids, lengths, real = self._checked(what, ids, lengths, least=2)
+        before = None if lengths is None else np.maximum(np.asarray(values(lengths)) - 1, 0)
+        counted = None if real is None else real[..., 1:]
+        return ids[..., :-1], ids[..., 1:], before, counted

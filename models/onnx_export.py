@@ -1,0 +1,82 @@
+"""How models are written as ONNX: what ``unspool.cells.to_onnx`` needs to know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..cells.onnx_export import Graph, over_time, states, write
+from .language_model import LanguageModel
+from .layers import Dense, Embedding, FeedForward
+
+__all__: list[str] = []
+
+# An activation of Dense as operators, by its name.
+ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
+    "elu": lambda graph, x: graph.node("Elu", [x]),
+    "identity": lambda graph, x: x,
+    "leaky_relu": lambda graph, x: graph.node("LeakyRelu", [x], alpha=0.01),
+    "log_softmax": lambda graph, x: graph.node("LogSoftmax", [x], axis=-1),
+    "relu": lambda graph, x: graph.node("Relu", [x]),
+    "sigmoid": lambda graph, x: graph.node("Sigmoid", [x]),
+    "silu": lambda graph, x: graph.node("Mul", [x, graph.node("Sigmoid", [x])]),
+    "softmax": lambda graph, x: graph.node("Softmax", [x], axis=-1),
+    "softplus": lambda graph, x: graph.node("Softplus", [x]),
+    "tanh": lambda graph, x: graph.node("Tanh", [x]),
+}
+
+
+@write.register
+def write_embedding(module: Embedding, graph: Graph) -> None:
+    """``ids`` (batch, time) to ``ys`` (batch, time, d)."""
+    ids = graph.input("ids", np.int64, ("batch", "time"))
+    ys = graph.node("Gather", [graph.constant("E", module.E.data), ids])
+    graph.output("ys", ys, ("batch", "time", module.d))
+
+
+@write.register
+def write_dense(module: Dense, graph: Graph) -> None:
+    """``xs`` (batch, time, d_in) to ``ys`` (batch, time, d_out)."""
+    xs = graph.input("xs", np.float32, ("batch", "time", module.d_in))
+    graph.output("ys", dense(module, graph, xs, ""), ("batch", "time", module.d_out))
+
+
+@write.register
+def write_feed_forward(module: FeedForward, graph: Graph) -> None:
+    """``xs`` (batch, time, d_in) to ``ys`` (batch, time, d_out), without dropout."""
+    x = graph.input("xs", np.float32, ("batch", "time", module.d_in))
+    for i, layer in enumerate(module.layers):
+        x = dense(layer, graph, x, f"layers.{i}.")
+    graph.output("ys", x, ("batch", "time", module.d_out))
+
+
+@write.register
+def write_language_model(module: LanguageModel, graph: Graph) -> None:
+    """``ids`` (batch, time) to ``logits`` (batch, time, vocabulary) and the last states.
+
+    Behind a sequence's length any id of the vocabulary may stand.
+    """
+    ids = graph.input("ids", np.int64, ("batch", "time"))
+    E = graph.constant("embedding.E", module.embedding.E.data)
+    V = E if module.V is module.embedding.E else graph.constant("V", module.V.data)
+    hs = over_time(module.cell, graph, graph.node("Gather", [E, ids]), "cell.")
+    logits = graph.node("MatMul", [hs, graph.node("Transpose", [V], perm=[1, 0])])
+    graph.output("logits", logits, ("batch", "time", module.vocab_size))
+    for name, tensor, width in states(module.cell, "cell."):
+        graph.output(name, tensor, ("batch", width))
+
+
+def dense(module: Dense, graph: Graph, x: str, path: str) -> str:
+    """g(x W + b)."""
+    g: Any = module.activation or "identity"
+    if g not in ACTIVATIONS:
+        raise ValueError(
+            f"to_onnx: Dense's activation is one of {', '.join(ACTIVATIONS)} to be exported, got "
+            f"{g if isinstance(g, str) else getattr(g, '__name__', g)!r}"
+        )
+    y = graph.node("MatMul", [x, graph.constant(f"{path}W", module.W.data)])
+    if hasattr(module, "b"):
+        y = graph.node("Add", [y, graph.constant(f"{path}b", module.b.data)])
+    return ACTIVATIONS[g](graph, y)
