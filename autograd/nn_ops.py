@@ -506,8 +506,8 @@ def _cross_entropy_rule(
     scale = (g if total else g[..., None]) * share[..., None]
     if weight is None and not smoothing and isinstance(p, np.ndarray):
         # p - y in place: the logits of a vocabulary are the largest arrays there are.
-        rows = p.reshape(-1, p.shape[-1])
-        rows[np.arange(len(rows)), targets.reshape(-1)] -= 1
+        right = targets[..., None]
+        np.put_along_axis(p, right, np.take_along_axis(p, right, -1) - 1, -1)
         p *= scale
         return p
     q, mass = _target_weights(targets, x.shape[-1], weight, smoothing, x.dtype)
