@@ -1,6 +1,9 @@
 """What a whole sequence means: layers, language models, text, and how they are trained."""
 
+from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
+from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
 from .baselines import Bigram, Unigram
+from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
 from .generation import next_distribution
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
@@ -16,25 +19,37 @@ from .text import (
     tokenize,
 )
 from .training import Sequences, Stream, Task, evaluate, fit, save_history
+from .transducer import SplitHead, Transducer
 
 __all__ = [
+    "CRF",
     "SGD",
+    "Acceptor",
     "Adam",
+    "BagClassifier",
     "Bigram",
+    "Chain",
+    "Classifier",
+    "Constraints",
     "Dense",
     "Dropout",
     "Embedding",
     "FeedForward",
     "LanguageModel",
     "Optimizer",
+    "PairwiseCRF",
     "Sequences",
+    "SplitHead",
     "Stream",
     "Task",
+    "TextCNN",
+    "Transducer",
     "Unigram",
     "Vocabulary",
     "clip_by_global_norm",
     "evaluate",
     "evaluating",
+    "final_output",
     "fit",
     "hold_out",
     "load_language_model",
@@ -44,6 +59,7 @@ __all__ = [
     "python_manual",
     "save_history",
     "save_language_model",
+    "span_constraints",
     "stream_batches",
     "tokenize",
 ]

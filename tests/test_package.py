@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import importlib
 import pkgutil
+import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -60,10 +63,11 @@ def test_imports_run_one_way():
     }
     for folder, others in allowed.items():
         for path in (ROOT / folder).glob("*.py"):
-            for line in path.read_text().splitlines():
-                if line.startswith("from .."):  # at the top of the file, not inside a function
-                    target = line[len("from ..") :].split()[0].split(".")[0]
-                    assert target in others, f"{path.name}: {line}"
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:  # not inside functions
+                if isinstance(node, ast.ImportFrom) and node.level == 2:
+                    names = [node.module] if node.module else [alias.name for alias in node.names]
+                    for name in names:
+                        assert name.split(".")[0] in others, f"{folder}/{path.name} imports {name}"
 
 
 def test_core_needs_numpy_and_graphviz_only():
@@ -72,7 +76,33 @@ def test_core_needs_numpy_and_graphviz_only():
         "print(sorted({m.split('.')[0] for m in sys.modules} & "
         "{'torch','matplotlib','tqdm','pygraphviz','scipy','nltk','onnx','safetensors'}))"
     )
-    import subprocess
-
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_code_in_the_readme_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+    assert "matmul" in capsys.readouterr().out
+    assert (tmp_path / "simple.svg").read_text().count("<svg") == 1
+
+
+def test_what_the_readme_links_to_is_there():
+    links = re.findall(r"\]\((?!https?:)([^)#]+)\)", README)
+    assert links
+    for link in links:
+        assert (ROOT / link).is_file(), link
+
+
+def test_the_cell_of_the_readme_is_short():
+    """A cell of one's own in under 15 lines."""
+    block = next(b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "(Cell)" in b)
+    cell = re.search(r"class .*?(?=\n\S)", block, re.S)
+    assert cell is not None
+    assert len(cell.group().splitlines()) < 15
