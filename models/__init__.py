@@ -1,9 +1,20 @@
-"""What a whole sequence means: layers, language models, text, and how they are trained."""
+"""What a whole sequence means: layers, language models, text, and how they are trained.
+
+``unspool.models.keras`` holds the layers by Keras's names, and ``Sequential``.
+"""
 
 from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
 from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
+from .attention import (
+    AdditiveAttention,
+    Attention,
+    BilinearAttention,
+    DotAttention,
+    ScaledDotAttention,
+)
 from .baselines import Bigram, Unigram
 from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
+from .encoder_decoder import EncoderDecoder, Hypothesis, Pairs
 from .generation import next_distribution
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
@@ -26,18 +37,26 @@ __all__ = [
     "SGD",
     "Acceptor",
     "Adam",
+    "AdditiveAttention",
+    "Attention",
     "BagClassifier",
     "Bigram",
+    "BilinearAttention",
     "Chain",
     "Classifier",
     "Constraints",
     "Dense",
+    "DotAttention",
     "Dropout",
     "Embedding",
+    "EncoderDecoder",
     "FeedForward",
+    "Hypothesis",
     "LanguageModel",
     "Optimizer",
+    "Pairs",
     "PairwiseCRF",
+    "ScaledDotAttention",
     "Sequences",
     "SplitHead",
     "Stream",
