@@ -244,6 +244,7 @@ class Bidirectional(Module):
                 f"{counted(state)}"
             )
         ahead, back = state or (None, None)
+        xs = xs if isinstance(xs, Tensor) else Tensor(xs, name="xs")  # one input, read twice
         options = {"lengths": lengths, "mask": mask, "truncate": truncate}
         with scope("forward"):
             ys_f, final_f = self.forward.unroll(xs, ahead, reverse=reverse, **options)
