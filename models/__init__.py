@@ -3,7 +3,10 @@
 ``unspool.models.keras`` holds the layers by Keras's names, and ``Sequential``.
 """
 
-from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
+from . import (
+    onnx_export,  # noqa: F401  # teaches unspool.cells.to_onnx the models
+    schedules,
+)
 from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
 from .attention import (
     AdditiveAttention,
@@ -18,7 +21,17 @@ from .encoder_decoder import EncoderDecoder, Hypothesis, Pairs
 from .generation import next_distribution
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
-from .optim import SGD, Adam, Optimizer, clip_by_global_norm
+from .optim import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    AdamW,
+    Optimizer,
+    RMSprop,
+    clip_by_global_norm,
+    clip_by_value,
+)
 from .persist import load_language_model, save_language_model
 from .text import (
     Vocabulary,
@@ -36,7 +49,10 @@ __all__ = [
     "CRF",
     "SGD",
     "Acceptor",
+    "Adadelta",
+    "Adagrad",
     "Adam",
+    "AdamW",
     "AdditiveAttention",
     "Attention",
     "BagClassifier",
@@ -56,6 +72,7 @@ __all__ = [
     "Optimizer",
     "Pairs",
     "PairwiseCRF",
+    "RMSprop",
     "ScaledDotAttention",
     "Sequences",
     "SplitHead",
@@ -66,6 +83,7 @@ __all__ = [
     "Unigram",
     "Vocabulary",
     "clip_by_global_norm",
+    "clip_by_value",
     "evaluate",
     "evaluating",
     "final_output",
@@ -78,6 +96,7 @@ __all__ = [
     "python_manual",
     "save_history",
     "save_language_model",
+    "schedules",
     "span_constraints",
     "stream_batches",
     "tokenize",

@@ -7,7 +7,7 @@ without a gradient, or frozen, is left alone with all that belongs to it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,21 @@ from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
 
-__all__ = ["SGD", "Adam", "Optimizer", "clip_by_global_norm"]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Optimizer",
+    "RMSprop",
+    "clip_by_global_norm",
+    "clip_by_value",
+]
 
 Array = NDArray[Any]
+# Parameters, or groups of them: {"parameters": [...], "scale": 0.1, "weight_decay": 0.0}.
+Parameters = Iterable[Parameter] | Iterable[Mapping[str, Any]]
 
 
 def number(who: str, name: str, value: Any, below: float = math.inf) -> float:
@@ -30,38 +42,89 @@ def number(who: str, name: str, value: Any, below: float = math.inf) -> float:
     return float(value)
 
 
+def groups(
+    who: str, parameters: Parameters
+) -> Iterator[tuple[list[Parameter], float, float | None]]:
+    """(parameters, each once, their factor of the rate, their own decay) of each group."""
+    members: list[Any] = list(parameters)
+    if not any(isinstance(member, Mapping) for member in members):
+        members = [{"parameters": members}]
+    for group in members:
+        if not isinstance(group, Mapping):
+            raise TypeError(
+                f"{who}: either all are groups, as in {{'parameters': [W, b]}}, or none is; got "
+                f"{type(group).__name__} among them"
+            )
+        unknown = set(group) - {"parameters", "scale", "weight_decay"}
+        if unknown or "parameters" not in group:
+            raise ValueError(
+                f"{who}: a group has 'parameters', and may have 'scale' and 'weight_decay'; got "
+                f"{', '.join(map(repr, group))}"
+            )
+        if isinstance(group["parameters"], Tensor):
+            raise TypeError(f"{who}: give the parameters of a group in a list, as in [W, b]")
+        found = list(dict.fromkeys(group["parameters"]))
+        for parameter in found:
+            if not isinstance(parameter, Tensor):
+                raise TypeError(f"{who}: expected Parameters, got {type(parameter).__name__}")
+        decay = group.get("weight_decay")
+        yield (
+            found,
+            number(who, "scale", group.get("scale", 1.0)),
+            None if decay is None else number(who, "weight_decay", decay),
+        )
+
+
 class Optimizer:
     """What all optimisers share: the parameters, the rate, and the memory they keep.
 
     A subclass names its memories in ``slots`` (arrays of a parameter's shape, zero at first) and
-    defines ``update``.
+    defines ``update``. Where ``decoupled`` is True, the decay shrinks the parameter itself, by
+    lr times ``weight_decay``, and the gradient stays as it is.
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
+        parameters: Parameters, such as ``model.parameters()``; or groups of them, each a dict of
+            "parameters" and, where they differ, "scale" (times ``lr`` is the group's rate, 1 by
+            default) and "weight_decay".
         lr: The learning rate; the attribute may be changed at any time.
         weight_decay: What is added to the gradient, times the parameter (an L2 penalty).
 
     Raises:
-        ValueError: There is no parameter, or a setting is out of its range.
+        ValueError: There is no parameter, one is in two groups, or a setting is out of its range.
         TypeError: Something among the parameters is none.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool import Parameter
+        >>> from unspool.models import SGD
+        >>> E, W = Parameter([1.0]), Parameter([1.0])
+        >>> optimizer = SGD([{"parameters": [E], "scale": 0.1}, {"parameters": [W]}], lr=0.5)
+        >>> E.grad = W.grad = np.array([1.0])
+        >>> optimizer.step()
+        >>> E.data, W.data
+        (array([0.95]), array([0.5]))
     """
 
     slots: tuple[str, ...] = ()
+    decoupled = False
 
-    def __init__(
-        self, parameters: Iterable[Parameter], lr: float, *, weight_decay: float = 0.0
-    ) -> None:
+    def __init__(self, parameters: Parameters, lr: float, *, weight_decay: float = 0.0) -> None:
         name = type(self).__name__
         if isinstance(parameters, Tensor):
             raise TypeError(f"{name}: give the parameters in a list, as in [W, b]")
-        self.parameters = list(dict.fromkeys(parameters))
-        for parameter in self.parameters:
-            if not isinstance(parameter, Tensor):
-                raise TypeError(f"{name}: expected Parameters, got {type(parameter).__name__}")
-        if not self.parameters:
-            raise ValueError(f"{name}: there is no parameter to train")
         self.lr = number(name, "lr", lr)
         self.weight_decay = number(name, "weight_decay", weight_decay)
+        # Of each parameter, its factor of the rate, and its decay where the group has its own.
+        settings: dict[Parameter, tuple[float, float | None]] = {}
+        for members, scale, decay in groups(name, parameters):
+            for parameter in members:
+                if parameter in settings:
+                    raise ValueError(f"{name}: {parameter.name or 'a parameter'} is in two groups")
+            settings.update(dict.fromkeys(members, (scale, decay)))
+        if not settings:
+            raise ValueError(f"{name}: there is no parameter to train")
+        self.parameters = list(settings)
+        self.settings = list(settings.values())
         # By parameter: how many updates it had, and its memories.
         self.steps = [0] * len(self.parameters)
         self.memory: list[dict[str, Array]] = [{} for _ in self.parameters]
@@ -80,23 +143,30 @@ class Optimizer:
             if not self.memory[i]:
                 self.memory[i] = {name: np.zeros_like(parameter.data) for name in self.slots}
             self.steps[i] += 1
-            gradient = parameter.grad
-            if self.weight_decay:
-                decayed = self.scratch(parameter.data, "gradient")
-                np.multiply(parameter.data, self.weight_decay, out=decayed)
+            p, gradient = parameter.data, parameter.grad
+            scale, decay = self.settings[i]
+            lr = self.lr * scale
+            if decay is None:
+                decay = self.weight_decay
+            if decay and self.decoupled:
+                p *= 1 - lr * decay
+            elif decay:
+                decayed = self.scratch(p, "gradient")
+                np.multiply(p, decay, out=decayed)
                 gradient = np.add(decayed, gradient, out=decayed)
-            self.update(parameter.data, gradient, self.steps[i], **self.memory[i])
+            self.update(p, gradient, lr, self.steps[i], **self.memory[i])
 
-    def update(self, p: Array, g: Array, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
         """Change ``p`` in place.
 
         Args:
             p: The parameter's values.
             g: Its gradient, not to be changed.
+            lr: Its rate.
             t: The number of this update, from 1.
             **memory: The slots, to be changed in place.
         """
-        raise NotImplementedError(f"{type(self).__name__} defines no update(p, g, t)")
+        raise NotImplementedError(f"{type(self).__name__} defines no update(p, g, lr, t)")
 
     def scratch(self, like: Array, name: str = "") -> Array:
         """An array of the same shape and dtype to write into: one for all parameters."""
@@ -165,7 +235,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         lr: float = 0.1,
         *,
         momentum: float = 0.0,
@@ -179,11 +249,11 @@ class SGD(Optimizer):
         self.nesterov = nesterov
         self.slots = ("v",) if momentum else ()
 
-    def update(self, p: Array, g: Array, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
         """The rule above."""
         change = self.scratch(p)
         if not memory:
-            np.multiply(g, self.lr, out=change)
+            np.multiply(g, lr, out=change)
         else:
             v = memory["v"]
             v *= self.momentum
@@ -191,9 +261,9 @@ class SGD(Optimizer):
             if self.nesterov:
                 np.multiply(v, self.momentum, out=change)
                 change += g
-                change *= self.lr
+                change *= lr
             else:
-                np.multiply(v, self.lr, out=change)
+                np.multiply(v, lr, out=change)
         p -= change
 
 
@@ -223,7 +293,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[Parameter],
+        parameters: Parameters,
         lr: float = 0.001,
         *,
         betas: tuple[float, float] = (0.9, 0.999),
@@ -231,12 +301,13 @@ class Adam(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay=weight_decay)
+        name = type(self).__name__
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"Adam: betas are two numbers, as in (0.9, 0.999), got {betas!r}")
-        self.betas = tuple(number("Adam", "betas", beta, below=1) for beta in betas)
-        self.eps = number("Adam", "eps", eps)
+            raise ValueError(f"{name}: betas are two numbers, as in (0.9, 0.999), got {betas!r}")
+        self.betas = tuple(number(name, "betas", beta, below=1) for beta in betas)
+        self.eps = number(name, "eps", eps)
 
-    def update(self, p: Array, g: Array, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
         """The rule above."""
         m, v = memory["m"], memory["v"]
         beta_m, beta_v = self.betas
@@ -252,8 +323,245 @@ class Adam(Optimizer):
         work *= 1 / math.sqrt(1 - beta_v**t)
         work += self.eps
         np.divide(m, work, out=work)
-        work *= self.lr / (1 - beta_m**t)
+        work *= lr / (1 - beta_m**t)
         p -= work
+
+
+class AdamW(Adam):
+    """Adam whose decay is apart from the gradient: p -= lr λ p first, λ the ``weight_decay``.
+
+    Adam divides an L2 penalty by sqrt(v) along with the gradient, so that what has large gradients
+    decays little; here everything decays at the same rate.
+
+    Args:
+        parameters: Parameters, such as ``model.parameters()``.
+        lr: The learning rate.
+        betas: (β1, β2), how long m and v remember; each from 0 up to 1.
+        eps: ε.
+        weight_decay: λ.
+
+    Raises:
+        ValueError: A setting is out of its range.
+
+    Source: Loshchilov and Hutter (2019).
+    """
+
+    decoupled = True
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.001,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+
+class Adagrad(Optimizer):
+    """Small steps for what had large gradients: a rate for each element, which only falls.
+
+    ::
+
+        s = s + g²
+        p -= lr / (1 + (t - 1) d) g / (sqrt(s) + ε)
+
+    Args:
+        parameters: Parameters, such as ``model.parameters()``.
+        lr: The learning rate.
+        lr_decay: d, how much the rate falls by itself.
+        initial_accumulator_value: s in the beginning.
+        eps: ε.
+        weight_decay: What is added to the gradient, times the parameter.
+
+    Raises:
+        ValueError: A setting is out of its range.
+
+    Source: Duchi, Hazan and Singer (2011).
+    """
+
+    slots = ("s",)
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        *,
+        lr_decay: float = 0.0,
+        initial_accumulator_value: float = 0.0,
+        eps: float = 1e-10,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay=weight_decay)
+        self.lr_decay = number("Adagrad", "lr_decay", lr_decay)
+        self.initial = number("Adagrad", "initial_accumulator_value", initial_accumulator_value)
+        self.eps = number("Adagrad", "eps", eps)
+
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+        """The rule above."""
+        s = memory["s"]
+        if t == 1:
+            s += self.initial
+        work = self.scratch(p)
+        s += np.multiply(g, g, out=work)
+        np.sqrt(s, out=work)
+        work += self.eps
+        np.divide(g, work, out=work)
+        work *= lr / (1 + (t - 1) * self.lr_decay)
+        p -= work
+
+
+class RMSprop(Optimizer):
+    """Adagrad that forgets: the gradient by the root of its recent mean square.
+
+    ::
+
+        v = α v + (1 - α) g²
+        r = g / (sqrt(v) + ε)                        p -= lr r
+        centered:   m = α m + (1 - α) g              r = g / (sqrt(v - m²) + ε)
+        momentum μ: b = μ b + r                      p -= lr b
+
+    Where rounding takes v - m² below 0, it counts as 0 (PyTorch's root is not a number there).
+
+    Args:
+        parameters: Parameters, such as ``model.parameters()``.
+        lr: The learning rate.
+        alpha: α, how long v and m remember; from 0 up to 1.
+        momentum: μ, from 0 up to 1.
+        centered: Whether to divide by the deviation from the mean.
+        eps: ε, outside the root.
+        weight_decay: What is added to the gradient, times the parameter.
+
+    Raises:
+        ValueError: A setting is out of its range.
+
+    Source: Tieleman and Hinton (2012); centered: Graves (2013).
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.01,
+        *,
+        alpha: float = 0.99,
+        momentum: float = 0.0,
+        centered: bool = False,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay=weight_decay)
+        self.alpha = number("RMSprop", "alpha", alpha, below=1)
+        self.momentum = number("RMSprop", "momentum", momentum, below=1)
+        self.eps = number("RMSprop", "eps", eps)
+        self.slots = ("v",) + ("m",) * bool(centered) + ("b",) * bool(momentum)
+
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+        """The rule above."""
+        v, work = memory["v"], self.scratch(p)
+        np.multiply(g, g, out=work)
+        work *= 1 - self.alpha
+        v *= self.alpha
+        v += work
+        if "m" in memory:
+            m = memory["m"]
+            m *= self.alpha
+            m += np.multiply(g, 1 - self.alpha, out=work)
+            np.multiply(m, m, out=work)
+            np.subtract(v, work, out=work)
+            np.maximum(work, 0, out=work)
+            np.sqrt(work, out=work)
+        else:
+            np.sqrt(v, out=work)
+        work += self.eps
+        np.divide(g, work, out=work)
+        if "b" in memory:
+            b = memory["b"]
+            b *= self.momentum
+            b += work
+            np.multiply(b, lr, out=work)
+        else:
+            work *= lr
+        p -= work
+
+
+class Adadelta(Optimizer):
+    """Steps in the parameter's own unit: as large as the recent ones, by the recent gradients.
+
+    ::
+
+        v = ρ v + (1 - ρ) g²
+        d = g sqrt(u + ε) / sqrt(v + ε)
+        u = ρ u + (1 - ρ) d²
+        p -= lr d
+
+    Args:
+        parameters: Parameters, such as ``model.parameters()``.
+        lr: The learning rate; 1 is the paper's rule.
+        rho: ρ, how long v and u remember; from 0 up to 1.
+        eps: ε, inside the roots; it also sets the size of the first steps.
+        weight_decay: What is added to the gradient, times the parameter.
+
+    Raises:
+        ValueError: A setting is out of its range.
+
+    Source: Zeiler (2012).
+    """
+
+    slots = ("v", "u")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 1.0,
+        *,
+        rho: float = 0.9,
+        eps: float = 1e-6,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, weight_decay=weight_decay)
+        self.rho = number("Adadelta", "rho", rho, below=1)
+        self.eps = number("Adadelta", "eps", eps)
+
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+        """The rule above."""
+        v, u = memory["v"], memory["u"]
+        work, change = self.scratch(p), self.scratch(p, "change")
+        np.multiply(g, g, out=work)
+        work *= 1 - self.rho
+        v *= self.rho
+        v += work
+        np.add(v, self.eps, out=work)
+        np.sqrt(work, out=work)
+        np.add(u, self.eps, out=change)
+        np.sqrt(change, out=change)
+        change /= work
+        change *= g
+        np.multiply(change, change, out=work)
+        work *= 1 - self.rho
+        u *= self.rho
+        u += work
+        change *= lr
+        p -= change
+
+
+def clip_by_value(parameters: Iterable[Tensor], limit: float) -> None:
+    """Bring each element of the gradients between -limit and limit, in place.
+
+    Unlike ``clip_by_global_norm`` it may turn the direction of the step. A NaN stays one.
+
+    Args:
+        parameters: Those without a gradient are passed over.
+        limit: The largest absolute value, 0 or more.
+
+    Raises:
+        ValueError: ``limit`` is negative.
+    """
+    limit = number("clip_by_value", "limit", limit)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            np.clip(parameter.grad, -limit, limit, out=parameter.grad)
 
 
 def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
