@@ -1,0 +1,469 @@
+"""Boxes within boxes: the gates of a step, each arranged by itself, then placed as one unit.
+
+A diagram is a set of items in nested groups, and nets between them. Each group is arranged
+first, with a port below for every net that comes in and a port above for every one that goes
+out; to the group around it, it is then a unit with pins at these places.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .layers import Arrangement, Name, Net, Path, Unit, arrange, assign_tiers, simplify
+from .look import GAP, PILL, TITLE, text_width
+from .structure import Group
+
+PAD = 8  # between a box and what stands in it
+
+
+@dataclass(slots=True, eq=False)
+class Item:
+    """Something to be placed; see ``layers.Unit`` for the lengths."""
+
+    key: Name
+    group: Group
+    order: int
+    half: int
+    high: int
+    round: bool = False
+    left: int = 0
+    right: int = 0
+    up: int = 0
+    pill: int = 0
+    under: int = 0
+    ordered: bool = False
+    base: int | None = None
+    span: tuple[int, int] | None = None
+    on_rail: bool = False  # may stand on a rail
+    count: int = 1  # how many steps have it
+
+    def hang_above(self) -> None:
+        """Put what hangs beside it above it: at its sides there is the rail."""
+        several = self.left > 0
+        width = (self.left - self.half if several else self.pill) - GAP
+        if width > 0:
+            self.pill = self.under = 0
+            self.left = max(self.half, width // 2)
+            self.right = max(self.right, self.left + (width + 6 if several else 0))
+            self.up = max(self.up, self.high + 2 * PILL + 16)
+
+    def grow(self, other: Item) -> None:
+        """Make room for another that stands at the same place in another step."""
+        self.half, self.high = max(self.half, other.half), max(self.high, other.high)
+        self.left, self.right = max(self.left, other.left), max(self.right, other.right)
+        self.up = max(self.up, other.up)
+        self.pill, self.under = max(self.pill, other.pill), max(self.under, other.under)
+        self.round = self.round and other.round
+        self.on_rail = self.on_rail and other.on_rail
+
+
+@dataclass(slots=True, eq=False)
+class Wire:
+    """A net of a diagram.
+
+    Attributes:
+        name: Its name.
+        source: The item that makes it; None if it comes from outside.
+        sinks: (item, operand) of its uses.
+        left, right: Whether it crosses the left or the right edge.
+        below, above: Whether it comes in from below, or leaves above; for outermost diagrams.
+        below_x, above_x: Where, if that is given.
+    """
+
+    name: Name
+    source: Name | None
+    sinks: list[tuple[Name, int]] = field(default_factory=list)
+    left: bool = False
+    right: bool = False
+    below: bool = False
+    above: bool = False
+    below_x: int | None = None
+    above_x: int | None = None
+
+
+class Frame(NamedTuple):
+    """The box of a group: its corners and its scope."""
+
+    group: Group
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+@dataclass(slots=True, eq=False)
+class Block:
+    """An arranged diagram, relative to its own middle and bottom.
+
+    Attributes:
+        left, right, height: Its outline.
+        places: Item -> (x, y).
+        pills: Item -> where a parameter beside it hangs: left, right, under left, under right.
+        frames: The boxes inside, outer ones first.
+        paths: (net, item, operand) -> the wire within this block that ends there. It begins
+            at the net's source, or at the block's edge.
+        ports: Net -> the wire within this block that ends at its upper edge.
+        exits: Net -> the wire that ends at the right edge.
+        entries: Net -> how high it comes in at the left edge; ``("rail", net)`` on the rail.
+        pins_in, pins_out: Net -> where it crosses the lower and the upper edge.
+    """
+
+    left: int = 0
+    right: int = 0
+    height: int = 0
+    places: dict[Name, tuple[int, int]] = field(default_factory=dict)
+    pills: dict[Name, str] = field(default_factory=dict)
+    frames: list[Frame] = field(default_factory=list)
+    paths: dict[tuple[Name, Name, int], Path] = field(default_factory=dict)
+    ports: dict[Name, Path] = field(default_factory=dict)
+    exits: dict[Name, Path] = field(default_factory=dict)
+    entries: dict[Name, int] = field(default_factory=dict)
+    pins_in: dict[Name, int] = field(default_factory=dict)
+    pins_out: dict[Name, int] = field(default_factory=dict)
+
+
+class Rail(NamedTuple):
+    """A highway: the net that comes in, the items along it from left to right, and those of them
+    that not every step has.
+    """
+
+    net: Name
+    items: list[Name]
+    optional: frozenset[Name]
+
+
+@dataclass(slots=True, eq=False)
+class Diagram:
+    """Items and wires to be arranged; see ``arranged``."""
+
+    items: dict[Name, Item]
+    wires: list[Wire]
+    rail: Rail | None = None
+    running: dict[Name, Name] = field(default_factory=dict)  # net -> the one item on its own rail
+
+    def arranged(self) -> Block:
+        """The whole diagram, its outermost group without a box."""
+        return self.block(())
+
+    def inside(self, key: Name, group: Group) -> Name | None:
+        """What stands for an item in a group: itself, the box around it, or None if outside."""
+        own = self.items[key].group
+        depth = len(group)
+        if own[:depth] != group:
+            return None
+        return key if len(own) == depth else ("group", own[: depth + 1])
+
+    def block(self, group: Group) -> Block:
+        """One group arranged, with the groups inside of it."""
+        outermost = not group
+        members: dict[Name, int] = {}
+        blocks: dict[Name, Block] = {}
+        for item in sorted(self.items.values(), key=lambda item: item.order):
+            name = self.inside(item.key, group)
+            if name is None:
+                continue
+            if name not in members:
+                members[name] = item.order
+                if name != item.key:
+                    blocks[name] = self.block(item.group[: len(group) + 1])
+        nets = self.nets(group, members)
+        units = {name: self.unit(name, order, blocks) for name, order in members.items()}
+        rail = self.rail if outermost else None
+        hanging = self.set_tiers(units, nets, rail, outermost)
+        for net in nets:
+            top = (("top", net.name), 0)
+            if net.source in hanging and top in net.sinks:
+                net.sinks.remove(top)  # it goes round the rail, at the right
+                net.right = True
+        if outermost:
+            for key in self.running.values():
+                units[key].tier = max(u.tier for u in units.values()) + 1
+        ports = self.add_ports(units, nets, group)
+        placed = arrange(
+            [*units.values(), *ports],
+            nets,
+            rail=rail.items if rail else None,
+            rail_net=rail.net if rail else None,
+            optional=rail.optional if rail else frozenset(),
+            side_entries=self.running if outermost else {},
+            margin=10 if outermost else 8,
+        )
+        return self.collect(group, placed, blocks)
+
+    def nets(self, group: Group, members: dict[Name, int]) -> list[Net]:
+        """The nets as this group sees them."""
+        nets = []
+        for wire in self.wires:
+            source = self.inside(wire.source, group) if wire.source is not None else None
+            sinks: dict[tuple[Name, int], None] = {}
+            leaves = False
+            for key, operand in wire.sinks:
+                name = self.inside(key, group)
+                if name is None:
+                    leaves = True
+                elif name != source:
+                    # All uses inside of one box enter it at one pin.
+                    sinks[name, 0 if name != key else operand] = None
+            if not group:
+                leaves = wire.above
+            elif source is not None:
+                leaves = leaves or wire.right or wire.above
+            if source is None and not sinks:
+                continue
+            if source is not None and not sinks and not leaves and not wire.right:
+                continue
+            net = Net(wire.name, source, list(sinks))
+            if not group:
+                net.left, net.right = wire.left, wire.right
+            if source is not None and leaves:
+                net.sinks.append((("top", wire.name), 0))
+            if source is None and not net.left:
+                net.source = ("bottom", wire.name)
+            nets.append(net)
+        return nets
+
+    def unit(self, name: Name, order: int, blocks: dict[Name, Block]) -> Unit:
+        """The unit of an item or a box."""
+        block = blocks.get(name)
+        if block is not None:
+            return Unit(
+                name,
+                half=max(-block.left, block.right),
+                left=-block.left,
+                right=block.right,
+                up=block.height,  # boxes of one tier stand on one line
+                pins_in=block.pins_in,
+                pins_out=block.pins_out,
+                prefer=order,
+            )
+        item = self.items[name]
+        half = item.half
+        return Unit(
+            name,
+            half=half,
+            high=item.high,
+            left=max(half, item.left),
+            right=max(half + item.pill, item.right),
+            up=max(item.high, item.up),
+            down=item.high,
+            round=item.round,
+            pill=item.pill,
+            ordered=item.ordered,
+            under=item.under,
+            prefer=order,
+            span=item.span,
+            fixed=(item.span[0] + item.span[1]) // 2 if item.span else None,
+        )
+
+    def set_tiers(
+        self, units: dict[Name, Unit], nets: list[Net], rail: Rail | None, outermost: bool
+    ) -> set[Name]:
+        """A tier for each unit; returns those that follow from the rail and hang below it."""
+        names = sorted(units, key=lambda name: units[name].prefer)
+        inputs: dict[Name, list[tuple[Name, int]]] = {name: [] for name in names}
+        for net in nets:
+            if net.source in units:
+                for sink, _ in net.sinks:
+                    if sink in units:
+                        inputs[sink].append((net.source, 1))
+        lowest = 1 if outermost else 0
+        base = {}
+        for name in names:
+            given = self.items[name].base if name in self.items else None
+            base[name] = lowest if given is None else given
+        if rail is None:
+            for name, tier in assign_tiers(names, inputs, base).items():
+                units[name].tier = tier
+            self.part_bars(units)
+            return set()
+        return self.tiers_with_rail(units, names, inputs, base, rail)
+
+    def tiers_with_rail(
+        self,
+        units: dict[Name, Unit],
+        names: list[Name],
+        inputs: dict[Name, list[tuple[Name, int]]],
+        base: dict[Name, int],
+        rail: Rail,
+    ) -> set[Name]:
+        """Tiers below the rail, on it, and after it.
+
+        What makes a state out of the rail's result (the tanh and the product of an LSTM) hangs
+        below the rail if it is a few ops; the rest that follows stands above.
+        """
+        on_rail = set(rail.items)
+        follows = set(on_rail)
+        for name in names:
+            if any(other in follows for other, _ in inputs[name]):
+                follows.add(name)
+        leads = set(on_rail)
+        for name in reversed(names):
+            if name in leads:
+                leads.update(other for other, _ in inputs[name])
+        before = [n for n in names if n not in on_rail and (n not in follows or n in leads)]
+        after = [n for n in names if n in follows and n not in leads]
+        # Of what follows: the part that ends in a state of the next step.
+        running = set(self.running.values())
+        making = {w.source for w in self.wires if w.right and w.source in after} - running
+        for name in reversed(after):
+            if name in making:
+                making.update(other for other, _ in inputs[name] if other in after)
+        hanging = [n for n in after if n in making]
+        if len(hanging) > 6 or not all(n in self.items for n in hanging):
+            hanging = []
+        low = assign_tiers(
+            before, {n: [(o, r) for o, r in inputs[n] if o in before] for n in before}, base
+        )
+        depth: dict[Name, int] = {}
+        height = max(low.values(), default=0) + 1
+        for name in hanging:
+            depth[name] = 1 + max((depth.get(o, 0) for o, _ in inputs[name]), default=0)
+            under = max((low[o] for o, _ in inputs[name] if o in low), default=0)
+            height = max(height, depth[name] + under + 1)
+        for name in before:
+            units[name].tier = low[name]
+        for name in on_rail:
+            units[name].tier = height
+        for name in hanging:
+            units[name].tier = height - depth[name]
+        rest = [n for n in after if n not in depth]
+        above = assign_tiers(
+            rest,
+            {n: [(o, r) for o, r in inputs[n] if o in rest] for n in rest},
+            dict.fromkeys(rest, height + 1),
+        )
+        for name in rest:
+            units[name].tier = above[name]
+        return set(hanging)
+
+    def part_bars(self, units: dict[Name, Unit]) -> None:
+        """A tier of its own for each bar: it reaches over everything."""
+        if not any(u.span for u in units.values()):
+            return
+        rows: dict[int, list[Unit]] = {}
+        for u in sorted(units.values(), key=lambda u: u.prefer):
+            rows.setdefault(u.tier, []).append(u)
+        tier = 0
+        for _, row in sorted(rows.items()):
+            bars = [u for u in row if u.span]
+            others = [u for u in row if not u.span]
+            for bar in bars:
+                bar.tier = tier
+                tier += 1
+            for u in others:
+                u.tier = tier
+            tier += bool(others)
+
+    def add_ports(self, units: dict[Name, Unit], nets: list[Net], group: Group) -> list[Unit]:
+        """Points at the lower and upper edge for nets that cross it."""
+        lowest = min((u.tier for u in units.values()), default=0) - 1
+        highest = max((u.tier for u in units.values()), default=0) + 1
+        if not group:
+            lowest = min(lowest, -1)
+        wires = {wire.name: wire for wire in self.wires}
+        ports = []
+        for n, net in enumerate(nets):
+            wire = wires[net.name]
+            if net.source == ("bottom", net.name):
+                fixed = wire.below_x if not group else None
+                ports.append(Unit(net.source, thin=True, tier=lowest, prefer=n, fixed=fixed))
+            if (("top", net.name), 0) in net.sinks:
+                fixed = wire.above_x if not group else None
+                ports.append(
+                    Unit(("top", net.name), thin=True, tier=highest, prefer=n, fixed=fixed)
+                )
+        return ports
+
+    def collect(self, group: Group, placed: Arrangement, blocks: dict[Name, Block]) -> Block:
+        """The arranged group as a block, with what stands in its boxes."""
+        title = text_width(group[-1][0], TITLE) + 14 if group else 0
+        pad = PAD if group else 0
+        left, right = placed.left - pad, placed.right + pad
+        if group:
+            # The title stands at the upper left; a wire that leaves in the middle clears it.
+            tops = [round(u.x) for n, u in placed.units.items() if is_port(n, "top")]
+            room = min(tops) - 4 if tops else right
+            left = min(left, room - title)
+            right = max(right, left + title)
+        out = Block(left=left, right=right, height=placed.height + 2 * pad + (4 if group else 0))
+        boxes: dict[Name, tuple[int, int]] = {}
+        for name, u in placed.units.items():
+            x, y = round(u.x), u.y + pad
+            if is_port(name, "bottom"):
+                out.pins_in[name[1]] = x  # type: ignore[index]
+            elif is_port(name, "top"):
+                out.pins_out[name[1]] = x  # type: ignore[index]
+            elif name in blocks:
+                boxes[name] = (x, y - u.down)
+            elif name in self.items:
+                out.places[name] = (x, y)
+                side = "left" if u.pill_left else "right"
+                out.pills[name] = f"under {side}" if u.pill_under else side
+        for name, (x, y) in boxes.items():
+            inner = blocks[name]
+            own = name[1]  # type: ignore[index]
+            out.frames.append(Frame(own, x + inner.left, y, x + inner.right, y + inner.height))
+            out.frames += [
+                Frame(f.group, f.x1 + x, f.y1 + y, f.x2 + x, f.y2 + y) for f in inner.frames
+            ]
+            out.places.update({k: (px + x, py + y) for k, (px, py) in inner.places.items()})
+            out.pills.update(inner.pills)
+        self.join_paths(group, placed, out, blocks, boxes, pad)
+        return out
+
+    def join_paths(
+        self,
+        group: Group,
+        placed: Arrangement,
+        out: Block,
+        blocks: dict[Name, Block],
+        boxes: dict[Name, tuple[int, int]],
+        pad: int,
+    ) -> None:
+        """The wires of a group, each made of its part here and its parts in boxes."""
+
+        def shifted(path: Path, x: int, y: int) -> Path:
+            return [(px + x, py + y) for px, py in path]
+
+        def beginning(net: Name, source: Name | None) -> Path:
+            """From a source inside of a box to that box's upper edge."""
+            if source in boxes and net in blocks[source].ports:
+                return shifted(blocks[source].ports[net], *boxes[source])
+            return []
+
+        for wire in self.wires:
+            source = self.inside(wire.source, group) if wire.source is not None else None
+            start = beginning(wire.name, source)
+            for key, operand in wire.sinks:
+                name = self.inside(key, group)
+                if name is None:
+                    continue
+                where = (wire.name, key, operand)
+                if name == source and name in boxes:
+                    out.paths[where] = shifted(blocks[name].paths[where], *boxes[name])
+                elif name in boxes:
+                    here = shifted(placed.paths[wire.name, name, 0], 0, pad)
+                    inner = shifted(blocks[name].paths[where], *boxes[name])
+                    out.paths[where] = simplify([*start, *here, *inner])
+                elif where in placed.paths:
+                    here = shifted(placed.paths[where], 0, pad)
+                    out.paths[where] = simplify([*start, *here])
+            top = (wire.name, ("top", wire.name), 0)
+            if top in placed.paths:
+                here = shifted(placed.paths[top], 0, pad)
+                here.append((here[-1][0], out.height))
+                out.ports[wire.name] = simplify([*start, *here])
+            if wire.name in placed.exits:
+                here = shifted(placed.exits[wire.name], 0, pad)
+                out.exits[wire.name] = simplify([*start, *here])
+        if group:
+            for where, path in out.paths.items():
+                if where[0] in out.pins_in and path[0][1] != 0:
+                    out.paths[where] = simplify([(path[0][0], 0), *path])
+        out.entries = {net: y + pad for net, y in placed.entries.items()}
+
+
+def is_port(name: Name, kind: str) -> bool:
+    """Whether a unit is a port at the lower ("bottom") or upper ("top") edge."""
+    return isinstance(name, tuple) and len(name) == 2 and name[0] == kind

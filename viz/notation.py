@@ -1,0 +1,156 @@
+"""An op as mathematics writes it: ``sigmoid`` is σ, ``1 - z`` is 1−, ``xs[2]`` is [2]."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Record, Tensor
+
+SYMBOLS = {
+    "abs": "|·|",
+    "add": "+",
+    "binary_cross_entropy": "BCE",
+    "broadcast_to": "broadcast",
+    "concatenate": "concat",
+    "cross_entropy": "CE",
+    "cumprod": "cumprod",
+    "divide": "/",
+    "dropout": "dropout",
+    "embedding": "lookup",
+    "expand_dims": "+axis",
+    "layer_norm": "norm",
+    "log_softmax": "log softmax",
+    "logsumexp": "LSE",
+    "matmul": "@",
+    "maximum": "max",
+    "minimum": "min",
+    "multiply": "*",
+    "negative": "−",
+    "nll_loss": "NLL",
+    "norm": "‖·‖",
+    "power": "^",
+    "prod": "∏",
+    "reciprocal": "1/",
+    "sigmoid": "σ",
+    "sqrt": "√",
+    "square": "²",
+    "squeeze": "−axis",
+    "subtract": "−",
+    "sum": "Σ",
+    "transpose": "T",
+}
+
+# Ops whose operands are read from left to right.
+ORDERED = frozenset(["subtract", "divide", "matmul", "power"])
+# Ops that take a part out of what comes in from below.
+TAKING = frozenset(["getitem", "take", "embedding", "take_along_axis"])
+# Ops that work number by number: a state that passes through these alone is a highway.
+ADDITIVE = frozenset(
+    [
+        "add",
+        "subtract",
+        "multiply",
+        "where",
+        "cut",
+        "clip",
+        "maximum",
+        "minimum",
+        "negative",
+        "divide",
+        "dropout",
+        "relu",
+        "tanh",
+    ]
+)
+
+
+def is_number(x: Tensor) -> bool:
+    """Whether an operand is a plain number of the code, such as the 1 of ``1 - z``."""
+    return x._record is None and x.name is None and x.size == 1 and not x.requires_grad
+
+
+def number_text(x: Tensor) -> str:
+    """A number of the code as it was written there."""
+    return f"{x.item():g}".replace("-", "−")
+
+
+def symbol(record: Record) -> str:
+    """The op in mathematics, with the plain numbers among its operands written into it."""
+    op = str(record.op)
+    if op in _PLAIN:
+        return _PLAIN[op]
+    if op == "getitem":
+        return index_text(record.params.get("index"))
+    if op == "einsum":
+        return str(record.params.get("subscripts", op)).replace("->", "→")
+    sign = SYMBOLS.get(op, op.replace("_", " "))
+    if not holds_number(record):
+        return sign
+    first, second = record.inputs
+    if is_number(first):
+        return f"{number_text(first)} {sign}"
+    value = number_text(second)
+    if op == "power":
+        return {"2": "²", "3": "³"}.get(value, f"^{value}")
+    return f"{sign} {value}"
+
+
+_INFIX = frozenset(["add", "subtract", "multiply", "divide", "power", "maximum", "minimum"])
+
+
+_PLAIN = {op: sign for op, sign in SYMBOLS.items() if op not in _INFIX}
+
+
+def holds_number(record: Record) -> bool:
+    """Whether one of an op's two operands is a plain number, to be written into its symbol."""
+    inputs = record.inputs
+    return len(inputs) == 2 and record.op in _INFIX and is_number(inputs[0]) != is_number(inputs[1])
+
+
+def index_text(index: Any) -> str:
+    """An index as it stands in the brackets: ``[:, 2]``."""
+
+    def show(part: Any) -> str:
+        if isinstance(part, slice):
+            ends = ["" if x is None else str(x) for x in (part.start, part.stop, part.step)]
+            return ":".join(ends[:2] if part.step is None else ends)
+        if part is Ellipsis:
+            return "…"
+        if part is None:
+            return "new"
+        array = np.asarray(part)
+        if array.ndim == 0 and array.dtype.kind in "iu":
+            return str(int(array))
+        return "mask" if array.dtype.kind == "b" else "ids"
+
+    parts = index if isinstance(index, tuple) else (index,)
+    return f"[{', '.join(map(show, parts))}]"
+
+
+_SUBSCRIPT = re.compile(r"([^\W\d_]{1,5})_([^\W_]{1,4}(?:−1)?)")
+
+
+def split_name(name: str) -> tuple[str, str] | None:
+    """``W_f`` as W and f, to be set with a subscript; None for names of another form."""
+    match = _SUBSCRIPT.fullmatch(name)
+    return (match[1], match[2]) if match else None
+
+
+def value_text(array: np.ndarray[Any, Any], most: int = 4) -> str:
+    """A few values as text, or nothing if there are too many to read."""
+    if array.size == 0 or array.size > most:
+        return ""
+    form = "{:.3g}" if array.dtype.kind == "f" else "{:d}"
+    if array.dtype.kind == "b":
+        shown = [str(bool(v)) for v in array.ravel()]
+    else:
+        shown = [form.format(v.item()).replace("-", "−") for v in array.ravel()]
+    return shown[0] if array.ndim == 0 else f"[{' '.join(shown)}]"
+
+
+def magnitude(value: float) -> str:
+    """A norm in three digits: 0.0312, 4.1e−07."""
+    return f"{value:.2e}".replace("-", "−") if value and not 1e-3 <= value < 1e4 else f"{value:.3g}"

@@ -1,0 +1,170 @@
+"""From DOT to SVG, PNG or PDF: Graphviz, in a process of its own and with a time limit.
+
+Graphviz runs either as the ``dot`` program, by way of the ``graphviz`` package, or as the
+library that ``pygraphviz`` carries. In both cases it runs in a child process, where it can be
+stopped and where a crash harms nobody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+__all__ = ["FORMATS", "render", "renderers", "write_atomically"]
+
+FORMATS = ("svg", "png", "pdf")
+TIME_LIMIT = 60.0  # seconds
+PNG_DPI = 144
+PNG_LIMIT = 32_767  # pixels a side: what cairo's bitmaps can hold
+
+CURES = (
+    "install Graphviz (https://graphviz.org/download), so that `dot` is on the PATH, or run "
+    'pip install "unspool[render]"; .source and .save("picture.dot") work without either'
+)
+
+# Run by the child: argv holds the renderer, the format, the files, and where to import from.
+CHILD = """
+import json, os, sys
+how, form, source, picture, sys.path[:] = json.loads(sys.argv[1])
+if how == "dot":
+    import graphviz
+    graphviz.render("neato", form, source, outfile=picture, neato_no_op=2, quiet=True)
+else:
+    import pygraphviz
+    pygraphviz.AGraph(source).draw(picture, format=form, prog="nop2")
+sys.stderr.flush()
+os._exit(0)  # without freeing a large graph piece by piece
+"""
+
+
+def renderers() -> list[str]:
+    """What there is to render with, the preferred one first: ``dot``, ``pygraphviz``."""
+    found = []
+    if shutil.which("dot"):
+        found.append("dot")
+    with contextlib.suppress(ImportError, ValueError):
+        if importlib.util.find_spec("pygraphviz") is not None:
+            found.append("pygraphviz")
+    return found
+
+
+def render(source: str, form: str, size: tuple[int, int], time_limit: float = TIME_LIMIT) -> bytes:
+    """A picture of a DOT source.
+
+    Args:
+        source: DOT, with positions.
+        form: ``svg``, ``png`` or ``pdf``.
+        size: The width and height of the picture in points.
+        time_limit: Seconds after which the renderer is stopped.
+
+    Raises:
+        RuntimeError: There is no renderer, or each that there is failed.
+        TimeoutError: The renderer took longer than ``time_limit``.
+    """
+    available = renderers()
+    if not available:
+        raise RuntimeError(f"no Graphviz was found to make the {form.upper()}: {CURES}")
+    if form == "png":
+        source = with_resolution(source, size)
+    problems = []
+    with tempfile.TemporaryDirectory(prefix="unspool-") as folder:
+        text, picture = Path(folder, "picture.dot"), Path(folder, f"picture.{form}")
+        text.write_text(source, encoding="utf-8")
+        for how in available:
+            problem = run_child(how, form, text, picture, time_limit)
+            if not problem and picture.is_file() and picture.stat().st_size:
+                data = picture.read_bytes()
+                return lower_subscripts(data) if form == "svg" else data
+            problems.append(f"{how}: {problem or 'it wrote nothing'}")
+    raise RuntimeError(f"Graphviz could not make the {form.upper()}: {'; '.join(problems)}")
+
+
+def run_child(how: str, form: str, text: Path, picture: Path, time_limit: float) -> str:
+    """Run a renderer; returns what went wrong, or nothing."""
+    order = json.dumps([how, form, str(text), str(picture), sys.path])
+    child = subprocess.Popen(
+        [sys.executable, "-c", CHILD, order],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=os.name == "posix",  # so that `dot` is stopped with it
+    )
+    try:
+        _, errors = child.communicate(timeout=time_limit)
+    except subprocess.TimeoutExpired:
+        stop(child)
+        raise TimeoutError(
+            f"{how} took longer than {time_limit:g} s and was stopped; draw fewer steps (steps=), "
+            'or a coarser level (level="cell")'
+        ) from None
+    except BaseException:
+        stop(child)
+        raise
+    if child.returncode == 0:
+        return ""
+    said = errors.decode("utf-8", "replace").strip().splitlines()
+    if child.returncode < 0:
+        return f"it crashed ({signal.Signals(-child.returncode).name})"
+    return said[-1] if said else f"it ended with code {child.returncode}"
+
+
+def stop(child: subprocess.Popen[bytes]) -> None:
+    """End a child and what it has started."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if os.name == "posix":
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
+    child.communicate()
+
+
+def with_resolution(source: str, size: tuple[int, int]) -> str:
+    """A source with the resolution of a PNG, lowered where the bitmap would be too large."""
+    points = max(*size, 1) + 8
+    dpi = float(PNG_DPI)
+    if points * dpi / 72 > PNG_LIMIT:
+        dpi = PNG_LIMIT * 72 / points
+        warnings.warn(
+            f"the picture is {points:,} points wide or high; a PNG holds {PNG_LIMIT:,} pixels, so "
+            f"it is drawn at {dpi:.3g} dots per inch instead of {PNG_DPI}: save it as .svg, or "
+            "show fewer steps (steps=)",
+            stacklevel=4,
+        )
+    first, rest = source.split("\n", 1)
+    return f"{first}\ngraph [dpi={dpi:.6g}]\n{rest}"
+
+
+SUBSCRIPT = re.compile(rb' y="(-?[\d.]+)"([^>]*?) baseline-shift="sub"')
+
+
+def lower_subscripts(svg: bytes) -> bytes:
+    """Put subscripts lower by their y: browsers ignore the baseline-shift that Graphviz writes."""
+    if b'baseline-shift="sub"' not in svg:
+        return svg
+    return SUBSCRIPT.sub(lambda m: b' y="%.2f"%b' % (float(m[1]) + 2.6, m[2]), svg)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file so that at every moment the old one or the new one is there, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are the owner's alone
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,257 @@
+"""What a placed picture is made of, and how much room its parts take."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from ..autograd import Tensor
+from .blocks import Item
+from .layers import Name, Path
+from .look import GAP, NAME, NOTE, PILL, RADIUS, SMALL, shorten, text_width
+from .notation import ADDITIVE, ORDERED, split_name, value_text
+from .structure import Structure
+from .view import Edge, Vertex, View
+
+BESIDE = ("state", "end", "delay", "dots")  # kinds that stand between or above the columns
+
+
+@dataclass(slots=True, eq=False)
+class Curve:
+    """A wire's corners, relative to a column; one for all columns in which it is repeated.
+
+    ``free`` is a smooth line, for what fits no channel.
+    """
+
+    points: Path
+    free: bool = False
+
+
+class SceneNode(NamedTuple):
+    """A vertex at its place: its middle, half its width, half its height."""
+
+    vertex: Vertex
+    x: int
+    y: int
+    half: int
+    high: int
+    round: bool
+
+
+class SceneEdge(NamedTuple):
+    """An edge with its course.
+
+    Attributes:
+        edge: The edge.
+        curve: Its course.
+        dx: How far to the right the course is moved.
+        label, label_at: A name beside it.
+        state: Of which of its loop's states it is a part, or -1.
+        grade: How large its gradient is, from 0 to 4, or -1.
+        back: Whether it is the gradient's way back.
+    """
+
+    edge: Edge
+    curve: Curve
+    dx: int
+    label: str = ""
+    label_at: tuple[int, int] = (0, 0)
+    state: int = -1
+    grade: int = -1
+    back: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class SceneBox:
+    """A frame with a title, and what stands in it: a "column", a "step", a "gate"."""
+
+    id: str
+    kind: str
+    title: str
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+    colour: str = ""
+    nodes: list[SceneNode] = field(default_factory=list)
+    boxes: list[SceneBox] = field(default_factory=list)
+
+
+class SceneText(NamedTuple):
+    """A line of text by itself; ``anchor`` is "left", "middle" or "right"."""
+
+    id: str
+    text: str
+    x: int
+    y: int
+    size: int
+    anchor: str
+    colour: str = ""
+    bold: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Scene:
+    """A picture: what stands where, in points, y upwards.
+
+    Attributes:
+        view: What is shown.
+        boxes: The outermost frames.
+        nodes: All nodes, those in frames too.
+        edges: All edges.
+        texts: Lines of text by themselves.
+        notes: Vertex id -> the lines beside it.
+        bars: Ids of the vertices that reach over many columns.
+        x1, y1, x2, y2: The corners.
+    """
+
+    view: View
+    boxes: list[SceneBox] = field(default_factory=list)
+    nodes: list[SceneNode] = field(default_factory=list)
+    edges: list[SceneEdge] = field(default_factory=list)
+    texts: list[SceneText] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    bars: set[str] = field(default_factory=set)
+    x1: int = 0
+    y1: int = 0
+    x2: int = 0
+    y2: int = 0
+
+    def outline(self, margin: int) -> None:
+        """Set the corners, so that nothing is cut off."""
+        # What stands in a column is within its frame.
+        free = [n for n in self.nodes if n.vertex.place is None or n.vertex.kind in BESIDE]
+        xs = [x for n in free for x in (n.x - n.half, n.x + n.half)]
+        ys = [y for n in free for y in (n.y - n.high, n.y + n.high)]
+        for b in self.boxes:
+            xs += (b.x1, b.x2)
+            ys += (b.y1, b.y2)
+        for e in self.edges:
+            if not e.dx:  # those that are moved stay within their columns
+                xs += [x for x, _ in e.curve.points]
+                ys += [y for _, y in e.curve.points]
+            if e.label:
+                xs += (e.label_at[0] - 20, e.label_at[0] + 20)
+        for t in self.texts:
+            width = text_width(t.text, t.size * 1.15)
+            start = t.x - {"left": 0, "middle": width // 2, "right": width}[t.anchor]
+            xs += (start, start + width)
+            ys += (t.y - t.size, t.y + t.size)
+        for n in free:
+            lines = self.notes.get(n.vertex.id)
+            if lines:
+                xs.append(n.x + 8 + max(text_width(line, NOTE) for line in lines))
+                ys.append(n.y + n.high + 4 + (NOTE + 1) * len(lines))
+        self.x1, self.x2 = min(xs, default=0) - margin, max(xs, default=0) + margin
+        self.y1, self.y2 = min(ys, default=0) - margin, max(ys, default=0) + margin
+
+
+# Sizes --------------------------------------------------------------------------------------
+
+
+def name_width(name: str, size: float = NAME) -> int:
+    """How wide a name is, with its subscript set small."""
+    parts = split_name(name)
+    if parts is None:
+        return text_width(shorten(name), size)
+    return text_width(parts[0], size) + text_width(parts[1], size * 0.75)
+
+
+def shape_text(x: Tensor | None) -> str:
+    """A Tensor's shape, or nothing for a scalar."""
+    return str(x.shape) if x is not None and x.ndim else ""
+
+
+def shown_text(v: Vertex) -> str:
+    """What stands in a vertex, as one line."""
+    if v.kind == "input" and v.place is None:
+        return f"{shorten(v.label)} {shape_text(v.tensor)}".rstrip()
+    if v.kind == "parameter":
+        return f"{shorten(v.label)} {v.detail}".rstrip()
+    if v.kind == "delay" and v.detail:
+        return f"{v.label}, {v.detail}"
+    return v.label
+
+
+def vertex_size(v: Vertex, norms: bool) -> tuple[int, int, bool]:
+    """Half the width, half the height, and whether it is a circle."""
+    text = shown_text(v)
+    if v.kind == "op":
+        if len(text) <= 2:
+            return RADIUS, RADIUS, True
+        return max(RADIUS, text_width(shorten(text), NAME) // 2 + 7), RADIUS, False
+    if v.kind in ("input", "output"):
+        if v.place is None:
+            return max(18, text_width(text, NAME) // 2 + 9), 12, False
+        half = max(15, name_width(text) // 2 + 6)
+        return half, 15, half == 15
+    if v.kind == "gate":
+        wide = max(text_width(shorten(v.label), NAME * 1.15), text_width(shorten(v.detail), SMALL))
+        return max(30, wide // 2 + 8), 20 if v.detail else 15, False
+    if v.kind == "cell":
+        return max(46, text_width(shorten(v.label), 20) // 2 + 14), 40 if norms else 34, False
+    if v.kind == "parameter":
+        wide = name_width(v.label) + text_width(f" {v.detail}", SMALL)
+        return wide // 2 + 9, PILL, False
+    if v.kind == "delay":
+        return text_width(text, SMALL + 2) // 2 + 9, PILL, False
+    return name_width(v.label) // 2 + 7, PILL, False
+
+
+class Measure:
+    """How much room vertices take, with what stands beside them.
+
+    Args:
+        structure: The tape.
+        values: Whether shapes and small values stand beside ops.
+        norms: Whether the norms of gradients stand beside states.
+    """
+
+    def __init__(self, structure: Structure, values: bool, norms: bool) -> None:
+        self.structure = structure
+        self.values = values
+        self.norms = norms
+        self.sizes: dict[Hashable, tuple[int, int, bool]] = {}
+
+    def size(self, v: Vertex) -> tuple[int, int, bool]:
+        """A vertex's size; the same for all that look alike."""
+        look = (v.kind, v.label, v.detail, v.place is None and shape_text(v.tensor))
+        found = self.sizes.get(look)
+        if found is None:
+            found = self.sizes[look] = vertex_size(v, self.norms)
+        return found
+
+    def notes(self, v: Vertex) -> list[str]:
+        """What stands beside a vertex: its name, and its shape and values if asked for."""
+        lines = [shorten(v.note)] if v.note else []
+        if self.values and v.tensor is not None and v.kind in ("op", "input", "gate", "cell"):
+            shape = shape_text(v.tensor)
+            if shape and not (v.kind == "input" and v.place is None):
+                lines.append(shape)
+            values = value_text(np.asarray(v.tensor.data))
+            if values:
+                lines.append(values)
+        return lines
+
+    def item(self, v: Vertex, key: Name, order: int) -> Item:
+        """A vertex as something to be placed."""
+        half, high, is_round = self.size(v)
+        item = Item(key, v.group, order, half, high, is_round)
+        pill = max((self.size(side)[0] * 2 + GAP for side in v.sides), default=0)
+        if len(v.sides) > 1:
+            item.left = item.right = half + pill
+        elif pill:
+            item.pill = pill
+            item.under = high + 6 + 2 * PILL if v.kind == "op" else 0
+        lines = self.notes(v)
+        if lines:
+            item.right = max(item.right, 8 + max(text_width(line, NOTE) for line in lines))
+            item.up = high + 4 + (NOTE + 1) * len(lines)
+        if v.kind == "op":
+            op = self.structure.records[v.records[0]].op
+            item.ordered = op in ORDERED
+            item.on_rail = op in ADDITIVE and not v.group
+        return item

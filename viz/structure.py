@@ -1,0 +1,379 @@
+"""What a tape says about time: loops, steps, gates, and the states carried between steps.
+
+A loop is a scope that holds numbered steps. Nothing is guessed from the graph's shape: a
+record belongs to a step because its scope says so. Two things are read off besides, and
+serve the placing alone: which record of a step corresponds to which of another (its gate, its
+op, and the how manieth of these it is), and which values cross from one step into another.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+from ..autograd import Record, Tape, Tensor
+
+Group = tuple[tuple[str, int], ...]  # scopes inside a step; the number tells namesakes apart
+Key = Hashable  # a place in a step; of a record a number, which stands for group, op and count
+
+_NUMBERED = re.compile(r"(.+)_(\d+)")
+
+
+def stem(name: str | None) -> str | None:
+    """``h`` of ``h_12``; None for a name that does not end in a number."""
+    match = _NUMBERED.fullmatch(name) if name else None
+    return match[1] if match else None
+
+
+@dataclass(slots=True)
+class Loop:
+    """Steps that stand in one scope, in the order in which they ran.
+
+    Attributes:
+        index: Its number on the tape.
+        path: The scopes around its steps, such as ``("0", "forward", "lstm")``.
+        steps: Step -> positions of its records on the tape.
+    """
+
+    index: int
+    path: tuple[str, ...]
+    steps: dict[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def order(self) -> list[int]:
+        """The steps as they ran."""
+        return list(self.steps)
+
+    @property
+    def reverse(self) -> bool:
+        """Whether it ran from the end to the beginning."""
+        order = self.order
+        return len(order) > 1 and order[0] > order[-1]
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A state: what a step hands to the next.
+
+    Attributes:
+        loop: The loop's index.
+        number: Its number among the loop's states.
+        name: ``h`` where the values are called ``h_1``, ``h_2``, ..., else None.
+        end: The position of the record that makes its last value, or None.
+        keys: The places in a step of the records that make it.
+    """
+
+    loop: int
+    number: int
+    name: str | None
+    end: int | None = None
+    keys: set[Key] = field(default_factory=set)
+
+
+@dataclass(slots=True, eq=False)
+class Structure:
+    """A tape, read.
+
+    Attributes:
+        tape: The tape.
+        records: Its records.
+        made: Tensor -> position of the record that made it.
+        where: For each record its (loop, step), or None outside of time.
+        group: For each record the scopes around it, inside of its step.
+        key: For each record its place in its step.
+        loops: The loops, in the order in which they began.
+        entering: (record, operand) -> the state that comes in there.
+        slots: Each loop's states.
+    """
+
+    tape: Tape
+    records: list[Record]
+    made: dict[Tensor, int]
+    where: list[tuple[int, int] | None]
+    group: list[Group]
+    key: list[Key]
+    loops: list[Loop]
+    entering: dict[tuple[int, int], Slot] = field(default_factory=dict)
+    slots: list[list[Slot]] = field(default_factory=list)
+
+
+def read(tape: Tape) -> Structure:
+    """Find loops, steps, gates and states on a tape."""
+    records = list(tape)
+    made = {record.output: i for i, record in enumerate(records)}
+    loops, where, inner = find_loops(records, made)
+    adopt(records, made, loops, where)
+    group, key = find_groups(records, where, inner)
+    structure = Structure(tape, records, made, where, group, key, loops)
+    find_states(structure)
+    return structure
+
+
+def split_scope(path: tuple[str, ...]) -> tuple[tuple[str, ...], int, tuple[str, ...]] | None:
+    """A record's scope as (around the step, the step, inside of it), or None outside of time."""
+    for i, name in enumerate(path):
+        step = getattr(name, "step", None)
+        if step is not None:
+            return path[:i], int(step), path[i + 1 :]
+    return None
+
+
+def find_loops(
+    records: list[Record], made: dict[Tensor, int]
+) -> tuple[list[Loop], list[tuple[int, int] | None], list[tuple[str, ...]]]:
+    """The loops, each record's (loop, step), and the scopes that remain inside.
+
+    One scope may be entered for several loops (one cell run twice). A new loop begins where a
+    step comes back, unless the scope of this step is merely entered again with what the step
+    itself has made; and after the outputs were stacked, where a step needs nothing of them.
+    """
+    found: list[Loop] = []
+    where: list[tuple[int, int] | None] = [None] * len(records)
+    inner: list[tuple[str, ...]] = []
+    open_loops: dict[tuple[str, ...], Loop] = {}
+    gathered: set[int] = set()  # loops whose outputs were stacked
+    cache: dict[tuple[str, ...], tuple[tuple[str, ...], int, tuple[str, ...]] | None] = {}
+    run: tuple[Loop, int] | None = None  # of the record before
+    for i, record in enumerate(records):
+        path = record.scope
+        if path not in cache:
+            cache[path] = split_scope(path)
+        parts = cache[path]
+        if parts is None:
+            inner.append(path)
+            run = None
+            loop = open_loops.get(path)
+            if loop is not None and record.op in ("stack", "concatenate"):
+                gathered.add(loop.index)
+            continue
+        prefix, step, rest = parts
+        inner.append(rest)
+        loop = open_loops.get(prefix)
+        if loop is None or run is None or run[0] is not loop or run[1] != step:
+            if loop is None or not goes_on(i, step, loop, records, made, where, gathered):
+                loop = open_loops[prefix] = Loop(len(found), prefix)
+                found.append(loop)
+            run = (loop, step)
+        loop.steps.setdefault(step, []).append(i)
+        where[i] = (loop.index, step)
+    return found, where, inner
+
+
+def goes_on(
+    i: int,
+    step: int,
+    loop: Loop,
+    records: list[Record],
+    made: dict[Tensor, int],
+    where: list[tuple[int, int] | None],
+    gathered: set[int],
+) -> bool:
+    """Whether a record that enters a step goes on with a loop, or begins another."""
+    last = next(reversed(loop.steps))
+    if loop.index not in gathered:
+        return step not in loop.steps or (step == last and depends(i, loop, records, made, where))
+    return step not in loop.steps and depends(i, loop, records, made, where)
+
+
+def depends(
+    i: int,
+    loop: Loop,
+    records: list[Record],
+    made: dict[Tensor, int],
+    where: list[tuple[int, int] | None],
+) -> bool:
+    """Whether a stretch of a step uses what a loop, or a record outside since, has made."""
+    begin = next(iter(loop.steps.values()))[0]
+    path = records[i].scope
+    depth = len(loop.path) + 1
+    for k in range(i, len(records)):
+        if records[k].scope[:depth] != path[:depth]:
+            break
+        for x in records[k].inputs:
+            j = made.get(x)
+            if j is not None and begin <= j < i:
+                place = where[j]
+                if place is None or place[0] == loop.index:
+                    return True
+    return False
+
+
+def adopt(
+    records: list[Record],
+    made: dict[Tensor, int],
+    loops: list[Loop],
+    where: list[tuple[int, int] | None],
+) -> None:
+    """Give records that lie between two steps of a loop, without a step of their own, a place.
+
+    Such a record (a dropout between steps, a sum of losses that runs along) is drawn in the
+    column that it depends on last.
+    """
+    ordinal = {(loop.index, t): n for loop in loops for n, t in enumerate(loop.steps)}
+    outside = [i for i, place in enumerate(where) if place is None]
+    if not loops or not outside:
+        return
+    # The first step of each loop that a record outside leads to, through records outside.
+    leads: dict[int, dict[int, int]] = {i: {} for i in outside}
+    consumers: dict[int, list[int]] = {i: [] for i in outside}
+    for i in range(len(records) - 1, -1, -1):
+        place = where[i]
+        for x in records[i].inputs:
+            j = made.get(x)
+            if j is None or where[j] is not None:
+                continue
+            consumers[j].append(i)
+            reached = {place[0]: ordinal[place]} if place else leads[i]
+            for loop, n in reached.items():
+                leads[j][loop] = min(n, leads[j].get(loop, n))
+    behind: dict[int, dict[int, tuple[int, int]]] = {}
+    for i in outside:
+        # The last step of each loop that it depends on: loop -> (ordinal, step).
+        after: dict[int, tuple[int, int]] = {}
+        columns = []
+        for x in records[i].inputs:
+            j = made.get(x)
+            if j is None:
+                continue
+            place = where[j]
+            if place is not None:
+                columns.append(place)
+            past = {place[0]: (ordinal[place], place[1])} if place else behind[j]
+            for loop, reached_step in past.items():
+                after[loop] = max(reached_step, after.get(loop, reached_step))
+        behind[i] = after
+        between = [
+            loop for loop, (n, _) in after.items() if leads[i].get(loop, -1) >= n
+        ] or running_sum(i, records, columns, consumers, where, made)
+        if between:
+            into, step = between[0], after[between[0]][1]
+            where[i] = (into, step)
+            loops[into].steps[step].append(i)
+    for grown in loops:
+        for positions in grown.steps.values():
+            positions.sort()
+
+
+def running_sum(
+    i: int,
+    records: list[Record],
+    columns: list[tuple[int, int]],
+    consumers: dict[int, list[int]],
+    where: list[tuple[int, int] | None],
+    made: dict[Tensor, int],
+) -> list[int]:
+    """The loop along which an addition outside of it runs, as in ``loss = loss + loss_t``."""
+    if records[i].op != "add" or not columns or len({loop for loop, _ in columns}) > 1:
+        return []
+    loop = columns[0][0]
+    if len(columns) == 2:
+        return [loop] if columns[0] != columns[1] else []
+    # ``sum(losses)`` begins with 0 + losses[0].
+    made_here = [x for x in records[i].inputs if x in made]
+    following = consumers.get(i, [])
+    alone = len(made_here) == 1 and len(records[i].inputs) == 2 and len(following) == 1
+    onwards = alone and where[following[0]] is None and records[following[0]].op == "add"
+    return [loop] if onwards else []
+
+
+def find_groups(
+    records: list[Record], where: list[tuple[int, int] | None], inner: list[tuple[str, ...]]
+) -> tuple[list[Group], list[Key]]:
+    """Each record's scopes inside of its step, and its place there.
+
+    A scope that is left and entered again is another group of the same name, so that a group
+    is one stretch of the tape and groups never depend on each other in a circle.
+    """
+    groups: list[Group] = []
+    keys: list[Key] = []
+    numbers: dict[tuple[Group, str, int], int] = {}
+    seen: dict[tuple[int, int] | None, tuple[tuple[str, ...], Group]] = {}
+    counts: dict[tuple[object, ...], int] = {}
+    for i, record in enumerate(records):
+        place, path = where[i], inner[i]
+        before, group = seen.get(place, ((), ()))
+        if path != before:
+            common = 0
+            for a, b in zip(path, before, strict=False):
+                if a != b:
+                    break
+                common += 1
+            group = group[:common]
+            for name in path[common:]:
+                counter = (place, group, str(name))
+                counts[counter] = number = counts.get(counter, 0) + 1
+                group = (*group, (str(name), number))
+            seen[place] = (path, group)
+        counter = (place, group, record.op)
+        counts[counter] = number = counts.get(counter, 0) + 1
+        groups.append(group)
+        keys.append(numbers.setdefault((group, str(record.op), number), len(numbers)))
+    return groups, keys
+
+
+def find_states(structure: Structure) -> None:
+    """Find what is carried from step to step, where it enters, and where it ends."""
+    records, made, where, key = (
+        structure.records,
+        structure.made,
+        structure.where,
+        structure.key,
+    )
+    structure.slots = [[] for _ in structure.loops]
+    by_name: dict[Hashable, Slot] = {}
+    owner: dict[Hashable, Tensor] = {}
+    readers: dict[Hashable, Slot] = {}  # (loop, key, operand) -> the state that is read there
+
+    def slot_for(loop: int, step: int, x: Tensor, place: Key) -> Slot:
+        label = stem(x.name)
+        identity: Hashable = (loop, label) if label else (loop, None, place)
+        if label and owner.setdefault((identity, step), x) is not x:
+            identity = (loop, label, place)  # two states of one name in one step
+        slot = by_name.get(identity)
+        if slot is None:
+            slot = by_name[identity] = Slot(loop, len(structure.slots[loop]), label)
+            structure.slots[loop].append(slot)
+        slot.keys.add(place)
+        return slot
+
+    for i, record in enumerate(records):
+        here = where[i]
+        if here is None:
+            continue
+        for k, x in enumerate(record.inputs):
+            j = made.get(x)
+            there = where[j] if j is not None else None
+            if j is None or there is None or there[0] != here[0] or there[1] == here[1]:
+                continue
+            slot = slot_for(here[0], there[1], x, key[j])
+            structure.entering[i, k] = slot
+            readers[here[0], key[i], k] = slot
+
+    for loop in structure.loops:
+        index, steps = loop.index, loop.steps
+        order = loop.order
+        names = {records[i].output.name: i for t in order for i in steps[t]}
+        for t in order:
+            for i in steps[t]:
+                for k, x in enumerate(records[i].inputs):
+                    j = made.get(x)
+                    if (i, k) in structure.entering or (j is not None and where[j] == (index, t)):
+                        continue
+                    if x.requires_grad and j is None and x.name and not stem(x.name):
+                        continue  # a parameter
+                    known = readers.get((index, key[i], k))
+                    if known is None and stem(x.name) and x.name == f"{stem(x.name)}_0":
+                        # The one step of a loop: its state is known by its name alone.
+                        made_at = names.get(f"{stem(x.name)}_{t}")
+                        if made_at is not None and j is None:
+                            known = slot_for(index, t, records[made_at].output, key[made_at])
+                    if known is not None:
+                        structure.entering[i, k] = known
+                        if known.name is None:
+                            known.name = stem(x.name)
+        final = {key[i]: i for i in steps[order[-1]]}
+        for slot in structure.slots[index]:
+            named = names.get(f"{slot.name}_{order[-1]}")
+            ends = [final[place] for place in slot.keys if place in final]
+            slot.end = named if named is not None else (min(ends) if ends else None)

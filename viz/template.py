@@ -1,0 +1,347 @@
+"""One step of a loop, laid out once for all its steps.
+
+The template is the union of the steps shown: what is in any of them has its place in all of
+them. Its edges are states that come in at one side and go out at the other, inputs from below
+and outputs above.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
+
+from .blocks import Block, Diagram, Frame, Item, Rail, Wire
+from .layers import Name, Path, simplify
+from .look import TRACK
+from .notation import TAKING
+from .scene import Measure
+from .structure import Key
+from .view import Edge, Vertex, View
+
+GUTTER = 10  # between a step's insides and the wires beside them
+CELL: Name = ("cell",)  # the key of a cell's box
+LAST = 10**9
+STATE_GAP = 26  # between the states that run through a cell's box
+NORM_GAP = 40  # the same, with ‖∂L/∂h_t‖ beside each
+
+
+@dataclass(slots=True, eq=False)
+class Template:
+    """A step; x from its own middle, y from its lower edge.
+
+    Attributes:
+        block: Its insides.
+        keys: Vertex -> item, for the vertices of all steps.
+        items: Item -> its size.
+        left, right, height: Its outline, with the wires beside its insides.
+        axis: The x that stands in the middle of a column.
+        levels: State -> how high it crosses the boundaries of the step.
+        enter: (state, item, operand) -> the wire from the edge where the state comes in.
+        leave: (state, item) -> the wire to the edge where it goes out.
+        rise: Item -> the wire to the upper edge.
+        bottom: Class of what comes from below -> x at the lower edge.
+        lanes: What passes by from below to above -> x.
+        rail: What stands on the rail.
+        rail_state: The state that runs along the rail, or -1.
+    """
+
+    block: Block
+    keys: dict[Vertex, Name]
+    items: dict[Name, Item]
+    left: int
+    right: int
+    height: int
+    axis: int = 0
+    levels: dict[int, int] = field(default_factory=dict)
+    enter: dict[tuple[int, Name, int], Path] = field(default_factory=dict)
+    leave: dict[tuple[int, Name], Path] = field(default_factory=dict)
+    rise: dict[Name, Path] = field(default_factory=dict)
+    bottom: dict[Hashable, int] = field(default_factory=dict)
+    lanes: dict[Hashable, int] = field(default_factory=dict)
+    rail: frozenset[Name] = frozenset()
+    rail_state: int = -1
+
+    def mirror(self) -> None:
+        """Turn it round: states run from right to left."""
+        block = self.block
+        turned = {"left": "right", "right": "left"}
+        block.places = {key: (-x, y) for key, (x, y) in block.places.items()}
+        block.pills = {
+            key: " ".join(turned.get(word, word) for word in side.split())
+            for key, side in block.pills.items()
+        }
+        block.frames = [Frame(f.group, -f.x2, f.y1, -f.x1, f.y2) for f in block.frames]
+        block.paths = {where: flip(path) for where, path in block.paths.items()}
+        self.enter = {where: flip(path) for where, path in self.enter.items()}
+        self.leave = {where: flip(path) for where, path in self.leave.items()}
+        self.rise = {key: flip(path) for key, path in self.rise.items()}
+        self.bottom = {name: -x for name, x in self.bottom.items()}
+        self.left, self.right = -self.right, -self.left
+
+    def state_in(self, state: int, key: Name, operand: int) -> Path | None:
+        """The wire from the edge where a state comes in to where it is used."""
+        return self.enter.get((state, key, operand)) or self.enter.get((state, key, 0))
+
+
+def flip(path: Path) -> Path:
+    """A wire seen in a mirror."""
+    return [(-x, y) for x, y in path]
+
+
+def below_class(e: Edge) -> Hashable:
+    """What is the same in each column about an edge that comes from outside of it."""
+    if e.tail.place is None:
+        return e.tail.id
+    assert e.head.place is not None
+    return (e.tail.place[0], e.tail.key, e.head.place[1] - e.tail.place[1])
+
+
+def make_template(
+    view: View,
+    loop: int,
+    columns: dict[tuple[int, int], list[Vertex]],
+    edges: Iterable[Edge],
+    measure: Measure,
+) -> Template:
+    """The template of a loop.
+
+    Args:
+        view: What is shown.
+        loop: The loop's index.
+        columns: (loop, step) -> the vertices in that column.
+        edges: Those that begin or end in the loop's columns, without parameters.
+        measure: Knows the sizes.
+    """
+    return _Maker(view, loop, measure).template(columns, edges)
+
+
+class _Maker:
+    def __init__(self, view: View, loop: int, measure: Measure) -> None:
+        self.view = view
+        self.loop = loop
+        self.measure = measure
+        self.items: dict[Name, Item] = {}
+        self.keys: dict[Vertex, Name] = {}
+        self.wires: dict[Name, Wire] = {}
+        self.leaving: dict[tuple[int, Name], None] = {}  # (state, item that makes it)
+
+    def template(
+        self, columns: dict[tuple[int, int], list[Vertex]], edges: Iterable[Edge]
+    ) -> Template:
+        """The whole template."""
+        self.collect_items(columns)
+        touched = self.collect_wires(edges)
+        self.lower_inputs()
+        through = self.states_through_cell(touched)
+        for state in through:
+            self.wires.pop(("slot", state), None)
+        for state, key in self.leaving:
+            if state not in through:
+                self.wires["v", key].right = True
+        diagram = Diagram(self.items, list(self.wires.values()))
+        diagram.running = self.running_sums()
+        rail = self.find_rail()
+        if rail is not None and rail.net in diagram.running:
+            rail = None
+        diagram.rail = rail
+        if rail is not None:
+            for key in rail.items:
+                self.items[key].hang_above()
+        out = self.with_gutters(diagram.arranged())
+        if rail is not None:
+            out.rail = frozenset(rail.items)
+            out.rail_state = rail.net[1]  # type: ignore[index]
+        self.add_cell_states(out, through)
+        if self.view.structure.loops[self.loop].reverse:
+            out.mirror()
+        return out
+
+    # What is in it --------------------------------------------------------------------------
+
+    def collect_items(self, columns: dict[tuple[int, int], list[Vertex]]) -> None:
+        """An item for each place of a step, large enough for what stands there in any step."""
+        looks: dict[Name, Hashable] = {}
+        for t in self.view.shown[self.loop]:
+            counts: dict[Key, int] = {}
+            first = self.view.structure.loops[self.loop].steps[t][0]
+            for v in columns.get((self.loop, t), ()):
+                counts[v.key] = n = counts.get(v.key, 0) + 1
+                key: Name = v.key if n == 1 else (v.key, n)
+                self.keys[v] = key
+                known = self.items.get(key)
+                look = (v.kind, v.label, v.note, v.detail, len(v.sides))
+                if known is not None and looks.get(key) == look and not self.measure.values:
+                    known.count += 1
+                    continue
+                looks[key] = look
+                order = v.records[-1] - first if v.records else LAST if v.kind == "output" else -1
+                item = self.measure.item(v, key, order)
+                if known is None:
+                    self.items[key] = item
+                else:
+                    known.grow(item)
+                    known.count += 1
+
+    def collect_wires(self, edges: Iterable[Edge]) -> dict[int, set[Name]]:
+        """The nets: made in the step, carried into it, or from below. Returns what states touch."""
+        for key in self.items:
+            self.wires["v", key] = Wire(("v", key), key)
+        touched: dict[int, set[Name]] = {}
+        seen: set[Hashable] = set()
+        keys = self.keys
+        for e in edges:
+            tail, head = keys.get(e.tail), keys.get(e.head)
+            inside = tail is not None and head is not None and e.tail.place == e.head.place
+            state = e.slot.number if e.slot is not None and e.slot.loop == self.loop else -1
+            if e.origin is not None and e.origin.loop == self.loop:
+                state, head = e.origin.number, None  # it goes on as a state of another loop
+            origin = below_class(e) if head is not None and not inside and state < 0 else None
+            what = (tail, head, e.operand, inside, state, origin)
+            if what in seen:
+                continue
+            seen.add(what)
+            if inside:
+                self.wires["v", tail].sinks.append((head, e.operand))
+                continue
+            if state >= 0:
+                touched.setdefault(state, set()).update({tail, head} - {None})
+                if tail is not None:
+                    self.leaving[state, tail] = None
+            elif tail is not None:
+                self.wires["v", tail].above = True
+            if head is not None:
+                name: Name = ("slot", state) if state >= 0 else ("below", origin)
+                wire = self.wires.setdefault(name, Wire(name, None))
+                wire.left, wire.below = state >= 0, state < 0
+                if (head, e.operand) not in wire.sinks:
+                    wire.sinks.append((head, e.operand))
+        return touched
+
+    def lower_inputs(self) -> None:
+        """What takes the inputs in stands in the lowest tier."""
+        fed = {key for w in self.wires.values() if not w.below for key, _ in w.sinks}
+        records = self.view.structure.records
+        for v, key in self.keys.items():
+            takes = v.kind == "input" or (v.kind == "op" and records[v.records[0]].op in TAKING)
+            if takes and key not in fed:
+                self.items[key].base = 0
+
+    # Where states run -----------------------------------------------------------------------
+
+    def states_through_cell(self, touched: dict[int, set[Name]]) -> dict[int, int]:
+        """The states that run straight through a cell's box: state -> how far above its middle."""
+        through = [state for state, ends in sorted(touched.items()) if ends == {CELL}]
+        middle = (len(through) - 1) / 2
+        gap = NORM_GAP if self.measure.norms else STATE_GAP
+        return {state: round((n - middle) * gap) for n, state in enumerate(through)}
+
+    def add_cell_states(self, out: Template, through: dict[int, int]) -> None:
+        """Wires of the states into and out of a cell's box."""
+        for state, rise in through.items():
+            x, y = out.block.places[CELL]
+            half = self.items[CELL].half
+            out.levels[state] = level = y + rise
+            out.enter[state, CELL, 0] = [(out.left, level), (x - half, level)]
+            out.leave[state, CELL] = [(x + half, level), (out.right, level)]
+
+    def running_sums(self) -> dict[Name, Name]:
+        """States that one op alone reads and makes anew, such as a sum of losses."""
+        makers: dict[int, list[Name]] = {}
+        for state, key in self.leaving:
+            makers.setdefault(state, []).append(key)
+        found = {}
+        for state, keys in makers.items():
+            wire = self.wires.get(("slot", state))
+            if wire is None or len(keys) > 1 or {key for key, _ in wire.sinks} != set(keys):
+                continue
+            item = self.items[keys[0]]
+            if not (self.wires["v", keys[0]].sinks or item.group or item.pill or item.left):
+                found[wire.name] = keys[0]
+        return found
+
+    def find_rail(self) -> Rail | None:
+        """The state that runs through a step by ops on single numbers alone, if there is one."""
+        makers: dict[int, list[Name]] = {}
+        for state, key in self.leaving:
+            makers.setdefault(state, []).append(key)
+        best: Rail | None = None
+        steps = len(self.view.shown[self.loop])
+        for state, ends in makers.items():
+            found = self.path_along(("slot", state), ends)
+            if found and (best is None or len(found) >= len(best.items)):
+                sometimes = frozenset(key for key in found if self.items[key].count < steps)
+                best = Rail(("slot", state), found, sometimes)
+        return best
+
+    def path_along(self, net: Name, ends: list[Name]) -> list[Name] | None:
+        """The longest way from a state's net to where the state is made anew."""
+        wire = self.wires.get(net)
+        if wire is None:
+            return None
+        before: dict[Name, list[Name]] = {
+            key: [key] for key, _ in wire.sinks if self.items[key].on_rail
+        }
+        found: list[Name] | None = None
+        for key in sorted(self.items, key=lambda key: self.items[key].order):
+            path = before.get(key)
+            if path is None:
+                continue
+            if key in ends and (found is None or len(path) > len(found)):
+                found = path
+            for sink, _ in self.wires["v", key].sinks:
+                longer = len(path) >= len(before.get(sink, ()))
+                if self.items[sink].on_rail and longer and sink not in path:
+                    before[sink] = [*path, sink]
+        return found
+
+    def with_gutters(self, block: Block) -> Template:
+        """The wires beside the insides, where states go up or down to cross the boundary."""
+        out = Template(block, self.keys, self.items, block.left, block.right, block.height)
+        out.rise = {name[1]: path for name, path in block.ports.items()}  # type: ignore[index]
+        out.bottom = {name[1]: x for name, x in block.pins_in.items()}  # type: ignore[index]
+        self.let_in(out)
+        self.let_out(out)
+        return out
+
+    def let_in(self, out: Template) -> None:
+        """States come in on the rail or in the lowest channel; one that is on both branches."""
+        block = out.block
+        branches: dict[int, Path] = {}
+        incoming = [(w, w.name[1]) for w in self.wires.values() if w.left]  # type: ignore[index]
+        for wire, state in incoming:
+            on_rail = block.entries.get(("rail", wire.name))
+            below = block.entries.get(wire.name)
+            out.levels[state] = on_rail if on_rail is not None else below or 0
+            if on_rail is not None and below is not None:
+                lane = block.left - GUTTER - TRACK * len(branches)
+                branches[state] = [(lane, on_rail), (lane, below)]
+        out.left = block.left - GUTTER - TRACK * len(branches)
+        for wire, state in incoming:
+            level = out.levels[state]
+            for key, operand in wire.sinks:
+                path = block.paths[wire.name, key, operand]
+                bend = branches.get(state, []) if path[0][1] != level else []
+                out.enter[state, key, operand] = simplify([(out.left, level), *bend, *path])
+
+    def let_out(self, out: Template) -> None:
+        """States leave at the height at which they come in; outputs that cannot rise go beside."""
+        block = out.block
+        lanes: dict[Name, int] = {}
+        leaving = [w for w in self.wires.values() if w.name in block.exits]
+        for wire in leaving:
+            y = block.exits[wire.name][-1][1]
+            states = [state for state, key in self.leaving if key == wire.source]
+            moves = [state for state in states if out.levels.setdefault(state, y) != y]
+            if moves or (wire.above and wire.name not in block.ports):
+                lanes[wire.name] = block.right + GUTTER + TRACK * len(lanes)
+        out.right = block.right + GUTTER + TRACK * len(lanes)
+        for wire in leaving:
+            path = block.exits[wire.name]
+            y, lane = path[-1][1], lanes.get(wire.name)
+            if wire.above and wire.name not in block.ports and lane is not None:
+                out.rise[wire.source] = simplify([*path, (lane, y), (lane, out.height)])
+            for state, key in self.leaving:
+                if key == wire.source:
+                    level = out.levels[state]
+                    bend = [(lane, y), (lane, level)] if lane is not None and level != y else []
+                    out.leave[state, key] = simplify([*path, *bend, (out.right, level)])

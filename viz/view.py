@@ -1,0 +1,849 @@
+"""What of a tape is shown: at which level of detail, which steps, which parameters apart.
+
+A view is a graph: vertices (ops, gates, cells, inputs, states, copies of parameters) and
+edges (the operands of records). It knows nothing of positions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ..autograd import Parameter, Record, Tape, Tensor
+from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
+from .notation import holds_number, is_number, number_text, symbol
+from .structure import Group, Key, Loop, Slot, Structure, read, stem
+
+LEVELS = ("op", "gate", "cell")
+SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
+ELIDED_TO = 3  # longer ones as 1, 2, ..., T
+
+
+@dataclass(slots=True, eq=False)
+class Vertex:
+    """A node of the picture.
+
+    Attributes:
+        id: Its name in DOT, the same on each run.
+        kind: ``op gate cell input state end copy parameter constant dots delay``.
+        label: What stands in it.
+        place: (loop, step) of the column that it stands in, or None.
+        key: Its place in that column, the same in each step.
+        group: The scopes around it inside of the column.
+        tensor: What it holds or makes.
+        note: A name that stands beside it (``x_1`` beside ``[0]``).
+        detail: A second line inside it.
+        colour: Its hue.
+        sides: Parameters and constants that stand beside it.
+        records: Positions of the records that it stands for.
+        bold: Whether it is an output of the tape.
+        slot: The state whose value it is.
+    """
+
+    id: str
+    kind: str
+    label: str
+    place: tuple[int, int] | None = None
+    key: Key = ()
+    group: Group = ()
+    tensor: Tensor | None = None
+    note: str = ""
+    detail: str = ""
+    colour: str = ""
+    sides: list[Vertex] = field(default_factory=list)
+    records: tuple[int, ...] = ()
+    bold: bool = False
+    slot: Slot | None = None
+
+
+class Edge(NamedTuple):
+    """An operand: from where it is made to where it is used.
+
+    Attributes:
+        kind: ``data``, ``state`` (across a step's boundary), ``side`` (a parameter beside its
+            op), ``hidden`` (standing for steps that are not shown), ``delay``.
+        origin: The state of another loop that goes on as this one.
+    """
+
+    tail: Vertex
+    head: Vertex
+    operand: int
+    tensor: Tensor
+    slot: Slot | None
+    kind: str
+    origin: Slot | None = None
+
+
+class Shared(NamedTuple):
+    """A parameter that is used in many places and shown once by itself."""
+
+    vertex: Vertex
+    uses: str
+    family: str
+    loop: int | None
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """The graph to be placed.
+
+    Attributes:
+        structure: The tape it was made from.
+        level: Its level of detail.
+        shown: For each loop the steps that have a column, from left to right.
+        dots: For each loop the vertex that stands for the steps without one.
+        generic: Whether the one step shown stands for all (a folded picture).
+        titles: For each loop what its cell is called.
+        gates: Scope -> colour.
+    """
+
+    structure: Structure
+    level: str
+    vertices: list[Vertex]
+    edges: list[Edge]
+    shown: list[list[int]]
+    dots: list[Vertex | None]
+    shared: list[Shared]
+    generic: bool
+    titles: list[str]
+    gates: dict[str, str]
+
+
+def choose_steps(loop: Loop, steps: int | None, at: int | None, fold: bool) -> list[int]:
+    """The steps of a loop that are shown, in the order of time."""
+    present = sorted(loop.steps)
+    if fold:
+        order = loop.order
+        return [order[min(1, len(order) - 1)]]
+    if at is not None:
+        return [at] if at in loop.steps else []
+    wanted = steps
+    if wanted is None:
+        wanted = len(present) if len(present) <= SHOWN_WHOLE else ELIDED_TO
+    if wanted >= len(present):
+        return present
+    if wanted == 1:
+        return present[:1]
+    return [*present[: wanted - 1], present[-1]]
+
+
+def make_view(
+    tape: Tape,
+    *,
+    level: str = "op",
+    fold: bool = False,
+    steps: int | None = None,
+    at: int | None = None,
+    names: dict[str, str] | None = None,
+) -> View:
+    """The graph of a tape at a level of detail.
+
+    Args:
+        tape: What to show.
+        level: ``op``, ``gate`` or ``cell``.
+        fold: One step that stands for all, with its states delayed.
+        steps: How many steps are shown; None for all of a short loop.
+        at: The one step to be shown.
+        names: Scope -> how the cell is called in the picture.
+    """
+    return _Maker(read(tape), level, fold, steps, at, names or {}).view()
+
+
+class _Maker:
+    """Makes one view; an object because its parts share a dozen tables."""
+
+    def __init__(
+        self,
+        structure: Structure,
+        level: str,
+        fold: bool,
+        steps: int | None,
+        at: int | None,
+        names: dict[str, str],
+    ) -> None:
+        self.s = structure
+        self.level = level
+        self.fold = fold
+        self.at = at
+        self.shown = [choose_steps(loop, steps, at, fold) for loop in structure.loops]
+        self.visible = {(loop, t) for loop, chosen in enumerate(self.shown) for t in chosen}
+        self.titles = [cell_title(loop.path, names) for loop in structure.loops]
+        self.vertices: list[Vertex] = []
+        self.edges: list[Edge] = []
+        self.gates = gate_colours(name for group in structure.group for name, _ in group)
+        self.outputs = set(structure.tape.outputs)
+        self.collapsed = self.collapse_depths() if level == "gate" else {}
+        self.dots: list[Vertex | None] = [None] * len(structure.loops)
+        self.of_record: list[Vertex | None] = [None] * len(structure.records)
+        self.by_unit: dict[Hashable, Vertex] = {}
+        self.leaf_vertex: dict[Hashable, Vertex] = {}
+        self.leaf_number: dict[Tensor, int] = {}
+        self.seen_edges: set[Hashable] = set()
+        self.final_states = {
+            structure.records[slot.end].output: slot
+            for slots in structure.slots
+            for slot in slots
+            if slot.end is not None
+        }
+
+    def view(self) -> View:
+        """The whole view."""
+        self.make_dots()
+        for i in range(len(self.s.records)):
+            self.of_record[i] = self.vertex_of(i)
+        self.count_uses()
+        for i, record in enumerate(self.s.records):
+            head = self.of_record[i]
+            if head is not None:
+                self.connect(i, record, head)
+        if self.at is not None:
+            self.keep_neighbours()
+        self.make_ends()
+        if self.level == "cell":
+            self.drop_plumbing()
+        self.finish_details()
+        return View(
+            self.s,
+            self.level,
+            self.vertices,
+            self.edges,
+            self.shown,
+            self.dots,
+            self.shared_parameters(),
+            self.fold,
+            self.titles,
+            self.gates,
+        )
+
+    # Records --------------------------------------------------------------------------------
+
+    def add(self, vertex: Vertex) -> Vertex:
+        self.vertices.append(vertex)
+        return vertex
+
+    def make_dots(self) -> None:
+        """One vertex for all steps of a loop that are left out."""
+        if self.fold or self.at is not None:
+            return
+        for loop in self.s.loops:
+            hidden = sorted(set(loop.steps) - set(self.shown[loop.index]))
+            if hidden:
+                span = f"t={hidden[0]}" + (f" to {hidden[-1]}" if len(hidden) > 1 else "")
+                self.dots[loop.index] = self.add(
+                    Vertex(
+                        f"dots{loop.index}", "dots", "…", (loop.index, 0), ("dots",), detail=span
+                    )
+                )
+
+    def collapse_depths(self) -> dict[Group, int]:
+        """How many scopes deep a record's gate stands.
+
+        A gate is the outermost scope of a step, unless a scope of a textbook gate's name
+        stands inside of it: then the outer one is a container and stays open.
+        """
+        containers = {
+            group[:depth]
+            for group in set(self.s.group)
+            for inside in range(1, len(group))
+            if group[inside][0] in GATES
+            for depth in range(1, inside + 1)
+            if not any(name in GATES for name, _ in group[:depth])
+        }
+        return {
+            group: next((d for d in range(1, len(group) + 1) if group[:d] not in containers), 0)
+            for group in set(self.s.group)
+        }
+
+    def vertex_of(self, i: int) -> Vertex | None:
+        """The vertex that shows a record at this level; None if it is not shown at all."""
+        s = self.s
+        place = s.where[i]
+        if place is not None and place not in self.visible:
+            return self.dots[place[0]]
+        if self.level == "cell":
+            inside = place is not None and self.is_inside(i)
+            if inside and not self.is_input(i):
+                assert place is not None
+                return self.unit(i, ("cell", place), "cell", self.titles[place[0]], (), ("cell",))
+            if place is None and s.group[i] and not self.is_loops_own(i):
+                name = s.group[i][0][0]
+                return self.unit(i, ("box", s.group[i][:1]), "gate", name, (), (s.group[i][:1],))
+        depth = self.collapsed.get(s.group[i], 0)
+        if self.level == "gate" and depth and not (place is None and self.is_loops_own(i)):
+            outer = s.group[i][:depth]
+            name = outer[-1][0]
+            return self.unit(i, (place, outer), "gate", name, outer[:-1], (outer,))
+        return self.op_vertex(i)
+
+    def is_loops_own(self, i: int) -> bool:
+        """Whether a record outside of time stands in the scope of a loop, like its ``stack``."""
+        path = self.s.records[i].scope
+        return any(loop.path[: len(path)] == path for loop in self.s.loops)
+
+    def is_inside(self, i: int) -> bool:
+        """Whether a record's own scope is a step (others only stand in its column)."""
+        return self.s.records[i].step is not None
+
+    def is_input(self, i: int) -> bool:
+        """Whether a record takes x_t out of the inputs."""
+        record, place = self.s.records[i], self.s.where[i]
+        if record.op != "getitem" or (i, 0) in self.s.entering:
+            return False
+        j = self.s.made.get(record.inputs[0])
+        return j is None or self.s.where[j] != place
+
+    def unit(
+        self, i: int, identity: Hashable, kind: str, label: str, group: Group, key: Key
+    ) -> Vertex:
+        """A vertex that stands for several records."""
+        vertex = self.by_unit.get(identity)
+        if vertex is None:
+            vertex = self.by_unit[identity] = self.add(
+                Vertex(
+                    f"{kind}{i + 1}",
+                    kind,
+                    label,
+                    self.s.where[i],
+                    key,
+                    group,
+                    colour=self.gates.get(label, ""),
+                )
+            )
+        vertex.records = (*vertex.records, i)
+        vertex.tensor = self.s.records[i].output
+        vertex.bold = vertex.bold or vertex.tensor in self.outputs
+        return vertex
+
+    def op_vertex(self, i: int) -> Vertex:
+        """A vertex for one record."""
+        s = self.s
+        record = s.records[i]
+        place = s.where[i]
+        out = record.output
+        label = symbol(record)
+        note = out.name or ""
+        kind = "op"
+        if self.level == "cell" and place is not None and self.is_inside(i):
+            kind, label, note = "input", note or f"x_{place[1]}", ""
+        if self.fold and place is not None:
+            label = (
+                self.generic_name(label, place[1])
+                if kind == "input"
+                else generic_index(label, place[1])
+            )
+            note = self.generic_name(note, place[1])
+        group = s.group[i] if place is not None or not self.is_loops_own(i) else ()
+        colour = self.gates.get(group[-1][0], "") if group else ""
+        return self.add(
+            Vertex(
+                f"r{i + 1}",
+                kind,
+                label,
+                place,
+                s.key[i] if place is not None else ("r", i),
+                group,
+                out,
+                note,
+                "",
+                colour,
+                [],
+                (i,),
+                out in self.outputs,
+            )
+        )
+
+    def generic_name(self, name: str, step: int) -> str:
+        """``h_2`` as ``h_t`` in the one step of a folded picture."""
+        return f"{stem(name)}_t" if name and stem(name) and name.endswith(f"_{step}") else name
+
+    # Operands -------------------------------------------------------------------------------
+
+    def count_uses(self) -> None:
+        """Where each Tensor that no record made is used: in which columns, and how often."""
+        self.leaf_columns: dict[Tensor, set[tuple[int, int]]] = {}
+        self.leaf_uses: dict[Tensor, int] = {}
+        self.first_of: dict[Hashable, Tensor] = {}
+        for i, record in enumerate(self.s.records):
+            place = self.s.where[i]
+            for x in record.inputs:
+                if x._record is None:
+                    x = self.same_leaf(x)
+                    self.leaf_uses[x] = self.leaf_uses.get(x, 0) + 1
+                    columns = self.leaf_columns.setdefault(x, set())
+                    if place is not None:
+                        columns.add(place)
+
+    def same_leaf(self, x: Tensor) -> Tensor:
+        """The first Tensor made of an array under a name: one input given to two networks."""
+        if not x.name or isinstance(x, Parameter) or x.requires_grad:
+            return x
+        return self.first_of.setdefault((x.name, id(x.data)), x)
+
+    def connect(self, i: int, record: Record, head: Vertex) -> None:
+        """The edges into one record."""
+        s = self.s
+        for k, x in enumerate(record.inputs):
+            slot = s.entering.get((i, k))
+            j = s.made.get(x)
+            if j is None:
+                self.connect_leaf(i, k, self.same_leaf(x), head, slot)
+                continue
+            tail = self.of_record[j]
+            if tail is head:
+                continue
+            if tail is None:
+                if slot is None or self.s.where[i] is None:
+                    continue
+                tail = self.state_before(slot, x)
+            self.edge(tail, head, k, x, slot)
+
+    def edge(self, tail: Vertex, head: Vertex, k: int, x: Tensor, slot: Slot | None) -> None:
+        """One edge; at the coarser levels one for all uses of a value in a box."""
+        hidden = tail.kind == "dots" or head.kind == "dots"
+        if hidden or head.kind in ("cell", "gate"):
+            identity = (tail.id, head.id, slot if slot is not None else None if hidden else x)
+            if identity in self.seen_edges:
+                return
+            self.seen_edges.add(identity)
+        kind = "delay" if tail.kind == "delay" else "hidden" if hidden else "data"
+        if slot is not None and kind == "data":
+            kind = "state"
+        origin = None
+        if slot is not None and tail.place is not None and tail.place[0] != slot.loop:
+            origin = self.final_states.get(x)
+        self.edges.append(Edge(tail, head, k, x, slot, kind, origin))
+
+    def state_before(self, slot: Slot, x: Tensor) -> Vertex:
+        """What hands a state to the one step shown: the delay, or the value from before."""
+        kind = "delay" if self.fold else "state"
+        identity = (kind, slot.loop, slot.number)
+        vertex = self.leaf_vertex.get(identity)
+        if vertex is None:
+            label = "delay" if self.fold else x.name or slot.name or ""
+            vertex = self.leaf_vertex[identity] = self.add(
+                Vertex(
+                    f"{kind}{slot.loop}_{slot.number}",
+                    kind,
+                    label,
+                    (slot.loop, self.shown[slot.loop][0]),
+                    tensor=x,
+                    slot=slot,
+                )
+            )
+        return vertex
+
+    def connect_leaf(self, i: int, k: int, x: Tensor, head: Vertex, slot: Slot | None) -> None:
+        """An operand that no record made: a number, a parameter, a state, an input."""
+        is_parameter = isinstance(x, Parameter) or x.requires_grad
+        if head.kind == "dots":
+            shared = len(self.leaf_columns[x]) > 1 and is_input_leaf(x)
+            if slot is None and shared and not is_parameter:
+                self.edge(self.input_vertex(x), head, k, x, None)
+            return
+        if slot is not None and not (is_number(x) and holds_number(self.s.records[i])):
+            self.connect_first_state(i, k, x, head, slot)
+        elif is_number(x):
+            if head.kind != "op" or holds_number(self.s.records[i]):
+                return
+            self.side(i, k, x, head, "constant", number_text(x))
+        elif is_parameter:
+            if head.kind == "op":
+                single = self.leaf_uses[x] == 1 and not self.leaf_columns[x]
+                self.side(i, k, x, head, "parameter" if single else "copy", x.name or "parameter")
+        elif is_input_leaf(x):
+            self.edge(self.input_vertex(x), head, k, x, None)
+        elif head.kind == "op":
+            self.side(
+                i,
+                k,
+                x,
+                head,
+                "constant",
+                x.name or f"{'mask' if x.dtype == bool else 'const'} {x.shape}",
+            )
+
+    def connect_first_state(self, i: int, k: int, x: Tensor, head: Vertex, slot: Slot) -> None:
+        """A state that enters from outside: h_0, or the state that truncation cut off."""
+        place = self.s.where[i]
+        assert place is not None
+        identity = ("first", slot.loop, slot.number, place[1])
+        vertex = self.leaf_vertex.get(identity)
+        if vertex is None:
+            first = place[1] == self.s.loops[slot.loop].order[0]
+            name = x.name or (f"{slot.name}_0" if slot.name and first else "0")
+            vertex = self.leaf_vertex[identity] = self.add(
+                Vertex(
+                    f"state{slot.loop}_{slot.number}_{place[1]}",
+                    "state",
+                    name,
+                    place,
+                    tensor=x,
+                    slot=slot,
+                    detail="" if first else "cut",
+                )
+            )
+        self.edge(vertex, head, k, x, slot)
+
+    def side(self, i: int, k: int, x: Tensor, head: Vertex, kind: str, label: str) -> None:
+        """A parameter or constant drawn right beside the op that uses it."""
+        vertex = Vertex(
+            f"{'c' if kind == 'constant' else 'p'}{i + 1}_{k}", kind, label, head.place, tensor=x
+        )
+        vertex.key = (head.key, "side", k)
+        if kind == "parameter" and x.ndim:
+            vertex.detail = str(x.shape)
+        head.sides.append(vertex)
+        self.edges.append(Edge(vertex, head, k, x, None, "side"))
+
+    def input_vertex(self, x: Tensor) -> Vertex:
+        """The vertex of an input: in its column if it is used in one only, else by itself."""
+        vertex = self.leaf_vertex.get(x)
+        if vertex is None:
+            number = self.leaf_number.setdefault(x, len(self.leaf_number) + 1)
+            columns = self.leaf_columns[x]
+            place = None
+            if len(columns) == 1 and self.only_in_columns(x):
+                place = next(iter(columns))
+            label = x.name or "input"
+            if self.fold and place is not None:
+                label = self.generic_name(label, place[1])
+            vertex = self.leaf_vertex[x] = self.add(
+                Vertex(
+                    f"x{number}",
+                    "input",
+                    label,
+                    place,
+                    ("leaf", stem(x.name) or x.name or number),
+                    tensor=x,
+                    bold=x in self.outputs,
+                )
+            )
+        return vertex
+
+    def only_in_columns(self, x: Tensor) -> bool:
+        if not hasattr(self, "_outside_leaves"):
+            self._outside_leaves = {
+                y
+                for i, record in enumerate(self.s.records)
+                if self.s.where[i] is None
+                for y in record.inputs
+                if y._record is None
+            }
+        return x not in self._outside_leaves
+
+    # What is left ---------------------------------------------------------------------------
+
+    def keep_neighbours(self) -> None:
+        """For one step in detail: drop what it neither reads nor feeds."""
+        inside = {v.id for v in self.vertices if v.place is not None}
+        kept = [e for e in self.edges if e.tail.id in inside or e.head.id in inside]
+        touched = {v.id for e in kept for v in (e.tail, e.head)} | inside
+        self.vertices = [v for v in self.vertices if v.id in touched]
+        for vertex in self.vertices:
+            if vertex.place is None:
+                vertex.sides = []
+        self.edges = [
+            e
+            for e in kept
+            if e.tail.id in touched or (e.kind == "side" and e.head.place is not None)
+        ]
+
+    def make_ends(self) -> None:
+        """The last value of each state, on the far side of the last step shown."""
+        going_on = {e.origin for e in self.edges if e.origin is not None}
+        for loop in self.s.loops:
+            for slot in self.s.slots[loop.index]:
+                end = slot.end
+                if self.fold:
+                    self.close_delay(loop, slot)
+                    continue
+                if self.at is not None:
+                    chosen = loop.steps.get(self.at, [])
+                    end = next((i for i in chosen if self.s.key[i] in slot.keys), None)
+                if end is None or slot.name is None or slot in going_on:
+                    continue
+                tail = self.of_record[end]
+                if tail is None or tail.kind == "dots":
+                    continue
+                x = self.s.records[end].output
+                assert tail.place is not None
+                label = x.name or f"{slot.name}_{tail.place[1]}"
+                vertex = self.add(
+                    Vertex(
+                        f"end{slot.loop}_{slot.number}",
+                        "end",
+                        label,
+                        tail.place,
+                        tensor=x,
+                        slot=slot,
+                    )
+                )
+                self.edges.append(Edge(tail, vertex, 0, x, slot, "state"))
+
+    def close_delay(self, loop: Loop, slot: Slot) -> None:
+        """The edge from the step that stands for all into the delay of its state."""
+        delay = self.leaf_vertex.get(("delay", slot.loop, slot.number))
+        if delay is None or delay.place is None:
+            return
+        end = next((i for i in loop.steps[delay.place[1]] if self.s.key[i] in slot.keys), None)
+        tail = self.of_record[end] if end is not None else None
+        if end is not None and tail is not None:
+            self.edges.append(Edge(tail, delay, 0, self.s.records[end].output, slot, "delay"))
+        first = self.first_value(loop, slot)
+        delay.detail = f"first {first}" if first else ""
+
+    def first_value(self, loop: Loop, slot: Slot) -> str:
+        """What a state begins with, as far as it has a name."""
+        for i in loop.steps[loop.order[0]]:
+            for k, x in enumerate(self.s.records[i].inputs):
+                if self.s.entering.get((i, k)) is slot:
+                    return x.name or (f"{slot.name}_0" if slot.name else "")
+        return ""
+
+    def drop_plumbing(self) -> None:
+        """At the level of cells: x_t and y_t stand for taking a sequence apart and joining it."""
+        into: dict[Vertex, list[Edge]] = {}
+        out_of: dict[Vertex, list[Edge]] = {}
+        for e in self.edges:
+            into.setdefault(e.head, []).append(e)
+            out_of.setdefault(e.tail, []).append(e)
+        gone: set[Vertex] = set()
+        lost: set[Edge] = set()
+        added: list[Edge] = []
+        for v in [v for v in self.vertices if v.place is None and v.kind == "op"]:
+            parts = self.parts_of(v, into, out_of)
+            if parts is None:
+                continue
+            uses = out_of.get(v, [])
+            taken = {e: self.taken(e.head, parts) for e in uses}
+            if uses and all(position in parts for position in taken.values()):
+                # The layer above takes the sequence apart again: cell to cell.
+                joined: dict[int, list[Vertex]] = {}
+                for e, position in taken.items():
+                    assert position is not None
+                    if position not in joined:
+                        joined[position] = self.join(v, parts[position], added)
+                    heads = out_of.get(e.head, []) if e.head.kind != "dots" else [e]
+                    for h in heads:
+                        for tail in joined[position]:
+                            hidden = "dots" in (tail.kind, h.head.kind)
+                            kind = "hidden" if hidden else "data"
+                            if not (hidden and tail.kind == h.head.kind):
+                                added.append(Edge(tail, h.head, h.operand, h.tensor, None, kind))
+                    lost.update(heads)
+                    if e.head.kind != "dots":
+                        gone.add(e.head)
+            elif not uses and v.bold:
+                self.show_outputs(v, parts, added)
+            else:
+                continue
+            gone.add(v)
+            gone.update(e.tail for e in into[v] if e.tail.place is None)
+        for v in self.vertices:
+            uses = out_of.get(v, [])
+            if (
+                v.kind == "input"
+                and v.place is None
+                and uses
+                and all(
+                    (e.head.kind == "input" and e.head.place is not None) or e.head.kind == "dots"
+                    for e in uses
+                )
+            ):
+                gone.add(v)
+        self.vertices = [v for v in self.vertices if v not in gone]
+        seen: set[Hashable] = set()
+        edges = []
+        for e in [*self.edges, *added]:
+            identity = (e.tail, e.head, e.operand if e.kind != "hidden" else -1)
+            double = e.kind in ("data", "hidden") and e.slot is None and identity in seen
+            if e in lost or e.tail in gone or e.head in gone or double:
+                continue
+            seen.add(identity)
+            edges.append(e)
+        self.edges = edges
+
+    def parts_of(
+        self, v: Vertex, into: dict[Vertex, list[Edge]], out_of: dict[Vertex, list[Edge]]
+    ) -> dict[int, list[Vertex]] | None:
+        """What a sequence is joined from: position -> the cells that give this part of it.
+
+        None for what is not a stack of steps, nor the concatenation or sum of two such.
+        """
+        record = self.s.records[v.records[0]]
+        if record.op == "stack":
+            parts = {}
+            for position, x in enumerate(record.inputs):
+                j = self.s.made.get(x)
+                cell = self.of_record[j] if j is not None else None
+                if cell is not None and cell.place is not None:
+                    parts[position] = [cell]
+            return parts or None
+        if record.op not in ("concatenate", "add", "multiply") or len(record.inputs) != 2:
+            return None
+        tails = [self.of_record[j] for x in record.inputs if (j := self.s.made.get(x)) is not None]
+        if len(tails) != 2 or any(
+            t is None
+            or t.place is not None
+            or len(out_of.get(t, [])) != 1
+            or self.s.records[t.records[0]].op != "stack"
+            for t in tails
+        ):
+            return None
+        first, second = (self.parts_of(t, into, out_of) for t in tails if t is not None)
+        if first is None or second is None or first.keys() != second.keys():
+            return None
+        return {position: [*first[position], *second[position]] for position in first}
+
+    def taken(self, head: Vertex, parts: dict[int, list[Vertex]]) -> int | None:
+        """Which position of a sequence an x_t is; for steps left out, one of theirs."""
+        if head.kind == "dots":
+            return next((n for n, tails in parts.items() if tails[0].kind == "dots"), None)
+        if head.kind != "input" or head.place is None or len(head.records) != 1:
+            return None
+        index = self.s.records[head.records[0]].params.get("index")
+        if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None):
+            index = index[1]
+        return index if isinstance(index, int) else None
+
+    def join(self, v: Vertex, parts: list[Vertex], added: list[Edge]) -> list[Vertex]:
+        """The vertices that give one position: a cell, or what joins those of two directions."""
+        if len(parts) == 1 or any(p.kind == "dots" for p in parts):
+            return parts
+        last = max(parts, key=lambda p: p.place or (0, 0))
+        assert last.place is not None
+        joined = self.add(
+            Vertex(
+                f"{v.id}_{last.place[1]}",
+                "op",
+                v.label,
+                last.place,
+                ("join", v.id),
+                tensor=v.tensor,
+                records=v.records,
+            )
+        )
+        for operand, part in enumerate(parts):
+            assert v.tensor is not None
+            added.append(Edge(part, joined, operand, v.tensor, None, "data"))
+        return [joined]
+
+    def show_outputs(self, v: Vertex, parts: dict[int, list[Vertex]], added: list[Edge]) -> None:
+        """An output y_t above each step, for the sequence that would be joined from them."""
+        name = v.note[:-1] if v.note.endswith("s") and len(v.note) > 1 else v.note or "y"
+        for cells in parts.values():
+            last = max(cells, key=lambda p: p.place or (0, 0))
+            assert last.place is not None
+            loop, t = last.place
+            if last.kind == "dots":
+                continue
+            label = f"{name}_t" if self.fold else f"{name}_{t}"
+            output = self.add(
+                Vertex(f"y{loop}_{t}", "output", label, last.place, ("output",), tensor=v.tensor)
+            )
+            for operand, cell in enumerate(cells):
+                assert v.tensor is not None
+                added.append(Edge(cell, output, operand, v.tensor, None, "data"))
+
+    def finish_details(self) -> None:
+        """The second line of gates: the parameters inside."""
+        for vertex in self.vertices:
+            if vertex.kind == "gate":
+                leaves = [
+                    x.name
+                    for i in vertex.records
+                    for x in self.s.records[i].inputs
+                    if x._record is None
+                    and x.name
+                    and (isinstance(x, Parameter) or x.requires_grad)
+                ]
+                vertex.detail = " ".join(dict.fromkeys(leaves))
+        # A state's name stands at the step's boundary, not beside the op as well.
+        carried = {e.tail.id for e in self.edges if e.slot is not None and e.slot.name}
+        used = {e.tail.id for e in self.edges}
+        for vertex in self.vertices:
+            if vertex.id in carried:
+                vertex.note = ""
+            vertex.bold = vertex.bold and vertex.id not in used  # results, not ways to them
+            if vertex.kind == "gate" and vertex.label.isdigit():
+                vertex.label = f"layer {vertex.label}"
+
+    def shared_parameters(self) -> list[Shared]:
+        """The parameters that are drawn in many places, each once, with their colours."""
+        s = self.s
+        first_group: dict[Tensor, str] = {}
+        uses: dict[Tensor, dict[int | None, set[int]]] = {}
+        for i, record in enumerate(s.records):
+            place = s.where[i]
+            for k, x in enumerate(record.inputs):
+                if x._record is not None or (i, k) in s.entering:
+                    continue
+                if not (isinstance(x, Parameter) or x.requires_grad):
+                    continue
+                if x not in first_group:
+                    first_group[x] = s.group[i][-1][0] if s.group[i] else ""
+                loop = place[0] if place else None
+                uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
+        numbers: dict[Hashable, int] = {}
+        colours: dict[Tensor, str] = {}
+        shared = []
+        for n, (x, places) in enumerate(uses.items(), 1):
+            name = first_group[x]
+            loop = next((index for index in places if index is not None), None)
+            count = numbers[loop, name] = numbers.get((loop, name), -1) + 1
+            base = self.gates.get(name) or OTHERS[(n - 1) % len(OTHERS)]
+            colours[x] = colour = parameter_colour(base, count if name else 0)
+            total = sum(len(where) for where in places.values())
+            if total > 1 or None not in places:
+                label = x.name or f"parameter {n}"
+                vertex = Vertex(f"p{n}", "parameter", label, tensor=x, colour=colour)
+                shared.append(Shared(vertex, uses_text(places), name, loop))
+        for vertex in self.vertices:
+            for side in vertex.sides:
+                side.colour = colours.get(side.tensor, GREY) if side.tensor is not None else GREY
+        return shared
+
+
+def uses_text(places: dict[int | None, set[int]]) -> str:
+    """In how many places a parameter is used: ``3 steps``, ``3 steps + 1 use``."""
+    parts = []
+    in_steps = sum(len(where) for loop, where in places.items() if loop is not None)
+    outside = len(places.get(None, ()))
+    if in_steps:
+        parts.append(f"{in_steps} step{'s' * (in_steps > 1)}")
+    if outside:
+        parts.append(
+            f"{outside} use{'s' * (outside > 1)} outside" if in_steps else f"{outside} uses"
+        )
+    return " + ".join(parts)
+
+
+def is_input_leaf(x: Tensor) -> bool:
+    """Whether a Tensor that no record made is data with a name, rather than a constant."""
+    return bool(x.name) and not re.fullmatch(r"[-+.\d]+", x.name or "")
+
+
+def generic_index(label: str, step: int) -> str:
+    """``[:, 2]`` of the third step as ``[:, t]``."""
+    return re.sub(rf"\b{step - 1}\b", "t", label) if label.startswith("[") else label
+
+
+def cell_title(path: tuple[str, ...], names: dict[str, str]) -> str:
+    """What the cell of a loop is called: ``LSTM``, with its layer in front if it has one."""
+    known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
+    if not path:
+        return "cell"
+    return names.get(path[-1]) or known.get(path[-1]) or path[-1]
+
+
+def loop_label(path: tuple[str, ...], title: str) -> str:
+    """The text at the left of a row: ``1 · forward · LSTM``."""
+    parts = [f"layer {name}" if name.isdigit() else name for name in path[:-1]]
+    return " · ".join([*parts, title])
+
+
+def tensor_text(x: Any) -> str:
+    """A Tensor's name, shape and dtype, for the text shown on hover."""
+    return f"{x.name + ' ' if x.name else ''}{x.shape} {x.dtype}"
