@@ -62,7 +62,8 @@ class Drawing:
         if form not in render.FORMATS:
             raise ValueError(f"render: the format is {', '.join(render.FORMATS)}, got {form!r}")
         scene = self.scene
-        return render.render(self.source, form, (scene.x2 - scene.x1, scene.y2 - scene.y1))
+        sources = dot.layers(scene, self.source) if form == "svg" else [self.source]
+        return render.render(sources, form, (scene.x2 - scene.x1, scene.y2 - scene.y1))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, whole or not at all.
@@ -149,7 +150,7 @@ def draw(
         >>> from unspool.cells import GRU
         >>> ys, _ = unroll(GRU(3, 4), np.ones((20, 3), np.float32))
         >>> draw(ys, level="cell")
-        <Drawing of 20 steps, level cell: 21 nodes, 19 edges>
+        <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
     """
     if level not in LEVELS:
         raise ValueError(f'draw: level is "op", "gate" or "cell", got {level!r}')

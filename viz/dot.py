@@ -437,3 +437,27 @@ class Writer:
 def source(scene: Scene) -> str:
     """The DOT source of a scene."""
     return Writer(scene).text()
+
+
+def layers(scene: Scene, text: str) -> list[str]:
+    """A lean picture as two that lie on each other, nodes and wires, to be drawn at one time.
+
+    Args:
+        scene: The picture.
+        text: Its source, as ``source`` gives it.
+    """
+    if len(scene.nodes) <= RICH:
+        return [text]
+    lines = text.splitlines()
+    wires = [line for line in lines if " -> " in line[:24]]
+    others = [line for line in lines if " -> " not in line[:24]]
+    corners = f"{scene.x1},{scene.y1},{scene.x2},{scene.y2}"
+    unseen = [
+        "digraph wires {",
+        f'graph [layout=nop2, bgcolor="{PAPER}"]',
+        'node [shape=point, style=invis, label="", width=0, height=0, pos="0,0"]',
+        f'edge [color="{WIRE}", arrowhead=none]',
+        f'subgraph cluster_picture {{ id=wires; label=""; peripheries=0; bb="{corners}"; }}',
+        *(node.vertex.id for node in scene.nodes),
+    ]
+    return ["\n".join(others), "\n".join([*unseen, *wires, "}"])]

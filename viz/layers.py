@@ -96,7 +96,7 @@ class End:
     edge: str  # "top", "bottom", "left", "right"
     net: Name
     offset: int = 0
-    source: bool = False  # whether the wire begins here
+    operand: int | str = 0  # "in" and "out" at a turn and where the wire begins
 
     def x(self) -> int | None:
         """Where it is, or None for the picture's own edges."""
@@ -228,7 +228,7 @@ class _Arranger:
             if unit is not None:
                 pins = unit.pins_in if edge == "bottom" else unit.pins_out
                 offset = pins.get(net, 0) if pins else 0
-            self.ends[identity] = End(unit, edge, net, offset, operand == "out")
+            self.ends[identity] = End(unit, edge, net, offset, operand)
         return self.ends[identity]
 
     def dummy(self, net: Name, tier: int) -> Unit:
@@ -328,6 +328,9 @@ class _Arranger:
             for hop in hops:
                 rows.setdefault(hop.channel, [])
                 rows.setdefault(hop.channel + 1, [])
+        for row in rows.values():
+            if all(u.fixed is not None for u in row):
+                row.sort(key=lambda u: u.fixed or 0)
         return dict(sorted(rows.items()))
 
     def source_of(self, net_name: Name) -> Name | None:
@@ -629,28 +632,39 @@ class _Arranger:
                         end.offset = round(min(max(x, u.span[0] + 10), u.span[1] - 10) - u.x)
                         continue
                     meeting.setdefault((u.name, end.edge), {})[end] = x - u.x
-                    if end.source and other.unit is not None and other.unit.pins_in is None:
+                    if (
+                        end.operand == "out"
+                        and other.unit is not None
+                        and other.unit.pins_in is None
+                    ):
                         between.update([] if other.unit.thin else [end])
         for (name, edge), ends in meeting.items():
             u = self.units[name]
             reach = 9 if u.round else max(u.half - 8, 4)
-            ordered = sorted(ends, key=lambda e: ends[e])
+            # One operand, of which unlike steps have it from unlike places, has one pin.
+            first: dict[int | str, End] = {}
+            for e in sorted(ends, key=lambda e: ends[e]):
+                first.setdefault(e.operand, e)
+            ordered = list(first.values())
             wanted = [min(max(ends[e], -reach), reach) for e in ordered]
             if u.pill_under and edge == "bottom":
                 for n, end in enumerate(ordered):
                     end.offset = (11 - 7 * n) * (1 if u.pill_left else -1)
+                share_pins(ends, first)
                 continue
             if len(ordered) == 1:
                 near = abs(wanted[0]) <= 3 or (not u.round and abs(ends[ordered[0]]) <= reach)
                 ordered[0].offset = (
                     round(ends[ordered[0]]) if near and ordered[0] not in between else 0
                 )
+                share_pins(ends, first)
                 continue
             gap = min(8.0, 2 * reach / (len(ordered) - 1))
             places = isotonic(wanted, [1.0] * len(wanted), [gap] * (len(wanted) - 1))
             shift = max(0.0, places[-1] - reach) or min(0.0, places[0] + reach)
             for end, place in zip(ordered, places, strict=True):
                 end.offset = round(place - shift)
+            share_pins(ends, first)
 
     # Channels -------------------------------------------------------------------------------
 
@@ -759,6 +773,12 @@ class _Arranger:
             else:
                 out.exits[net.name] = [(round(u.x) + u.half, u.y), (right, u.y)]
         return out
+
+
+def share_pins(ends: Iterable[End], first: dict[int | str, End]) -> None:
+    """Let all ends of an operand meet the unit where the first does."""
+    for end in ends:
+        end.offset = first[end.operand].offset
 
 
 def distance(a: Unit, b: Unit) -> float:

@@ -40,6 +40,7 @@ COLUMN_GAP = 46  # between two columns, for the names of states
 GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_t‖ too
 DOTS = 60  # the width of the column of steps left out
 DELAY = 28  # from one way back of a folded picture to the next
+MOST_WAYS = 40  # so many wires between bars and columns are kept clear of other things
 RIGHT_OF_NEXT = 42  # how far beside the column these run
 
 
@@ -393,12 +394,23 @@ class _Layout:
     def zone_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
         """The nets of a zone."""
         wires: dict[Vertex, Wire] = {}
+        straight: dict[Name, Wire] = {}
+        columns = sum(len(self.bars.get(v, ())) for v in items)
+        crowded = columns <= MOST_WAYS and any(v not in self.bars for v in items)
         for e in self.view.edges:
             a, b = e.tail, e.head
             if e.kind == "side" or (a not in items and b not in items):
                 continue
-            straight_up = a in self.bars and b.place is not None and e.slot is None
-            if straight_up or (b in self.bars and a.place is not None):
+            if a in self.bars and b.place is not None and e.slot is None:
+                if crowded:  # keep the way free, straight up
+                    name = ("past", b.id, e.operand)
+                    straight[name] = Wire(name, a, above=True, above_x=self.outer_x(e))
+                continue
+            if b in self.bars and a.place is not None:
+                if crowded:
+                    name = ("past", a.id, e.operand)
+                    x = self.outer_x(e)
+                    straight[name] = Wire(name, None, [(b, e.operand)], below=True, below_x=x)
                 continue
             wire = wires.setdefault(a, Wire(("z", a), a if a in items else None))
             if b in items:
@@ -412,7 +424,7 @@ class _Layout:
                 wire.above_x = self.margin[a]
             else:
                 wire.above_x = self.left_margin[a] if e.slot is not None else self.outer_x(e)
-        return list(wires.values())
+        return [*wires.values(), *straight.values()]
 
     # Heights --------------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 from pathlib import Path
 
@@ -58,11 +59,14 @@ def renderers() -> list[str]:
     return found
 
 
-def render(source: str, form: str, size: tuple[int, int], time_limit: float = TIME_LIMIT) -> bytes:
+def render(
+    sources: list[str], form: str, size: tuple[int, int], time_limit: float = TIME_LIMIT
+) -> bytes:
     """A picture of a DOT source.
 
     Args:
-        source: DOT, with positions.
+        sources: DOT, with positions. Of several each is drawn in a process of its own, and
+            they are laid on each other; only for ``svg``.
         form: ``svg``, ``png`` or ``pdf``.
         size: The width and height of the picture in points.
         time_limit: Seconds after which the renderer is stopped.
@@ -75,41 +79,58 @@ def render(source: str, form: str, size: tuple[int, int], time_limit: float = TI
     if not available:
         raise RuntimeError(f"no Graphviz was found to make the {form.upper()}: {CURES}")
     if form == "png":
-        source = with_resolution(source, size)
+        sources = [with_resolution(source, size) for source in sources]
     problems = []
     with tempfile.TemporaryDirectory(prefix="unspool-") as folder:
-        text, picture = Path(folder, "picture.dot"), Path(folder, f"picture.{form}")
-        text.write_text(source, encoding="utf-8")
+        texts = [Path(folder, f"{n}.dot") for n in range(len(sources))]
+        for text, source in zip(texts, sources, strict=True):
+            text.write_text(source, encoding="utf-8")
         for how in available:
-            problem = run_child(how, form, text, picture, time_limit)
-            if not problem and picture.is_file() and picture.stat().st_size:
-                data = picture.read_bytes()
+            problem = run_children(how, form, texts, time_limit)
+            if not problem:
+                pictures = [text.with_suffix(f".{form}").read_bytes() for text in texts]
+                data = laid_on_each_other(pictures)
                 return lower_subscripts(data) if form == "svg" else data
-            problems.append(f"{how}: {problem or 'it wrote nothing'}")
+            problems.append(f"{how}: {problem}")
     raise RuntimeError(f"Graphviz could not make the {form.upper()}: {'; '.join(problems)}")
 
 
-def run_child(how: str, form: str, text: Path, picture: Path, time_limit: float) -> str:
-    """Run a renderer; returns what went wrong, or nothing."""
-    order = json.dumps([how, form, str(text), str(picture), sys.path])
-    child = subprocess.Popen(
+def run_children(how: str, form: str, texts: list[Path], time_limit: float) -> str:
+    """Draw each text beside itself; returns what went wrong, or nothing."""
+    deadline = time.monotonic() + time_limit
+    children = [start(how, form, text) for text in texts]
+    try:
+        problems = [finish(child, deadline) for child in children]
+    except subprocess.TimeoutExpired:
+        raise TimeoutError(
+            f"{how} took longer than {time_limit:g} s and was stopped; draw fewer steps (steps=), "
+            'or a coarser level (level="cell")'
+        ) from None
+    finally:
+        for child in children:
+            stop(child)
+    for text in texts:
+        picture = text.with_suffix(f".{form}")
+        if not any(problems) and not (picture.is_file() and picture.stat().st_size):
+            return "it wrote nothing"
+    return "; ".join(filter(None, problems))
+
+
+def start(how: str, form: str, text: Path) -> subprocess.Popen[bytes]:
+    """A child that draws a text."""
+    order = json.dumps([how, form, str(text), str(text.with_suffix(f".{form}")), sys.path])
+    return subprocess.Popen(
         [sys.executable, "-c", CHILD, order],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         start_new_session=os.name == "posix",  # so that `dot` is stopped with it
     )
-    try:
-        _, errors = child.communicate(timeout=time_limit)
-    except subprocess.TimeoutExpired:
-        stop(child)
-        raise TimeoutError(
-            f"{how} took longer than {time_limit:g} s and was stopped; draw fewer steps (steps=), "
-            'or a coarser level (level="cell")'
-        ) from None
-    except BaseException:
-        stop(child)
-        raise
+
+
+def finish(child: subprocess.Popen[bytes], deadline: float) -> str:
+    """Wait for a child; returns what went wrong, or nothing."""
+    _, errors = child.communicate(timeout=max(deadline - time.monotonic(), 0.01))
     if child.returncode == 0:
         return ""
     said = errors.decode("utf-8", "replace").strip().splitlines()
@@ -119,7 +140,9 @@ def run_child(how: str, form: str, text: Path, picture: Path, time_limit: float)
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
-    """End a child and what it has started."""
+    """End a child and what it has started, if it still runs."""
+    if child.poll() is not None:
+        return
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if os.name == "posix":
             os.killpg(child.pid, signal.SIGKILL)
@@ -152,6 +175,21 @@ def lower_subscripts(svg: bytes) -> bytes:
     if b'baseline-shift="sub"' not in svg:
         return svg
     return SUBSCRIPT.sub(lambda m: b' y="%.2f"%b' % (float(m[1]) + 2.6, m[2]), svg)
+
+
+BEGIN = re.compile(rb'<g id="graph0"[^>]*>\s*<title>[^<]*</title>\s*<polygon[^>]*>\s*')
+
+
+def laid_on_each_other(pictures: list[bytes]) -> bytes:
+    """SVG pictures of one size as one picture, the last on top."""
+    first, *others = pictures
+    end = first.rindex(b"</g>") if others else len(first)
+    parts = [first[:end]]
+    for other in others:
+        begin = BEGIN.search(other)
+        assert begin is not None
+        parts.append(other[begin.end() : other.rindex(b"</g>")])
+    return b"".join([*parts, first[end:]])
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -104,7 +104,7 @@ def read(tape: Tape) -> Structure:
     made = {record.output: i for i, record in enumerate(records)}
     loops, where, inner = find_loops(records, made)
     adopt(records, made, loops, where)
-    group, key = find_groups(records, where, inner)
+    group, key = find_groups(records, made, where, inner)
     structure = Structure(tape, records, made, where, group, key, loops)
     find_states(structure)
     return structure
@@ -278,18 +278,23 @@ def running_sum(
 
 
 def find_groups(
-    records: list[Record], where: list[tuple[int, int] | None], inner: list[tuple[str, ...]]
+    records: list[Record],
+    made: dict[Tensor, int],
+    where: list[tuple[int, int] | None],
+    inner: list[tuple[str, ...]],
 ) -> tuple[list[Group], list[Key]]:
     """Each record's scopes inside of its step, and its place there.
 
     A scope that is left and entered again is another group of the same name, so that a group
-    is one stretch of the tape and groups never depend on each other in a circle.
+    is one stretch of the tape and groups never depend on each other in a circle. Two records
+    have the same place in their steps if they agree in group, op, the kinds of their operands,
+    and the how manieth of such they are.
     """
     groups: list[Group] = []
     keys: list[Key] = []
-    numbers: dict[tuple[Group, str, int], int] = {}
+    numbers: dict[Hashable, int] = {}
     seen: dict[tuple[int, int] | None, tuple[tuple[str, ...], Group]] = {}
-    counts: dict[tuple[object, ...], int] = {}
+    counts: dict[Hashable, int] = {}
     for i, record in enumerate(records):
         place, path = where[i], inner[i]
         before, group = seen.get(place, ((), ()))
@@ -305,10 +310,18 @@ def find_groups(
                 counts[counter] = number = counts.get(counter, 0) + 1
                 group = (*group, (str(name), number))
             seen[place] = (path, group)
-        counter = (place, group, record.op)
-        counts[counter] = number = counts.get(counter, 0) + 1
         groups.append(group)
-        keys.append(numbers.setdefault((group, str(record.op), number), len(numbers)))
+        kinds = []
+        for x in record.inputs:
+            j = made.get(x)
+            if j is None:
+                kinds.append(x.name if x.requires_grad else None)
+            else:  # a cut state is as good as a state
+                same = where[j] == place and records[j].op != "cut"
+                kinds.append(records[j].op if same else None)
+        look = (group, record.op, *kinds[:4])
+        counts[place, look] = number = counts.get((place, look), 0) + 1
+        keys.append(numbers.setdefault((look, number), len(numbers)))
     return groups, keys
 
 

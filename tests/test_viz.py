@@ -1,0 +1,1235 @@
+"""Pictures: that they show the tape and nothing else, that they are legible, and that they render.
+
+What a picture must contain is computed here from the tape alone; what it does contain is read
+from its DOT text.
+"""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import json
+import os
+import re
+import stat
+import struct
+import subprocess
+import sys
+import time
+import warnings
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import unspool
+from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
+from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
+from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
+from unspool.viz import Drawing, draw, render
+from unspool.viz.dot import html, printable, quote
+from unspool.viz.layers import assign_tiers, isotonic
+from unspool.viz.look import gate_colours, parameter_colour, shorten
+from unspool.viz.notation import symbol, value_text
+from unspool.viz.structure import read
+
+can_render = pytest.mark.skipif(
+    not render.renderers(), reason="neither dot nor pygraphviz is installed (extra: render)"
+)
+needs_pygraphviz = pytest.mark.skipif(
+    "pygraphviz" not in render.renderers(), reason="pygraphviz is not installed (extra: render)"
+)
+
+# Reading DOT -----------------------------------------------------------------------------------
+
+NODE = re.compile(r"^(\w+) \[(.*)\]$")
+EDGE = re.compile(r"^(\w+) -> (\w+) \[(.*)\]$")
+CLUSTER = re.compile(r"^subgraph (\w+) \{ (.*)$")
+ATTRIBUTE = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|<(?:[^<>]|<[^<>]*>)*>|[^\s;\]]+)')
+
+
+class Dot:
+    """What a DOT source says: nodes, edges and clusters with their attributes."""
+
+    def __init__(self, drawing):
+        self.nodes, self.edges, self.clusters = {}, [], {}
+        for line in drawing.source.splitlines():
+            if match := EDGE.match(line):
+                self.edges.append((match[1], match[2], attributes(match[3])))
+            elif (match := NODE.match(line)) and match[1] not in ("graph", "node", "edge"):
+                assert match[1] not in self.nodes, f"{match[1]} stands twice"
+                self.nodes[match[1]] = attributes(match[2])
+            elif match := CLUSTER.match(line):
+                self.clusters[match[1]] = attributes(match[2])
+
+    def pos(self, name):
+        return tuple(float(x) for x in self.nodes[name]["pos"].rstrip("!").split(","))
+
+    def pairs(self):
+        return collections.Counter((a, b) for a, b, _ in self.edges)
+
+    def ids(self, prefix):
+        return [n for n in self.nodes if re.fullmatch(prefix, n)]
+
+    def column(self, t):
+        """x1, y1, x2, y2 of a time step's column."""
+        return tuple(float(x) for x in self.clusters[f"cluster_t{t}"]["bb"].split(","))
+
+
+def attributes(text):
+    return {k: v[1:-1] if v[0] in '"<' else v for k, v in ATTRIBUTE.findall(text)}
+
+
+def shown(label):
+    """A label as it is read: without the tags of an HTML-like one."""
+    return re.sub(r"<[^>]*>", "", label)
+
+
+def is_plain_number(x):
+    return x._record is None and x.name is None and x.size == 1 and not x.requires_grad
+
+
+def expected_edges(tape):
+    """(record, record) for every operand that a record made, and each record's other operands.
+
+    A plain number in an infix op is written into the op, as in ``1 −``.
+    """
+    made = {r.output: i for i, r in enumerate(tape, 1)}
+    pairs, others = collections.Counter(), collections.Counter()
+    for i, r in enumerate(tape, 1):
+        infix = r.op in ("add", "subtract", "multiply", "divide", "power", "maximum", "minimum")
+        for x in r.inputs:
+            if x in made:
+                pairs[f"r{made[x]}", f"r{i}"] += 1
+            elif not (infix and is_plain_number(x)):
+                others[f"r{i}"] += 1
+    return pairs, others
+
+
+def check_structure(tape, **options):
+    """Each record once, its edges its inputs."""
+    drawing = draw(tape, **options)
+    dot = Dot(drawing)
+    assert sorted(dot.ids(r"r\d+")) == sorted(f"r{i}" for i in range(1, len(tape) + 1))
+    pairs, others = expected_edges(tape)
+    record = re.compile(r"r\d+")
+    found, rest = collections.Counter(), collections.Counter()
+    for (a, b), n in dot.pairs().items():
+        if record.fullmatch(b):
+            if record.fullmatch(a):
+                found[a, b] += n
+            else:
+                rest[b] += n
+    assert found == pairs
+    assert rest == others
+    return dot
+
+
+# Networks --------------------------------------------------------------------------------------
+
+
+def inputs(steps, width=3, batch=None, seed=0):
+    shape = (steps, width) if batch is None else (batch, steps, width)
+    return Tensor(np.random.default_rng(seed).standard_normal(shape), name="xs")
+
+
+def tape_of(cell, steps=3, **options):
+    ys, _ = unroll(cell, inputs(steps), **options)
+    return Tape(ys)
+
+
+class Leaky(Cell):
+    """A cell of one's own, with scopes of its own."""
+
+    def __init__(self, d_in, d_h):
+        self.d_in, self.d_h = d_in, d_h
+        self.W = Parameter(np.full((d_in, d_h), 0.5))
+        self.a = Parameter(np.full(d_h, 0.9))
+
+    def forward(self, x, state):
+        (h,) = state
+        with scope("drive"):
+            u = np.tanh(x @ self.W)
+        return (self.a * h + 0.1 * u,)
+
+
+def language_model():
+    rng = np.random.default_rng(0)
+    E = Parameter(rng.standard_normal((7, 3)), name="E")
+    ys, _ = unroll(LSTM(3, 3, rng=0, dtype=float), embedding(E, np.array([[1, 2, 3], [2, 3, 4]])))
+    return cross_entropy(ys @ E.T, np.array([[2, 3, 4], [3, 4, 5]]))
+
+
+def feedforward():
+    rng = np.random.default_rng(0)
+    x = Tensor(rng.standard_normal((5, 3)), name="x")
+    W, b = Parameter(rng.standard_normal((3, 2)), name="W_1"), Parameter(np.zeros(2), name="b_1")
+    with scope("dense"):
+        h = np.tanh(x @ W + b)
+    return cross_entropy(h, np.array([0, 1, 0, 1, 1]))
+
+
+def own_loop(steps=3):
+    rng = np.random.default_rng(0)
+    cell, V = GRU(3, 4, rng=0, dtype=float), Parameter(rng.standard_normal((4, 5)), name="V")
+    state, losses = None, []
+    for t in range(1, steps + 1):
+        with scope(f"t={t}", step=t):
+            y, state = cell(Tensor(rng.standard_normal(3), name=f"x_{t}"), state)
+            losses.append(cross_entropy(y @ V, t % 5))
+    return sum(losses)
+
+
+def encoder_decoder():
+    rng = np.random.default_rng(0)
+    _, state = unroll(LSTM(3, 4, dtype=float), Tensor(rng.standard_normal((3, 3)), name="source"))
+    target = Tensor(rng.standard_normal((2, 3)), name="target")
+    return unroll(LSTM(3, 4, dtype=float), target, state)[0]
+
+
+def attention():
+    rng = np.random.default_rng(0)
+    hs, (h,) = unroll(GRU(3, 4, dtype=float), Tensor(rng.standard_normal((3, 3)), name="source"))
+    decoder, state, ys = GRU(7, 4, dtype=float), (h,), []
+    for t in range(1, 4):
+        with scope("decoder"), scope(f"t={t}", step=t):
+            with scope("attention"):
+                context = softmax(hs @ state[0]) @ hs
+            word = Tensor(rng.standard_normal(3), name=f"y_{t}")
+            y, state = decoder(np.concatenate([word, context]), state)
+            ys.append(y)
+    return np.stack(ys)
+
+
+def lattice():
+    emissions, A = inputs(4), Parameter(np.zeros((3, 3)), name="A")
+    alpha = emissions[0]
+    for t in range(2, 5):
+        with scope("crf"), scope(f"t={t}", step=t):
+            alpha = logsumexp(alpha[:, None] + A + emissions[t - 1], axis=0)
+    return logsumexp(alpha)
+
+
+NETWORKS = {
+    "elman": lambda: tape_of(Elman(3, 4)),
+    "lstm": lambda: tape_of(LSTM(3, 4)),
+    "gru": lambda: tape_of(GRU(3, 4)),
+    "peephole": lambda: tape_of(PeepholeLSTM(3, 4)),
+    "own cell": lambda: tape_of(Leaky(3, 4)),
+    "reversed": lambda: tape_of(GRU(3, 4), reverse=True),
+    "truncated": lambda: tape_of(LSTM(3, 4), 4, truncate=2),
+    "padded": lambda: Tape(unroll(LSTM(3, 4), inputs(3, batch=2), lengths=[3, 1])[0]),
+    "stacked": lambda: tape_of(Stacked([LSTM(3, 4), GRU(4, 4)])),
+    "bidirectional": lambda: tape_of(Bidirectional(Elman(3, 4), GRU(3, 4))),
+    "deep bidirectional": lambda: tape_of(
+        Stacked([Bidirectional(LSTM(3, 4), LSTM(3, 4)), Elman(8, 2)])
+    ),
+    "tied language model": lambda: Tape(language_model()),
+    "loop of one's own": lambda: Tape(own_loop()),
+    "encoder-decoder": lambda: Tape(encoder_decoder()),
+    "attention": lambda: Tape(attention()),
+    "lattice": lambda: Tape(lattice()),
+    "feedforward": lambda: Tape(feedforward()),
+    "no bias": lambda: tape_of(LSTM(3, 4, bias=False)),
+}
+networks = pytest.mark.parametrize("name", NETWORKS)
+levels = pytest.mark.parametrize("level", ["op", "gate", "cell"])
+cells = pytest.mark.parametrize("make", [Elman, LSTM, GRU])
+
+
+# What is in the picture ------------------------------------------------------------------------
+
+
+@networks
+def test_each_record_stands_once_and_its_edges_are_its_inputs(name):
+    check_structure(NETWORKS[name]())
+
+
+# Per step: records, parameters, boxes at level "gate" with the loose ops, states.
+COUNTS = {Elman: (6, 3, 6, 1), LSTM: (26, 12, 10, 2), GRU: (21, 9, 8, 1)}
+
+
+@cells
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_counts_are_exact(make, steps):
+    records, parameters, boxes, states = COUNTS[make]
+    tape = tape_of(make(3, 4), steps)
+    dot = check_structure(tape)
+    assert len(tape) == steps * records + 1
+    copies = dot.ids(r"p\d+_\d+")
+    solid = [n for n in dot.ids(r"p\d+") if n not in copies]
+    assert len(copies) == steps * parameters
+    assert len(solid) == parameters
+    assert len(dot.ids(r"state\d+_\d+_\d+")) == len(dot.ids(r"end\d+_\d+")) == states
+    assert len(dot.ids(r"x\d+")) == 1
+    assert [c for c in dot.clusters if re.fullmatch(r"cluster_t\d+", c)] == [
+        f"cluster_t{t}" for t in range(1, steps + 1)
+    ]
+    gates = [c for c in dot.clusters if re.fullmatch(r"cluster_t\d+_g\d+", c)]
+    assert len(gates) == steps * {Elman: 0, LSTM: 4, GRU: 3}[make]
+
+    dot = Dot(draw(tape, level="gate"))
+    assert len(dot.ids(r"(r|gate)\d+")) == steps * boxes + 1
+    assert len(dot.ids(r"gate\d+")) == steps * {Elman: 0, LSTM: 4, GRU: 3}[make]
+
+    dot = Dot(draw(tape, level="cell"))
+    assert len(dot.ids(r"cell\d+")) == len(dot.ids(r"y\d+_\d+")) == steps
+    assert len(dot.ids(r"r\d+")) == steps  # x_t
+    carried = [(a, b) for a, b, _ in dot.edges if a.startswith("cell") and b.startswith("cell")]
+    assert len(carried) == states * (steps - 1)
+
+
+@cells
+@levels
+def test_states_are_named_on_the_boundaries_and_the_first_ones_stay(make, level):
+    dot = Dot(draw(tape_of(make(3, 4), 3), level=level))
+    labels = [shown(a["label"]) for *_, a in dot.edges if "label" in a]
+    states = ["h", "c"][: COUNTS[make][3]]
+    assert sorted(labels) == sorted(f"{s}{t}" for s in states for t in (1, 2))
+    tips = [a["tooltip"].split()[0] for n, a in dot.nodes.items() if re.match("state|end", n)]
+    assert sorted(tips) == sorted(f"{s}_{t}" for s in states for t in (0, 3))
+    # The names stand between the columns.
+    for *_, a in dot.edges:
+        if "label" in a:
+            t = int(shown(a["label"])[1:])
+            x = float(a["lp"].split(",")[0])
+            assert dot.column(t)[2] < x < dot.column(t + 1)[0]
+
+
+def test_ops_are_written_as_mathematics():
+    dot = Dot(draw(GRU(3, 4)))
+    labels = {shown(dot.nodes[n]["label"]) for n in dot.ids(r"r\d+")}
+    assert labels == {"[0]", "[1]", "[2]", "@", "+", "*", "σ", "tanh", "1 −", "stack → ys (3, 4)"}
+    x = Tensor([[1.0, 2.0]], name="x")
+    made = [
+        (x**2, "²"), (2 - x, "2 −"), (x / 4, "/ 4"), (x.T, "T"), (np.exp(x), "exp"),
+        (x[:, 0], "[:, 0]"), (x[..., None], "[…, new]"), (x[x.data > 1], "[mask]"),
+        (softmax(x), "softmax"), (cross_entropy(x, [1]), "CE"), (np.sqrt(x), "√"),
+        (np.einsum("ij,kj->ik", x, x), "ij,kj→ik"), (-x, "−"), (np.maximum(x, 0.5), "max 0.5"),
+        (x.sum(), "Σ"), (np.where(x.data > 1, x, 0.0), "where"), (x**-1.5, "^ −1.5"),
+    ]  # fmt: skip
+    for y, sign in made:
+        assert symbol(Tape(y)[-1]).replace("^−", "^ −") == sign
+
+
+def test_gates_are_named_tinted_boxes():
+    tape = tape_of(LSTM(3, 4))
+    dot = Dot(draw(tape))
+    gates = {n: a for n, a in dot.clusters.items() if "_g" in n}
+    assert collections.Counter(a["label"] for a in gates.values()) == dict.fromkeys(
+        ("forget", "input", "output", "candidate"), 3
+    )
+    assert len({a["fillcolor"] for a in gates.values()}) == 4
+    # Each op of a gate lies within its box.
+    records = list(tape)
+    for n in dot.ids(r"r\d+"):
+        r = records[int(n[1:]) - 1]
+        if r.step and len(r.scope) == 3:
+            x, y = dot.pos(n)
+            boxes = [
+                a["label"]
+                for a in gates.values()
+                for x1, y1, x2, y2 in [map(float, a["bb"].split(","))]
+                if x1 < x < x2 and y1 < y < y2
+            ]
+            assert boxes == [r.scope[2]]
+
+
+def test_scopes_of_any_name_are_gates():
+    dot = Dot(draw(Leaky(3, 4)))
+    assert {a["label"] for n, a in dot.clusters.items() if "_g" in n} == {"drive"}
+    dot = Dot(draw(Leaky(3, 4), level="gate"))
+    assert len(dot.ids(r"gate\d+")) == 3
+    colours = gate_colours(["forget", "a", "b", "a", "c"])
+    assert len(set(colours.values())) == 4
+    assert colours["forget"] == gate_colours(["b", "forget"])["forget"]
+
+
+def test_parameters_are_seen_to_be_shared():
+    dot = Dot(draw(LSTM(3, 4), steps=5))
+    solid = {shown(dot.nodes[n]["label"]): dot.nodes[n] for n in dot.ids(r"p\d+")}
+    assert "Wf (3, 4)" in solid
+    assert "bo (4,)" in solid
+    assert len({a["color"] for a in solid.values()}) == 12  # no two alike
+    for name in ("Wf", "Ui", "bg"):
+        (own,) = (a for label, a in solid.items() if label.startswith(f"{name} "))
+        copies = [a for n, a in dot.nodes.items() if re.fullmatch(r"p\d+_\d+", n)]
+        copies = [a for a in copies if shown(a["label"]) == name]
+        assert len(copies) == 5
+        assert {a["color"] for a in copies} == {own["color"]}
+        assert all("dashed" in a["style"] for a in copies)
+        assert "dashed" not in own["style"]
+    assert "Parameters, each shared by 5 steps" in shown(dot.nodes["parameters"]["label"])
+    assert len({parameter_colour("#0072B2", n) for n in range(5)}) == 5
+
+
+def test_a_tied_weight_is_one_parameter_with_two_uses():
+    dot = Dot(draw(language_model()))
+    solid = [shown(dot.nodes[n]["label"]) for n in dot.ids(r"p\d+")]
+    assert [label for label in solid if label.startswith("E")] == ["E (7, 3)  ×2 uses"]
+    copies = [n for n in dot.ids(r"p\d+_\d+") if shown(dot.nodes[n]["label"]) == "E"]
+    assert len(copies) == 2
+
+
+def test_a_parameter_of_one_use_is_solid_where_it_is_used():
+    dot = Dot(draw(feedforward()))
+    labels = {shown(a["label"]): a for n, a in dot.nodes.items() if n[0] == "p"}
+    assert {"W1 (3, 2)", "b1 (2,)"} == set(labels)
+    assert all("dashed" not in a["style"] for a in labels.values())
+
+
+def test_loops_come_from_scopes_alone():
+    cell, state, x = Elman(3, 4), None, inputs(3)
+    ys = []
+    for t in range(3):
+        y, state = cell(x[t], state)
+        ys.append(y)
+    dot = check_structure(Tape(np.stack(ys)))
+    assert not [c for c in dot.clusters if re.match(r"cluster_t\d", c)]
+    # The same cell run twice is two loops, one over 2 steps, one backwards over 3.
+    a, _ = unroll(cell, inputs(2))
+    b, _ = unroll(cell, inputs(3, seed=1), reverse=True)
+    structure = read(Tape(a.sum() + b.sum()))
+    assert [loop.order for loop in structure.loops] == [[1, 2], [3, 2, 1]]
+
+
+def test_a_step_entered_again_is_the_same_step():
+    x, h = inputs(3), Tensor(np.zeros(3), name="h_0")
+    for t in range(1, 4):
+        with scope("net"), scope(f"t={t}", step=t):
+            u = np.tanh(x[t - 1] + h)
+        v = u * 2.0  # outside of every step, between two of them
+        with scope("net"), scope(f"t={t}", step=t):
+            h = np.tanh(v)
+    tape = Tape(h)
+    structure = read(tape)
+    assert [loop.order for loop in structure.loops] == [[1, 2, 3]]
+    assert [w[1] for w in structure.where] == [1] * 5 + [2] * 5 + [3] * 5
+    check_structure(tape)
+
+
+def test_a_sum_of_losses_runs_along_with_the_steps():
+    dot = check_structure(Tape(own_loop()))
+    signs = [n for n, a in dot.nodes.items() if shown(a["label"]) in ("0 +", "+")]
+    last = max(signs, key=lambda n: int(n[1:]))
+    x, _ = dot.pos(last)
+    assert dot.column(3)[0] < x < dot.column(3)[2]
+    labels = [shown(a["label"]) for *_, a in dot.edges if "label" in a]
+    assert labels == ["h1", "h2"]  # states are named by the initial state, h_0
+
+
+def test_a_number_and_a_repeated_operand():
+    x = Tensor([1.0, 2.0], name="x")
+    tape = Tape(x * x + 1)
+    dot = check_structure(tape)
+    assert dot.pairs()["x1", "r1"] == 2
+
+
+def test_one_input_given_to_two_networks_is_one_node():
+    xs = np.random.default_rng(0).standard_normal((3, 3))
+    ys, _ = unroll(Bidirectional(Elman(3, 4), Elman(3, 4)), xs)
+    assert len(Dot(draw(ys)).ids(r"x\d+")) == 1
+
+
+# Where it stands -------------------------------------------------------------------------------
+
+PLACED = ("elman", "lstm", "gru", "own cell", "reversed", "stacked", "bidirectional", "attention")
+
+
+@pytest.mark.parametrize("name", [*PLACED, "loop of one's own", "deep bidirectional"])
+@levels
+def test_every_step_is_placed_alike(name, level):
+    if name == "attention":
+        tape = NETWORKS[name]()
+    else:
+        make = {
+            "elman": Elman(3, 4), "lstm": LSTM(3, 4), "gru": GRU(3, 4), "own cell": Leaky(3, 4),
+            "reversed": GRU(3, 4), "stacked": Stacked([LSTM(3, 4), GRU(4, 4)]),
+            "bidirectional": Bidirectional(LSTM(3, 4), Elman(3, 4)),
+            "deep bidirectional": Stacked([Bidirectional(GRU(3, 4), GRU(3, 4)), Elman(8, 2)]),
+        }  # fmt: skip
+        options = {"reverse": True} if name == "reversed" else {}
+        tape = Tape(own_loop(5)) if name not in make else tape_of(make[name], 5, **options)
+    drawing = draw(tape, level=level)
+    dot = Dot(drawing)
+    steps = sorted({n.vertex.place[1] for n in drawing.scene.nodes if n.vertex.place} - {0})
+    blocks = {c.removeprefix("cluster_t1") for c in dot.clusters if c.startswith("cluster_t1")}
+    block = "_block1" if "_block1" in blocks else ""
+    places = {}
+    for t in steps:
+        x1, y1, x2, _ = map(float, dot.clusters[f"cluster_t{t}{block}"]["bb"].split(","))
+        for node in drawing.scene.nodes:
+            v = node.vertex
+            beside = v.kind in ("state", "end")
+            if v.place and v.place[1] == t and not beside and x1 < node.x < x2:
+                key = (v.place[0], v.kind, v.key)
+                places.setdefault(key, {})[t] = (node.x - x1, node.y - y1)
+    assert places
+    for key, found in places.items():
+        assert len(found) == len(steps), key
+        assert len(set(found.values())) == 1, key
+    # The columns are equally wide and equally far apart.
+    spans = [
+        tuple(map(float, dot.clusters[f"cluster_t{t}{block}"]["bb"].split(","))) for t in steps
+    ]
+    assert len({x2 - x1 for x1, _, x2, _ in spans}) == 1
+    assert len({b[0] - a[0] for a, b in itertools.pairwise(spans)}) == 1
+
+
+def test_unlike_steps_share_their_places():
+    # Padding gives the later steps ops that the first has not.
+    drawing = draw(NETWORKS["padded"]())
+    places = collections.defaultdict(set)
+    for node in drawing.scene.nodes:
+        v = node.vertex
+        if v.place and v.kind == "op":
+            x1 = Dot(drawing).column(v.place[1])[0]
+            places[v.key].add((node.x - x1, node.y))
+    assert all(len(found) == 1 for found in places.values())
+    assert len(places) > 26
+
+
+def test_time_runs_to_the_right_and_layers_upwards():
+    dot = Dot(draw(tape_of(LSTM(3, 4))))
+    assert dot.column(1)[2] < dot.column(2)[0] < dot.column(2)[2] < dot.column(3)[0]
+    assert [dot.clusters[f"cluster_t{t}"]["label"] for t in (1, 2, 3)] == ["t=1", "t=2", "t=3"]
+    x = dot.ids(r"x\d+")[0]
+    bar = next(n for n, a in dot.nodes.items() if a["label"].startswith("stack"))
+    assert dot.pos(x)[1] < dot.column(1)[1] < dot.column(1)[3] < dot.pos(bar)[1]
+    drawing = draw(tape_of(Stacked([Elman(3, 4), Elman(4, 4)])), level="cell")
+    heights = {n.vertex.place: n.y for n in drawing.scene.nodes if n.vertex.kind == "cell"}
+    assert heights[0, 1] == heights[0, 3] < heights[1, 1] == heights[1, 3]
+    assert "layer 0 · Elman" in drawing.source
+    assert "layer 1 · Elman" in drawing.source
+
+
+def test_the_memory_is_a_highway_along_the_top():
+    drawing = draw(tape_of(LSTM(3, 4), 2))
+    nodes = {n.vertex.id: n for n in drawing.scene.nodes}
+    rail = [e for e in drawing.scene.edges if e.state == 1]
+    heights = {p[1] for e in rail for p in e.curve.points if e.edge.head.label in ("*", "+")}
+    assert len(heights) == 1  # straight through both steps
+    ops = [n for n in nodes.values() if n.vertex.kind == "op" and n.vertex.place]
+    assert heights == {max(n.y for n in ops)}
+
+
+@levels
+def test_a_reversed_pass_runs_from_right_to_left(level):
+    drawing = draw(tape_of(GRU(3, 4), reverse=True), level=level)
+    names = {}
+    for e in drawing.scene.edges:
+        if e.edge.slot is not None and e.edge.tail.place and e.edge.head.place:
+            (ax, _), (bx, _) = e.curve.points[0], e.curve.points[-1]
+            if e.edge.tail.place != e.edge.head.place:
+                assert ax > bx
+                assert e.edge.tail.place[1] == e.edge.head.place[1] + 1
+        if e.label:
+            names[e.label] = e.label_at[0]
+    assert names["h_3"] > names["h_2"]
+    dot = Dot(drawing)
+    (first,), (last,) = dot.ids(r"state.*"), dot.ids(r"end.*")
+    assert dot.pos(first)[0] > dot.column(3)[2]
+    assert dot.pos(last)[0] < dot.column(1)[0]
+    assert dot.nodes[last]["tooltip"].startswith("h_1 ")
+
+
+def test_without_steps_it_is_drawn_in_layers():
+    dot = check_structure(Tape(feedforward()))
+    for a, b, _ in dot.edges:
+        if a[0] in "rx":
+            assert dot.pos(a)[1] < dot.pos(b)[1]
+    assert [a["label"] for n, a in dot.clusters.items() if "zone" in n] == ["dense"]
+    assert len(Dot(draw(feedforward(), level="gate")).ids(r"gate\d+")) == 1
+    assert len(Dot(draw(feedforward(), level="cell")).ids(r"gate\d+")) == 1
+
+
+def boxes_of(drawing):
+    """Each node's outline, except what reaches over many columns and stands for left-out steps."""
+    return [
+        (n.vertex.id, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
+        for n in drawing.scene.nodes
+        if n.vertex.kind != "dots"
+    ]
+
+
+@networks
+@levels
+def test_no_two_nodes_overlap(name, level):
+    boxes = boxes_of(draw(NETWORKS[name](), level=level))
+    boxes.sort(key=lambda b: b[1])
+    for i, (a, ax1, ay1, ax2, ay2) in enumerate(boxes):
+        for b, bx1, by1, bx2, by2 in boxes[i + 1 :]:
+            if bx1 >= ax2:
+                break
+            assert not (ax1 < bx2 and bx1 < ax2 and ay1 < by2 and by1 < ay2), (a, b)
+
+
+@networks
+@levels
+def test_no_wire_runs_through_a_node(name, level):
+    drawing = draw(NETWORKS[name](), level=level)
+    outlines = {b[0]: b[1:] for b in boxes_of(drawing)}
+    for e in drawing.scene.edges:
+        ends = {e.edge.tail.id, e.edge.head.id}
+        points = [(x + e.dx, y) for x, y in e.curve.points]
+        for (ax, ay), (bx, by) in itertools.pairwise(points):
+            assert ax == bx or ay == by or e.edge.kind == "side", "wires run straight"
+            for n, (x1, y1, x2, y2) in outlines.items():
+                through = (
+                    min(ax, bx) < x2 - 1 and max(ax, bx) > x1 + 1
+                    and min(ay, by) < y2 - 1 and max(ay, by) > y1 + 1
+                )  # fmt: skip
+                assert not through or n in ends or n in drawing.scene.bars, (ends, n)
+
+
+# Which part of it ------------------------------------------------------------------------------
+
+
+def columns(drawing):
+    return [int(c[9:]) for c in Dot(drawing).clusters if re.fullmatch(r"cluster_t\d+", c)]
+
+
+def test_long_sequences_are_elided():
+    tape = tape_of(LSTM(3, 4), 20)
+    drawing = draw(tape)
+    assert columns(drawing) == [1, 2, 20]
+    dot = Dot(drawing)
+    assert len(dot.ids(r"r\d+")) == 3 * 26 + 1
+    assert shown(dot.nodes["dots0"]["label"]) == "…t=3 to 19"
+    assert dot.column(2)[2] < dot.pos("dots0")[0] < dot.column(20)[0]
+    labels = {shown(a["label"]) for *_, a in dot.edges if "label" in a}
+    assert labels == {"h1", "c1", "h2", "c2", "h19", "c19"}
+    # What is left out is joined by one dotted line each.
+    assert dot.pairs()["x1", "dots0"] == 1
+    assert not dot.ids(r"x[2-9]")
+    for steps, there in ((1, [1]), (2, [1, 20]), (4, [1, 2, 3, 20]), (20, list(range(1, 21)))):
+        assert columns(draw(tape, steps=steps)) == there
+    assert columns(draw(tape, steps=99)) == list(range(1, 21))
+    assert "dots" not in draw(tape, steps=20).source
+    check_structure(tape, steps=20)
+    assert columns(draw(tape_of(LSTM(3, 4), 6))) == [1, 2, 3, 4, 5, 6]
+    for level in ("gate", "cell"):
+        assert columns(draw(tape, level=level)) == [1, 2, 20]
+    for name in ("Stacked", "Bidirectional"):
+        cell = Stacked([GRU(3, 4)] * 1 + [GRU(4, 4)])
+        if name == "Bidirectional":
+            cell = Bidirectional(GRU(3, 4), GRU(3, 4))
+        for level in ("op", "gate", "cell"):
+            drawing = draw(tape_of(cell, 9), level=level)
+            assert columns(drawing) == [1, 2, 9]
+            assert len(Dot(drawing).ids(r"dots\d")) == 2
+
+
+@cells
+@levels
+def test_a_folded_picture_is_one_step_with_delays(make, level):
+    drawing = draw(tape_of(make(3, 4), 4), fold=True, level=level)
+    dot = Dot(drawing)
+    states = ["h", "c"][: COUNTS[make][3]]
+    assert [c for c in dot.clusters if re.fullmatch(r"cluster_t\d*", c)] == ["cluster_t"]
+    delays = dot.ids(r"delay\d+_\d+")
+    assert sorted(dot.nodes[n]["label"] for n in delays) == sorted(
+        f"delay, first {s}_0" for s in states
+    )
+    for n in delays:  # a way in and a way out: the loop
+        assert sum(b == n for _, b, _ in dot.edges) == 1
+        assert sum(a == n for a, _, _ in dot.edges) >= 1
+    labels = {shown(a["label"]) for *_, a in dot.edges if "label" in a}
+    assert labels == {f"{s}t" for s in states} | {f"{s}t−1" for s in states}
+    if level == "op":
+        assert len(dot.ids(r"r\d+")) == COUNTS[make][0] + 1
+        assert "[t]" in {a["label"] for a in dot.nodes.values()}
+    if level == "cell":
+        assert {"xt", "yt"} <= {shown(a["label"]) for a in dot.nodes.values()}
+    assert columns(draw(tape_of(Bidirectional(GRU(3, 4), GRU(3, 4))), fold=True)) == []
+
+
+def test_one_step_in_detail():
+    tape = tape_of(LSTM(3, 4), 20)
+    drawing = draw(tape, at=7)
+    dot = Dot(drawing)
+    assert columns(drawing) == [7]
+    inside = {f"r{i}" for i, r in enumerate(tape, 1) if r.step == 7}
+    assert inside <= set(dot.ids(r"r\d+"))
+    assert len(dot.ids(r"r\d+")) == 26 + 1  # and the stack that it feeds
+    tips = {a["tooltip"].split()[0] for n, a in dot.nodes.items() if re.match("state|end", n)}
+    assert tips == {"h_6", "c_6", "h_7", "c_7"}
+    assert "tooltip" in dot.nodes["x1"]
+    assert columns(draw(LSTM(3, 4), at=5)) == [5]
+    for level in ("gate", "cell"):
+        assert columns(draw(tape, at=20, level=level)) == [20]
+    tips = {a["tooltip"].split()[0] for n, a in Dot(draw(tape, at=1)).nodes.items() if "state" in n}
+    assert tips == {"h_0", "c_0"}
+
+
+def test_truncation_is_shown_where_it_cuts():
+    dot = check_structure(NETWORKS["truncated"]())
+    cuts = [n for n, a in dot.nodes.items() if a["label"] == "cut"]
+    assert len(cuts) == 2
+    for n in cuts:
+        assert dot.column(3)[0] < dot.pos(n)[0] < dot.column(3)[2]
+
+
+def test_at_the_level_of_cells_layers_hand_on_directly():
+    dot = Dot(draw(tape_of(Stacked([LSTM(3, 4), GRU(4, 4)])), level="cell"))
+    assert len(dot.ids(r"cell\d+")) == 6
+    assert len(dot.ids(r"r\d+")) == 3  # x_t of the lower layer
+    dot = Dot(draw(NETWORKS["deep bidirectional"](), level="cell"))
+    joined = [a for a in dot.nodes.values() if a["label"] == "concat"]
+    assert len(joined) == 3
+    text = draw(language_model(), level="cell").source
+    assert "lookup" in text
+    assert "stack → ys" in text
+
+
+def test_an_encoders_last_state_goes_on_into_the_decoder():
+    dot = Dot(draw(encoder_decoder(), level="cell"))
+    assert len(dot.ids(r"cell\d+")) == 5
+    assert len(dot.ids(r"end\d+_\d+")) == 2  # the decoder's alone
+    labels = collections.Counter(shown(a["label"]) for *_, a in dot.edges if "label" in a)
+    assert labels["h3"] == labels["c3"] == 1
+    right = float(dot.clusters["cluster_t3_block0"]["bb"].split(",")[2])
+    assert right < float(dot.clusters["cluster_t1_block1"]["bb"].split(",")[0])
+
+
+def test_values_and_shapes():
+    tape = tape_of(Elman(3, 2, rng=0), 2)
+    dot = Dot(draw(tape, values=True))
+    for i, r in enumerate(tape, 1):
+        if r.op != "stack":
+            note = dot.nodes[f"r{i}"]["xlabel"]
+            assert str(r.output.shape) in note
+            assert f"{r.output.data[0]:.3g}".replace("-", "−") in note
+    assert "xlabel" not in Dot(draw(tape)).nodes["r2"]
+    assert value_text(np.array([1.0, -2.5])) == "[1 −2.5]"
+    assert value_text(np.array(3)) == "3"
+    assert value_text(np.array([True])) == "[True]"
+    assert value_text(np.zeros(5)) == value_text(np.zeros((0, 3))) == ""
+
+
+# Gradients -------------------------------------------------------------------------------------
+
+
+def loss_and_tape():
+    ys, _ = unroll(LSTM(3, 4, rng=0, dtype=float), inputs(4))
+    tape = Tape((ys * ys).sum())
+    return tape, tape.gradients()
+
+
+def test_without_gradients_none_is_drawn():
+    tape, _ = loss_and_tape()
+    plain = draw(tape).source
+    asked = draw(tape, backward=True)
+    for text in (plain, asked.source):
+        assert "∂" not in text
+        assert "scale0" not in text
+    assert len(asked.scene.edges) == len(draw(tape).scene.edges)
+    assert "no gradient is drawn: give grads=tape.gradients()" in asked.source
+
+
+@levels
+def test_the_norm_of_each_states_gradient_stands_beside_it(level):
+    tape, grads = loss_and_tape()
+    text = shown(draw(tape, level=level, grads=grads).source)
+    tensors = {x.name: x for x in grads if x.name}
+    for t in range(5):
+        for name in (f"h_{t}", f"c_{t}"):
+            norm = np.linalg.norm(grads[tensors[name]])
+            assert f"‖∂L/∂{name}‖ = {norm:.3g}" in text
+    assert "Norm of the gradient" in text
+
+
+@levels
+def test_gradients_flow_back_along_every_edge(level):
+    tape, grads = loss_and_tape()
+    drawing = draw(tape, level=level, grads=grads, backward=True)
+    dot = Dot(drawing)
+    forward = [e for e in drawing.scene.edges if not e.back]
+    wanted = collections.Counter(
+        (e.edge.head.id, e.edge.tail.id)
+        for e in forward
+        if e.edge.kind != "side" and e.edge.tensor in grads
+    )
+    found = collections.Counter((a, b) for a, b, at in dot.edges if at.get("constraint") == "false")
+    assert found == wanted
+    assert found
+    for e in drawing.scene.edges:  # right to left where the states run to the right
+        if e.back and e.edge.slot is not None:
+            assert e.curve.points[0][0] > e.curve.points[-1][0]
+    back = [at for *_, at in dot.edges if at.get("constraint") == "false"]
+    assert all("dashed" in at["style"] for at in back)
+    assert len({at["color"] for at in back}) > 2  # a scale, not one colour
+
+
+def test_a_gradient_of_zero_and_one_that_is_absent():
+    x, h = Tensor(np.zeros(3), name="x"), Tensor(np.zeros(3), name="h_0")
+    for t in (1, 2):
+        with scope("net"), scope(f"t={t}", step=t):
+            h = np.tanh(h * 0.0 + x)
+            h.name = f"h_{t}"
+    tape = Tape(h.sum())
+    text = draw(tape, grads=tape.gradients()).source
+    assert "‖∂L/∂h_1‖ = 0<" in text
+    cut = Tape(h.sum(), x.sum())
+    text = draw(cut, grads=cut.gradients((np.array(1.0), None))).source
+    assert "‖∂L/∂h_2‖" in text
+
+
+# Text ------------------------------------------------------------------------------------------
+
+HOSTILE = [
+    '"', "\\", '\\"', "\\N", "\\G", "\\n", "\\", "a\nb", "a\r\nb", "\t", "\x00", "\x1b[31m", "\x7f",
+    "<script>alert(1)</script>", "<b>", "&lt;", "&amp;amp;", "&", "]]>", "-->", "//", "/*", "#",
+    "}",
+    "{", "];", "x -> y", "label=1", "W_<b>", "é_1", "漢字", "🙂", "a\u202eb", "\u2028", "\ufffe",
+    "\udcff", "x" * 500, "h_" + "1" * 50, "<", ">", "'", "`", "%s %d {0}", "$HOME", "\\E\\T\\H\\L",
+    "strict", "graph", "node", "end", "0", "-1", " ", "\u00a0", "_", "h_1_2", "W_f", "ﬁ", "e\u0301",
+]  # fmt: skip
+
+
+def hostile_tape(names):
+    """A tape on which every name is somewhere: tensors, parameters, scopes, states."""
+    x = Tensor(np.ones((2, 2)), name=names[0])
+    state = Tensor(np.zeros(2), name="h_0")
+    for t in (1, 2):
+        with scope(names[1 % len(names)]), scope(names[2 % len(names)], step=t):
+            for n, name in enumerate(names):
+                with scope(name):
+                    W = Parameter(np.eye(2), name=name)
+                    state = np.tanh(x[t - 1] @ W + state)
+                    if n % 2:
+                        state.name = name
+    return Tape(state * 1.0)
+
+
+@pytest.mark.parametrize("level", ["op", "gate", "cell"])
+def test_labels_are_text_whatever_they_contain(level):
+    drawing = draw(hostile_tape(HOSTILE), level=level, values=True)
+    drawing.source.encode()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f\ufffe\uffff\ud800-\udfff]", drawing.source)
+    if render.renderers():
+        root = ET.fromstring(drawing.render("svg"))
+        texts = {"".join(e.itertext()) for e in root.iter("{http://www.w3.org/2000/svg}text")}
+        assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
+        if level != "cell":
+            for name in (
+                "<script>alert(1)</script>",
+                "\\N",
+                '\\"',
+                "&amp;amp;",
+                "漢字",
+                "🙂",
+                "\\G",
+            ):
+                assert any(shorten(name) in text for text in texts), name
+
+
+def test_quoting():
+    assert quote('a"b\\N&lt;\n') == '"a\\"b\\\\N&amp;lt;⏎"'
+    assert html("<a> & \x01\\N") == "&lt;a&gt; &amp; ␁\\\\N"
+    assert html("  ") == html("") == "·"
+    assert printable("\ud800\ufffe\x7f") == "���"
+    assert shorten("x" * 100) == "x" * 27 + "…"
+    assert shorten("a \n b") == "a b"
+
+
+hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed (extra: test)")
+st = hypothesis.strategies
+given, settings = hypothesis.given, hypothesis.settings
+few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
+some = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+
+
+@can_render
+@few
+@given(st.lists(st.text(max_size=12), min_size=8, max_size=8))
+def test_graphviz_reads_any_labels(names):
+    drawing = draw(hostile_tape([name or "?" for name in names]))
+    ET.fromstring(drawing.render("svg"))
+
+
+@st.composite
+def programs(draw_from):
+    """Random straight-line programs: ops on earlier results, in random scopes and steps."""
+    lines = draw_from(st.integers(1, 25))
+    choice = st.tuples(
+        st.sampled_from(["add", "mul", "tanh", "sigmoid", "sub", "const", "matmul", "param"]),
+        st.integers(0, 100),
+        st.integers(0, 100),
+        st.sampled_from(["", "a", "b", "forget"]),
+        st.integers(0, 4),
+    )
+    return draw_from(st.lists(choice, min_size=lines, max_size=lines))
+
+
+def run(program):
+    values = [Tensor(np.ones((2, 2)), name="x"), Tensor(np.ones((2, 2)), name="h_0")]
+    W = Parameter(np.eye(2), name="W")
+    for op, i, j, gate, step in program:
+        a, b = values[i % len(values)], values[j % len(values)]
+        scopes = [scope("net"), scope(f"t={step}", step=step)] if step else []
+        scopes += [scope(gate)] if gate else []
+        for s in scopes:
+            s.__enter__()
+        values.append(
+            {
+                "add": lambda a, b: a + b, "mul": lambda a, b: a * b, "sub": lambda a, b: a - b,
+                "tanh": lambda a, b: np.tanh(a), "sigmoid": lambda a, b: sigmoid(a),
+                "const": lambda a, b: 1.0 - a, "matmul": lambda a, b: a @ b,
+                "param": lambda a, b: a @ W,
+            }[op](a, b)
+        )  # fmt: skip
+        for s in reversed(scopes):
+            s.__exit__(None, None, None)
+    return Tape(values[-1], *values[-3:-1]) if len(values) > 4 else Tape(values[-1])
+
+
+@some
+@given(programs())
+def test_random_tapes_are_drawn_whole(program):
+    tape = run(program)
+    if not len(tape):
+        return
+    check_structure(tape, steps=9 if any(r.step for r in tape) else None)
+    for level in ("gate", "cell"):
+        draw(tape, level=level)
+    if any(r.step for r in tape):
+        for level in ("op", "gate", "cell"):
+            draw(tape, fold=True, level=level)
+            draw(tape, at=next(r.step for r in tape if r.step), level=level)
+
+
+@can_render
+@few
+@given(programs())
+def test_graphviz_reads_random_tapes(program):
+    tape = run(program)
+    if len(tape):
+        ET.fromstring(draw(tape).render("svg"))
+
+
+BUILD = """
+import sys, hashlib
+sys.path[:] = {path!r}
+import numpy as np
+from unspool import Parameter, Tape, Tensor, unroll
+from unspool.cells import GRU, LSTM, Bidirectional, Stacked
+from unspool.viz import draw
+np.tanh(Tensor([1.0]))
+out = []
+for cell in (LSTM(3, 4, rng=0), Stacked([Bidirectional(GRU(3, 4, rng=1), GRU(3, 4, rng=2))])):
+    ys, _ = unroll(cell, Tensor(np.ones((3, 3), np.float32), name="xs"))
+    tape = Tape((ys * ys).sum())
+    for level in ("op", "gate", "cell"):
+        text = draw(tape, level=level, grads=tape.gradients(), backward=True, values=True).source
+        options = dict(level=level, grads=tape.gradients(), backward=True, values=True)
+        assert text == draw(tape, **options).source
+        out.append(hashlib.sha256(text.encode()).hexdigest())
+print(out)
+"""
+
+
+def test_the_same_tape_gives_the_same_text():
+    answers = set()
+    for seed in ("0", "1"):
+        env = {**os.environ, "PYTHONHASHSEED": seed}
+        code = BUILD.format(path=sys.path)
+        done = subprocess.run(
+            [sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True
+        )
+        answers.add(done.stdout)
+    assert len(answers) == 1
+    a, b = (draw(tape_of(LSTM(3, 4, rng=0))).source for _ in range(2))
+    assert a == b
+
+
+# What is accepted ------------------------------------------------------------------------------
+
+
+def test_what_can_be_drawn():
+    ys, _ = unroll(Elman(3, 4), inputs(3))
+    assert draw(ys).source == draw(Tape(ys)).source
+    for cell in (Elman(3, 4), Stacked([LSTM(3, 4)]), Bidirectional(GRU(3, 4), GRU(3, 4))):
+        assert columns(draw(cell)) == [1, 2, 3]
+    assert columns(draw(LSTM(3, 4), steps=8)) == list(range(1, 9))
+    with no_grad():
+        assert columns(draw(Elman(3, 4))) == [1, 2, 3]
+    drawing = draw(Elman(3, 4))
+    assert isinstance(drawing, Drawing)
+    assert repr(drawing) == "<Drawing of 3 steps, level op: 34 nodes, 34 edges>"
+    assert "of 4 records" in repr(draw(feedforward()))
+
+
+def test_a_cells_class_names_its_box():
+    assert "Leaky" in draw(Leaky(3, 4), level="cell").source
+    assert "LSTM" in draw(tape_of(LSTM(3, 4)), level="cell").source
+
+
+ERRORS = [
+    (
+        lambda: draw(LSTM(3, 4), level="ops"),
+        ValueError,
+        'level is "op", "gate" or "cell", got \'ops\'',
+    ),
+    (lambda: draw(LSTM(3, 4), steps=0), ValueError, "steps is a whole number from 1, got 0"),
+    (lambda: draw(LSTM(3, 4), steps=2.5), TypeError, "steps is a whole number from 1, got 2.5"),
+    (lambda: draw(LSTM(3, 4), at=True), TypeError, "at is a whole number from 1, got True"),
+    (lambda: draw(LSTM(3, 4), at=0), ValueError, "at is a whole number from 1, got 0"),
+    (
+        lambda: draw(LSTM(3, 4), steps=3, at=4),
+        ValueError,
+        "at=4, but this tape has the steps 1 to 3",
+    ),
+    (
+        lambda: draw(tape_of(GRU(3, 4)), at=9),
+        ValueError,
+        "at=9, but this tape has the steps 1 to 3",
+    ),
+    (lambda: draw(feedforward(), at=1), ValueError, "at=1, but this tape has no time steps"),
+    (lambda: draw(feedforward(), fold=True), ValueError, "fold=True, but this tape has no time"),
+    (
+        lambda: draw(feedforward(), steps=3),
+        ValueError,
+        r"scope\(name, step=t\) in a loop of your own",
+    ),
+    (lambda: draw(LSTM(3, 4), fold=True, at=1), ValueError, "fold=True shows one step for all"),
+    (lambda: draw(Tensor([1.0], name="x")), ValueError, r"Tensor x \(1,\) has no tape behind it"),
+    (lambda: draw(np.zeros(3)), TypeError, "expected a Tensor, a Tape, or a cell, got ndarray"),
+    (lambda: draw([feedforward()]), TypeError, r"write draw\(Tape\(\*tensors\)\)"),
+    (lambda: draw(feedforward(), grads=[1]), TypeError, "what tape.gradients.. returned, got list"),
+    (lambda: draw(feedforward(), grads={}), ValueError, "no gradient of a result on this tape"),
+    (
+        lambda: draw(feedforward(), grads=Tape(feedforward()).gradients()),
+        ValueError,
+        "no gradient of a result on this tape",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "kind", "message"), ERRORS)
+def test_errors_say_what_to_write(call, kind, message):
+    with pytest.raises(kind, match=message):
+        call()
+
+
+# Rendering -------------------------------------------------------------------------------------
+
+
+@can_render
+@pytest.mark.parametrize("level", ["op", "cell"])
+def test_svg_is_whole(level, tmp_path):
+    drawing = draw(LSTM(3, 4), level=level)
+    path = drawing.save(tmp_path / "new folder" / "lstm.svg")
+    root = ET.parse(path).getroot()
+    width, height = (float(root.attrib[k].removesuffix("pt")) for k in ("width", "height"))
+    scene = drawing.scene
+    assert [float(x) for x in root.attrib["viewBox"].split()] == [0, 0, width, height]
+    assert width == pytest.approx(scene.x2 - scene.x1, abs=20)
+    assert height == pytest.approx(scene.y2 - scene.y1, abs=20)
+    # Nothing is drawn outside of it.
+    shift = re.search(r"translate\(([\d.-]+) ([\d.-]+)\)", path.read_text())
+    dx, dy = float(shift[1]), float(shift[2])
+    for text in root.iter("{http://www.w3.org/2000/svg}text"):
+        assert 0 <= float(text.attrib["x"]) + dx <= width
+        assert 0 <= float(text.attrib["y"]) + dy <= height
+    assert "baseline-shift" not in path.read_text()  # which browsers ignore
+    assert [p.name for p in path.parent.iterdir()] == ["lstm.svg"]
+    assert path.stat().st_mode & stat.S_IRUSR
+
+
+@can_render
+def test_png_and_pdf(tmp_path):
+    drawing = draw(Elman(3, 4), level="cell")
+    data = drawing.save(tmp_path / "a.png").read_bytes()
+    assert data.startswith(b"\x89PNG\r\n\x1a\n")
+    width, height = struct.unpack(">II", data[16:24])
+    scene = drawing.scene
+    assert width == pytest.approx((scene.x2 - scene.x1) * render.PNG_DPI / 72, rel=0.05)
+    assert height == pytest.approx((scene.y2 - scene.y1) * render.PNG_DPI / 72, rel=0.05)
+    assert drawing.save(str(tmp_path / "a.PDF")).read_bytes().startswith(b"%PDF")
+    assert drawing.render("svg").lstrip().startswith(b"<?xml")
+
+
+@can_render
+def test_a_png_too_wide_is_drawn_smaller_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(render, "PNG_LIMIT", 300)
+    with pytest.warns(UserWarning, match=r"dots per inch instead of 144: save it as \.svg"):
+        data = draw(Elman(3, 4), level="cell").save(tmp_path / "a.png").read_bytes()
+    assert max(struct.unpack(">II", data[16:24])) <= 301
+    monkeypatch.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert render.with_resolution("a\nb", (16_000, 10)).splitlines()[1] == "graph [dpi=144]"
+    with pytest.warns(UserWarning, match="a PNG holds 32,767 pixels"):
+        assert "dpi=4.5" in render.with_resolution("a\nb", (524_000, 10))
+
+
+def test_dot_and_other_suffixes(tmp_path):
+    drawing = draw(Elman(3, 4))
+    path = drawing.save(tmp_path / "a.dot")
+    assert path.read_text(encoding="utf-8") == drawing.source
+    for name in ("a.html", "a.jpg", "a", ".svg"):
+        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot"):
+            drawing.save(tmp_path / name)
+    with pytest.raises(ValueError, match="the format is svg, png, pdf, got 'gif'"):
+        drawing.render("gif")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.dot"]
+
+
+def without_graphviz(monkeypatch, tmp_path, pygraphviz=False):
+    empty = tmp_path / "empty"
+    empty.mkdir(exist_ok=True)
+    monkeypatch.setenv("PATH", str(empty))
+    if not pygraphviz:
+        find = render.importlib.util.find_spec
+        monkeypatch.setattr(
+            render.importlib.util, "find_spec", lambda n: None if n == "pygraphviz" else find(n)
+        )
+
+
+def test_without_graphviz_there_is_dot_and_an_error_with_both_cures(tmp_path, monkeypatch):
+    without_graphviz(monkeypatch, tmp_path)
+    drawing = draw(LSTM(3, 4))
+    assert drawing.save(tmp_path / "a.dot").read_text(encoding="utf-8") == drawing.source
+    (tmp_path / "a.svg").write_text("the old one")
+    with pytest.raises(RuntimeError, match=r"install Graphviz .*pip install \"unspool\[render\]\""):
+        drawing.save(tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text() == "the old one"
+    assert drawing._repr_svg_() is None
+    assert "unspool[render]" in drawing._repr_mimebundle_()["text/plain"]
+
+
+@can_render
+def test_a_notebook_shows_it():
+    drawing = draw(Elman(3, 4), level="cell")
+    bundle = drawing._repr_mimebundle_()
+    assert bundle["image/svg+xml"] == drawing._repr_svg_()
+    assert "<svg" in bundle["image/svg+xml"]
+    assert bundle["text/plain"] == repr(drawing)
+
+
+# A program that acts as ``dot``: it notes how it was called and does what the test asks.
+FAKE_DOT = """#!{python}
+import json, os, signal, sys, time
+with open({log!r}, "w") as file:
+    json.dump(sys.argv[1:] + [str(os.getpid())], file)
+{act}
+"""
+DRAW = """
+import re
+sys.path[:] = {path!r}
+import pygraphviz
+args = sys.argv[1:]
+out = next((a[2:] for a in args if a.startswith("-o")), None) or args[args.index("-o") + 1]
+form = next(a[2:] for a in args if a.startswith("-T"))
+pygraphviz.AGraph(args[-1]).draw(out, format=form, prog="nop2")
+"""
+
+posix = pytest.mark.skipif(os.name != "posix", reason="the fake dot is a script")
+
+
+def fake_dot(monkeypatch, tmp_path, act, pygraphviz=True):
+    without_graphviz(monkeypatch, tmp_path, pygraphviz)
+    log = tmp_path / "called.json"
+    program = Path(os.environ["PATH"]) / "dot"
+    act = act.format(path=sys.path)
+    program.write_text(FAKE_DOT.format(python=sys.executable, log=str(log), act=act))
+    program.chmod(0o755)
+    return log
+
+
+@posix
+@needs_pygraphviz
+def test_dot_on_the_path_is_used_first(tmp_path, monkeypatch):
+    log = fake_dot(monkeypatch, tmp_path, DRAW)
+    assert render.renderers() == ["dot", "pygraphviz"]
+    ET.fromstring(draw(Elman(3, 4), level="cell").render("svg"))
+    called = json.loads(log.read_text())
+    assert "-Kneato" in called
+    assert "-n2" in called
+    assert "-Tsvg" in called
+
+
+@posix
+@needs_pygraphviz
+def test_a_renderer_that_crashes_harms_nobody(tmp_path, monkeypatch):
+    log = fake_dot(monkeypatch, tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
+    ET.fromstring(draw(Elman(3, 4), level="cell").render("svg"))  # pygraphviz steps in
+    assert log.exists()
+    fake_dot(monkeypatch, tmp_path, "sys.exit('syntax error in line 1')", pygraphviz=False)
+    with pytest.raises(RuntimeError, match="Graphviz could not make the SVG: dot: "):
+        draw(Elman(3, 4), level="cell").render("svg")
+
+
+@posix
+def test_a_renderer_that_hangs_is_stopped(tmp_path, monkeypatch):
+    log = fake_dot(monkeypatch, tmp_path, "time.sleep(60)", pygraphviz=False)
+    started = time.perf_counter()
+    with pytest.raises(TimeoutError, match=r"dot took longer than 1\.5 s .*fewer steps"):
+        render.render([draw(Elman(3, 4)).source], "svg", (100, 100), time_limit=1.5)
+    assert time.perf_counter() - started < 10
+    called = int(json.loads(log.read_text())[-1]) if log.exists() else None
+    gone = called is None
+    for _ in range(100):  # it may take a moment to be gone
+        try:
+            os.kill(called or os.getpid(), 0)
+            time.sleep(0.05)
+        except ProcessLookupError:
+            gone = True
+        if gone:
+            break
+    assert gone
+
+
+@needs_pygraphviz
+def test_broken_dot_is_an_error_not_a_crash(tmp_path, monkeypatch):
+    without_graphviz(monkeypatch, tmp_path, pygraphviz=True)
+    with pytest.raises(RuntimeError, match="could not make the SVG: pygraphviz: "):
+        render.render(["digraph {"], "svg", (100, 100))
+
+
+@can_render
+def test_a_thousand_steps_are_drawn_in_seconds(tmp_path):
+    # Fifty times what a layout that grows with the square of the steps would allow.
+    ys, _ = unroll(LSTM(3, 4), np.zeros((1000, 3), np.float32))
+    started = time.perf_counter()
+    drawing = draw(ys, steps=1000)
+    text = drawing.source
+    assert len(re.findall(r"(?m)^r\d+ \[", text)) == 26_001
+    assert text.count(" -> r") == 1000 * 46 + 1000  # all operands
+    path = drawing.save(tmp_path / "long.svg")
+    assert time.perf_counter() - started < 20
+    # Nodes and wires are drawn apart and laid on each other.
+    root = ET.parse(path).getroot()
+    kinds = collections.Counter(e.attrib.get("class") for e in root.iter() if "class" in e.attrib)
+    assert kinds["edge"] == len(drawing.scene.edges)
+    assert kinds["node"] >= len(drawing.scene.nodes)
+    ids = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
+    assert len(ids) == len(set(ids))
+    (graph,) = (e for e in root if e.attrib.get("id") == "graph0")
+    assert list(root) == [graph]
+    assert columns(drawing) == []  # a lean text: frames are nodes
+    assert len(re.findall(r"(?m)^frame_t\d+ ", text)) == 1000
+
+
+# The placing by itself -------------------------------------------------------------------------
+
+
+def test_positions_by_least_squares():
+    assert isotonic([0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [10.0, 10.0]) == [-10.0, 0.0, 10.0]
+    assert isotonic([0.0, 100.0], [1.0, 1.0], [10.0]) == [0.0, 100.0]
+    assert isotonic([0.0, 0.0], [1e6, 1.0], [10.0]) == pytest.approx([0.0, 10.0], abs=1e-4)
+    assert isotonic([], [], []) == []
+
+
+def test_tiers_are_longest_paths_and_survive_circles():
+    inputs_of = {"c": [("a", 1), ("b", 1)], "b": [("a", 1)], "a": [("c", 1)]}
+    assert assign_tiers(["a", "b", "c"], inputs_of, {"a": 0}) == {"a": 0, "b": 1, "c": 2}
+
+
+def test_viz_reads_tapes_and_nothing_else():
+    folder = Path(unspool.__file__).parent / "viz"
+    for file in folder.glob("*.py"):
+        for package in re.findall(r"from \.\.(\w+)", file.read_text(encoding="utf-8")):
+            assert package == "autograd", file
