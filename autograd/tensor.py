@@ -527,7 +527,12 @@ def reserve_numbers(count: int) -> int:
 
 def constant(x: Any) -> Any:
     """An operand that is no Tensor: a Python number stays weak, all else is an array."""
-    return x if type(x) in SCALARS or x is None else np.asarray(x)
+    if type(x) in SCALARS or x is None:
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers have no gradients; compute with their two real parts")
+    return array
 
 
 def operand(x: Any) -> Any:

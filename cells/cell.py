@@ -119,6 +119,7 @@ class Cell(Module):
             new = self.forward(x, state)
             if type(new) is not tuple or len(new) != len(state):
                 raise self._no_state(new)
+            self._check_tensors(new)
         else:
             eager = functools.partial(self.forward, x, state)
             new = tuple(Replay(plan, x, state, eager).run())
@@ -129,6 +130,21 @@ class Cell(Module):
             f"{type(self).__name__}.forward must return the new state as a tuple, "
             f"{wanted(self.states)}, got {counted(new)}"
         )
+
+    def _check_tensors(self, new: State) -> None:
+        """Raise if ``forward`` left the tape, or gave a state of another width."""
+        usual = type(self).initial_state is Cell.initial_state
+        for name, s in zip(self.states, new, strict=True):
+            if not isinstance(s, Tensor):
+                raise TypeError(
+                    f"{type(self).__name__}.forward must return Tensors, got {type(s).__name__} "
+                    f"for {name}: it left the tape; compute it from x and the state by np's functions"
+                )
+            if usual and s.data.shape[-1:] != (self.d_h,):
+                raise ValueError(
+                    f"{type(self).__name__}.forward must return {name} of width d_h = {self.d_h}, "
+                    f"got {describe(s)}"
+                )
 
     def checked_state(self, state: Any, batch: tuple[int, ...]) -> State:
         """The state as a tuple of Tensors, or an error that says what was expected."""
@@ -207,6 +223,7 @@ class Cell(Module):
                     new = self.forward(x, state)
                     if type(new) is not tuple or len(new) != len(state):
                         raise self._no_state(new)
+                    self._check_tensors(new)
                     here = masks[t]
                     if here is not None:  # at padding the state stays, and the output is 0
                         new = tuple(select(here, s, old) for s, old in zip(new, state, strict=True))

@@ -852,3 +852,25 @@ def test_warnings_of_numpy_are_not_swallowed():
     y = np.sqrt(Parameter([0.0]))
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         y.backward([1.0])
+
+
+# What a review found ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("use", [lambda p: p * 1j, lambda p: np.array([1j]) + p, lambda p: p / 2j])
+def test_complex_numbers_are_refused_and_not_cast_away(use: Any):
+    with pytest.raises(TypeError, match="complex"):
+        use(Parameter(np.ones(1)))
+
+
+def test_rows_may_be_named_by_small_integers():
+    E = Parameter(np.ones((300, 2)))
+    E[np.array([1, 2, 2], np.uint8)].sum().backward()
+    assert E.grad is not None
+    np.testing.assert_array_equal(E.grad[:4, 0], [0, 1, 2, 0])
+
+
+def test_the_gradient_of_a_nan_maximum_goes_to_the_nan():
+    x = Parameter([1.0, np.nan, 3.0])
+    np.max(x).backward()
+    np.testing.assert_array_equal(x.grad, [0, 1, 0])

@@ -976,3 +976,27 @@ def test_every_combination_of_two_wraps_and_stacks():
             ys, state = unroll(module, xs, lengths=[3, 1])
             (ys.sum() + sum(s.sum() for s in flat(state))).backward()
             assert all(p.grad is not None for p in module.parameters())
+
+
+class Broken(Cell):
+    """A cell whose forward gives what it is told to."""
+
+    def __init__(self, give):
+        self.d_in, self.d_h, self.give = 2, 3, give
+
+    def forward(self, x, state):
+        return (self.give(*state),)
+
+
+@pytest.mark.parametrize(
+    ("give", "error", "words"),
+    [
+        (lambda h: h.data, TypeError, "Broken.*ndarray for h.*left the tape"),
+        (lambda h: h[..., :2], ValueError, "Broken.*h of width d_h = 3"),
+    ],
+)
+def test_what_a_forward_gives_is_checked(give, error, words):
+    with pytest.raises(error, match=words):
+        Broken(give)(np.ones((1, 2)))
+    with pytest.raises(error, match=words):
+        unroll(Broken(give), np.ones((1, 4, 2)))
