@@ -138,7 +138,8 @@ class Cell(Module):
             if not isinstance(s, Tensor):
                 raise TypeError(
                     f"{type(self).__name__}.forward must return Tensors, got {type(s).__name__} "
-                    f"for {name}: it left the tape; compute it from x and the state by np's functions"
+                    f"for {name}: it left the tape; compute it from x and the state by np's "
+                    "functions"
                 )
             if usual and s.data.shape[-1:] != (self.d_h,):
                 raise ValueError(
