@@ -58,6 +58,9 @@ class Item:
         self.on_rail = self.on_rail and other.on_rail
 
 
+SPANNING = Item("", (), 0, 0, 0, span=(0, 0))  # what a box counts as that is no item
+
+
 @dataclass(slots=True, eq=False)
 class Wire:
     """A net of a diagram.
@@ -141,6 +144,7 @@ class Diagram:
     wires: list[Wire]
     rail: Rail | None = None
     running: dict[Name, Name] = field(default_factory=dict)  # net -> the one item on its own rail
+    late: bool = False  # whether what takes parts of an input stands near where they are used
 
     def arranged(self) -> Block:
         """The whole diagram, its outermost group without a box."""
@@ -273,11 +277,31 @@ class Diagram:
             given = self.items[name].base if name in self.items else None
             base[name] = lowest if given is None else given
         if rail is None:
-            for name, tier in assign_tiers(names, inputs, base).items():
+            tiers = assign_tiers(names, inputs, base)
+            if self.late and outermost:
+                self.delay(names, inputs, tiers)
+            for name, tier in tiers.items():
                 units[name].tier = tier
             self.part_bars(units)
             return set()
         return self.tiers_with_rail(units, names, inputs, base, rail)
+
+    def delay(
+        self,
+        names: list[Name],
+        inputs: dict[Name, list[tuple[Name, int]]],
+        tiers: dict[Name, int],
+    ) -> None:
+        """Raise what reads nothing but an input to right below what uses it."""
+        users: dict[Name, list[Name]] = {}
+        for name in names:
+            for other, _ in inputs[name]:
+                users.setdefault(other, []).append(name)
+        for name in reversed(names):
+            sources = {other for other, _ in inputs[name]}
+            plain = all(not inputs[other] for other in sources)
+            if sources and plain and name in users and not self.items.get(name, SPANNING).span:
+                tiers[name] = max(tiers[name], min(tiers[user] for user in users[name]) - 1)
 
     def tiers_with_rail(
         self,

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from .look import GAP, TRACK
+
+WORK = 1_500_000  # how many hops may be looked at to improve an order: about half a second
 
 Point = tuple[int, int]
 Path = list[Point]
@@ -203,6 +205,9 @@ class _Arranger:
         self.ends: dict[tuple[Any, ...], End] = {}
         self.taps: dict[Name, Unit] = {}
         self.tap_source: dict[Name, Unit] = {}
+        self.last: dict[int, float] = {}  # the last place in each tier's first order
+        for u in units:
+            self.last[u.tier] = max(u.prefer, self.last.get(u.tier, 0.0))
 
     def run(self) -> Arrangement:
         for net in self.nets:
@@ -235,10 +240,7 @@ class _Arranger:
         """The point where a net passes a tier."""
         name = ("turn", net, tier)
         if name not in self.units:
-            prefer = 0.0
-            for u in self.units.values():
-                if u.tier == tier:
-                    prefer = max(prefer, u.prefer + 1)
+            self.last[tier] = prefer = self.last.get(tier, 0.0) + 1
             self.units[name] = Unit(name, thin=True, tier=tier, prefer=prefer)
         return self.units[name]
 
@@ -359,21 +361,22 @@ class _Arranger:
                 x += distance(left, right)
             if row:
                 row[-1].x = x
-                middle = x / 2
-                for u in row:
-                    u.x -= middle
             for u in row:
-                if u.fixed is not None:
-                    u.x = u.fixed
-        for tier, row in self.rows.items():
-            if not row or any(u.fixed is not None for u in row):
-                continue
-            wanted = []
-            for u in row:
-                below = [v.x + t - own for v, own, t in self.neighbours[u.name] if v.tier < tier]
-                wanted.append(sum(below) / len(below) if below else u.x)
-            for u, x in zip(row, spread(row, wanted, [1.0] * len(row)), strict=True):
-                u.x = x
+                u.x = u.x - x / 2 if u.fixed is None else u.fixed
+        for row in self.rows.values():
+            self.settle(row, -1)
+
+    def settle(self, row: list[Unit], side: int) -> None:
+        """Move a tier above (side -1) or below (side 1) what its units are connected with."""
+        if any(u.fixed is not None for u in row):
+            return
+        wanted = []
+        for u in row:
+            near = self.neighbours[u.name]
+            xs = [v.x + t - own for v, own, t in near if (v.tier - u.tier) * side > 0]
+            wanted.append(sum(xs) / len(xs) if xs else u.x)
+        for u, x in zip(row, spread(row, wanted, [1.0] * len(row)), strict=True):
+            u.x = x
 
     def cost(self) -> float:
         """The length of all wires, sideways, and a price for operands in the wrong order."""
@@ -443,8 +446,9 @@ class _Arranger:
             return
         best, order = math.inf, [list(row) for row in free]
         main = max(free, key=lambda row: sum(not u.thin for u in row))
+        trials = max(WORK // self.work(), 1)
         starts: Iterable[Iterable[Unit]] = [list(main)]
-        if len(main) <= 5:
+        if len(main) <= 5 and trials > 400:
             starts = itertools.permutations(list(main))
         for start in starts:
             main[:] = start
@@ -454,32 +458,44 @@ class _Arranger:
                 best, order = cost, [list(row) for row in free]
         for row, chosen in zip(free, order, strict=True):
             row[:] = chosen
-        for _ in range(6):
-            better = False
-            for row in free:
-                pairs = (
-                    itertools.combinations(range(len(row)), 2)
-                    if len(row) <= 9
-                    else itertools.pairwise(range(len(row)))
-                )
-                for i, j in pairs:
-                    row[i], row[j] = row[j], row[i]
-                    cost = self.cost()
-                    if cost < best - 0.5:
-                        best, better = cost, True
-                    else:
-                        row[i], row[j] = row[j], row[i]
-            if not better:
-                break
+        for row, i, j in self.swaps(free, trials):
+            row[i], row[j] = row[j], row[i]
+            cost = self.cost()
+            if cost < best - 0.5:
+                best = cost
+            else:
+                row[i], row[j] = row[j], row[i]
         self.pack()
+
+    def work(self) -> int:
+        """How long one judgement of an order takes, about, in hops looked at."""
+        channels: dict[int, int] = {}
+        for hops in self.hops.values():
+            for hop in hops:
+                channels[hop.channel] = channels.get(hop.channel, 0) + 1
+        return sum(n + n * n // 8 for n in channels.values()) + 2 * len(self.units) + 1
+
+    def swaps(self, rows: list[list[Unit]], trials: int) -> Iterator[tuple[list[Unit], int, int]]:
+        """Pairs to be swapped: all of a short tier, neighbours of a long one, a few rounds."""
+        for _ in range(4):
+            for row in rows:
+                places = range(len(row))
+                short = len(row) <= 9
+                for i, j in (
+                    itertools.combinations(places, 2) if short else itertools.pairwise(places)
+                ):
+                    if not trials:
+                        return
+                    trials -= 1
+                    yield row, i, j
 
     def follow(self, rows: list[list[Unit]], main: list[Unit]) -> None:
         """Order all other tiers by the mean position of what their units are connected with."""
         at = rows.index(main)
+        self.pack()
         for _ in range(2):
             for side, tiers in ((-1, rows[at + 1 :]), (1, rows[:at][::-1])):
                 for row in tiers:
-                    self.pack()
                     means = {}
                     for u in row:
                         near = self.neighbours[u.name]
@@ -487,6 +503,7 @@ class _Arranger:
                         xs = xs or [v.x + t for v, _, t in near]
                         means[u.name] = sum(xs) / len(xs) if xs else u.x
                     row.sort(key=lambda u: (means[u.name], u.prefer))
+                    self.settle(row, side)
 
     def turn_pills(self) -> None:
         """What hangs beside an op hangs on the outer side of its tier, below it if room is dear."""
@@ -839,7 +856,9 @@ def assign_tracks(nets: dict[Name, set[End]]) -> dict[Name, int]:
         )
         return total
 
-    names = sorted(span, key=lambda net: (span[net], str(net)))
+    names = sorted(span, key=lambda net: span[net])
+    if len(names) > 24:
+        return stacked(names, span)
     table = {(a, b): price(a, b) for a in names for b in names if a != b}
 
     def total(order: Iterable[Name]) -> float:
@@ -849,8 +868,13 @@ def assign_tracks(nets: dict[Name, set[End]]) -> dict[Name, int]:
         best = list(min(itertools.permutations(names), key=total, default=()))
     else:
         best = sorted(names, key=lambda a: sum(table[b, a] - table[a, b] for b in names if b != a))
+    return stacked(best, span)
+
+
+def stacked(names: list[Name], span: dict[Name, tuple[float, float]]) -> dict[Name, int]:
+    """Tracks in this order from below, each as low as those that it would touch allow."""
     tracks: dict[Name, int] = {}
-    for net in best:
+    for net in names:
         first, last = span[net]
         number = 0
         for other, taken in tracks.items():

@@ -378,7 +378,7 @@ class _Layout:
             self.zone_items[z] = items
             if items:
                 named: dict[Name, Item] = dict(items.items())
-                diagram = Diagram(named, self.zone_wires(items))
+                diagram = Diagram(named, self.zone_wires(items), late=True)
                 self.zone_block[z] = diagram.arranged()
 
     def widen(self, v: Vertex, item: Item) -> None:
