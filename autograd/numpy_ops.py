@@ -5,8 +5,9 @@ A row is ``row(function, rule of operand 1, rule of operand 2, ...)``, a rule is
 is recorded and can be differentiated again. ``g`` is the gradient of the result ``y``.
 
 Conventions where there is no one derivative: equal maxima and minima share the gradient
-evenly; |x|, sign, the norm and the standard deviation have gradient 0 at 0; clip passes the
-gradient at its bounds; steps (floor, round, sign) have gradient 0.
+evenly, and a NaN that np.max or np.min gives gets it; |x|, sign, the norm and the standard
+deviation have gradient 0 at 0; clip passes the gradient at its bounds; steps (floor, round,
+sign) have gradient 0.
 """
 
 from __future__ import annotations

@@ -1137,7 +1137,7 @@ KINKS: dict[str, tuple[Callable[..., Any], list[Any], list[Any]]] = {
     "power 0**0": (lambda x: x**0, [[0.0, 2.0]], [[0, 0]]),
     "power at 0": (lambda x, p: x**p, [[0.0, 0.0], [2.0, 1.0]], [[0, 1], [0, 0]]),
     "nan_to_num": (np.nan_to_num, [[nan, 1.0, inf]], [[0, 1, 0]]),
-    "nan maximum of none": (np.max, [[nan, 1.0]], [[0, 0]]),
+    "max of a NaN": (np.max, [[nan, 1.0]], [[1, 0]]),
 }
 
 
