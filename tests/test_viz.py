@@ -583,6 +583,34 @@ def test_no_wire_runs_through_a_node(name, level):
                 assert not through or n in ends or n in drawing.scene.bars, (ends, n)
 
 
+def straight_parts(drawing):
+    """The straight pieces of all wires by the line on which they lie: (from, to, source)."""
+    lines = collections.defaultdict(set)
+    for e in drawing.scene.edges:
+        if e.edge.kind == "side" or "dots" in (e.edge.tail.kind, e.edge.head.kind):
+            continue
+        points = [(x + e.dx, y) for x, y in e.curve.points]
+        for (ax, ay), (bx, by) in itertools.pairwise(points):
+            line, a, b = (("|", ax), ay, by) if ax == bx else (("-", ay), ax, bx)
+            lines[line].add((min(a, b), max(a, b), e.edge.tail.id))
+    return lines
+
+
+@networks
+@levels
+def test_wires_of_two_values_are_told_apart(name, level):
+    drawing = draw(NETWORKS[name](), level=level)
+    for line, pieces in straight_parts(drawing).items():
+        for (_, end, a), (begin, _, b) in itertools.pairwise(sorted(pieces)):
+            assert a == b or begin > end - 4, (line, a, b)
+    ends = collections.defaultdict(set)
+    for e in drawing.scene.edges:
+        x, y = e.curve.points[-1]
+        if e.edge.kind != "side" and e.edge.head.id not in drawing.scene.bars:
+            ends[e.edge.head.id, x + e.dx, y].add(e.edge.tail.id)
+    assert all(len(tails) == 1 for tails in ends.values())
+
+
 # Which part of it ------------------------------------------------------------------------------
 
 
@@ -731,7 +759,9 @@ def test_without_gradients_none_is_drawn():
 @levels
 def test_the_norm_of_each_states_gradient_stands_beside_it(level):
     tape, grads = loss_and_tape()
-    text = shown(draw(tape, level=level, grads=grads).source)
+    drawing = draw(tape, level=level, grads=grads)
+    assert not any(e.back for e in drawing.scene.edges)
+    text = shown(drawing.source)
     tensors = {x.name: x for x in grads if x.name}
     for t in range(5):
         for name in (f"h_{t}", f"c_{t}"):

@@ -14,6 +14,8 @@ from .layers import Arrangement, Name, Net, Path, Unit, arrange, assign_tiers, s
 from .look import GAP, PILL, TITLE, text_width
 from .structure import Group
 
+MOST_TURNS = 6_000  # turns of wires in a diagram; beyond, long wires run freely
+NEAR = 6  # tiers over which wires then still keep to their channels
 PAD = 8  # between a box and what stands in it
 
 
@@ -136,7 +138,7 @@ class Rail(NamedTuple):
     optional: frozenset[Name]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Diagram:
     """Items and wires to be arranged; see ``arranged``."""
 
@@ -148,6 +150,18 @@ class Diagram:
 
     def arranged(self) -> Block:
         """The whole diagram, its outermost group without a box."""
+        self.within: dict[Group, list[Item]] = {(): []}
+        self.touching: dict[Group, list[Wire]] = {(): []}
+        for item in sorted(self.items.values(), key=lambda item: item.order):
+            for depth in range(len(item.group) + 1):
+                self.within.setdefault(item.group[:depth], []).append(item)
+        for wire in self.wires:
+            ends = [key for key, _ in wire.sinks]
+            ends += [wire.source] if wire.source is not None else []
+            groups = [self.items[key].group for key in ends]
+            prefixes = [group[:depth] for group in groups for depth in range(len(group) + 1)]
+            for group in dict.fromkeys(prefixes):
+                self.touching.setdefault(group, []).append(wire)
         return self.block(())
 
     def inside(self, key: Name, group: Group) -> Name | None:
@@ -163,10 +177,9 @@ class Diagram:
         outermost = not group
         members: dict[Name, int] = {}
         blocks: dict[Name, Block] = {}
-        for item in sorted(self.items.values(), key=lambda item: item.order):
+        for item in self.within[group]:
             name = self.inside(item.key, group)
-            if name is None:
-                continue
+            assert name is not None
             if name not in members:
                 members[name] = item.order
                 if name != item.key:
@@ -183,6 +196,7 @@ class Diagram:
         if outermost:
             for key in self.running.values():
                 units[key].tier = max(u.tier for u in units.values()) + 1
+        cut_long_ways(units, nets)
         ports = self.add_ports(units, nets, group)
         placed = arrange(
             [*units.values(), *ports],
@@ -198,7 +212,7 @@ class Diagram:
     def nets(self, group: Group, members: dict[Name, int]) -> list[Net]:
         """The nets as this group sees them."""
         nets = []
-        for wire in self.wires:
+        for wire in self.touching.get(group, ()):
             source = self.inside(wire.source, group) if wire.source is not None else None
             sinks: dict[tuple[Name, int], None] = {}
             leaves = False
@@ -385,7 +399,7 @@ class Diagram:
         highest = max((u.tier for u in units.values()), default=0) + 1
         if not group:
             lowest = min(lowest, -1)
-        wires = {wire.name: wire for wire in self.wires}
+        wires = {wire.name: wire for wire in self.touching.get(group, ())}
         ports = []
         for n, net in enumerate(nets):
             wire = wires[net.name]
@@ -456,7 +470,7 @@ class Diagram:
                 return shifted(blocks[source].ports[net], *boxes[source])
             return []
 
-        for wire in self.wires:
+        for wire in self.touching.get(group, ()):
             source = self.inside(wire.source, group) if wire.source is not None else None
             start = beginning(wire.name, source)
             for key, operand in wire.sinks:
@@ -486,6 +500,19 @@ class Diagram:
                 if where[0] in out.pins_in and path[0][1] != 0:
                     out.paths[where] = simplify([(path[0][0], 0), *path])
         out.entries = {net: y + pad for net, y in placed.entries.items()}
+
+
+def cut_long_ways(units: dict[Name, Unit], nets: list[Net]) -> None:
+    """Of a very large diagram leave the long wires out: a turn in every tier would be too many."""
+
+    def rise(net: Net, sink: Name) -> int:
+        source = units.get(net.source)
+        return abs(units[sink].tier - source.tier) if source and sink in units else 0
+
+    turns = sum(max((rise(net, sink) for sink, _ in net.sinks), default=0) for net in nets)
+    if turns > MOST_TURNS:
+        for net in nets:
+            net.sinks = [(sink, operand) for sink, operand in net.sinks if rise(net, sink) <= NEAR]
 
 
 def is_port(name: Name, kind: str) -> bool:

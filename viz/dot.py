@@ -288,7 +288,8 @@ class Writer:
         out = self.lines
         fill, line = self.colours(box)
         size = TITLE if box.kind == "gate" else NAME
-        x = box.x1 + 9 + text_width(shorten(box.title), size) // 2
+        reach = 9 + text_width(shorten(box.title), size) // 2
+        x = box.x2 - reach if box.mirrored else box.x1 + reach
         title = f'lp="{x},{box.y2 - 4 - size // 2}"; fontsize={size}; ' if box.title else ""
         out.append(
             f"subgraph cluster_{box.id} {{ label={quote(shorten(box.title))}; {title}"
@@ -304,8 +305,9 @@ class Writer:
     def frame(self, box: SceneBox) -> None:
         """A frame as a node behind the others, as thousands of clusters are slow to draw."""
         fill, line = self.colours(box)
+        title = quote(shorten(box.title))[1:-1] + ("\\r" if box.mirrored else "\\l")
         self.lines.append(
-            f'frame_{box.id} [shape=box label="{quote(shorten(box.title))[1:-1]}\\l" labelloc=t '
+            f'frame_{box.id} [shape=box label="{title}" labelloc=t '
             f"{self.at((box.x1 + box.x2) // 2, (box.y1 + box.y2) // 2)} "
             f"width={inches(box.x2 - box.x1)} height={inches(box.y2 - box.y1)} "
             f'fillcolor="{fill}" color="{line}"]'

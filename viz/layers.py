@@ -18,7 +18,7 @@ from typing import Any
 
 from .look import GAP, TRACK
 
-WORK = 1_500_000  # how many hops may be looked at to improve an order: about half a second
+WORK = 600_000  # how many hops may be looked at to improve an order: a fraction of a second
 
 Point = tuple[int, int]
 Path = list[Point]
@@ -205,6 +205,7 @@ class _Arranger:
         self.ends: dict[tuple[Any, ...], End] = {}
         self.taps: dict[Name, Unit] = {}
         self.tap_source: dict[Name, Unit] = {}
+        self.fed = {sink for net in nets for sink, _ in net.sinks}
         self.last: dict[int, float] = {}  # the last place in each tier's first order
         for u in units:
             self.last[u.tier] = max(u.prefer, self.last.get(u.tier, 0.0))
@@ -546,10 +547,10 @@ class _Arranger:
                 self.place_row(tier, 1)
         for u in self.units.values():
             if not u.thin:
-                u.x = round(u.x)
+                u.x = math.floor(u.x + 0.5)  # halves all to one side, or straight wires would bend
         self.straighten()
         for u in self.units.values():
-            u.x = round(u.x)
+            u.x = math.floor(u.x + 0.5)
 
     def place_row(self, tier: int, side: int) -> None:
         """One tier by the positions of the tiers below (side -1) or above (side 1) of it."""
@@ -592,8 +593,7 @@ class _Arranger:
 
     def is_placed(self, u: Unit, side: int) -> bool:
         """Whether a unit is no mere turn of a wire, and its place follows from others."""
-        near = self.neighbours[u.name]
-        return not u.thin and (side == 1 or any(v.tier < u.tier for v, _, _ in near))
+        return not u.thin and (side == 1 or u.name in self.fed)
 
     def straighten(self) -> None:
         """Move turns and ports right above or below what they lead to, where there is room."""

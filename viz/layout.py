@@ -38,7 +38,7 @@ ROW_PAD = 14  # between a step's insides and the upper and lower edge of its col
 HEADER = 20  # for ``t=1`` at the top of a column
 COLUMN_GAP = 46  # between two columns, for the names of states
 GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_t‖ too
-DOTS = 60  # the width of the column of steps left out
+DOTS = 84  # the width of the column of steps left out
 DELAY = 28  # from one way back of a folded picture to the next
 MOST_WAYS = 40  # so many wires between bars and columns are kept clear of other things
 RIGHT_OF_NEXT = 42  # how far beside the column these run
@@ -150,10 +150,13 @@ class _Layout:
         for a, b, _ in sorted(links, key=lambda link: self.moment(link[0])):
             if a in dependent:
                 dependent.add(b)
+        users: dict[int | Vertex, list[int | Vertex]] = {}
+        for a, b, _ in links:
+            users.setdefault(a, []).append(b)
         for v in sorted(self.outside, key=self.moment, reverse=True):
             if v not in dependent:
-                users = [b for a, b, _ in links if a is v]
-                over = [row[b] if isinstance(b, int) else zone.get(b, 0) for b in users]
+                above = users.get(v, ())
+                over = [row[b] if isinstance(b, int) else zone.get(b, 0) for b in above]
                 zone[v] = min(over, default=zone.get(v, 0))
         self.row, self.block, self.zone = row, block, zone
         self.top_row = max(row.values(), default=-1)
@@ -438,11 +441,6 @@ class _Layout:
         for z in range(self.top_zone + 1):
             here = [i for i in self.active if self.row[i] == z]
             below = [i for i in self.active if self.row[i] == z - 1]
-            jogs = self.jogs(z) if len(self.active) > 1 else {}
-            for name, number in jogs.items():
-                self.jog_y[z, name] = y + 12 + TRACK * number
-            if jogs:
-                y += 22 + TRACK * max(jogs.values())
             block = self.zone_block.get(z)
             if block is not None:
                 y += 24 if below else 0
@@ -450,6 +448,11 @@ class _Layout:
                 y += block.height + (24 if here else 0)
             elif below and here:
                 y += 30
+            # Turns stand above bars: below them the wires of a row run up into the bars.
+            jogs = self.jogs(z) if len(self.active) > 1 else {}
+            for name, number in jogs.items():
+                self.jog_y[z, name] = y + TRACK * number
+            y += 12 + TRACK * max(jogs.values()) if jogs else 0
             top = y
             for loop in here:
                 self.row_y[loop] = y + ROW_PAD
@@ -544,6 +547,8 @@ class _Layout:
                     holder.boxes.append(step)
                     holder = step
                 frames = self.emit_frames(block, x0, y0, f"{holder.id}_g", holder.boxes)
+                for box in frames.values():
+                    box.mirrored = self.loops[loop].reverse
                 for v in self.columns.get((loop, t), ()):
                     key = template.keys[v]
                     x, y = block.places[key]
@@ -637,7 +642,7 @@ class _Layout:
             if dots is not None:
                 bottom = self.row_y[loop]
                 top = bottom + self.templates[loop].height
-                half = DOTS // 2 - 6
+                half = DOTS // 2 - 8
                 self.node(dots, x, (bottom + top) // 2, (half, (top - bottom) // 2 + 4, False))
 
     def emit_outside(self) -> None:
@@ -769,7 +774,11 @@ class _Layout:
         tail, head = template.keys[e.tail], template.keys[e.head]
 
         def make() -> Path:
-            return shifted(template.block.paths[("v", tail), head, e.operand], 0, self.row_y[loop])
+            path = template.block.paths.get((("v", tail), head, e.operand))
+            return shifted(path or [], 0, self.row_y[loop])
+
+        if (("v", tail), head, e.operand) not in template.block.paths:
+            return self.freely(e), 0
 
         return self.cached(("in", loop, tail, head, e.operand), make), self.origin[place]
 
@@ -864,7 +873,8 @@ class _Layout:
         """A wire between a column and the outside, between rows, or outside of time."""
         a, b = e.tail, e.head
         if a.place is None and b.place is None:
-            return Curve(self.zone_path(e)), 0
+            path = self.zone_path(e)
+            return (Curve(path) if path else self.freely(e)), 0
         if "dots" in (a.kind, b.kind):
             return Curve(self.dotted(e)), 0
         place = a.place or b.place
@@ -909,12 +919,16 @@ class _Layout:
         return simplify(points)
 
     def zone_path(self, e: Edge) -> Path:
-        """A wire outside of time; from zone to zone it runs up beside the columns."""
+        """A wire outside of time; from zone to zone it runs up beside the columns.
+
+        Empty for a wire that was left out of a very large diagram.
+        """
         a, b = e.tail, e.head
         za, zb = self.zone[a], self.zone[b]
         name = ("z", a)
-        last = shifted(self.zone_block[zb].paths[name, b, e.operand], 0, self.zone_y[zb])
-        if za == zb:
+        path = self.zone_block[zb].paths.get((name, b, e.operand), [])
+        last = shifted(path, 0, self.zone_y[zb])
+        if za == zb or not path:
             return last
         first = shifted(self.zone_block[za].ports[name], 0, self.zone_y[za])
         return simplify([*first, *last])

@@ -66,7 +66,10 @@ class SceneEdge(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class SceneBox:
-    """A frame with a title, and what stands in it: a "column", a "step", a "gate"."""
+    """A frame with a title at its upper left, and what stands in it.
+
+    Its kind is "column", "step" or "gate"; ``mirrored`` puts the title at the right.
+    """
 
     id: str
     kind: str
@@ -76,6 +79,7 @@ class SceneBox:
     x2: int
     y2: int
     colour: str = ""
+    mirrored: bool = False
     nodes: list[SceneNode] = field(default_factory=list)
     boxes: list[SceneBox] = field(default_factory=list)
 

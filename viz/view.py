@@ -181,6 +181,7 @@ class _Maker:
         self.leaf_vertex: dict[Hashable, Vertex] = {}
         self.leaf_number: dict[Tensor, int] = {}
         self.seen_edges: set[Hashable] = set()
+        self.arrivals: dict[str, int] = {}
         self.final_states = {
             structure.records[slot.end].output: slot
             for slots in structure.slots
@@ -407,6 +408,7 @@ class _Maker:
             if identity in self.seen_edges:
                 return
             self.seen_edges.add(identity)
+            k = self.arrivals[head.id] = self.arrivals.get(head.id, -1) + 1  # a box's own operands
         kind = "delay" if tail.kind == "delay" else "hidden" if hidden else "data"
         if slot is not None and kind == "data":
             kind = "state"
