@@ -27,7 +27,7 @@ import unspool
 from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
-from unspool.viz import Drawing, draw, render
+from unspool.viz import Drawing, draw, look, render
 from unspool.viz.dot import html, printable, quote
 from unspool.viz.layers import assign_tiers, isotonic
 from unspool.viz.look import gate_colours, parameter_colour, shorten
@@ -974,6 +974,92 @@ def test_the_same_tape_gives_the_same_text():
     assert a == b
 
 
+# Titles, captions, colours ----------------------------------------------------------------------
+
+
+def test_a_title_stands_above_and_a_caption_below():
+    words = "Each of these words stands in the picture, in order, however many lines they take. "
+    drawing = draw(LSTM(2, 3), level="cell", title="LSTM <&> \\N", caption=3 * words)
+    plain = draw(LSTM(2, 3), level="cell")
+    texts = {t.id: t for t in drawing.scene.texts}
+    lines = [t for name, t in texts.items() if name.startswith("caption")]
+    assert " ".join(t.text for t in lines) == (3 * words).strip()
+    assert len(lines) > 1
+    assert all(t.y < plain.scene.y1 + 10 for t in lines)
+    assert texts["title0"].y > plain.scene.y2 - 10
+    assert "LSTM &lt;&amp;&gt; \\\\N" in drawing.source
+    assert drawing.scene.x2 - drawing.scene.x1 < 3 * (plain.scene.x2 - plain.scene.x1)
+
+
+def test_a_title_of_one_endless_word_is_cut():
+    scene = draw(LSTM(2, 3), level="cell", title="x" * 10_000, caption="y" * 10_000).scene
+    assert scene.x2 - scene.x1 < 2_000
+    assert max(len(t.text) for t in scene.texts) <= 90
+
+
+def contrast(a, b):
+    """The ratio of two colours' brightness by the WCAG's formula, 1 to 21."""
+
+    def brightness(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted([brightness(a), brightness(b)])
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("name", look.THEMES)
+def test_text_is_readable_on_every_ground(name):
+    theme = look.THEMES[name]
+    grounds = [look.PAPER, look.BAND, look.PANEL]
+    for ground in [*map(theme.of, grounds), *map(theme.tint, look.GATES.values())]:
+        assert contrast(theme.of(look.INK), ground) > 7
+        assert contrast(theme.of(look.WIRE), ground) > 4.5
+        assert all(contrast(theme.of(hue), ground) > 2.5 for hue in look.STATES[:2])
+    steps = [contrast(colour, theme.of(look.PAPER)) for colour in theme.gradient]
+    assert steps == sorted(steps)
+
+
+@pytest.mark.parametrize("name", look.THEMES)
+@levels
+def test_a_theme_changes_the_colours_and_nothing_else(name, level):
+    tape, grads = loss_and_tape()
+    plain = draw(tape, level=level, grads=grads)
+    themed = draw(tape, level=level, grads=grads, theme=name)
+    colour = re.compile("#[0-9A-F]{6}")
+    assert colour.sub("", themed.source) == colour.sub("", plain.source)
+    assert (themed.source == plain.source) == (name == "light")
+    allowed = set(re.findall(colour, themed.source))
+    if name == "print":
+        assert all(c[1:3] == c[3:5] == c[5:7] for c in allowed)
+    else:
+        assert look.THEMES[name].of(look.PAPER) in allowed
+
+
+def test_hues_are_told_apart_by_the_colour_blind():
+    """Simulated by the matrices of Machado, Oliveira and Fernandes (2009), severity 1."""
+    matrices = {
+        "protan": [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        "deutan": [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+    }
+    for matrix in matrices.values():
+        seen = []
+        for hue in look.GATES.values():
+            rgb = np.array([int(hue[i : i + 2], 16) / 255 for i in (1, 3, 5)])
+            seen.append(np.clip(np.array(matrix) @ rgb**2.2, 0, 1) ** (1 / 2.2))
+        gaps = [np.abs(a - b).max() for a, b in itertools.combinations(seen, 2)]
+        assert min(gaps) > 0.1
+
+
 # What is accepted ------------------------------------------------------------------------------
 
 
@@ -1003,6 +1089,10 @@ ERRORS = [
         'level is "op", "gate" or "cell", got \'ops\'',
     ),
     (lambda: draw(LSTM(3, 4), steps=0), ValueError, "steps is a whole number from 1, got 0"),
+    (lambda: draw(LSTM(3, 4), theme="blue"), ValueError, 'theme is "light", "dark" or "print"'),
+    (lambda: draw(LSTM(3, 4), theme=["dark"]), ValueError, "theme is .*, got .'dark'."),
+    (lambda: draw(LSTM(3, 4), title=3), TypeError, "title is a text, got 3"),
+    (lambda: draw(LSTM(3, 4), caption=None), TypeError, "caption is a text, got None"),
     (lambda: draw(LSTM(3, 4), steps=2.5), TypeError, "steps is a whole number from 1, got 2.5"),
     (lambda: draw(LSTM(3, 4), at=True), TypeError, "at is a whole number from 1, got True"),
     (lambda: draw(LSTM(3, 4), at=0), ValueError, "at is a whole number from 1, got 0"),

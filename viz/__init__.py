@@ -21,6 +21,7 @@ from ..autograd import Record, Tape, Tensor
 from ..autograd.context import recording
 from . import dot, render
 from .layout import lay_out
+from .look import THEMES, Theme
 from .scene import Scene
 from .view import LEVELS, make_view
 
@@ -36,6 +37,7 @@ class Drawing:
     Attributes:
         source: The picture as DOT text, with all positions; the same tape gives the same text.
         scene: What stands where: for tests, and for other ways of showing it.
+        theme: Its colours, as ``look.Theme`` gives them.
 
     Example:
         >>> from unspool.cells import LSTM
@@ -45,10 +47,11 @@ class Drawing:
         digraph unspool {
     """
 
-    def __init__(self, scene: Scene, title: str) -> None:
+    def __init__(self, scene: Scene, what: str, theme: Theme = THEMES["light"]) -> None:
         self.scene = scene
-        self.source = dot.source(scene)
-        self._title = title
+        self.theme = theme
+        self.source = dot.source(scene, theme)
+        self._what = what
         self._svg: str | None = None
 
     def render(self, form: str) -> bytes:
@@ -104,7 +107,7 @@ class Drawing:
 
     def __repr__(self) -> str:
         nodes, edges = len(self.scene.nodes), len(self.scene.edges)
-        return f"<Drawing of {self._title}: {nodes} nodes, {edges} edges>"
+        return f"<Drawing of {self._what}: {nodes} nodes, {edges} edges>"
 
 
 def draw(
@@ -117,6 +120,9 @@ def draw(
     backward: bool = False,
     values: bool = False,
     grads: Mapping[Tensor, Any] | None = None,
+    title: str = "",
+    caption: str = "",
+    theme: str = "light",
 ) -> Drawing:
     """Draw a network as the textbook does: time from left to right, layers upwards.
 
@@ -136,6 +142,9 @@ def draw(
         values: Whether shapes and small values stand beside the ops.
         grads: What ``tape.gradients()`` returned: the norm of the gradient then stands beside
             every state. Without it no gradient is drawn.
+        title: A line above the picture.
+        caption: Text below it; long lines are broken.
+        theme: The colours: "light", "dark", or "print" (black and white).
 
     Returns:
         A Drawing: ``.source`` is DOT, ``.save(path)`` writes a file.
@@ -154,6 +163,11 @@ def draw(
     """
     if level not in LEVELS:
         raise ValueError(f'draw: level is "op", "gate" or "cell", got {level!r}')
+    if theme not in tuple(THEMES):
+        raise ValueError(f'draw: theme is "light", "dark" or "print", got {theme!r}')
+    for name, text in (("title", title), ("caption", caption)):
+        if not isinstance(text, str):
+            raise TypeError(f"draw: {name} is a text, got {text!r}")
     check_count("steps", steps)
     check_count("at", at)
     if fold and at is not None:
@@ -185,10 +199,17 @@ def draw(
     check_gradients(tape, grads)
     with without_collection():
         view = make_view(tape, level=level, fold=fold, steps=steps, at=at, names=names)
-        scene = lay_out(view, values=values, gradients=grads, backward=backward)
+        scene = lay_out(
+            view,
+            values=values,
+            gradients=grads,
+            backward=backward,
+            title=title,
+            caption=caption,
+        )
         longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
-        return Drawing(scene, f"{what_it_is}, level {level}")
+        return Drawing(scene, f"{what_it_is}, level {level}", THEMES[theme])
 
 
 def check_count(name: str, value: Any) -> None:

@@ -23,18 +23,21 @@ from .look import (
     GRADIENT,
     GREY,
     INK,
+    MOST_LETTERS,
     NAME,
     NOTE,
     OP,
+    PANEL,
     PAPER,
     RADIUS,
     SMALL,
     STATES,
+    THEMES,
     TITLE,
     WIRE,
+    Theme,
     shorten,
     text_width,
-    tint,
 )
 from .notation import split_name
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText, shown_text
@@ -163,19 +166,17 @@ class _Pen:
         return pattern % tuple([x + dx for x in xs])
 
 
-def wire_style(edge: SceneEdge) -> str:
+def wire_style(edge: SceneEdge, theme: Theme) -> str:
     """The attributes of an edge."""
     kind, state = edge.edge.kind, edge.state
     if edge.back:
-        return (
-            f' style=dashed color="{GRADIENT[edge.grade]}" penwidth={1.4 + 0.5 * edge.grade:.4g}'
-            " constraint=false"
-        )
+        colour, width = theme.of(GRADIENT[edge.grade]), 1.4 + 0.5 * edge.grade
+        return f' style=dashed color="{colour}" penwidth={width:.4g} constraint=false'
     if kind == "side":
-        return f' color="{edge.edge.tail.colour or FAINT}" arrowsize=0.5'
+        return f' color="{theme.of(edge.edge.tail.colour or FAINT)}" arrowsize=0.5'
     if state >= 0:
         width = 1.2 + edge.grade if edge.grade >= 0 else 1.9
-        return f' color="{STATES[state % len(STATES)]}" penwidth={width:.4g}'
+        return f' color="{theme.of(STATES[state % len(STATES)])}" penwidth={width:.4g}'
     if kind == "hidden":
         return " style=dotted penwidth=1.4"
     return ""
@@ -194,30 +195,32 @@ SHAPES = {
 LEAN_SHAPES = {**SHAPES, "copy": 'shape=box style="dashed"', "op": "shape=box"}
 
 
-def node_style(v: Vertex, bar: bool) -> str:
+def node_style(v: Vertex, bar: bool, theme: Theme) -> str:
     """The colours of a vertex's node."""
-    colour = v.colour or WIRE
+    of, tint = theme.of, theme.tint
+    hue = v.colour or WIRE
+    colour = of(hue)
     wide = " penwidth=2.2" if v.bold else ""
     if v.kind == "op":
-        fill = ' fillcolor="#FFFFFF00"' if bar else ""
-        return f' color="{INK if v.bold else colour}"{fill}{wide}'
+        fill = f' fillcolor="{of(PAPER)}00"' if bar else ""
+        return f' color="{of(INK) if v.bold else colour}"{fill}{wide}'
     if v.kind == "gate":
-        return f' color="{colour}" fillcolor="{tint(colour)}"{wide}'
+        return f' color="{colour}" fillcolor="{tint(hue)}"{wide}'
     if v.kind == "cell":
-        return f' color="{INK}" fillcolor="{tint(STATES[0], 0.10)}" penwidth=1.6'
+        return f' color="{of(INK)}" fillcolor="{tint(STATES[0], 0.10)}" penwidth=1.6'
     if v.kind == "copy":
-        return f' color="{colour}" fillcolor="{tint(colour, 0.14)}"'
+        return f' color="{colour}" fillcolor="{tint(hue, 0.14)}"'
     if v.kind == "parameter":
-        return f' color="{colour}" fillcolor="{tint(colour, 0.26)}" penwidth=1.8'
+        return f' color="{colour}" fillcolor="{tint(hue, 0.26)}" penwidth=1.8'
     if v.kind == "constant":
-        return f' color="{GREY}" fontcolor="{WIRE}" penwidth=0.8'
+        return f' color="{of(GREY)}" fontcolor="{of(WIRE)}" penwidth=0.8'
     if v.kind in ("input", "output"):
-        return f' fillcolor="{"#E9EEF3B0" if bar else "#E9EEF3"}"{wide}'
+        return f' fillcolor="{of(PANEL)}{"B0" if bar else ""}"{wide}'
     if v.kind == "swatch":
-        ink = f' fontcolor="{PAPER}"' if colour in GRADIENT[3:] else ""
+        ink = f' fontcolor="{of(PAPER)}"' if hue in GRADIENT[3:] else ""
         return f' color="{colour}" fillcolor="{colour}"{ink}'
     if v.kind == "delay":
-        return f' color="{INK}"'
+        return f' color="{of(INK)}"'
     return ""
 
 
@@ -228,8 +231,9 @@ LEAN = re.compile(r" (penwidth|fontcolor|fontsize)=\S+")
 class Writer:
     """Writes a scene; ``text()`` is the DOT source."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, theme: Theme) -> None:
         self.scene = scene
+        self.theme = theme
         self.rich = len(scene.nodes) <= RICH
         self.lines: list[str] = []
         self.written: set[str] = set()
@@ -237,22 +241,22 @@ class Writer:
 
     def text(self) -> str:
         """The source, ending in a newline."""
-        scene, out = self.scene, self.lines
+        scene, out, of = self.scene, self.lines, self.theme.of
         fonts, more, order = f'fontname="{FONTS}", ', "", "nodesfirst"
         if self.rich:
-            fonts += f'fontcolor="{INK}", fontsize={NAME}, '
+            fonts += f'fontcolor="{of(INK)}", fontsize={NAME}, '
             more, order = ", penwidth=1.2", "edgesfirst"
         size = inches(2 * RADIUS)
         corners = f"{scene.x1},{scene.y1},{scene.x2},{scene.y2}"
         out += [
             "digraph unspool {",
             f"graph [layout=nop2, splines=line, outputorder={order}, forcelabels=true, {fonts}"
-            f'charset="UTF-8", bgcolor="{PAPER}"]',
-            f'node [{fonts}shape=circle, fixedsize=shape, style=filled, color="{WIRE}", '
-            f'fillcolor="{PAPER}", width={size}, height={size}{more}]',
-            f'edge [{fonts}color="{WIRE}", arrowsize=0.6]'
+            f'charset="UTF-8", bgcolor="{of(PAPER)}"]',
+            f'node [{fonts}shape=circle, fixedsize=shape, style=filled, color="{of(WIRE)}", '
+            f'fillcolor="{of(PAPER)}", width={size}, height={size}{more}]',
+            f'edge [{fonts}color="{of(WIRE)}", arrowsize=0.6]'
             if self.rich
-            else f'edge [color="{WIRE}", arrowhead=none]',
+            else f'edge [color="{of(WIRE)}", arrowhead=none]',
             # An outermost cluster without a border holds the size: nothing is cut off.
             f'subgraph cluster_picture {{ label=""; peripheries=0; bb="{corners}";',
         ]
@@ -278,10 +282,10 @@ class Writer:
 
     def colours(self, box: SceneBox) -> tuple[str, str]:
         """The fill and the line of a frame."""
+        of, tint = self.theme.of, self.theme.tint
         if box.kind == "gate":
-            colour = box.colour or WIRE
-            return tint(colour), tint(colour, 0.55)
-        return (PAPER if box.kind == "step" else BAND), BAND_EDGE
+            return tint(box.colour or WIRE), tint(box.colour or WIRE, 0.55)
+        return of(PAPER if box.kind == "step" else BAND), of(BAND_EDGE)
 
     def cluster(self, box: SceneBox) -> None:
         """A frame as a cluster, with what is in it."""
@@ -330,7 +334,7 @@ class Writer:
         found = self.labels.get(look)
         if found is None:
             label = f"label={quote(v.detail)}" if bar else self.make_label(v)
-            found = label + node_style(v, bar)
+            found = label + node_style(v, bar, self.theme)
             if not node.round:
                 found += f" {(SHAPES if self.rich else LEAN_SHAPES).get(v.kind, ROUNDED)}"
             if not node.round or node.half != RADIUS:
@@ -353,7 +357,7 @@ class Writer:
             return (
                 'label=<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="1" CELLSPACING="0">'
                 f'<TR><TD><B>{name}</B></TD></TR><TR><TD><FONT POINT-SIZE="{SMALL}" '
-                f'COLOR="{WIRE}">{html(shorten(v.detail))}</FONT></TD></TR></TABLE>>'
+                f'COLOR="{self.theme.of(WIRE)}">{html(shorten(v.detail))}</FONT></TD></TR></TABLE>>'
             )
         if v.kind in ("gate", "cell"):
             return f"label=<<B>{name}</B>> fontsize={18 if v.kind == 'cell' else NAME}"
@@ -391,13 +395,14 @@ class Writer:
 
     def line_of_text(self, text: SceneText) -> None:
         """Text by itself: a table of one cell keeps it at its side, whatever the font."""
-        shown = shorten(text.text, 90)
+        shown = shorten(text.text, MOST_LETTERS)
         width = text_width(shown, text.size * (1.15 if text.bold else 1)) + 4
         height = text.size + 8
         x = {"left": text.x + width // 2, "middle": text.x, "right": text.x - width // 2}
         align = {"left": "LEFT", "middle": "CENTER", "right": "RIGHT"}[text.anchor]
         inside = f"<B>{html(shown)}</B>" if text.bold else html(shown)
-        font = f'<FONT POINT-SIZE="{text.size}" COLOR="{text.colour or INK}">{inside}</FONT>'
+        colour = self.theme.of(text.colour or INK)
+        font = f'<FONT POINT-SIZE="{text.size}" COLOR="{colour}">{inside}</FONT>'
         self.lines.append(
             f'{text.id} [shape=plaintext style="" {self.at(x[text.anchor], text.y)} '
             f"width={inches(width)} height={inches(height)} "
@@ -418,7 +423,7 @@ class Writer:
             look = (edge.state, e.kind, side, edge.back, edge.grade)
             style = styles.get(look)
             if style is None:
-                style = wire_style(edge)
+                style = wire_style(edge, self.theme)
                 if not self.rich:  # of a thousand arrowheads none would be seen
                     style = style.replace(" arrowsize=0.5", "")
                 styles[look] = style
@@ -428,7 +433,7 @@ class Writer:
                 x, y = edge.label_at
                 text += f' label={name_label(edge.label, NAME, True)} lp="{x},{y}"'
                 if edge.state >= 0:
-                    text += f' fontcolor="{STATES[edge.state % len(STATES)]}"'
+                    text += f' fontcolor="{self.theme.of(STATES[edge.state % len(STATES)])}"'
             elif edge.label:
                 # Labels of edges would cost each edge five attributes more.
                 name = f"name{len(self.lines)} [label={quote(edge.label)} {self.at(*edge.label_at)}"
@@ -436,9 +441,9 @@ class Writer:
             self.lines.append(text + "]")
 
 
-def source(scene: Scene) -> str:
-    """The DOT source of a scene."""
-    return Writer(scene).text()
+def source(scene: Scene, theme: Theme = THEMES["light"]) -> str:
+    """The DOT source of a scene, in the colours of a theme."""
+    return Writer(scene, theme).text()
 
 
 def layers(scene: Scene, text: str) -> list[str]:
@@ -456,9 +461,9 @@ def layers(scene: Scene, text: str) -> list[str]:
     corners = f"{scene.x1},{scene.y1},{scene.x2},{scene.y2}"
     unseen = [
         "digraph wires {",
-        f'graph [layout=nop2, bgcolor="{PAPER}"]',
+        lines[1],
         'node [shape=point, style=invis, label="", width=0, height=0, pos="0,0"]',
-        f'edge [color="{WIRE}", arrowhead=none]',
+        lines[3],
         f'subgraph cluster_picture {{ id=wires; label=""; peripheries=0; bb="{corners}"; }}',
         *(node.vertex.id for node in scene.nodes),
     ]

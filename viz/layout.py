@@ -18,7 +18,21 @@ import numpy as np
 from ..autograd import Tensor
 from .blocks import Block, Diagram, Item, Wire
 from .layers import End, Name, Path, Unit, assign_tracks, simplify
-from .look import FAINT, GAP, GRADIENT, NOTE, PILL, SMALL, TRACK, shorten, text_width
+from .look import (
+    CAPTION,
+    FAINT,
+    GAP,
+    GRADIENT,
+    HEADING,
+    MOST_LETTERS,
+    NOTE,
+    PILL,
+    SMALL,
+    TRACK,
+    shorten,
+    text_width,
+    wrap,
+)
 from .notation import magnitude
 from .scene import (
     Curve,
@@ -50,6 +64,8 @@ def lay_out(
     values: bool = False,
     gradients: Mapping[Tensor, Any] | None = None,
     backward: bool = False,
+    title: str = "",
+    caption: str = "",
 ) -> Scene:
     """Place a view.
 
@@ -58,11 +74,16 @@ def lay_out(
         values: Whether shapes and small values stand beside ops.
         gradients: Tensor -> gradient, for the norms beside the states; None for none.
         backward: Whether the gradients' ways back are drawn.
+        title, caption: Text above and below the picture.
     """
-    return _Layout(view, values, gradients, backward).scene()
+    layout = _Layout(view, values, gradients, backward)
+    layout.title, layout.caption = title, caption
+    return layout.scene()
 
 
 class _Layout:
+    title = caption = ""
+
     def __init__(
         self,
         view: View,
@@ -667,7 +688,7 @@ class _Layout:
         for e in self.view.edges:
             curve, dx = self.course(e)
             state = e.slot.number if e.slot is not None else self.rail_state(e)
-            grade = self.norms.grade(e.tensor) if e.slot is not None else -1
+            grade = self.norms.grade(e.tensor) if state >= 0 else -1
             text, at = "", (0, 0)
             if e.slot is not None and e.slot.name:
                 text, at = self.name_state(e, labelled)
@@ -954,7 +975,7 @@ class _Layout:
 
     def row_title(self, loop: int) -> str:
         """The name of a row: its layer, its direction, its cell."""
-        return loop_label(self.loops[loop].path, self.view.titles[loop])
+        return shorten(loop_label(self.loops[loop].path, self.view.titles[loop]), 60)
 
     def emit_texts(self) -> None:
         """The names of the rows, and below the picture the parameters and the gradients' scale."""
@@ -977,6 +998,19 @@ class _Layout:
         if self.missing_gradients:
             text = "no gradient is drawn: give grads=tape.gradients()"
             texts.append(SceneText("missing", text, left, y, SMALL, "left", FAINT))
+            y -= 26
+        self.emit_paragraph("caption", self.caption, left, y, CAPTION)
+        self.emit_paragraph("title", self.title, left, self.out.y2 + 22, HEADING)
+
+    def emit_paragraph(self, name: str, text: str, left: int, y: int, size: int) -> None:
+        """The title or the caption: lines as long as the picture is wide, or can be read."""
+        width = max(min(self.out.x2 - left, 64 * size), 320)
+        lines = [shorten(line, MOST_LETTERS) for line in wrap(text, width, size)]
+        y += (len(lines) - 1) * (size + 4) if size == HEADING else 0
+        for n, line in enumerate(lines):
+            at = y - n * (size + 4)
+            bold = size == HEADING
+            self.out.texts.append(SceneText(f"{name}{n}", line, left, at, size, "left", bold=bold))
 
     def emit_parameters(self, left: int, right: int, y: int) -> int:
         """The shared parameters, each one solid node, in rows; returns the y of the last row."""

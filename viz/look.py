@@ -2,12 +2,13 @@
 
 The hues are those of Okabe and Ito (2008), which people with any common colour blindness
 tell apart. Meaning never hangs on colour alone: a gate has its name, a parameter its label,
-a state its letter.
+a state its letter. The light theme is the one in which pictures are described.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 FONTS = "Helvetica,Arial,DejaVu Sans,sans-serif"
 
@@ -17,6 +18,7 @@ FAINT = "#8A97A3"  # captions, outlines
 BAND = "#F3F5F7"  # behind a column
 BAND_EDGE = "#D5DBE1"
 PAPER = "#FFFFFF"
+PANEL = "#E9EEF3"  # inputs and outputs
 
 ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#C9B400"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
@@ -35,8 +37,12 @@ STATES = (BLUE, VERMILLION, GREEN, PURPLE)
 
 # Gradients from small to large: one hue, darker where there is more, also in grey print.
 GRADIENT = ("#E8C5DC", "#D99BC3", "#C46BA5", "#A03A80", "#6E1557")
+# Values from below zero by way of zero to above: no red against green.
+DIVERGING = (BLUE, PAPER, VERMILLION)
 
 OP, NAME, TITLE, NOTE, SMALL = 14, 13, 11, 11, 10  # font sizes
+HEADING, CAPTION = 17, 12  # of the title and the text below
+MOST_LETTERS = 90  # in a line of text
 RADIUS = 12  # of an op's circle
 PILL = 10  # half the height of a parameter
 GAP = 12  # between two things side by side
@@ -76,9 +82,89 @@ def mix(colour: str, other: str, share: float) -> str:
     return "#" + "".join(f"{round(a * share + b * (1 - share)):02X}" for a, b in pairs)
 
 
-def tint(colour: str, share: float = 0.16) -> str:
-    """A colour as a background."""
-    return mix(colour, PAPER, share)
+@dataclass(frozen=True)
+class Theme:
+    """What the colours of a picture are on another ground.
+
+    Pictures are described in the colours above, those of the light theme; a theme puts others
+    in their place as the picture is written.
+
+    Attributes:
+        name: How ``draw(theme=)`` calls it.
+        neutrals: What stands for INK, WIRE, FAINT, BAND, BAND_EDGE, PAPER and PANEL.
+        gradient: What stands for GRADIENT, more of it ever farther from the paper.
+        keep: How much of a hue is kept; the rest is INK's.
+        grey: Whether hues are told by their brightness alone, as in a black-and-white print.
+    """
+
+    name: str
+    neutrals: tuple[str, ...] = (INK, WIRE, FAINT, BAND, BAND_EDGE, PAPER, PANEL)
+    gradient: tuple[str, ...] = GRADIENT
+    keep: float = 1.0
+    grey: bool = False
+
+    def of(self, colour: str) -> str:
+        """What stands for a colour of the light theme."""
+        if colour in NEUTRALS:
+            return self.neutrals[NEUTRALS.index(colour)]
+        if colour in GRADIENT:
+            return self.gradient[GRADIENT.index(colour)]
+        if self.grey:
+            level = round(0.75 * luminance(colour))
+            return f"#{level:02X}{level:02X}{level:02X}"
+        return mix(colour, self.neutrals[0], self.keep)
+
+    def tint(self, colour: str, share: float = 0.16) -> str:
+        """A colour as a background."""
+        return mix(self.of(colour), self.of(PAPER), share)
+
+
+NEUTRALS = (INK, WIRE, FAINT, BAND, BAND_EDGE, PAPER, PANEL)
+THEMES = {
+    theme.name: theme
+    for theme in (
+        Theme("light"),
+        Theme(
+            "dark",
+            ("#E6EBF0", "#A9B6C2", "#7D8A96", "#1D242B", "#3A444E", "#12171C", "#2A343D"),
+            ("#5A2C4A", "#8A3F70", "#B95A97", "#DE85BD", "#F8C6E4"),
+            keep=0.72,
+        ),
+        Theme(
+            "print",
+            ("#000000", "#333333", "#777777", "#FFFFFF", "#999999", "#FFFFFF", "#EEEEEE"),
+            ("#D0D0D0", "#A6A6A6", "#7C7C7C", "#4A4A4A", "#000000"),
+            grey=True,
+        ),
+    )
+}
+
+
+def luminance(colour: str) -> float:
+    """How bright a colour ``#rrggbb`` looks, from 0 to 255."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def diverging(share: float) -> str:
+    """The colour of a value from -1 by way of 0 to 1, along DIVERGING."""
+    share = min(max(share, -1.0), 1.0)
+    return mix(DIVERGING[0] if share < 0 else DIVERGING[2], DIVERGING[1], abs(share))
+
+
+def wrap(text: str, width: int, size: int) -> list[str]:
+    """A text in lines of at most so many points, broken between words; line breaks are kept."""
+    lines = []
+    for paragraph in text.splitlines():
+        line = ""
+        for word in paragraph.split():
+            longer = f"{line} {word}".lstrip()
+            if line and text_width(longer, size) > width:
+                lines.append(line)
+                longer = word
+            line = longer
+        lines.append(line)
+    return lines
 
 
 def gate_colours(names: Iterable[str]) -> dict[str, str]:
