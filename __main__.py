@@ -25,10 +25,9 @@ from .autograd import Tape
 from .cells import unroll
 from .models import (
     Adam,
-    Bigram,
     LanguageModel,
+    NGram,
     Stream,
-    Unigram,
     Vocabulary,
     evaluate,
     fit,
@@ -105,8 +104,8 @@ def baseline_table(texts: Texts) -> list[tuple[str, float]]:
     """The held-out perplexity of counting, on all that is not held out."""
     size, start = len(texts.vocabulary), texts.vocabulary.start
     return [
-        ("unigram", Unigram(texts.before, size, start).perplexity(texts.held_out)),
-        ("bigram, Witten-Bell", Bigram(texts.before, size, start).perplexity(texts.held_out)),
+        (name, NGram(texts.before, size, order, start).perplexity(texts.held_out))
+        for order, name in enumerate(("unigram", "bigram, Witten-Bell"), 1)
     ]
 
 

@@ -15,7 +15,7 @@ from .attention import (
     DotAttention,
     ScaledDotAttention,
 )
-from .baselines import Bigram, Unigram
+from .baselines import NGram
 from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
 from .encoder_decoder import EncoderDecoder, Hypothesis, Pairs
 from .generation import next_distribution
@@ -56,7 +56,6 @@ __all__ = [
     "AdditiveAttention",
     "Attention",
     "BagClassifier",
-    "Bigram",
     "BilinearAttention",
     "Chain",
     "Classifier",
@@ -69,6 +68,7 @@ __all__ = [
     "FeedForward",
     "Hypothesis",
     "LanguageModel",
+    "NGram",
     "Optimizer",
     "Pairs",
     "PairwiseCRF",
@@ -80,7 +80,6 @@ __all__ = [
     "Task",
     "TextCNN",
     "Transducer",
-    "Unigram",
     "Vocabulary",
     "clip_by_global_norm",
     "clip_by_value",

@@ -1,27 +1,30 @@
 """What a language model has to beat: counting.
 
-Both models here are smoothed by interpolation after Witten and Bell (1991), in the recursive
-form of Chen and Goodman (1998)::
+An n-gram model, smoothed by interpolation after Witten and Bell (1991), in the recursive form of
+Chen and Goodman (1998)::
 
-    p(w | h) = (c(h, w) + N1+(h) p(w)) / (c(h) + N1+(h))
-    p(w)     = (c(w)    + N1+    / V ) / (N    + N1+   )
+    p(w | h) = (c(h, w) + N1+(h) p(w | h')) / (c(h) + N1+(h))
 
-where c counts, N is the number of counted tokens, N1+(h) the number of different tokens seen
-after h (N1+ of all different ones), and V the size of the vocabulary. After a history that was
-never seen p(w | h) is p(w); no token has probability 0.
+where h is the history, the n - 1 tokens before w, and h' is h without its first token; c counts,
+and N1+(h) is the number of different tokens seen after h. Without any history p is interpolated
+with 1/V, V the size of the vocabulary. After a history that was never seen p(w | h) is p(w | h');
+no token has probability 0.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Bigram", "Unigram", "perplexity_of"]
+from .layers import whole
+
+__all__ = ["NGram", "perplexity_of"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def perplexity_of(loss: float) -> float:
@@ -29,40 +32,92 @@ def perplexity_of(loss: float) -> float:
     return math.exp(loss) if loss < 709 else math.inf
 
 
-class Unigram:
-    """The probability of a token whatever stands before it.
+class Counts(NamedTuple):
+    """The k-grams of a text, each of them a history of one token less, and a word.
+
+    Attributes:
+        keys: The history's number * V + the word, sorted, to be found by bisection; the place in
+            this list is the number of the k-gram, which is a history of the (k + 1)-grams.
+        counts: How often each was predicted, c(h, w).
+        followed: By the number of the history, how often anything was predicted after it, c(h).
+        kinds: By the number of the history, how many different words were, N1+(h).
+    """
+
+    keys: Ints
+    counts: NDArray[Any]
+    followed: NDArray[Any]
+    kinds: NDArray[Any]
+
+    def find(self, keys: Ints) -> Ints:
+        """The numbers of k-grams, -1 of those that the text does not have."""
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[places] == keys, places, -1)
+
+
+class NGram:
+    """The probability of a token after the ``order - 1`` before it: Witten-Bell, interpolated.
 
     Args:
         ids: The text that is counted, (time,); its first token is given, not counted.
         vocab_size: How many ids there are.
+        order: n: 1 for a unigram, which looks at nothing before, 2 for a bigram, ...
         ignore: An id that is given and never predicted, such as that of ``<s>``: where it is
             the token to predict, nothing is counted.
 
     Raises:
-        ValueError: There is nothing to count, or an id is outside of the vocabulary.
+        ValueError: There is nothing to count, an id is outside of the vocabulary, or ``order``
+            is below 1.
+        TypeError: ``order`` is no whole number.
 
     Source: see the module.
 
     Example:
-        >>> Unigram([1, 3, 4, 3, 2], vocab_size=5).probabilities()
-        array([0.08571429, 0.08571429, 0.22857143, 0.37142857, 0.22857143])
+        >>> p = NGram([1, 3, 4, 3, 4, 2], vocab_size=5, order=2).probabilities([4])
+        >>> p.round(3), p.sum().round(12)  # 3 and 2 follow 4, once each
+        (array([0.038, 0.038, 0.35 , 0.412, 0.162]), np.float64(1.0))
     """
 
-    def __init__(self, ids: Any, vocab_size: int, ignore: int | None = None) -> None:
-        self.vocab_size = vocab_size
+    def __init__(
+        self, ids: Any, vocab_size: int, order: int = 3, ignore: int | None = None
+    ) -> None:
+        self.vocab_size = whole("NGram", "vocab_size", vocab_size)
+        self.order = whole("NGram", "order", order)
         self.ignore = ignore
-        _, words = self._events(ids)
-        counts = np.bincount(words, minlength=vocab_size).astype(np.float64)
-        kinds = np.count_nonzero(counts)
-        self.p: Floats = (counts + kinds / vocab_size) / (counts.sum() + kinds)
+        array = self._text(ids)
+        counted = self._predicted(array)
+        self.levels: list[Counts] = []
+        histories, count = np.zeros(len(array), np.int64), 1  # the empty one is number 0
+        for k in range(min(order, len(array))):  # a (k + 1)-gram ends at each position from k on
+            keys, numbers = np.unique(histories * vocab_size + array[k:], return_inverse=True)
+            hits = np.bincount(numbers, counted[k:])
+            parents = keys // vocab_size
+            followed = np.bincount(parents, hits, count)
+            kinds = np.bincount(parents, hits > 0, count)
+            self.levels.append(Counts(keys, hits, followed, kinds))
+            histories, count = numbers[:-1], len(keys)
 
-    def probabilities(self, history: int | None = None) -> Floats:
-        """The distribution of the next token, (vocab_size,)."""
-        return self.p.copy()
+    def probabilities(self, history: Any = ()) -> Floats:
+        """The distribution of the token after a history, (vocab_size,).
+
+        Args:
+            history: Ids (time,), of which the last ``order - 1`` are looked at; () for none.
+
+        Raises:
+            ValueError: An id is outside of the vocabulary.
+        """
+        before = np.asarray(history, np.int64)
+        if before.ndim != 1:
+            raise ValueError(f"NGram: a history is ids (time,), as in [4], got {before.shape}")
+        self._check(before)
+        before = before[len(before) - min(self.order - 1, len(before)) :]
+        words = np.arange(self.vocab_size)
+        texts = np.column_stack([np.tile(before, (self.vocab_size, 1)), words])
+        return self._chances(texts)[:, -1]
 
     def log_probabilities(self, ids: Any) -> Floats:
         """log p of each predicted token of a text, (time - 1,) or fewer where some are ignored."""
-        return np.log(self._chances(*self._events(ids)))
+        array = self._text(ids)
+        return np.log(self._chances(array)[self._predicted(array)])
 
     def score(self, ids: Any) -> float:
         """The sum of the log probabilities of a text's predicted tokens."""
@@ -76,66 +131,41 @@ class Unigram:
         """exp of the loss."""
         return perplexity_of(self.loss(ids))
 
-    def _chances(self, histories: NDArray[Any], words: NDArray[Any]) -> Floats:
-        return self.p[words]
+    def _chances(self, ids: Ints) -> Floats:
+        """p of each token of (..., time) after what stands before it there."""
+        p = np.full(ids.shape, 1 / self.vocab_size)
+        histories = np.zeros(ids.shape, np.int64)
+        for level in self.levels:
+            known = histories >= 0
+            found = np.where(known, level.find(histories * self.vocab_size + ids), -1)
+            hits = np.where(found >= 0, level.counts[found], 0)
+            seen = np.where(known, level.followed[histories], 0)
+            kinds = np.where(known, level.kinds[histories], 0)
+            p = np.where(seen > 0, (hits + kinds * p) / np.maximum(seen + kinds, 1), p)
+            # The k-gram that ends at a token is the history of the next one.
+            histories = np.concatenate([np.full_like(found[..., :1], -1), found[..., :-1]], -1)
+        return p
 
-    def _events(self, ids: Any) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """The tokens that are predicted, and each one's history."""
+    def _predicted(self, ids: Ints) -> NDArray[np.bool_]:
+        """Which tokens of a text count: not the first, and none that is ignored."""
+        counted = np.arange(len(ids)) > 0
+        if self.ignore is not None:
+            counted &= ids != self.ignore
+        if not counted.any():
+            raise ValueError("NGram: no token of this text is to be predicted")
+        return counted
+
+    def _text(self, ids: Any) -> Ints:
         array = np.asarray(ids)
-        name = type(self).__name__
         if array.ndim != 1 or len(array) < 2 or array.dtype.kind not in "iu":
             raise ValueError(
-                f"{name}: expected ids (time,), integers and at least 2 of them, got "
+                "NGram: expected ids (time,), integers and at least 2 of them, got "
                 f"{array.dtype} {array.shape}"
             )
-        if array.min() < 0 or array.max() >= self.vocab_size:
-            bad = int(array.min() if array.min() < 0 else array.max())
-            raise ValueError(f"{name}: id {bad} is outside of 0..{self.vocab_size - 1}")
-        array = array.astype(np.int64, copy=False)
-        histories, words = array[:-1], array[1:]
-        if self.ignore is not None:
-            counted = words != self.ignore
-            histories, words = histories[counted], words[counted]
-        if not len(words):
-            raise ValueError(f"{name}: no token of this text is to be predicted")
-        return histories, words
+        self._check(array)
+        return array.astype(np.int64, copy=False)
 
-
-class Bigram(Unigram):
-    """The probability of a token after the one before it: Witten-Bell, interpolated.
-
-    Args and errors are those of Unigram.
-
-    Source: see the module.
-
-    Example:
-        >>> p = Bigram([1, 3, 4, 3, 4, 2], vocab_size=5).probabilities(history=4)
-        >>> p.round(3), p.sum().round(12)  # 3 and 2 follow 4, once each
-        (array([0.038, 0.038, 0.35 , 0.412, 0.162]), np.float64(1.0))
-    """
-
-    def __init__(self, ids: Any, vocab_size: int, ignore: int | None = None) -> None:
-        super().__init__(ids, vocab_size, ignore)
-        histories, words = self._events(ids)
-        # A pair of ids as one number, sorted, to be found by bisection.
-        self.pairs, self.counts = np.unique(histories * vocab_size + words, return_counts=True)
-        self.followed = np.bincount(histories, minlength=vocab_size)
-        self.kinds = np.bincount(self.pairs // vocab_size, minlength=vocab_size)
-
-    def probabilities(self, history: int | None = None) -> Floats:
-        """The distribution of the token after ``history``, (vocab_size,)."""
-        if history is None:
-            return super().probabilities()
-        if not 0 <= history < self.vocab_size:
-            raise ValueError(f"Bigram: id {history} is outside of 0..{self.vocab_size - 1}")
-        words = np.arange(self.vocab_size)
-        return self._chances(np.full(self.vocab_size, history), words)
-
-    def _chances(self, histories: NDArray[Any], words: NDArray[Any]) -> Floats:
-        keys = histories * self.vocab_size + words
-        places = np.minimum(np.searchsorted(self.pairs, keys), len(self.pairs) - 1)
-        pair_counts = np.where(self.pairs[places] == keys, self.counts[places], 0)
-        seen, kinds = self.followed[histories], self.kinds[histories]
-        p: Floats = self.p[words]
-        interpolated = (pair_counts + kinds * p) / np.maximum(seen + kinds, 1)
-        return np.where(seen > 0, interpolated, p)
+    def _check(self, ids: NDArray[Any]) -> None:
+        if ids.size and (ids.min() < 0 or ids.max() >= self.vocab_size):
+            bad = int(ids.min() if ids.min() < 0 else ids.max())
+            raise ValueError(f"NGram: id {bad} is outside of 0..{self.vocab_size - 1}")

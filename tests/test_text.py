@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from unspool.models import (
-    Bigram,
-    Unigram,
+    NGram,
     Vocabulary,
     hold_out,
     load_text,
@@ -234,77 +233,95 @@ def text_of(size: int, count: int) -> np.ndarray:
     return np.minimum(rng.geometric(0.3, count), size - 1)
 
 
-def witten_bell(ids, size, h, w):
-    """The formulas again, by plain loops over the text."""
-    after = [b for a, b in itertools.pairwise(ids) if a == h]
-    every = list(ids[1:])
-    p = (every.count(w) + len(set(every)) / size) / (len(every) + len(set(every)))
-    if not after:
-        return p
-    return (after.count(w) + len(set(after)) * p) / (len(after) + len(set(after)))
+def witten_bell(ids, size, history, w):
+    """The formula again, by plain loops over the text; history is a tuple."""
+    n = len(history)
+    after = [ids[t] for t in range(max(n, 1), len(ids)) if tuple(ids[t - n : t]) == history]
+    lower = witten_bell(ids, size, history[1:], w) if n else 1 / size
+    kinds = len(set(after))
+    return (after.count(w) + kinds * lower) / (len(after) + kinds) if after else lower
 
 
-def test_bigram_against_its_formula():
-    size = 9
+@pytest.mark.parametrize("order", [1, 2, 3, 4])
+def test_counting_against_its_formula(order):
+    size = 5
     ids = text_of(size, 60)
-    bigram = Bigram(ids, size)
-    for h in range(size):
-        expected = [witten_bell(ids.tolist(), size, h, w) for w in range(size)]
-        np.testing.assert_allclose(bigram.probabilities(h), expected, rtol=1e-13)
+    model = NGram(ids, size, order)
+    for history in itertools.product(range(size), repeat=order - 1):
+        expected = [witten_bell(ids.tolist(), size, history, w) for w in range(size)]
+        np.testing.assert_allclose(model.probabilities(history), expected, rtol=1e-13)
+        # More than the model looks at, and less.
+        longer = model.probabilities([0, *history])
+        np.testing.assert_array_equal(longer, model.probabilities(history))
+        shorter = [witten_bell(ids.tolist(), size, history[1:], w) for w in range(size)]
+        np.testing.assert_allclose(model.probabilities(history[1:]), shorter, rtol=1e-13)
 
 
 def test_every_history_has_a_distribution_without_zeros():
     size = 50
     ids = text_of(size, 400)
-    bigram, unigram = Bigram(ids, size), Unigram(ids, size)
+    bigram, unigram = NGram(ids, size, 2), NGram(ids, size, 1)
     never = set(range(size)) - set(ids.tolist())
     assert never
     for h in range(size):
-        p = bigram.probabilities(h)
+        p = bigram.probabilities([h])
         assert abs(p.sum() - 1) < 1e-12
         assert (p > 0).all()
     assert abs(unigram.probabilities().sum() - 1) < 1e-12
     assert (unigram.probabilities() > 0).all()
-    np.testing.assert_array_equal(bigram.probabilities(min(never)), unigram.probabilities())
+    np.testing.assert_array_equal(bigram.probabilities([min(never)]), unigram.probabilities())
 
 
-def test_scores_and_perplexities_of_counting():
+@pytest.mark.parametrize("order", [1, 2, 3, 7])
+def test_scores_and_perplexities_of_counting(order):
     size = 12
     ids, other = text_of(size, 200), text_of(size, 31)
-    for model in (Unigram(ids, size), Bigram(ids, size)):
-        pairs = itertools.pairwise(other)
-        logs = [math.log(model.probabilities(int(h))[w]) for h, w in pairs]
-        np.testing.assert_allclose(model.log_probabilities(other), logs, rtol=1e-12)
-        assert model.score(other) == pytest.approx(sum(logs), rel=1e-12)
-        assert model.perplexity(other) == pytest.approx(math.exp(-sum(logs) / 30), rel=1e-12)
+    model = NGram(ids, size, order)
+    logs = [math.log(model.probabilities(other[:t])[other[t]]) for t in range(1, 31)]
+    np.testing.assert_allclose(model.log_probabilities(other), logs, rtol=1e-12)
+    assert model.score(other) == pytest.approx(sum(logs), rel=1e-12)
+    assert model.perplexity(other) == pytest.approx(math.exp(-sum(logs) / 30), rel=1e-12)
+
+
+def test_an_order_beyond_the_text_is_that_of_the_text():
+    ids = [3, 1, 4]
+    np.testing.assert_array_equal(
+        NGram(ids, 5, 9).log_probabilities([3, 1, 4, 1, 2]),
+        NGram(ids, 5, 3).log_probabilities([3, 1, 4, 1, 2]),
+    )
 
 
 def test_an_ignored_token_is_neither_counted_nor_predicted():
     size, start = 6, 1
     ids = np.array([1, 3, 4, 2, 1, 3, 5, 2])
-    model = Bigram(ids, size, ignore=start)
+    model = NGram(ids, size, 2, ignore=start)
     counts = Counter([3, 4, 2, 3, 5, 2])
     p = [(counts[w] + 4 / size) / (6 + 4) for w in range(size)]
-    np.testing.assert_allclose(Unigram(ids, size, ignore=start).probabilities(), p, rtol=1e-14)
+    unigram = NGram(ids, size, 1, ignore=start)
+    np.testing.assert_allclose(unigram.probabilities(), p, rtol=1e-14)
     assert len(model.log_probabilities(ids)) == 6
     # After </s> nothing was ever predicted: the unigram speaks.
-    np.testing.assert_allclose(model.probabilities(2), p, rtol=1e-14)
+    np.testing.assert_allclose(model.probabilities([2]), p, rtol=1e-14)
 
 
 def test_a_bigram_beats_a_unigram_where_the_last_token_tells():
     ids = np.tile([3, 4, 5, 6], 50)
-    assert Bigram(ids, 7).perplexity(ids) < 1.2
-    assert Unigram(ids, 7).perplexity(ids) > 3.9
+    assert NGram(ids, 7, 2).perplexity(ids) < 1.2
+    assert NGram(ids, 7, 1).perplexity(ids) > 3.9
 
 
 def test_counting_says_what_is_wrong():
-    with pytest.raises(ValueError, match=r"Unigram: id 9 is outside of 0\.\.4"):
-        Unigram([1, 9, 2], 5)
-    with pytest.raises(ValueError, match=r"Bigram: expected ids \(time,\).* got int64 \(1,\)"):
-        Bigram([1], 5)
+    with pytest.raises(ValueError, match=r"NGram: id 9 is outside of 0\.\.4"):
+        NGram([1, 9, 2], 5)
+    with pytest.raises(ValueError, match=r"NGram: expected ids \(time,\).* got int64 \(1,\)"):
+        NGram([1], 5)
+    with pytest.raises(ValueError, match="NGram: order is 1 or more, got 0"):
+        NGram([1, 2], 5, 0)
     with pytest.raises(ValueError, match="no token of this text is to be predicted"):
-        Unigram([3, 1, 1], 5, ignore=1)
-    with pytest.raises(ValueError, match=r"Bigram: id -1 is outside of 0\.\.4"):
-        Bigram([1, 2, 3], 5).probabilities(-1)
+        NGram([3, 1, 1], 5, 1, ignore=1)
+    with pytest.raises(ValueError, match=r"NGram: id -1 is outside of 0\.\.4"):
+        NGram([1, 2, 3], 5).probabilities([-1])
+    with pytest.raises(ValueError, match=r"history is ids \(time,\), as in \[4\], got \(\)"):
+        NGram([1, 2, 3], 5).probabilities(4)
     with pytest.raises(ValueError, match="got float64"):
-        Bigram([1, 2, 3], 5).loss([0.5, 1.0])
+        NGram([1, 2, 3], 5).loss([0.5, 1.0])
