@@ -17,8 +17,8 @@ from .attention import (
 )
 from .baselines import NGram
 from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
-from .encoder_decoder import EncoderDecoder, Hypothesis, Pairs
-from .generation import next_distribution
+from .encoder_decoder import EncoderDecoder, Pairs
+from .generation import Hypothesis, next_distribution
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
 from .optim import (

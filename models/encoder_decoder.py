@@ -20,27 +20,13 @@ from ..cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_un
 from ..cells.cell import real_positions
 from ..cells.composite import width_out
 from .attention import ATTENTIONS, Attention, Memory
-from .generation import choose
+from .generation import Hypothesis, allowed, beam_search, choose
 from .layers import Dense, Dropout, Embedding, evaluating, whole
 from .text import pad_sequences
 
-__all__ = ["EncoderDecoder", "Hypothesis", "Pairs"]
+__all__ = ["EncoderDecoder", "Pairs"]
 
 Ids = NDArray[np.intp]
-
-
-class Hypothesis(NamedTuple):
-    """What beam decoding found.
-
-    Attributes:
-        ids: The new ids, without ``<s>`` and ``</s>``.
-        score: The sum of their log probabilities, that of ``</s>`` included.
-        finished: Whether it ended with ``</s>``, not because there were no more steps.
-    """
-
-    ids: NDArray[np.int64]
-    score: float
-    finished: bool
 
 
 class Encoded(NamedTuple):
@@ -354,7 +340,7 @@ class EncoderDecoder(Module):
             written = []
             for _ in range(steps):
                 logits, state = self._step(self.decoder, ids, state, memory)
-                ids = np.argmax(self._finite(logits.data), axis=-1)
+                ids = np.argmax(allowed(logits.data, ()), axis=-1)
                 done |= ids == self.end
                 written.append(np.where(done, self.end, ids))
                 if done.all():
@@ -416,41 +402,23 @@ class EncoderDecoder(Module):
     ) -> list[Hypothesis]:
         """Beam decoding of one source (time,); the hypotheses are the batch."""
         state, memory = self.encode(source[None], [length])
-        decoder = self.decoder
-        texts, scores = np.zeros((1, 0), np.int64), np.zeros(1)
-        ids = np.array([self.start])
-        finished: list[Hypothesis] = []
-        for _ in range(steps):
+
+        def advance(ids: Any, state: State) -> tuple[Any, State]:
             # The source stands once in memory; every hypothesis reads it.
             here = None if memory is None else repeated(memory, len(ids))
-            logits, state = self._step(decoder, ids, state, here)
-            logp = log_softmax(self._finite(logits.data).astype(np.float64))
-            totals = (scores[:, None] + logp).ravel()
-            best = np.argsort(-totals, kind="stable")[: width - len(finished)]
-            parents, ids = np.divmod(best, self.target_size)
-            ends = ids == self.end
-            finished += [
-                Hypothesis(texts[parent], float(totals[place]), True)
-                for parent, place in zip(parents[ends], best[ends], strict=True)
-            ]
-            parents, ids, scores = parents[~ends], ids[~ends], totals[best[~ends]]
-            texts = np.concatenate([texts[parents], ids[:, None]], axis=1)
-            if not len(ids):
-                break
-            state = rows_of(state, parents)
-        open_ones = [Hypothesis(t, float(s), False) for t, s in zip(texts, scores, strict=True)]
+            logits, state = self._step(self.decoder, ids, state, here)
+            return logits.data, state
 
-        def rank(hypothesis: Hypothesis) -> float:
-            return -hypothesis.score / (len(hypothesis.ids) + hypothesis.finished) ** alpha
-
-        return sorted(finished, key=rank) + sorted(open_ones, key=rank)
-
-    def _finite(self, logits: NDArray[Any]) -> NDArray[Any]:
-        if not np.isfinite(logits).all():
-            raise ValueError(
-                "EncoderDecoder: the model's scores are not finite: its parameters are damaged"
-            )
-        return logits
+        logits, state = advance(np.array([self.start]), state)
+        return beam_search(
+            logits,
+            state,
+            advance,
+            steps=steps,
+            width=width,
+            end=self.end,
+            length_penalty=alpha,
+        )
 
     # Checked arguments ----------------------------------------------------------------------------
 
@@ -520,13 +488,6 @@ def repeated(memory: Memory, count: int) -> Memory:
         np.repeat(held.data, count, axis=0),
         None if mask is None else np.repeat(mask, count, axis=0),
     )
-
-
-def rows_of(state: Any, rows: NDArray[Any]) -> Any:
-    """These rows of a state; values only, without a tape."""
-    if isinstance(state, (tuple, list)):
-        return tuple(rows_of(s, rows) for s in state)
-    return Tensor(state.data[rows], name=state.name)
 
 
 class Pairs:

@@ -15,7 +15,7 @@ from ..cells import LSTM, Cell, Module, Stacked, State, glorot_uniform
 from ..cells.cell import real_positions
 from ..cells.composite import width_out
 from .baselines import perplexity_of
-from .generation import check_sampling, choose, next_distribution
+from .generation import beam_search, check_sampling, choose, next_distribution
 from .layers import Dropout, Embedding, evaluating, whole
 
 __all__ = ["LanguageModel"]
@@ -217,6 +217,7 @@ class LanguageModel(Module):
         top_k: int | None = None,
         rng: Any = None,
         *,
+        top_p: float | None = None,
         exclude: Sequence[int] = (),
     ) -> NDArray[np.int64]:
         """Go on from a prompt, one token at a time, each drawn from what the model expects.
@@ -227,6 +228,8 @@ class LanguageModel(Module):
             temperature: Divides the scores; 0 is greedy, the most probable token each time.
             top_k: How many of the most probable tokens may be drawn; None for all.
             rng: A Generator, a seed, or None; the same seed draws the same ids.
+            top_p: As few of the most probable tokens may be drawn as together have at least this
+                probability (after ``temperature`` and ``top_k``); None for all.
             exclude: Ids that may not come, such as ``<unk>``.
 
         Returns:
@@ -234,13 +237,14 @@ class LanguageModel(Module):
 
         Raises:
             ValueError: The prompt is empty or holds an id outside of the vocabulary, ``steps``
-                or ``temperature`` is negative, or ``top_k`` is below 1.
+                or ``temperature`` is negative, ``top_k`` is below 1, or ``top_p`` is no
+                probability above 0.
             TypeError: The prompt, ``steps`` or ``top_k`` are not integers.
         """
         ids, _, _ = self._checked("generate", prompt, None, least=1)
         steps = whole("LanguageModel.generate", "steps", steps, least=0)
         try:
-            check_sampling(temperature, top_k)
+            check_sampling(temperature, top_k, top_p)
         except (ValueError, TypeError) as error:
             raise type(error)(f"LanguageModel.generate: {error}") from None
         rng = np.random.default_rng(rng)
@@ -251,9 +255,80 @@ class LanguageModel(Module):
             for k in range(steps):
                 if k:
                     h, state = self.cell(self.embedding(new[..., k - 1]), state)
-                p = next_distribution(self._scores(h).data, temperature, top_k, exclude)
+                p = next_distribution(self._scores(h).data, temperature, top_k, exclude, top_p)
                 new[..., k] = choose(p, rng)
         return new
+
+    def beam(
+        self,
+        prompt: Any,
+        steps: int,
+        width: int = 4,
+        *,
+        end: int | None = None,
+        length_penalty: float = 0.0,
+        exclude: Sequence[int] = (),
+    ) -> Any:
+        """The most probable ways to go on from a prompt that a beam finds.
+
+        Args:
+            prompt: Ids (time,) or (batch, time), beginning with ``<s>``.
+            steps: How many new ids at most, ``</s>`` included.
+            width: How many hypotheses are followed; a width of 1 is greedy.
+            end: The id of ``</s>``, with which a text is finished; None for texts of ``steps``
+                tokens.
+            length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability;
+                1 by the mean log probability of a token, which favours longer ones.
+            exclude: Ids that may not come, such as ``<unk>``.
+
+        Returns:
+            A list of up to ``width`` Hypothesis, best first, finished ones before the others: the
+            new ids without ``end``, their log probability, and whether they are finished. For
+            (batch, time) a list of such lists.
+
+        Raises:
+            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``end`` is
+                outside of it, ``steps`` or ``width`` is below 1, or ``length_penalty`` below 0.
+            TypeError: The prompt, ``steps``, ``width`` or ``end`` are not integers.
+
+        Source: as in ``unspool.models.generation.beam_search``.
+
+        Example:
+            >>> from unspool.models import LanguageModel
+            >>> model = LanguageModel(vocab_size=10, d=8, rng=0)
+            >>> best, *others = model.beam([1], steps=5, width=3, end=2)
+            >>> best.ids.shape, best.score > others[0].score
+            ((5,), True)
+        """
+        ids, _, _ = self._checked("beam", prompt, None, least=1)
+        who = "LanguageModel.beam"
+        steps, width = whole(who, "steps", steps), whole(who, "width", width)
+        if not length_penalty >= 0:
+            raise ValueError(f"{who}: length_penalty is 0 or more, got {length_penalty}")
+        if end is not None and whole(who, "end", end, least=0) >= self.vocab_size:
+            raise ValueError(f"{who}: end is an id, 0..{self.vocab_size - 1}, got {end}")
+
+        def advance(new: Any, state: State) -> tuple[Any, State]:
+            h, state = self.cell(self.embedding(new), state)
+            return self._scores(h).data, state
+
+        found = []
+        with evaluating(self):
+            for row in np.atleast_2d(ids):
+                hs, state = self.cell.unroll(self.embedding(row[None]))
+                found.append(
+                    beam_search(
+                        self._scores(hs[:, -1]).data,
+                        state,
+                        advance,
+                        steps=steps,
+                        width=width,
+                        end=end,
+                        length_penalty=length_penalty,
+                        exclude=exclude,
+                    )
+                )
+        return found if ids.ndim == 2 else found[0]
 
     # Checked arguments --------------------------------------------------------------------------
 
@@ -271,7 +346,7 @@ class LanguageModel(Module):
         if array.ndim not in (1, 2):
             raise ValueError(f"{who}: expected ids (batch, time) or (time,), got {array.shape}")
         if array.shape[-1] < least:
-            thing = "the prompt is empty" if what == "generate" else "there is too little"
+            thing = "the prompt is empty" if what in ("generate", "beam") else "there is too little"
             raise ValueError(
                 f"{who}: {thing}; expected at least {least} token{'s' * (least > 1)} a sequence, "
                 f"the first one <s>, got {array.shape}"
