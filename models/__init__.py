@@ -16,11 +16,13 @@ from .attention import (
     ScaledDotAttention,
 )
 from .baselines import NGram
+from .batches import Labelled, Labels, predictions
 from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
 from .encoder_decoder import EncoderDecoder, Pairs
 from .generation import Hypothesis, next_distribution
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
+from .metrics import accuracy, bits_of, confusion, span_f1, span_scores
 from .optim import (
     SGD,
     Adadelta,
@@ -33,6 +35,8 @@ from .optim import (
     clip_by_value,
 )
 from .persist import load_language_model, save_language_model
+from .readers import download, load_labelled, load_tagged
+from .tag_baseline import MostFrequentTag
 from .text import (
     Vocabulary,
     hold_out,
@@ -67,7 +71,10 @@ __all__ = [
     "EncoderDecoder",
     "FeedForward",
     "Hypothesis",
+    "Labelled",
+    "Labels",
     "LanguageModel",
+    "MostFrequentTag",
     "NGram",
     "Optimizer",
     "Pairs",
@@ -81,22 +88,31 @@ __all__ = [
     "TextCNN",
     "Transducer",
     "Vocabulary",
+    "accuracy",
+    "bits_of",
     "clip_by_global_norm",
     "clip_by_value",
+    "confusion",
+    "download",
     "evaluate",
     "evaluating",
     "final_output",
     "fit",
     "hold_out",
+    "load_labelled",
     "load_language_model",
+    "load_tagged",
     "load_text",
     "next_distribution",
     "pad_sequences",
+    "predictions",
     "python_manual",
     "save_history",
     "save_language_model",
     "schedules",
     "span_constraints",
+    "span_f1",
+    "span_scores",
     "stream_batches",
     "tokenize",
 ]

@@ -353,17 +353,18 @@ def pad_sequences(
     """Sequences of ids as one array, the shorter ones filled up.
 
     Args:
-        sequences: (time,) each.
+        sequences: (time,) each; or (time, columns), with as many columns in each.
         length: The length of all; that of the longest if None.
         padding: Where the filling goes: "post" behind (as ``lengths`` wants it), "pre" in front.
         truncating: Where too long a sequence is cut: "post" or "pre".
         value: The filling.
 
     Returns:
-        (batch, length).
+        (batch, length), or (batch, length, columns).
 
     Raises:
-        ValueError: ``padding`` or ``truncating`` is none of these, or a sequence has two axes.
+        ValueError: ``padding`` or ``truncating`` is none of these, or a sequence is of another
+            shape than the others.
         TypeError: A sequence holds no integers.
 
     Example:
@@ -379,15 +380,19 @@ def pad_sequences(
             raise ValueError(f'pad_sequences: {name} is "pre" or "post", got {choice!r}')
     rows = [np.asarray(sequence) for sequence in sequences]
     for i, row in enumerate(rows):
-        if row.ndim != 1:
-            raise ValueError(f"pad_sequences: sequence {i} is (time,), got {row.shape}")
+        if row.ndim < 1 or row.shape[1:] != rows[0].shape[1:]:
+            raise ValueError(
+                "pad_sequences: sequences are (time,), or (time, columns) with as many columns in "
+                f"each; sequence {i} is {row.shape}, sequence 0 {rows[0].shape}"
+            )
         if row.size and row.dtype.kind not in "iu":
             raise TypeError(f"pad_sequences: sequence {i} holds {row.dtype}, expected integers")
     if length is None:
         length = max(map(len, rows), default=0)
     elif length < 0:
         raise ValueError(f"pad_sequences: length is 0 or more, got {length}")
-    out = np.full((len(rows), length), value, np.int64)
+    columns = rows[0].shape[1:] if rows else ()
+    out = np.full((len(rows), length, *columns), value, np.int64)
     for i, row in enumerate(rows):
         kept = row[:length] if truncating == "post" else row[max(len(row) - length, 0) :]
         if padding == "post":

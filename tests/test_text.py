@@ -192,8 +192,12 @@ def test_pad_sequences():
     assert pad_sequences([]).shape == (0, 0)
     with pytest.raises(ValueError, match='padding is "pre" or "post", got \'left\''):
         pad_sequences(rows, padding="left")
-    with pytest.raises(ValueError, match=r"sequence 1 is \(time,\), got \(1, 2\)"):
+    columns = pad_sequences([[[1, 2]], [[3, 4], [5, 6]]], padding="pre")
+    assert columns.tolist() == [[[0, 0], [1, 2]], [[3, 4], [5, 6]]]
+    with pytest.raises(ValueError, match=r"sequence 1 is \(1, 2\), sequence 0 \(1,\)"):
         pad_sequences([[1], [[2, 3]]])
+    with pytest.raises(ValueError, match=r"sequence 0 is \(\)"):
+        pad_sequences([1, 2])
     with pytest.raises(TypeError, match="sequence 0 holds float64"):
         pad_sequences([[0.5]])
 
