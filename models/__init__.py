@@ -46,8 +46,10 @@ from .text import (
     stream_batches,
     tokenize,
 )
+from .text_model import TextModel
 from .training import Sequences, Stream, Task, evaluate, fit, save_history
 from .transducer import SplitHead, Transducer
+from .window import WindowLanguageModel
 
 __all__ = [
     "CRF",
@@ -86,8 +88,10 @@ __all__ = [
     "Stream",
     "Task",
     "TextCNN",
+    "TextModel",
     "Transducer",
     "Vocabulary",
+    "WindowLanguageModel",
     "accuracy",
     "bits_of",
     "clip_by_global_norm",
