@@ -169,6 +169,14 @@ class Module:
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.size():,} parameters)"
 
+    def _repr_latex_(self) -> str | None:
+        """The equations of what can be unrolled, for a notebook, read off its own tape."""
+        if not (hasattr(self, "unroll") and hasattr(self, "d_in")):
+            return None
+        from ..viz.equations import latex_of  # viz reads tapes and needs no cells; they load first
+
+        return latex_of(self)
+
 
 def _places(name: str, value: Any) -> Iterator[tuple[str, Parameter]]:
     if isinstance(value, Parameter):

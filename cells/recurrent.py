@@ -153,7 +153,9 @@ class LSTM(GatedCell):
             o = sigmoid(x @ self.W_o + h @ self.U_o + self.b_o)
         with scope("candidate"):
             g = np.tanh(x @ self.W_g + h @ self.U_g + self.b_g)
-        c = f * c + i * g
+        k, j = f * c, i * g
+        k.name, j.name = "k", "j"  # as the lectures call them
+        c = k + j
         h = o * np.tanh(c)
         return h, c
 

@@ -3,7 +3,8 @@
 ``structure`` reads loops, steps, gates and states off a tape; ``view`` chooses what of it is
 shown; ``layout`` places it, with ``template`` for one time step, ``blocks`` for the gates in
 it and ``layers`` for the placing itself; ``dot`` writes it down and ``render`` has Graphviz
-draw it. ``notation`` knows how an op is written, ``look`` the colours and sizes.
+draw it. ``notation`` knows how an op is written, ``equations`` what the ops together compute,
+``look`` the colours and sizes; ``trace`` runs a cell that is to be shown.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Record, Tape, Tensor
-from ..autograd.context import recording
 from . import dot, render
+from .equations import equations
 from .layout import lay_out
 from .look import THEMES, Theme
 from .scene import Scene
+from .trace import names_of, tape_of
 from .view import LEVELS, make_view
 
-__all__ = ["Drawing", "draw"]
+__all__ = ["Drawing", "draw", "equations"]
 
 CELL_STEPS = 3  # over how many steps a cell is unrolled to be drawn
 SUFFIXES = (".svg", ".png", ".pdf", ".dot")
@@ -175,26 +177,9 @@ def draw(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
         )
     names: dict[str, str] = {}
-    if isinstance(what, Tape):
-        tape = what
-    elif isinstance(what, Tensor):
-        if what._record is None:
-            name = f"{what.name} " if what.name else ""
-            raise ValueError(
-                f"draw: the Tensor {name}{what.shape} has no tape behind it: it is a leaf, or was "
-                "computed inside of no_grad(); draw a result, or a cell"
-            )
-        tape = Tape(what)
-    elif hasattr(what, "unroll"):
-        count = steps or max(CELL_STEPS, at or 0)
-        tape, names = tape_of_cell(what, count), names_of(what)
-        steps = count
-    else:
-        hint = "; for several Tensors write draw(Tape(*tensors))"
-        raise TypeError(
-            f"draw: expected a Tensor, a Tape, or a cell, got {type(what).__name__}"
-            + (hint if isinstance(what, (tuple, list)) else "")
-        )
+    if not isinstance(what, (Tape, Tensor)) and hasattr(what, "unroll"):
+        steps, names = steps or max(CELL_STEPS, at or 0), names_of(what)
+    tape = tape_of("draw", what, steps or 0)
     check_time(tape, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
     with without_collection():
@@ -255,37 +240,6 @@ def check_gradients(tape: Tape, grads: Any) -> None:
             "draw: grads holds no gradient of a result on this tape; give what gradients() of the "
             "same tape returned, as in draw(tape, grads=tape.gradients())"
         )
-
-
-def tape_of_cell(cell: Any, steps: int) -> Tape:
-    """The tape of a cell, or of a composite of cells, unrolled over zeros."""
-    d_in = getattr(cell, "d_in", None)
-    if not isinstance(d_in, (int, np.integer)):
-        raise TypeError(
-            f"draw: {type(cell).__name__} has no d_in, the width of its input, to unroll it"
-        )
-    parameters = cell.parameters() if hasattr(cell, "parameters") else []
-    dtype = next((p.dtype for p in parameters if p.dtype.kind == "f"), np.dtype(np.float32))
-    xs = Tensor(np.zeros((steps, d_in), dtype), name="xs")
-    with recording():
-        ys, state = cell.unroll(xs)
-    return Tape(ys, *tensors_in(state))
-
-
-def tensors_in(state: Any) -> Iterator[Tensor]:
-    """The Tensors of a state, also one of a composite."""
-    if isinstance(state, Tensor):
-        if state._record is not None:
-            yield state
-    elif isinstance(state, (tuple, list)):
-        for part in state:
-            yield from tensors_in(part)
-
-
-def names_of(cell: Any) -> dict[str, str]:
-    """Scope -> class of a cell and all in it, as ``unroll`` names its scopes."""
-    modules = cell.modules() if hasattr(cell, "modules") else [cell]
-    return {type(module).__name__.lower(): type(module).__name__ for module in modules}
 
 
 @contextlib.contextmanager

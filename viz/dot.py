@@ -10,7 +10,6 @@ are square, labels are plain.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Hashable
 
 from .layers import Path, Point
@@ -39,6 +38,7 @@ from .look import (
     shorten,
     text_width,
 )
+from .notation import printable as printable
 from .notation import split_name
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText, shown_text
 from .view import Vertex, tensor_text
@@ -48,25 +48,6 @@ ARROW = 6  # length of an arrowhead
 
 
 # Text ---------------------------------------------------------------------------------------
-
-
-def printable(text: str) -> str:
-    """A text in which every character can be seen and stand in XML."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _visible(c) for c in text)
-
-
-def _visible(c: str) -> str:
-    """A line break as ⏎, other control characters by their signs, what is no text as �."""
-    if c in "\n\u2028\u2029":
-        return "⏎"
-    code, kind = ord(c), unicodedata.category(c)
-    if code < 0x20:
-        return chr(0x2400 + code)
-    if kind in ("Cc", "Cs", "Co", "Cn"):
-        return "\ufffd"
-    return c
 
 
 def quote(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Any
 
 import numpy as np
@@ -154,3 +155,22 @@ def value_text(array: np.ndarray[Any, Any], most: int = 4) -> str:
 def magnitude(value: float) -> str:
     """A norm in three digits: 0.0312, 4.1e−07."""
     return f"{value:.2e}".replace("-", "−") if value and not 1e-3 <= value < 1e4 else f"{value:.3g}"
+
+
+def printable(text: str) -> str:
+    """A text in which every character can be seen and stand in XML."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _visible(c) for c in text)
+
+
+def _visible(c: str) -> str:
+    """A line break as ⏎, other control characters by their signs, what is no text as �."""
+    if c in "\n\u2028\u2029":
+        return "⏎"
+    code, kind = ord(c), unicodedata.category(c)
+    if code < 0x20:
+        return chr(0x2400 + code)
+    if kind in ("Cc", "Cs", "Co", "Cn"):
+        return "\ufffd"
+    return c

@@ -1,0 +1,328 @@
+"""The equations that are read off a tape: each cell's against those of its docstring and paper."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from unspool import Parameter, Tape, Tensor, scope, unroll
+from unspool.autograd import cross_entropy, embedding, sigmoid, softmax
+from unspool.cells import (
+    GRU,
+    LSTM,
+    MGU,
+    Bidirectional,
+    Cell,
+    Elman,
+    LayerNormLSTM,
+    PeepholeLSTM,
+    ResetAfterGRU,
+    Stacked,
+)
+from unspool.models import Dense
+from unspool.viz import equations
+from unspool.viz.equations import Equations, latex_of
+from unspool.viz.structure import read
+
+
+def gate(letter, function=r"\sigma", extra=""):
+    x, h = rf"x_t \, W_{letter}", rf"h_{{t-1}} \, U_{letter}"
+    return rf"{letter}_t = {function}({x} + {h}{extra} + b_{letter})"
+
+
+def peephole(letter, memory="c_{t-1}"):
+    return gate(letter, extra=rf" + p_{letter} \odot {memory}")
+
+
+def normed(letter, function=r"\sigma"):
+    x = rf"\mathrm{{LN}}(x_t \, W_{letter}) \odot v_{letter}"
+    h = rf"\mathrm{{LN}}(h_{{t-1}} \, U_{letter}) \odot u_{letter}"
+    return rf"{letter}_t = {function}({x} + {h} + b_{letter})"
+
+
+MEMORY = r"c_t = f_t \odot c_{t-1} + i_t \odot g_t"
+OUTPUT = r"h_t = o_t \odot \tanh(c_t)"
+EXPECTED = {
+    Elman: [r"h_t = \tanh(x_t \, W + h_{t-1} \, U + b)"],
+    LSTM: [gate("f"), gate("i"), gate("o"), gate("g", r"\tanh"), MEMORY, OUTPUT],
+    GRU: [
+        gate("z"),
+        gate("r"),
+        r"\tilde{h}_t = \tanh(x_t \, W_h + (r_t \odot h_{t-1}) \, U_h + b_h)",
+        r"h_t = (1 - z_t) \odot h_{t-1} + z_t \odot \tilde{h}_t",
+    ],
+    ResetAfterGRU: [
+        gate("z"),
+        gate("r"),
+        r"n_t = \tanh(x_t \, W_n + b_n + r_t \odot (h_{t-1} \, U_n + c_n))",
+        r"h_t = (1 - z_t) \odot n_t + z_t \odot h_{t-1}",
+    ],
+    PeepholeLSTM: [
+        peephole("f"),
+        peephole("i"),
+        gate("g", r"\tanh"),
+        MEMORY,
+        peephole("o", "c_t"),
+        OUTPUT,
+    ],
+    LayerNormLSTM: [
+        normed("f"),
+        normed("i"),
+        normed("o"),
+        normed("g", r"\tanh"),
+        MEMORY,
+        r"h_t = o_t \odot \tanh(\mathrm{LN}(c_t) \odot v_c + b_c)",
+    ],
+    MGU: [
+        gate("f"),
+        r"\tilde{h}_t = \tanh(x_t \, W_h + (f_t \odot h_{t-1}) \, U_h + b_h)",
+        r"h_t = (1 - f_t) \odot h_{t-1} + f_t \odot \tilde{h}_t",
+    ],
+}
+
+
+class Leaky(Cell):
+    """A cell of one's own: a scope without a letter, a number, a value used twice."""
+
+    def __init__(self, d_in, d_h):
+        self.d_in, self.d_h = d_in, d_h
+        self.W = Parameter(np.ones((d_in, d_h)))
+        self.a = Parameter(np.ones(d_h))
+
+    def forward(self, x, state):
+        (h,) = state
+        with scope("drive"):
+            u = np.tanh(x @ self.W)
+        keep = sigmoid(self.a)
+        return (keep * h + (1 - keep) * (0.5 * u - h / 2),)
+
+
+class Reader(Leaky):
+    """A cell whose output is not its state."""
+
+    def output(self, state):
+        return softmax(state[0] @ self.W.T)
+
+
+@pytest.mark.parametrize("cell", EXPECTED)
+def test_every_cell_shows_its_equations(cell):
+    assert equations(cell(3, 4), latex=True) == EXPECTED[cell]
+
+
+@pytest.mark.parametrize("cell", [LSTM, GRU, PeepholeLSTM])
+def test_a_bias_that_is_not_there_is_not_written(cell):
+    with_bias, without = equations(cell(3, 4)), equations(cell(3, 4, bias=False))
+    assert [line.replace(" + b_", "") for line in without] == without
+    for a, b in zip(with_bias, without, strict=True):
+        letter = a[0] if a[1] == "_" else "h"
+        assert a.replace(f" + b_{letter}", "") == b
+
+
+def test_a_cell_of_ones_own():
+    assert equations(Leaky(3, 4)) == [
+        "drive_t = tanh(x_t W)",
+        "v_{1,t} = σ(a)",
+        "h_t = v_{1,t} ⊙ h_{t-1} + (1 - v_{1,t}) ⊙ (0.5 drive_t - h_{t-1} / 2)",
+    ]
+    assert equations(Leaky(3, 4), latex=True)[-1] == (
+        r"h_t = v_{1,t} \odot h_{t-1} + (1 - v_{1,t}) \odot "
+        r"(0.5 \, \mathrm{drive}_t - \frac{h_{t-1}}{2})"
+    )
+    assert equations(Reader(3, 4))[-1] == "y_t = softmax(h_t Wᵀ)"
+
+
+def test_the_lectures_names_of_the_inner_quantities():
+    lines = equations(LSTM(3, 4), inner=True)
+    assert lines[4:] == [
+        "k_t = f_t ⊙ c_{t-1}",
+        "j_t = i_t ⊙ g_t",
+        "c_t = k_t + j_t",
+        "h_t = o_t ⊙ tanh(c_t)",
+    ]
+
+
+def test_a_reversed_pass_comes_from_the_step_after():
+    ys, _ = unroll(GRU(3, 4), np.ones((5, 3), np.float32), reverse=True)
+    lines = equations(ys)
+    assert lines[0] == "z_t = σ(x_t W_z + h_{t+1} U_z + b_z)"
+    assert lines[-1] == "ys = [h_1; …; h_5]"
+
+
+def test_layers_and_directions_are_told_apart():
+    deep = Stacked([Bidirectional(Elman(3, 4), Elman(3, 4)), Elman(8, 2)])
+    assert equations(deep, latex=True) == [
+        rf"h_t^{{(\mathrm{{{name}}})}} = \tanh(x_t^{{(\mathrm{{{name}}})}} \, "
+        rf"W^{{(\mathrm{{{name}}})}} + h_{{t{sign}1}}^{{(\mathrm{{{name}}})}} \, "
+        rf"U^{{(\mathrm{{{name}}})}} + b^{{(\mathrm{{{name}}})}})"
+        for name, sign in (("0.forward", "-"), ("0.backward", "+"))
+    ] + [
+        r"x_t^{(1)} = [h_t^{(\mathrm{0.forward})}; h_t^{(\mathrm{0.backward})}]",
+        r"h_t^{(1)} = \tanh(x_t^{(1)} \, W^{(1)} + h_{t-1}^{(1)} \, U^{(1)} + b^{(1)})",
+    ]
+
+
+def test_a_parameter_of_two_loops_is_one():
+    cell = Elman(3, 3)
+    ys, state = unroll(cell, np.ones((2, 3), np.float32))
+    again, _ = unroll(cell, ys, state)
+    lines = equations(again)
+    assert lines[0] == "h_t^(0) = tanh(x_t^(0) W + h_{t-1}^(0) U + b)"
+    assert lines[-2] == "h_t^(1) = tanh(x_t^(1) W + h_{t-1}^(1) U + b)"
+
+
+def test_a_tied_language_model():
+    rng = np.random.default_rng(0)
+    E = Parameter(rng.standard_normal((7, 3)), name="E")
+    ys, _ = unroll(Elman(3, 3, dtype=float), embedding(E, np.array([1, 2, 3])))
+    assert equations(cross_entropy(ys @ E.T, np.array([2, 3, 4]))) == [
+        "x_t = E[ids_t]",
+        "h_t = tanh(x_t W + h_{t-1} U + b)",
+        "ys = [h_1; h_2; h_3]",
+        "L = CE(ys Eᵀ)",
+    ]
+
+
+def test_without_time():
+    x = Tensor(np.ones((2, 3)), name="x")
+    with scope("hidden"):
+        h = Dense(3, 4, "tanh", rng=0, dtype=float)(x)
+    assert equations(np.sqrt((h * h).sum()), latex=True) == [
+        r"\mathrm{hidden} = \tanh(x \, W + b)",
+        r"L = \sqrt{\sum(\mathrm{hidden} \odot \mathrm{hidden})}",
+    ]
+
+
+def test_every_record_has_a_statement():
+    tape = Tape(unroll(LSTM(2, 3), np.ones((2, 2), np.float32))[0])
+    lines = Equations(read(tape))
+    said = [lines.statement(i) for i in range(len(tape))]
+    assert said[0] == "x_1 = xs_1"
+    for t in (1, 2):
+        assert f"f_{t} = σ(x_{t} W_f + h_{t - 1} U_f + b_f)" in said
+        assert f"k_{t} = f_{t} ⊙ c_{t - 1}" in said
+        assert f"tanh(c_{t})" in said
+    assert said[-1] == "ys = [h_1; h_2]"
+
+
+def test_an_endless_chain_is_broken_into_lines():
+    x = y = Tensor(np.ones(2), name="x")
+    for _ in range(5_000):
+        y = np.tanh(y) + x
+    lines = equations(y)
+    assert max(map(len, lines)) < 400
+    assert lines[-1].startswith("y = tanh(")
+    assert len(lines) > 100
+
+
+# Against the values ----------------------------------------------------------------------------
+
+OPS = {
+    "+": np.add,
+    "-": np.subtract,
+    "⊙": np.multiply,
+    "/": np.divide,
+    "neg": np.negative,
+    "tanh": np.tanh,
+    "square": np.square,
+}
+
+
+@st.composite
+def programs(draw):
+    return draw(
+        st.recursive(
+            st.sampled_from("abc"),
+            lambda inner: st.one_of(
+                st.tuples(st.sampled_from(["+", "-", "⊙", "/"]), inner, inner),
+                st.tuples(st.sampled_from(["neg", "tanh", "square"]), inner),
+            ),
+            max_leaves=8,
+        )
+    )
+
+
+@given(programs())
+@settings(max_examples=300, deadline=None)
+def test_parentheses_stand_where_they_must(program):
+    """The text of an equation, computed, gives what the tape gave."""
+    values = {"a": 0.7, "b": -1.3, "c": 2.1}
+    leaves = {name: Tensor(np.full(2, value), name=name) for name, value in values.items()}
+
+    def run(node):
+        if isinstance(node, str):
+            return leaves[node]
+        op, *parts = node
+        return OPS[op](*map(run, parts))
+
+    with np.errstate(all="ignore"):
+        y = run(program)
+        if y._record is None:
+            return
+        lines = Equations(read(Tape(y)), inner=False)
+        text = lines.formulas[-1].text.replace("⊙", "*").replace("^", "**")
+        names = {name: np.float64(value) for name, value in values.items()}
+        for i, name in lines.names.items():
+            names[name.base] = lines.s.records[i].output.data[0]
+        names["tanh"] = np.tanh
+        np.testing.assert_allclose(eval(text, {}, names), y.data[0], rtol=1e-9)
+
+
+# LaTeX -----------------------------------------------------------------------------------------
+
+
+def all_kinds():
+    cells = [cell(3, 4) for cell in EXPECTED]
+    yield from [*cells, Leaky(3, 4), Reader(3, 4), Stacked([LSTM(3, 4), GRU(4, 2)])]
+    x, W = Tensor(np.ones((2, 3)), name="x"), Parameter(np.ones((3, 3)), name="W_ih")
+    yield np.abs(x) ** 2 / np.sqrt(x + 1) - np.exp(-x).max()
+    yield np.maximum(x, 0)[:, 1] * np.linalg.norm(W)
+    yield np.einsum("ij,jk->ik", x, W) + np.stack([x, x, x, x, x, x])[2, ..., :]
+    for name in ("<b>&amp;", "$\\frac{", 'a"b', "snow ☃", "%_#~^{}", "x" * 5_000, "a\nb\0c", "é_ü"):
+        with scope(name):
+            yield np.tanh(Tensor(np.ones(2), name=name) + 1) * 2
+
+
+def test_latex_can_be_set():
+    mathtext = pytest.importorskip("matplotlib.mathtext")
+    parser = mathtext.MathTextParser("path")
+    count = 0
+    for what in all_kinds():
+        for line in equations(what, latex=True):
+            assert parser.parse(f"${line}$").width > 0, line
+            assert "\n" not in line
+            assert len(line) < 600
+            count += 1
+    assert count > 50
+
+
+def test_a_notebook_shows_a_cells_equations():
+    text = LSTM(3, 4)._repr_latex_()
+    assert text == latex_of(LSTM(3, 4))
+    assert text.startswith("$$\\begin{aligned}\nf_t &= \\sigma(")
+    assert text.endswith(
+        "c_t &= " + MEMORY[6:] + " \\\\\nh_t &= " + OUTPUT[6:] + "\n\\end{aligned}$$"
+    )
+    assert "^{(1)}" in Stacked([LSTM(3, 4), GRU(4, 4)])._repr_latex_()
+    assert "forward" in Bidirectional(LSTM(3, 4), GRU(3, 4))._repr_latex_()
+    assert Dense(3, 4)._repr_latex_() is None
+
+
+def test_to_show_equations_changes_nothing():
+    deep = Stacked([LSTM(3, 4, rng=0), LSTM(4, 4, rng=1)], dropout=0.5, rng=3)
+    twin = Stacked([LSTM(3, 4, rng=0), LSTM(4, 4, rng=1)], dropout=0.5, rng=3)
+    before = {id(m): dict(vars(m)) for m in deep.modules()}
+    assert "dropout" not in deep._repr_latex_()
+    assert {id(m): dict(vars(m)) for m in deep.modules()} == before
+    xs = np.ones((5, 3), np.float32)
+    np.testing.assert_array_equal(unroll(deep, xs)[0].data, unroll(twin, xs)[0].data)
+    deep.train()._repr_latex_()
+    assert all(m.training for m in deep.modules())
+
+
+def test_equations_of_what_has_none():
+    with pytest.raises(TypeError, match="equations: expected a Tensor, a Tape, or a cell, got int"):
+        equations(3)
+    with pytest.raises(ValueError, match=r"equations: the Tensor x .* has no tape behind it"):
+        equations(Tensor([1.0], name="x"))

@@ -1,0 +1,97 @@
+"""The tape of what is to be shown; a cell is run for it, and is afterwards as it was."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tape, Tensor
+from ..autograd.context import recording
+
+__all__ = ["names_of", "tape_of"]
+
+
+def tape_of(who: str, what: Any, steps: int) -> Tape:
+    """The tape of a Tensor, of a Tape itself, or of a cell unrolled over zeros.
+
+    Args:
+        who: The function that asks, for its messages.
+        what: A Tensor, a Tape, or a cell or composite of cells.
+        steps: Over how many steps a cell is unrolled.
+
+    Raises:
+        TypeError: ``what`` is none of these.
+        ValueError: It is a Tensor without a tape.
+    """
+    if isinstance(what, Tape):
+        return what
+    if isinstance(what, Tensor):
+        if what._record is None:
+            name = f"{what.name} " if what.name else ""
+            raise ValueError(
+                f"{who}: the Tensor {name}{what.shape} has no tape behind it: it is a leaf, or was "
+                "computed inside of no_grad(); give a result, or a cell"
+            )
+        return Tape(what)
+    if hasattr(what, "unroll"):
+        return tape_of_cell(who, what, steps)
+    hint = f"; for several Tensors write {who}(Tape(*tensors))"
+    raise TypeError(
+        f"{who}: expected a Tensor, a Tape, or a cell, got {type(what).__name__}"
+        + (hint if isinstance(what, (tuple, list)) else "")
+    )
+
+
+def tape_of_cell(who: str, cell: Any, steps: int) -> Tape:
+    """The tape of a cell, or of a composite of cells, as it is used: without dropout."""
+    d_in = getattr(cell, "d_in", None)
+    if not isinstance(d_in, (int, np.integer)):
+        raise TypeError(
+            f"{who}: {type(cell).__name__} has no d_in, the width of its input, to unroll it"
+        )
+    parameters = cell.parameters() if hasattr(cell, "parameters") else []
+    dtype = next((p.dtype for p in parameters if p.dtype.kind == "f"), np.dtype(np.float32))
+    xs = Tensor(np.zeros((steps, d_in), dtype), name="xs")
+    with recording(), in_use(cell):
+        ys, state = cell.unroll(xs)
+    return Tape(ys, *tensors_in(state))
+
+
+@contextlib.contextmanager
+def in_use(cell: Any) -> Iterator[None]:
+    """Switch off what is random in training, so that a picture takes no random numbers away."""
+    training = [m for m in modules_of(cell) if getattr(m, "training", False)]
+    own = ["training" in vars(m) for m in training]
+    for module in training:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, had in zip(training, own, strict=True):
+            if had:
+                module.training = True
+            else:
+                del module.training
+
+
+def modules_of(cell: Any) -> list[Any]:
+    """A cell and all in it."""
+    return list(cell.modules()) if hasattr(cell, "modules") else [cell]
+
+
+def tensors_in(state: Any) -> Iterator[Tensor]:
+    """The Tensors of a state, also one of a composite."""
+    if isinstance(state, Tensor):
+        if state._record is not None:
+            yield state
+    elif isinstance(state, (tuple, list)):
+        for part in state:
+            yield from tensors_in(part)
+
+
+def names_of(cell: Any) -> dict[str, str]:
+    """Scope -> class of a cell and all in it, as ``unroll`` names its scopes."""
+    return {type(module).__name__.lower(): type(module).__name__ for module in modules_of(cell)}
