@@ -19,6 +19,7 @@ from .baselines import NGram
 from .batches import Labelled, Labels, predictions
 from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
 from .encoder_decoder import EncoderDecoder, Pairs
+from .features import CharacterEncoder, FeatureEmbedding, Features
 from .generation import Hypothesis, next_distribution
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
@@ -49,6 +50,7 @@ from .text import (
 from .text_model import TextModel
 from .training import Sequences, Stream, Task, evaluate, fit, save_history
 from .transducer import SplitHead, Transducer
+from .vectors import align_vectors, embedding_from, load_vectors
 from .window import WindowLanguageModel
 
 __all__ = [
@@ -64,6 +66,7 @@ __all__ = [
     "BagClassifier",
     "BilinearAttention",
     "Chain",
+    "CharacterEncoder",
     "Classifier",
     "Constraints",
     "Dense",
@@ -71,6 +74,8 @@ __all__ = [
     "Dropout",
     "Embedding",
     "EncoderDecoder",
+    "FeatureEmbedding",
+    "Features",
     "FeedForward",
     "Hypothesis",
     "Labelled",
@@ -93,11 +98,13 @@ __all__ = [
     "Vocabulary",
     "WindowLanguageModel",
     "accuracy",
+    "align_vectors",
     "bits_of",
     "clip_by_global_norm",
     "clip_by_value",
     "confusion",
     "download",
+    "embedding_from",
     "evaluate",
     "evaluating",
     "final_output",
@@ -107,6 +114,7 @@ __all__ = [
     "load_language_model",
     "load_tagged",
     "load_text",
+    "load_vectors",
     "next_distribution",
     "pad_sequences",
     "predictions",

@@ -218,7 +218,7 @@ def nltk_corpus(name: str) -> Any:
         FileNotFoundError: The corpus is not there.
     """
     try:
-        import nltk
+        import nltk  # type: ignore[import-untyped]
     except ImportError as error:
         raise ImportError(
             f'the corpus {name} is read through NLTK: pip install "unspool[data]"'
