@@ -20,6 +20,7 @@ import numpy as np
 
 from ..autograd import Record, Tape, Tensor
 from . import dot, render
+from .animation import animate
 from .equations import equations
 from .layout import lay_out
 from .look import THEMES, Theme
@@ -93,6 +94,29 @@ class Drawing:
         data = self.source.encode() if form == ".dot" else self.render(form[1:])
         render.write_atomically(path, data)
         return path
+
+    def animate(
+        self, path: str | os.PathLike[str], *, by: str | None = None, seconds: float | None = None
+    ) -> Path:
+        """Write a walk through forward and backward pass, in the order of the tape.
+
+        Args:
+            path: Its suffix chooses the format: .svg (a style sheet moves it) or .gif (needs the
+                extra ``plot``).
+            by: "record", or "step": all of a time step at once. By default records, but steps
+                for cells and where more than 120 records are shown.
+            seconds: How long a frame lasts; by default a round takes about 20 seconds.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: The suffix or ``by`` is another, a frame is too short or too long, or
+                there would be more than 600.
+            ImportError: For a GIF, the extra ``plot`` is missing.
+            RuntimeError: There is no Graphviz, or it failed.
+        """
+        return animate(self, path, by=by, seconds=seconds)
 
     def _repr_svg_(self) -> str | None:
         """The picture for a notebook; None where there is no Graphviz."""

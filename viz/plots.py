@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from ..autograd import Tape, Tensor
 from ..autograd.tape import backpropagate
 from ..autograd.tensor import describe
-from .dot import printable
 from .look import (
     BAND_EDGE,
     BLUE,
@@ -41,6 +40,7 @@ from .look import (
     mix,
     shorten,
 )
+from .notation import printable
 from .render import write_atomically
 from .structure import read
 

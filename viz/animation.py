@@ -1,0 +1,478 @@
+"""A walk through backpropagation through time: a drawing that lights up in the order of its tape.
+
+What is computed appears in the order of execution, and then the gradient takes the same way back,
+record by record or step by step. As SVG it moves by style sheet alone: one file, no script, and it
+stands still, complete, for readers who want no motion. As GIF it goes onto any slide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import io
+import math
+import os
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..autograd.context import path_text
+from . import dot, render
+from .layers import Path as Points
+from .look import CORNER, FONTS, GRADIENT, INK, NOTE, ORANGE, PAPER, Theme, mix, shorten, text_width
+from .notation import printable
+from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode
+from .view import Vertex
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from . import Drawing
+
+__all__ = ["Frame", "animate", "frames"]
+
+FORMATS = (".svg", ".gif")
+RECORDS = 120  # with more records shown, a frame is a time step unless asked otherwise
+MOST = 600  # frames
+ROUND = 20.0  # seconds that a round takes if frames can be neither slow nor fast
+SLOWEST, FASTEST = 0.8, 0.1  # seconds a frame
+PAUSE = 1.5  # seconds at the turn and at the end
+WAITING = 0.13  # how much of what is not yet computed is seen
+WIRES = 0.05  # and of its wires, several of which may lie on each other
+BEEN = 0.45  # how bright the trace of the gradient stays
+FORWARD, BACKWARD = ORANGE, GRADIENT[2]
+STRIP = 30  # points below the picture, for the caption
+GIF_WIDTH = 1400  # pixels
+PADDING = 4  # points that Graphviz leaves around a picture
+
+
+class Frame(NamedTuple):
+    """What lights up at once.
+
+    Attributes:
+        back: Whether it is on the way back.
+        ids: The vertices that are computed, or whose gradient is passed on.
+        caption: What happens, in a line.
+    """
+
+    back: bool
+    ids: tuple[str, ...]
+    caption: str
+
+
+# What happens when --------------------------------------------------------------------------------
+
+
+def frames(scene: Scene, by: str | None = None) -> list[Frame]:
+    """The forward pass in the order of the tape, and the backward pass in the reverse order.
+
+    Args:
+        scene: What is drawn.
+        by: "record", or "step": all of a time step at once. By default records, but steps for
+            cells and where more than 120 records are shown.
+
+    Raises:
+        ValueError: ``by`` is neither, nothing was computed, or there are too many frames.
+    """
+    if by not in (None, "record", "step"):
+        raise ValueError(f'animate: by is "record" or "step", got {by!r}')
+    computed = [node.vertex for node in scene.nodes if node.vertex.records]
+    if by is None:
+        by = "step" if scene.view.level == "cell" or len(computed) > RECORDS else "record"
+    moments: dict[Any, list[Vertex]] = {}
+    for v in sorted(computed, key=lambda v: max(v.records)):
+        moments.setdefault(v.place if by == "step" and v.place else v.id, []).append(v)
+    ordered = sorted(moments.values(), key=lambda vs: max(max(v.records) for v in vs))
+    if not ordered:
+        raise ValueError("animate: nothing in this drawing was computed")
+    if 2 * len(ordered) > MOST:
+        raise ValueError(
+            f"animate: {2 * len(ordered):,} frames, and more than {MOST} are watched by nobody; "
+            'write by="step", or draw fewer steps (steps=)'
+        )
+    names = scene.view.structure.tape.names()
+    there = [Frame(False, tuple(v.id for v in vs), caption(scene, vs, by, names)) for vs in ordered]
+    return [
+        *(Frame(False, f.ids, f"forward   {f.caption}") for f in there),
+        *(Frame(True, f.ids, f"backward   {f.caption}") for f in reversed(there)),
+    ]
+
+
+def caption(scene: Scene, vertices: Sequence[Vertex], by: str, names: Any) -> str:
+    """What a frame is about: a time step, a gate, or a line of the tape."""
+    records = scene.view.structure.records
+    last = vertices[-1]
+    record = records[max(last.records)]
+    if by == "step" and last.place is not None:
+        loop, step = last.place
+        around = [*scene.view.structure.loops[loop].path[:-1], scene.view.titles[loop]]
+        return f"{' · '.join(around)}   t = {step}"
+    where = path_text(record.scope)
+    if len(last.records) > 1:
+        return where
+    operands = ", ".join(names[x] for x in record.inputs)
+    return f"{where}   {names[record.output]} = {record.op}({operands})".strip()
+
+
+class Moments(NamedTuple):
+    """When each vertex and each edge lights up: numbers of frames.
+
+    Attributes:
+        nodes: Vertex id -> (forward, backward), None where it is there from the beginning, or
+            where no gradient arrives.
+        edges: (tail, head) -> the same; forward is None for the gradient's own arrows.
+    """
+
+    nodes: dict[str, tuple[int | None, int | None]]
+    edges: dict[tuple[str, str], tuple[int | None, int | None]]
+
+
+def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
+    """When what lights up.
+
+    What no record made (inputs, parameters, first states) is there from the beginning, and has
+    its gradient when all that read it have passed theirs on. What only stands for a result (a
+    last state, an output, the dots for steps left out) comes with what it stands for.
+    """
+    forward: dict[str, int] = {}
+    backward: dict[str, int] = {}
+    for number, frame in enumerate(sequence):
+        for vertex in frame.ids:
+            (backward if frame.back else forward)[vertex] = number
+    wires = [(e.edge.tail.id, e.edge.head.id) for e in scene.edges if not e.back]
+    makers: dict[str, list[str]] = {}
+    readers: dict[str, list[str]] = {}
+    for tail, head in wires:
+        makers.setdefault(head, []).append(tail)
+        readers.setdefault(tail, []).append(head)
+    for _ in range(3):  # a result, the dots behind it, an end behind those
+        for node in scene.nodes:
+            v = node.vertex.id
+            if v not in forward and (
+                times := [forward[m] for m in makers.get(v, ()) if m in forward]
+            ):
+                forward[v] = max(times)
+            if v not in backward and (
+                times := [backward[r] for r in readers.get(v, ()) if r in backward]
+            ):
+                backward[v] = max(times)
+    nodes = {
+        n.vertex.id: (forward.get(n.vertex.id), backward.get(n.vertex.id)) for n in scene.nodes
+    }
+    edges: dict[tuple[str, str], tuple[int | None, int | None]] = {
+        (tail, head): (forward.get(head), backward.get(head)) for tail, head in wires
+    }
+    for e in scene.edges:
+        if e.back:
+            tail, head = e.edge.tail.id, e.edge.head.id
+            edges[head, tail] = (None, backward.get(head, backward.get(tail)))
+    return Moments(nodes, edges)
+
+
+def clock(sequence: Sequence[Frame], seconds: float | None) -> list[float]:
+    """When each frame begins, in seconds, and behind the last when the round is over."""
+    if seconds is None:
+        seconds = min(max(ROUND / len(sequence), FASTEST), SLOWEST)
+    elif not 0.01 <= seconds <= 60:
+        raise ValueError(f"animate: a frame lasts from 0.01 to 60 seconds, got {seconds!r}")
+    begins = []
+    now = seconds
+    for number, frame in enumerate(sequence):
+        if number and frame.back and not sequence[number - 1].back:
+            now += PAUSE
+        begins.append(now)
+        now += seconds
+    return [*begins, now + PAUSE]
+
+
+# The animation ------------------------------------------------------------------------------------
+
+
+def animate(
+    drawing: Drawing,
+    path: str | os.PathLike[str],
+    *,
+    by: str | None = None,
+    seconds: float | None = None,
+) -> Path:
+    """Write a walk through a drawing; what ``Drawing.animate`` is."""
+    path = Path(path)
+    if path.suffix.lower() not in FORMATS:
+        raise ValueError(
+            f"animate({str(path)!r}): the suffix chooses the format: {', '.join(FORMATS)}"
+        )
+    sequence = frames(drawing.scene, by)
+    begins = clock(sequence, seconds)
+    write = animated_svg if path.suffix.lower() == ".svg" else animated_gif
+    render.write_atomically(path, write(drawing, sequence, begins))
+    return path
+
+
+# SVG ----------------------------------------------------------------------------------------------
+
+HEADER = re.compile(r'<svg width="([\d.]+)pt" height="([\d.]+)pt"\s+viewBox="[^"]*"')
+GROUP = re.compile(r'<g id="[^"]*" class="(node|edge)">\s*<title>(.*?)</title>\s*')
+SHAPE = re.compile(r"<(ellipse|polygon|path|polyline) [^>]*?/>")
+PAINT = re.compile(r' (?:fill|stroke|stroke-width|stroke-dasharray|fill-opacity)="[^"]*"')
+
+
+def animated_svg(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[float]) -> bytes:
+    """The picture with a style sheet that lights it up."""
+    svg = drawing.render("svg").decode()
+    moments = moments_of(drawing.scene, sequence)
+    theme = drawing.theme
+    name = "walk" + hashlib.sha256(svg.encode()).hexdigest()[:8]  # two may stand on one page
+    parts, at = [], 0
+    groups = list(GROUP.finditer(svg))
+    for group, following in zip(groups, [*groups[1:], None], strict=True):
+        kind, title = group[1], html.unescape(group[2])
+        tail, _, head = title.partition("->")
+        forward, backward = (
+            moments.nodes.get(title, (None, None))
+            if kind == "node"
+            else moments.edges.get((tail, head), (None, None))
+        )
+        own = f"{'v' if kind == 'node' else 'w'}{forward}" if forward is not None else ""
+        if kind == "edge" and forward is None and backward is not None:
+            own = f"r{backward}"  # the gradient's own arrow
+        parts.append(svg[at : group.start()])
+        parts.append(
+            group[0].replace(f'class="{kind}"', f'class="{kind} s {own}"') if own else group[0]
+        )
+        end = following.start() if following else len(svg)
+        shape = SHAPE.search(svg, group.end(), end)
+        if shape:
+            bare = PAINT.sub("", shape[0])
+            for letter, number in (("f", forward), ("b", backward)):
+                if number is not None:
+                    parts.append(bare.replace(" ", f' class="s h {letter}{number}" ', 1) + "\n")
+        at = group.end()
+    parts.append(svg[at:])
+    svg = "".join(parts)
+
+    header = HEADER.search(svg)
+    assert header is not None
+    width, height = float(header[1]), float(header[2])
+    svg = svg.replace(
+        header[0],
+        f'<svg id="{name}" width="{width:g}pt" height="{height + STRIP:g}pt" '
+        f'viewBox="0 0 {width:g} {height + STRIP:g}"',
+        1,
+    )
+    begin = svg.index(">", svg.index(f'<svg id="{name}"')) + 1
+    lines = "".join(
+        f'<text class="s t {"b" if frame.back else "f"}c{number}" x="12" y="{height + 18:g}">'
+        f"{html.escape(printable(shorten(frame.caption, most_letters(width))))}</text>\n"
+        for number, frame in enumerate(sequence)
+    )
+    paper = f'<rect width="{width:g}" height="{height + STRIP:g}" fill="{theme.of(PAPER)}"/>\n'
+    sheet = style_sheet(name, sequence, begins, theme)
+    return f"{svg[:begin]}\n{sheet}{paper}{lines}{svg[begin:]}".encode()
+
+
+def most_letters(width: float) -> int:
+    """How many letters of a caption fit below a picture."""
+    return max(24, int(width / 7.5))
+
+
+def style_sheet(name: str, sequence: Sequence[Frame], begins: Sequence[float], theme: Theme) -> str:
+    """When what is seen: a rule for each frame and each kind of change."""
+    over = begins[-1]
+
+    def keyframes(label: str, *changes: tuple[float, float]) -> str:
+        """Opacities and since when; the last one lasts."""
+        points = "".join(f"{100 * at / over:.4g}%{{opacity:{value:g}}}" for at, value in changes)
+        ends = f"100%{{opacity:{changes[-1][1]:g}}}"
+        rule = f"#{name} .{label}{{animation-name:{name}{label}}}"
+        return f"@keyframes {name}{label}{{{points}{ends}}}{rule}\n"
+
+    of = theme.of
+    out = [
+        f"<style>\n#{name} .s{{animation:{over:g}s step-end infinite}}\n",
+        f"#{name} .h{{fill:none;stroke-width:9;stroke-linecap:round;opacity:0}}\n",
+        f"#{name} .t{{font:14px {FONTS};fill:{of(INK)};opacity:0}}\n",
+    ]
+    for number, frame in enumerate(sequence):
+        now, later = begins[number], begins[number] + (begins[1] - begins[0])
+        letter, colour = ("b", BACKWARD) if frame.back else ("f", FORWARD)
+        out.append(f"#{name} .{letter}{number}{{stroke:{of(colour)}}}\n")
+        out.append(keyframes(f"{letter}c{number}", (0, 0), (now, 1), (begins[number + 1], 0)))
+        if frame.back:
+            out.append(keyframes(f"b{number}", (0, 0), (now, 1), (later, BEEN)))
+            out.append(keyframes(f"r{number}", (0, 0), (now, 1)))
+        else:
+            out.append(keyframes(f"f{number}", (0, 0), (now, 1), (later, 0)))
+            out.append(keyframes(f"v{number}", (0, WAITING), (now, 1)))
+            out.append(keyframes(f"w{number}", (0, WIRES), (now, 1)))
+    still = f"#{name} .s{{animation:none}}"
+    out.append(f"@media (prefers-reduced-motion:reduce){{{still}}}\n</style>\n")
+    return "".join(out)
+
+
+# GIF ----------------------------------------------------------------------------------------------
+
+
+def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[float]) -> bytes:
+    """The picture as frames: what waits is faint, what happens is outlined."""
+    try:
+        import matplotlib
+        from PIL import Image, ImageDraw, ImageFont
+    except ImportError as error:
+        raise ImportError('animate writes GIFs with Pillow: pip install "unspool[plot]"') from error
+    scene, of = drawing.scene, drawing.theme.of
+    whole = bitmap(drawing)
+    empty = bitmap(type(drawing)(bare(scene), "", drawing.theme))
+    faint = Image.blend(empty, whole, WAITING)
+    scale = whole.width / (scene.x2 - scene.x1 + 2 * PADDING)  # pixels a point
+    fonts = Path(matplotlib.get_data_path(), "fonts", "ttf")
+    font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), max(11, round(13 * scale)))
+    moments = moments_of(scene, sequence)
+    shapes = [(regions(scene, node, scale), moments.nodes[node.vertex.id]) for node in scene.nodes]
+    for edge in scene.edges:
+        tail, head = edge.edge.tail.id, edge.edge.head.id
+        when = moments.edges[(head, tail) if edge.back else (tail, head)]
+        shapes.append((wire(scene, edge, scale), when))
+
+    def picture(number: int, caption: str) -> Any:
+        """The frame of this number; -1 for the beginning."""
+        mask = Image.new("L", whole.size, 255)
+        pen = ImageDraw.Draw(mask)
+        for waits in (True, False):  # what is there lies on top of what waits
+            for region, (forward, backward) in shapes:
+                since = forward if forward is not None else backward if region.back else -1
+                if (since is not None and since > number) == waits:
+                    region.fill(pen, 0 if waits else 255)
+        image = Image.composite(whole, faint, mask)
+        pen = ImageDraw.Draw(image)
+        for region, (_, backward) in shapes:
+            if backward is not None and backward < number:
+                region.outline(pen, mix(of(BACKWARD), of(PAPER), BEEN), scale)
+        for region, times in shapes:
+            if number in times and number >= 0:
+                region.outline(pen, of(BACKWARD if sequence[number].back else FORWARD), scale)
+        sheet = Image.new("RGB", (image.width, image.height + round(STRIP * scale)), of(PAPER))
+        sheet.paste(image)
+        line = printable(shorten(caption, most_letters(image.width / scale)))
+        place = (round(12 * scale), round(image.height + STRIP * scale / 4))
+        ImageDraw.Draw(sheet).text(place, line, of(INK), font)
+        return sheet
+
+    pictures = [picture(-1, ""), *(picture(n, frame.caption) for n, frame in enumerate(sequence))]
+    palette = pictures[-1].copy()  # the colours of all frames: the whole picture and the marks
+    pen = ImageDraw.Draw(palette)
+    for number, colour in enumerate((of(FORWARD), of(BACKWARD))):
+        pen.rectangle((0, 40 * number, palette.width // 4, 40 * number + 30), colour)
+    palette.paste(pictures[0].resize((palette.width // 4, palette.height // 4)), (0, 80))
+    palette = palette.quantize(255, dither=Image.Dither.NONE)
+    indexed = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
+    times = [round(10 * (b - a) * 10) * 10 for a, b in pairwise([0.0, *begins])]
+    file = io.BytesIO()
+    indexed[0].save(
+        file, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, disposal=1
+    )
+    return file.getvalue()
+
+
+def bitmap(drawing: Drawing) -> Image:
+    """A drawing as pixels, no wider than a GIF should be."""
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(drawing.render("png"))).convert("RGB")
+    if image.width <= GIF_WIDTH:
+        return image
+    height = round(image.height * GIF_WIDTH / image.width)
+    return image.resize((GIF_WIDTH, height), Image.Resampling.LANCZOS)
+
+
+def bare(scene: Scene) -> Scene:
+    """A scene of the same size with its frames and texts only."""
+
+    def emptied(box: SceneBox) -> SceneBox:
+        inner = [emptied(b) for b in box.boxes]
+        corners = (box.x1, box.y1, box.x2, box.y2)
+        return SceneBox(box.id, box.kind, box.title, *corners, box.colour, box.mirrored, [], inner)
+
+    corners = (scene.x1, scene.y1, scene.x2, scene.y2)
+    boxes = [emptied(box) for box in scene.boxes]
+    return Scene(scene.view, boxes, [], [], scene.texts, {}, set(), *corners)
+
+
+class Region(NamedTuple):
+    """Where a node or a wire is in the bitmap: rectangles, and lines of a width.
+
+    ``round`` is the radius of a frame's corners, 0 where there is no frame.
+    """
+
+    boxes: list[tuple[float, float, float, float]]
+    lines: list[list[tuple[float, float]]]
+    width: float
+    round: float
+    back: bool = False
+
+    def fill(self, pen: Any, value: int) -> None:
+        """Cover it."""
+        for box in self.boxes:
+            pen.rectangle(box, fill=value)
+        for line in self.lines:
+            pen.line(line, fill=value, width=round(self.width), joint="curve")
+
+    def outline(self, pen: Any, colour: str, scale: float) -> None:
+        """Outline a node, or go over a wire."""
+        wide = round(3 * scale)
+        if self.lines:
+            for line in self.lines:
+                pen.line(line, fill=colour, width=wide, joint="curve")
+        elif self.round:
+            pen.rounded_rectangle(self.boxes[0], self.round, outline=colour, width=wide)
+
+
+def regions(scene: Scene, node: SceneNode, scale: float) -> Region:
+    """Where a node is, and the lines of text beside it."""
+    x, y = (node.x - scene.x1 + PADDING) * scale, (scene.y2 - node.y + PADDING) * scale
+    half, high = (node.half + 3) * scale, (node.high + 3) * scale
+    boxes = [(x - half, y - high, x + half, y + high)]
+    lines = scene.notes.get(node.vertex.id)
+    if lines:
+        width = (8 + max(text_width(line, NOTE) for line in lines)) * scale
+        height = (4 + (NOTE + 1) * len(lines)) * scale
+        boxes.append((x, y - high - height, x + width, y - high))
+    framed = node.vertex.kind not in BESIDE
+    return Region(boxes, [], 0, framed * (min(half, high) if node.round else 8 * scale))
+
+
+def wire(scene: Scene, edge: SceneEdge, scale: float) -> Region:
+    """Where a wire runs, and its name."""
+    points, tip = dot.bezier(edge.curve, CORNER)
+
+    def place(point: tuple[float, float]) -> tuple[float, float]:
+        x, y = point
+        return (x + edge.dx - scene.x1 + PADDING) * scale, (scene.y2 - y + PADDING) * scale
+
+    course = [place(point) for point in [*sampled(points), tip]]
+    boxes = []
+    if edge.label:
+        x, y = (
+            (edge.label_at[0] - scene.x1 + PADDING) * scale,
+            (scene.y2 - edge.label_at[1] + PADDING) * scale,
+        )
+        boxes.append((x - 14 * scale, y - 9 * scale, x + 14 * scale, y + 9 * scale))
+    return Region(boxes, [course], 9 * scale, 0, edge.back)
+
+
+def sampled(points: Points) -> list[tuple[float, float]]:
+    """A chain of cubic Bézier curves as points on it."""
+    out: list[tuple[float, float]] = [points[0]]
+    for n in range(0, len(points) - 3, 3):
+        a, b, c, d = points[n : n + 4]
+        for k in range(1, 7):
+            t = k / 6
+            w = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
+            out.append(
+                (
+                    math.fsum(u * p[0] for u, p in zip(w, (a, b, c, d), strict=True)),
+                    math.fsum(u * p[1] for u, p in zip(w, (a, b, c, d), strict=True)),
+                )
+            )
+    return out
