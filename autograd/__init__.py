@@ -2,9 +2,11 @@
 
 ``context`` says where an op happens, ``tensor`` what a Tensor is and how an op is applied,
 ``tape`` how gradients run back. ``numpy_ops`` and ``nn_ops`` are the table of ops,
+``composed`` what NumPy has and can be written with these,
 ``functional`` holds derivatives of functions, ``check`` compares them with differences.
 """
 
+from . import composed as composed
 from .check import check_grads
 from .context import detect_anomaly, no_grad, scope
 from .functional import checkpoint, grad, hessian, jacobian, jvp, value_and_grad, vjp

@@ -21,6 +21,7 @@ from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from .tensor import PLAIN, TABLE, Array, Op, Rule, Tensor, apply, operand, values
 
@@ -47,12 +48,19 @@ def row(
     return op
 
 
-def composed(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a function of the same signature, written with other rows, stand for NumPy's."""
+def composed(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a function of the same signature, written with other rows, stand for NumPy's.
+
+    Of the names, as in ``"linalg.norm"``, those count that the installed NumPy has.
+    """
 
     def put(stand_in: Callable[..., Any]) -> Callable[..., Any]:
-        for function in functions:
-            TABLE[function] = stand_in
+        for name in names:
+            function: Any = np
+            for part in name.split("."):
+                function = getattr(function, part, None)
+            if function is not None:
+                TABLE[function] = stand_in
         return stand_in
 
     return put
@@ -171,7 +179,8 @@ def _power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
 def _extreme_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     """To the operand that the result is equal to; half each where both are."""
     y, a, b = values(y), values(a), values(b)
-    return np.where(a == b, g * 0.5, np.where(a == y, g, 0))
+    # A NaN that is the result comes from either: as in PyTorch both get the whole gradient.
+    return np.where(a == b, g * 0.5, np.where((a == y) | np.isnan(y), g, 0))
 
 
 def _extreme_right(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -186,6 +195,9 @@ row(np.power, _power_base, _power_exponent, forward=operator.pow)
 row(np.float_power, _power_base, _power_exponent)
 row(np.negative, lambda g, y, x: -g)
 row(np.positive, lambda g, y, x: g)
+row(np.conjugate, lambda g, y, x: g)
+row(np.real, lambda g, y, x: g)
+row(np.imag, zero)
 row(np.floor_divide, zero, zero)
 row(np.remainder, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.floor_divide(a, b))
 row(np.fmod, lambda g, y, a, b: g, lambda g, y, a, b: -g * np.trunc(a / b))
@@ -196,7 +208,7 @@ for extreme in (np.maximum, np.minimum, np.fmax, np.fmin):
 # Functions of each element ------------------------------------------------------------------
 
 
-def _off_zero(y: Any) -> Any:
+def off_zero(y: Any) -> Any:
     """``y`` with 1 in place of 0, to divide by where the gradient at 0 is 0."""
     return np.where(values(y) == 0, 1, y)
 
@@ -219,8 +231,10 @@ row(np.square, lambda g, y, x: g * 2 * x)
 row(np.reciprocal, lambda g, y, x: -g * y * y)
 row(np.absolute, lambda g, y, x: g * np.sign(x), name="abs")
 row(np.fabs, lambda g, y, x: g * np.sign(x))
-for step in (np.sign, np.floor, np.ceil, np.trunc, np.rint):
+for step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing):
     row(step, zero)
+row(np.nextafter, lambda g, y, a, b: g, zero)
+row(np.ldexp, lambda g, y, x, i: np.ldexp(g, values(i)), None)
 row(np.heaviside, zero, lambda g, y, a, b: np.where(values(a) == 0, g, 0))
 row(np.copysign, lambda g, y, a, b: g * np.copysign(1, a) * np.copysign(1, b), zero)
 row(np.deg2rad, lambda g, y, x: g * float(np.pi / 180))
@@ -246,8 +260,8 @@ row(
 )
 row(
     np.hypot,
-    lambda g, y, a, b: g * (a / _off_zero(y)),
-    lambda g, y, a, b: g * (b / _off_zero(y)),
+    lambda g, y, a, b: g * (a / off_zero(y)),
+    lambda g, y, a, b: g * (b / off_zero(y)),
 )
 row(
     np.logaddexp,
@@ -269,7 +283,7 @@ row(
 where_row = TABLE[np.where]
 
 
-@composed(np.where)
+@composed("where")
 def _where(condition: Any, *branches: Any) -> Any:
     if not branches:
         return np.where(values(condition))
@@ -289,7 +303,7 @@ CLIP = Op(
 )
 
 
-@composed(np.clip)
+@composed("clip")
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     if isinstance(low, Tensor) or isinstance(high, Tensor):  # bounds with gradients of their own
@@ -433,50 +447,6 @@ row(
 )
 
 
-@composed(np.dot)
-def _dot(a: Any, b: Any) -> Any:
-    a, b = operand(a), operand(b)
-    if np.ndim(values(a)) == 0 or np.ndim(values(b)) == 0:
-        return np.multiply(a, b)
-    if b.ndim == 1 or (b.ndim == 2 and a.ndim <= 2):
-        return np.matmul(a, b)
-    return _tensordot(a, b, ([-1], [-2]))
-
-
-@composed(np.tensordot)
-def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    a, b = operand(a), operand(b)
-    if isinstance(axes, (int, np.integer)):
-        left, right = list(range(a.ndim - axes, a.ndim)), list(range(axes))
-    else:
-        left, right = ([x] if isinstance(x, int) else list(x) for x in axes)
-    letters = string.ascii_letters
-    of_a = list(letters[: a.ndim])
-    of_b = list(letters[a.ndim : a.ndim + b.ndim])
-    for i, j in zip(left, right, strict=True):
-        of_b[j] = of_a[i]
-    kept = [x for x in of_a + of_b if (x in of_a) != (x in of_b)]
-    return np.einsum(f"{''.join(of_a)},{''.join(of_b)}->{''.join(kept)}", a, b)
-
-
-@composed(np.inner)
-def _inner(a: Any, b: Any) -> Any:
-    a, b = operand(a), operand(b)
-    if np.ndim(values(a)) == 0 or np.ndim(values(b)) == 0:
-        return np.multiply(a, b)
-    return _tensordot(a, b, ([-1], [-1]))
-
-
-@composed(np.outer)
-def _outer(a: Any, b: Any) -> Any:
-    return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
-
-
-@composed(np.vdot)
-def _vdot(a: Any, b: Any) -> Any:
-    return np.matmul(np.reshape(a, -1), np.reshape(b, -1))
-
-
 def _run_einsum(*arrays: Array, subscripts: str) -> Array:
     big = max(x.size for x in arrays) > 4096  # then searching a BLAS path pays
     out: Array = np.einsum(subscripts, *arrays, optimize=big)
@@ -506,7 +476,7 @@ EINSUM = Op(
 )
 
 
-@composed(np.einsum)
+@composed("einsum")
 def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
     if not isinstance(subscripts, str):
         raise TypeError('np.einsum on Tensors takes its subscripts as a string, "ij,jk->ik"')
@@ -590,7 +560,7 @@ def _var_rule(
 def _std_rule(
     g: Any, y: Any, x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False
 ) -> Any:
-    scale = _kept(g, x, axis) / (_off_zero(_kept(y, x, axis)) * _count(x, axis, ddof))
+    scale = _kept(g, x, axis) / (off_zero(_kept(y, x, axis)) * _count(x, axis, ddof))
     return scale * _spread(x, axis)
 
 
@@ -632,7 +602,7 @@ def _cumprod_rule(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
 
 
 def _norm_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return _kept(g, x, axis) * (x / _off_zero(_kept(y, x, axis)))
+    return _kept(g, x, axis) * (x / off_zero(_kept(y, x, axis)))
 
 
 def _run_norm(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
@@ -642,38 +612,19 @@ def _run_norm(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return total if keepdims else total.squeeze(axis)
 
 
-row(np.sum, _sum_rule, names="axis dtype out keepdims")
-row(np.mean, _mean_rule, names="axis dtype out keepdims")
-row(np.max, _extreme_rule, names="axis out keepdims")
-row(np.min, _extreme_rule, names="axis out keepdims")
+row(np.sum, _sum_rule, names="axis dtype out keepdims initial where")
+row(np.mean, _mean_rule, names="axis dtype out keepdims where")
+row(np.max, _extreme_rule, names="axis out keepdims initial where")
+row(np.min, _extreme_rule, names="axis out keepdims initial where")
 TABLE[np.amax], TABLE[np.amin] = TABLE[np.max], TABLE[np.min]
-row(np.prod, _prod_rule, names="axis dtype out keepdims")
-row(np.var, _var_rule, names="axis dtype out ddof keepdims")
-row(np.std, _std_rule, names="axis dtype out ddof keepdims")
+row(np.nanmax, _extreme_rule, names="axis out keepdims")
+row(np.nanmin, _extreme_rule, names="axis out keepdims")
+row(np.prod, _prod_rule, names="axis dtype out keepdims initial where")
+row(np.var, _var_rule, names="axis dtype out ddof keepdims where mean correction")
+row(np.std, _std_rule, names="axis dtype out ddof keepdims where mean correction")
 row(np.cumsum, _cumsum_rule, names="axis dtype out")
 row(np.cumprod, _cumprod_rule, names="axis dtype out")
 NORM = Op("norm", _run_norm, (_norm_rule,))
-
-
-@composed(np.linalg.norm)
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    pair = (axis is None and x.ndim > 1) or (isinstance(axis, tuple) and len(axis) == 2)
-    if ord is None or (ord == "fro" and pair) or (ord == 2 and not pair):
-        return apply(NORM, (x,), {"axis": axis, "keepdims": keepdims})
-    if pair or isinstance(ord, str):
-        raise ValueError(
-            f"np.linalg.norm on Tensors has no gradient rule for the matrix norm {ord!r}"
-        )
-    size = np.abs(x)
-    if ord in (inf, -inf):
-        return (np.max if ord > 0 else np.min)(size, axis=axis, keepdims=keepdims)
-    if ord == 0:
-        raise ValueError(
-            "np.linalg.norm with ord=0 counts elements and has no gradient; use x.data"
-        )
-    total = np.sum(size**ord, axis=axis, keepdims=keepdims)
-    none = values(total) == 0  # the root has no finite derivative there; the norm's is 0
-    return np.where(none, 0, np.where(none, 1, total) ** (1 / ord))
 
 
 # Shape --------------------------------------------------------------------------------------
@@ -689,8 +640,8 @@ def _transpose_rule(g: Any, y: Any, x: Any, axes: Any = None) -> Any:
     return np.transpose(g, tuple(int(i) for i in np.argsort([a % x.ndim for a in axes])))
 
 
-row(np.reshape, _reshape_like, names="shape", forward=lambda x, shape: x.reshape(shape))
-row(np.ravel, _reshape_like)
+row(np.reshape, _reshape_like, names="shape order", forward=lambda x, shape: x.reshape(shape))
+row(np.ravel, _reshape_like, names="order")
 row(np.expand_dims, _reshape_like, names="axis")
 row(np.squeeze, _reshape_like, names="axis")
 row(np.transpose, _transpose_rule, names="axes", forward=lambda x, axes=None: x.transpose(axes))
@@ -732,7 +683,7 @@ CONCATENATE = Op("concatenate", lambda *xs, axis=0: np.concatenate(xs, axis), _c
 STACK = Op("stack", lambda *xs, axis=0: np.stack(xs, axis), _stack_rule)
 
 
-@composed(np.concatenate)
+@composed("concatenate")
 def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
     parts = tuple(map(operand, arrays))
     if axis is None:
@@ -740,103 +691,9 @@ def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
     return apply(CONCATENATE, parts, {"axis": axis})
 
 
-@composed(np.stack)
+@composed("stack")
 def _stack(arrays: Any, axis: int = 0) -> Any:
     return apply(STACK, tuple(map(operand, arrays)), {"axis": axis})
-
-
-@composed(np.vstack)
-def _vstack(tup: Any) -> Any:
-    return np.concatenate([np.reshape(x, (1, -1)) if np.ndim(x) < 2 else x for x in tup])
-
-
-@composed(np.hstack)
-def _hstack(tup: Any) -> Any:
-    parts = [np.reshape(x, 1) if np.ndim(x) == 0 else x for x in tup]
-    return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
-
-
-@composed(np.column_stack)
-def _column_stack(tup: Any) -> Any:
-    return np.concatenate([np.reshape(x, (-1, 1)) if np.ndim(x) < 2 else x for x in tup], axis=1)
-
-
-@composed(np.append)
-def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    return np.concatenate([arr, values], axis=axis)
-
-
-def _pieces(ary: Any, indices_or_sections: Any, axis: int) -> list[Any]:
-    length = ary.shape[axis]
-    if isinstance(indices_or_sections, (int, np.integer)):
-        n = int(indices_or_sections)
-        sizes = [length // n + (i < length % n) for i in range(n)]
-        ends = np.cumsum(sizes).tolist()
-    else:
-        ends = [*map(int, indices_or_sections), length]
-    before = (slice(None),) * (axis % ary.ndim)
-    return [ary[(*before, slice(a, b))] for a, b in zip([0, *ends], ends, strict=False)]
-
-
-@composed(np.array_split)
-def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    return _pieces(ary, indices_or_sections, axis)
-
-
-@composed(np.split)
-def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    if isinstance(indices_or_sections, (int, np.integer)) and ary.shape[axis] % indices_or_sections:
-        raise ValueError(
-            f"split: axis {axis} of length {ary.shape[axis]} does not divide into "
-            f"{indices_or_sections} equal parts; use np.array_split"
-        )
-    return _pieces(ary, indices_or_sections, axis)
-
-
-@composed(np.atleast_1d)
-def _atleast_1d(*arys: Any) -> Any:
-    out = [np.reshape(x, 1) if np.ndim(x) == 0 else operand(x) for x in arys]
-    return out[0] if len(out) == 1 else tuple(out)
-
-
-@composed(np.atleast_2d)
-def _atleast_2d(*arys: Any) -> Any:
-    out = [np.reshape(x, (1, -1)) if np.ndim(x) < 2 else operand(x) for x in arys]
-    return out[0] if len(out) == 1 else tuple(out)
-
-
-@composed(np.fliplr)
-def _fliplr(m: Any) -> Any:
-    return np.flip(m, 1)
-
-
-@composed(np.flipud)
-def _flipud(m: Any) -> Any:
-    return np.flip(m, 0)
-
-
-@composed(np.trace)
-def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
-
-
-@composed(np.diff)
-def _diff(a: Any, n: int = 1, axis: int = -1) -> Any:
-    before = (slice(None),) * (axis % a.ndim)
-    for _ in range(n):
-        a = a[(*before, slice(1, None))] - a[(*before, slice(None, -1))]
-    return a
-
-
-@composed(np.average)
-def _average(a: Any, axis: Any = None, weights: Any = None) -> Any:
-    if weights is None:
-        return np.mean(a, axis=axis)
-    if np.shape(weights) != np.shape(a):
-        raise ValueError(
-            f"np.average on Tensors: weights {np.shape(weights)} must have a's shape {np.shape(a)}"
-        )
-    return np.sum(a * weights, axis=axis) / np.sum(weights, axis=axis)
 
 
 # What gathers: the gradient is a scatter_add at the same places ------------------------------
@@ -869,19 +726,15 @@ def _take_rule(g: Any, y: Any, x: Any, indices: Any, axis: int | None = None) ->
 row(np.take, _take_rule, names="indices axis")
 row(np.take_along_axis, _gather_rule(np.take_along_axis), names="indices axis")
 row(np.diagonal, _gather_rule(np.diagonal), names="offset axis1 axis2")
-row(np.diag, _gather_rule(np.diag), names="k")
 row(np.repeat, _gather_rule(np.repeat), names="repeats axis")
 row(np.tile, _gather_rule(np.tile), names="reps")
 row(np.rot90, _gather_rule(np.rot90), names="k axes")
-
-
-@composed(np.diag)
-def _diag(v: Any, k: int = 0) -> Any:
-    if v.ndim == 2:
-        return np.diagonal(v, k)
-    n = len(v) + abs(k)
-    i = np.arange(len(v))
-    return scatter_add(v, indices=[(i + max(-k, 0), i + max(k, 0))], shape=(n, n))
+row(np.rollaxis, _gather_rule(np.rollaxis), names="axis start")
+row(np.resize, _gather_rule(np.resize), names="new_shape")
+row(np.delete, _gather_rule(np.delete), names="obj axis")
+row(np.fft.fftshift, _gather_rule(np.fft.fftshift), names="axes")
+row(np.fft.ifftshift, _gather_rule(np.fft.ifftshift), names="axes")
+row(sliding_window_view, _gather_rule(sliding_window_view), names="window_shape axis")
 
 
 def _sort_rule(g: Any, y: Any, x: Any, axis: int | None = -1) -> Any:
@@ -947,14 +800,19 @@ row(np.linalg.solve, _solve_left, _solve_right, elementwise=True)
 PLAIN.update(
     {
         np.argmax, np.argmin, np.argsort, np.argpartition, np.argwhere, np.nonzero, np.flatnonzero,
-        np.count_nonzero, np.searchsorted, np.lexsort, np.digitize, np.bincount,
-        np.isfinite, np.isnan, np.isinf, np.isneginf, np.isposinf, np.signbit, np.isclose,
+        np.nanargmax, np.nanargmin, np.count_nonzero, np.searchsorted, np.lexsort, np.digitize,
+        np.bincount, np.bitwise_count,
+        np.gcd, np.lcm, np.packbits, np.unpackbits, np.unravel_index, np.ravel_multi_index, np.ix_,
+        np.tril_indices_from, np.triu_indices_from, np.diag_indices_from, np.linalg.matrix_rank,
+        np.isfinite, np.isnan, np.isnat, np.isreal, np.iscomplex, np.isinf, np.isneginf,
+        np.isposinf, np.signbit, np.isclose,
         np.allclose, np.array_equal, np.array_equiv, np.any, np.all, np.isin,
         np.greater, np.greater_equal, np.less, np.less_equal, np.equal, np.not_equal,
         np.logical_and, np.logical_or, np.logical_not, np.logical_xor,
         np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.invert, np.left_shift, np.right_shift,
         np.shape, np.ndim, np.size, np.zeros_like, np.ones_like, np.full_like, np.empty_like,
-        np.result_type, np.can_cast, np.min_scalar_type, np.iscomplexobj, np.isrealobj,
+        np.result_type, np.common_type, np.can_cast, np.min_scalar_type, np.iscomplexobj,
+        np.isrealobj,
         np.shares_memory, np.may_share_memory,
         np.array_repr, np.array_str, np.array2string,
     }

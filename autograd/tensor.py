@@ -104,6 +104,10 @@ class Op(str):
 
 # NumPy function -> its row, or a function of the same signature that calls apply.
 TABLE: dict[Any, Any] = {}
+# NumPy function -> a function of the same signature, for calls with the options of OPTIONS,
+# which its row does not take.
+WIDER: dict[Any, Callable[..., Any]] = {}
+OPTIONS = frozenset({"correction", "initial", "mean", "order", "where"})
 # NumPy functions whose results are integers, booleans or shapes: run on the arrays.
 PLAIN: set[Callable[..., Any]] = set()
 
@@ -214,9 +218,10 @@ class Tensor:
                 "Tensor(x.data) for a new leaf cut off from its tape"
             )
         array = np.asarray(data)
+        who = f"{type(self).__name__} {name}" if name else type(self).__name__
         if array.dtype.kind not in "fiub":
             raise TypeError(
-                f"Tensor{f' {name}' if name else ''}: expected real numbers, got {array.dtype}"
+                f"{who}: expected real numbers, got {array.dtype}"
                 + (
                     "; turn words into ids first (unspool.models.Vocabulary)"
                     if array.dtype.kind in "US"
@@ -225,8 +230,8 @@ class Tensor:
             )
         if requires_grad and array.dtype.kind not in "f":
             raise TypeError(
-                f"Tensor{f' {name}' if name else ''}: a gradient needs floating-point data, got "
-                f"{array.dtype}; write Tensor(data.astype(float), requires_grad=True)"
+                f"{who}: a gradient needs floating-point data, got {array.dtype}; write the "
+                "numbers as floats (2.0) or data.astype(float)"
             )
         self.data = array
         self.grad = None
@@ -260,6 +265,11 @@ class Tensor:
     def T(self) -> Tensor:
         """The axes in reverse order."""
         return self.transpose()
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes exchanged."""
+        return numpy.matrix_transpose(self)
 
     def item(self) -> Any:
         """The only element, as a Python number."""
@@ -379,6 +389,8 @@ class Tensor:
     def __rtruediv__(self, other: Any) -> Tensor: return apply(TABLE[np.divide], (other, self))
     def __floordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(self, other)
     def __rfloordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(other, self)
+    def __divmod__(self, other: Any) -> Any: return numpy.divmod(self, other)
+    def __rdivmod__(self, other: Any) -> Any: return numpy.divmod(other, self)
     def __mod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (self, other))
     def __rmod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (other, self))
     def __pow__(self, other: Any) -> Tensor: return apply(TABLE[np.power], (self, other))
@@ -388,6 +400,7 @@ class Tensor:
     def __neg__(self) -> Tensor: return apply(TABLE[np.negative], (self,))
     def __pos__(self) -> Tensor: return self
     def __abs__(self) -> Tensor: return numpy.abs(self)
+    def __round__(self, decimals: int = 0) -> Tensor: return numpy.round(self, decimals)
 
     def __lt__(self, other: Any) -> Array: return self.data < values(other)
     def __le__(self, other: Any) -> Array: return self.data <= values(other)
@@ -408,27 +421,31 @@ class Tensor:
     # Methods, by NumPy's names --------------------------------------------------------------
 
     # fmt: off
-    def sum(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+    def sum(self, axis: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.sum``."""
-        return numpy.sum(self, axis=axis, keepdims=keepdims)
-    def mean(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return numpy.sum(self, axis=axis, keepdims=keepdims, **options)
+    def mean(self, axis: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.mean``."""
-        return numpy.mean(self, axis=axis, keepdims=keepdims)
-    def max(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return numpy.mean(self, axis=axis, keepdims=keepdims, **options)
+    def max(self, axis: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.max``; ties share the gradient evenly."""
-        return numpy.max(self, axis=axis, keepdims=keepdims)
-    def min(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return numpy.max(self, axis=axis, keepdims=keepdims, **options)
+    def min(self, axis: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.min``; ties share the gradient evenly."""
-        return numpy.min(self, axis=axis, keepdims=keepdims)
-    def prod(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        return numpy.min(self, axis=axis, keepdims=keepdims, **options)
+    def prod(self, axis: Any = None, keepdims: bool = False, **options: Any) -> Tensor:
         """``np.prod``."""
-        return numpy.prod(self, axis=axis, keepdims=keepdims)
-    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        return numpy.prod(self, axis=axis, keepdims=keepdims, **options)
+    def var(
+        self, axis: Any = None, ddof: int = 0, keepdims: bool = False, **options: Any
+    ) -> Tensor:
         """``np.var``."""
-        return numpy.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
-    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Tensor:
+        return numpy.var(self, axis=axis, ddof=ddof, keepdims=keepdims, **options)
+    def std(
+        self, axis: Any = None, ddof: int = 0, keepdims: bool = False, **options: Any
+    ) -> Tensor:
         """``np.std``; its gradient is 0 where the deviation is."""
-        return numpy.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
+        return numpy.std(self, axis=axis, ddof=ddof, keepdims=keepdims, **options)
     def cumsum(self, axis: int | None = None) -> Tensor:
         """``np.cumsum``."""
         return numpy.cumsum(self, axis=axis)
@@ -444,15 +461,15 @@ class Tensor:
     def dot(self, other: Any) -> Tensor:
         """``np.dot``."""
         return numpy.dot(self, other)
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, order: str | None = None) -> Tensor:
         """``np.reshape``; the lengths singly or as one tuple."""
-        return numpy.reshape(self, shape[0] if len(shape) == 1 else shape)
-    def ravel(self) -> Tensor:
+        return numpy.reshape(self, shape[0] if len(shape) == 1 else shape, order=order)
+    def ravel(self, order: str | None = None) -> Tensor:
         """``np.ravel``."""
-        return numpy.reshape(self, -1)
-    def flatten(self) -> Tensor:
+        return numpy.reshape(self, -1, order=order)
+    def flatten(self, order: str | None = None) -> Tensor:
         """``np.ravel``."""
-        return numpy.reshape(self, -1)
+        return numpy.reshape(self, -1, order=order)
     def transpose(self, *axes: Any) -> Tensor:
         """``np.transpose``; the axes singly or as one tuple, none for the reverse order."""
         return numpy.transpose(self, (axes[0] if len(axes) == 1 else axes) or None)
@@ -471,6 +488,12 @@ class Tensor:
     def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
         """``np.diagonal``."""
         return numpy.diagonal(self, offset, axis1, axis2)
+    def trace(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+        """``np.trace``."""
+        return numpy.trace(self, offset, axis1, axis2)
+    def ptp(self, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """``np.ptp``, the maximum less the minimum."""
+        return numpy.ptp(self, axis=axis, keepdims=keepdims)
     def astype(self, dtype: Any) -> Tensor:
         """The values in another dtype; the gradient comes back in this one's."""
         dtype = np.dtype(dtype)
@@ -489,6 +512,9 @@ class Tensor:
     def argsort(self, axis: int = -1) -> Array:
         """``np.argsort``, a plain array of integers."""
         return self.data.argsort(axis)
+    def nonzero(self) -> tuple[Array, ...]:
+        """``np.nonzero``, plain arrays of integers."""
+        return self.data.nonzero()
     def any(self, axis: Any = None, keepdims: bool = False) -> Array:
         """``np.any``, a plain array of booleans."""
         return numpy.asarray(self.data.any(axis, keepdims=keepdims))
@@ -563,19 +589,14 @@ def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) 
     if row is None:
         if function in PLAIN:
             if "out" in kwargs:
-                raise TypeError(f"{function_name(function)}: out= is not for Tensors")
+                raise refused(function, args, "out")
             return function(*values(tuple(args)), **values(kwargs))
         raise TypeError(
-            f"{function_name(function)} has no gradient rule for Tensors; call it on x.data if no "
-            "gradient is needed, or write it with functions that have one"
+            f"{call_text(function, args)}: it has no gradient rule for Tensors; call it on x.data "
+            "if no gradient is needed, or write it with functions that have one"
         )
     if not isinstance(row, Op):
-        try:
-            return row(*args, **kwargs)
-        except TypeError as error:
-            if "unexpected keyword" not in str(error):
-                raise
-            raise TypeError(f"{function_name(function)} on Tensors: {error}") from error
+        return in_its_name(function, row, args, kwargs)
     if row.sequence:
         arrays, rest = tuple(args[0]) if args else (), args[1:]
     else:
@@ -585,24 +606,62 @@ def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) 
             raise TypeError(
                 f"{function_name(function)} on Tensors takes {count} positional operands"
             )
-    params = dict(zip(row.names, rest, strict=False))
-    params.update(kwargs)
-    for name in list(params):
-        if name not in row.names or name in _REFUSED:
-            if params[name] is None:
-                del params[name]
-                continue
-            cure = _REFUSED.get(name, f"it takes {', '.join(row.names) or 'no options'}")
-            raise TypeError(f"{function_name(function)} on Tensors takes no {name}=: {cure}")
-        params[name] = values(params[name])
+    params = {**dict(zip(row.names, rest, strict=False)), **kwargs}
+    own = set(row.names) - OPTIONS - {"out", "dtype"}  # elsewhere None asks for nothing
+    params = {k: values(v) for k, v in params.items() if v is not None or k in own}
+    wider = WIDER.get(function)
+    for name in ("out", *params) if "out" in params else params:  # a @= t has axes= too
+        if name not in row.names or name in ("out", "dtype") or (name in OPTIONS and not wider):
+            raise refused(function, args, name, row.names)
+    if wider and not OPTIONS.isdisjoint(params):
+        return in_its_name(function, wider, arrays, params)
     return apply(row, tuple(map(operand, arrays)), params)
 
 
-_REFUSED = {
-    "out": "a Tensor is never overwritten; use the result",
+def in_its_name(
+    function: Callable[..., Any], stand_in: Callable[..., Any], args: Sequence[Any], kwargs: Params
+) -> Any:
+    """Call what stands for a function of NumPy; an error inside is told as the function's."""
+    try:
+        return stand_in(*args, **kwargs)
+    except (ValueError, TypeError, IndexError) as error:
+        if "unexpected keyword argument" in str(error):
+            raise refused(function, args, str(error).split("'")[1]) from error
+        if error.__cause__ is None:
+            raise
+        raise explained(error.__cause__, function.__name__, args) from error.__cause__
+
+
+_CURES = {
+    "out": "a Tensor is never overwritten; use the result, and a = a + t in place of a += t",
     "dtype": "write x.astype(dtype) first",
     "where": "write np.where(mask, x, 0) first",
 }
+
+
+def refused(
+    function: Callable[..., Any], args: Sequence[Any], name: str, taken: Sequence[str] = ()
+) -> TypeError:
+    """The error for an option that a function does not take for Tensors."""
+    options = [option for option in taken if option not in ("out", "dtype")]
+    cure = _CURES.get(name) or f"it takes {', '.join(options) or 'no options'}"
+    return TypeError(f"{call_text(function, args)} takes no {name}= for Tensors: {cure}")
+
+
+def call_text(function: Callable[..., Any], args: Sequence[Any]) -> str:
+    """A call in a message: the function, its operands and the scope."""
+    return f"{function_name(function)} of {operands_text(args)}{located(current.get() or ())}"
+
+
+def operands_text(args: Any) -> str:
+    """The Tensors and arrays among arguments, and in the lists among them."""
+    found = []
+    for x in args:
+        if isinstance(x, (Tensor, np.ndarray)):
+            found.append(describe(x))
+        elif isinstance(x, (tuple, list)):
+            found.append(operands_text(x))
+    return " and ".join(filter(None, found))
 
 
 def describe(x: Any) -> str:
@@ -649,23 +708,22 @@ def located(path: tuple[str, ...]) -> str:
 
 
 def explained(
-    error: Exception, op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS
+    error: BaseException, op: str, inputs: Sequence[Any], params: Params = NO_PARAMS
 ) -> Exception:
     """The error of an op, retold with the op, its operands and the scope."""
     where = located(current.get() or ())
+    message = str(error).split("\n")[0]
     hint = ""
-    shapes = [np.shape(values(x)) for x in inputs]
-    if op == "matmul" and len(shapes) == 2 and shapes[0] and shapes[1]:
+    shapes = [np.shape(values(x)) for x in inputs if isinstance(x, (Tensor, np.ndarray))]
+    if op in ("matmul", "dot") and len(shapes) == 2 and shapes[0] and shapes[1]:
         inner = shapes[1][-2] if len(shapes[1]) > 1 else shapes[1][0]
         if shapes[0][-1] != inner:
             hint = f"; the left has {shapes[0][-1]} columns, the right {inner} rows"
-    elif op.elementwise and len(shapes) > 1:
+    elif isinstance(op, Op) and op.elementwise and "broadcast" in message and op != "einsum":
         hint = "; from the right, lengths must be equal or 1"
-    kind = TypeError if isinstance(error, TypeError) else type(error)
-    if not isinstance(error, TypeError) and kind not in (ValueError, IndexError):
-        kind = ValueError
-    message = str(error).split("\n")[0]
-    operands = " and ".join(map(describe, inputs))
+    kinds = (TypeError, ValueError, IndexError)
+    kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
+    operands = " and ".join(map(describe, inputs)) if isinstance(op, Op) else operands_text(inputs)
     return kind(f"{op} of {operands}{options_text(params)}{where}: {message}{hint}")
 
 

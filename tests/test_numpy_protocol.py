@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import io
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -39,6 +40,10 @@ CODE: dict[str, Callable[..., Any]] = {
     "NumPy's scalars": lambda a, b: np.float64(2) * a + b * np.float64(0.5) - np.int64(1),
     "unary operators": lambda a, b: -a + abs(b) + (+a),
     "remainders": lambda a, b: a % 0.8 + (a // 0.8) * b,
+    "divmod": lambda a, b: divmod(a, 0.8)[1] * divmod(a, 0.8)[0] + divmod(5.3, b)[1],
+    "divmod and modf": lambda a, b: (
+        np.divmod(a, 1.7)[1] + np.modf(b * 0.9)[0] * np.modf(a * 0.9)[1]
+    ),
     "indexing": lambda a, b: a[0, ::2] * b[:, [2, 0]][1] + a[A > 0][:2],
     "methods": lambda a, b: a.reshape(3, 2).T.sum(axis=0) + b.max(axis=0) - a.mean(),
     "augmented": lambda a, b: augmented(a, b),
@@ -76,6 +81,7 @@ OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "*": lambda a, b: a * b,
     "/": lambda a, b: a / b,
     "//": lambda a, b: a // b,
+    "divmod": lambda a, b: divmod(a, b)[1],
     "%": lambda a, b: a % b,
     "**": lambda a, b: a**b,
     "@": lambda a, b: a @ b,
@@ -155,7 +161,14 @@ METHODS: dict[str, Callable[[Any], Any]] = {
     "diagonal": lambda x: x.diagonal(),
     "astype": lambda x: x.astype(np.float64),
     "copy": lambda x: x.copy(),
+    "trace": lambda x: x.trace(1),
+    "ptp": lambda x: x.max(axis=1) - x.min(axis=1) if isinstance(x, np.ndarray) else x.ptp(axis=1),
     "T": lambda x: x.T,
+    "mT": lambda x: np.stack([x, x]).mT,
+    "sum of some": lambda x: x.sum(axis=0, where=A > 0, initial=1.5),
+    "reshape by columns": lambda x: x.reshape(3, 2, order="F") * x.ravel(order="F")[:2],
+    "flatten by columns": lambda x: x.flatten(order="F"),
+    "std of some": lambda x: x.std(where=A > 0, ddof=1),
 }
 
 
@@ -171,8 +184,8 @@ def test_methods_are_numpys(name: str):
 def test_every_method_of_a_tensor_is_among_them():
     methods = {n for n, _ in inspect.getmembers(Tensor, inspect.isfunction) if n[0] != "_"}
     no_op = {"item", "numpy", "tolist", "detach", "backward"}
-    plain = {"argmax", "argmin", "argsort", "any", "all"}
-    assert {name.split(" ")[0] for name in METHODS} - {"T"} == methods - no_op - plain
+    plain = {"argmax", "argmin", "argsort", "any", "all", "nonzero"}
+    assert {name.split(" ")[0] for name in METHODS} - {"T", "mT"} == methods - no_op - plain
 
 
 # Integers and booleans are plain arrays ---------------------------------------------------------
@@ -195,6 +208,10 @@ PLAIN_CALLS: dict[str, Callable[[Any], Any]] = {
     "any": lambda x: np.any(x > 1),
     "all method": lambda x: x.all(axis=0),
     "nonzero": lambda x: np.nonzero(x)[0],
+    "nonzero method": lambda x: x.nonzero()[1],
+    "nanargmax": lambda x: np.nanargmax(x, axis=1),
+    "isreal": np.isreal,
+    "diagonal's places": lambda x: np.diag_indices_from(x[:, :2])[0],
     "allclose": lambda x: np.allclose(x, A),
     "count_nonzero": lambda x: np.count_nonzero(x),
     "searchsorted": lambda x: np.searchsorted(np.array([0.0, 1.0]), x),
@@ -237,6 +254,62 @@ def test_plain_results_index_and_choose():
 
 
 # Nothing detaches in silence --------------------------------------------------------------------
+
+
+# Where NumPy keeps what dispatches to us.
+HOUSES = [np, np.linalg, np.fft, np.strings, np.char, np.emath, np.lib.stride_tricks]
+DISPATCHES = (np.ufunc, type(np.sum))
+PUBLIC = {
+    f"{house.__name__}.{name}": f
+    for house in HOUSES
+    for name in dir(house)
+    if name[0] != "_" and isinstance(f := getattr(house, name), DISPATCHES)
+}
+
+
+def test_what_numpy_dispatches_is_found():
+    assert len(PUBLIC) > 400
+    assert {"numpy.tanh", "numpy.einsum", "numpy.linalg.norm", "numpy.fft.fft"} <= set(PUBLIC)
+    of_houses = set(map(id, PUBLIC.values()))
+    methods = {np.ndarray.astype, operator.getitem}  # rows that are no functions of NumPy
+    assert all(id(f) in of_houses for f in {*TABLE, *PLAIN} - methods)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, f in PUBLIC.items() if f not in TABLE and f not in PLAIN]
+)
+def test_a_function_without_a_rule_says_so(name: str):
+    """Every function that NumPy dispatches has a row, gives plain arrays, or is refused."""
+    function = PUBLIC[name]
+    t = Parameter(np.full((2, 2), 0.5), name="weights")
+    if isinstance(function, np.ufunc):
+        required = function.nin
+    else:
+        parameters = inspect.signature(function).parameters.values()
+        required = sum(p.default is p.empty and p.kind is not p.VAR_KEYWORD for p in parameters)
+    with pytest.raises(TypeError) as caught:
+        function(*[t] * required)
+    assert f".{function.__name__} of weights (2, 2) float64" in str(caught.value)
+    assert "no gradient rule" in str(caught.value)
+
+
+MAKES_ARRAYS = [
+    f for name in dir(np)
+    if name[0] != "_" and callable(f := getattr(np, name))
+    and not isinstance(f, (*DISPATCHES, type)) and f not in (np.test, np.info, np.empty)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("f", MAKES_ARRAYS, ids=lambda f: getattr(f, "__name__", str(f)))
+def test_no_other_function_of_numpy_detaches(f: Any):
+    """What NumPy does not dispatch raises, or its result holds none of the numbers."""
+    t = Parameter(np.full(2, 0.7321), name="t")
+    for args in ((t,), ([t, t],), (t, t), (2, t), ((2,), t), (t, t, t)):
+        try:
+            result = f(*args)
+        except Exception:  # by whomever it is raised: nothing is computed without a word
+            continue
+        assert not isinstance(result, (np.ndarray, float)) or 0.7321 not in np.asarray(result)
 
 
 def scalar() -> Any:
@@ -282,7 +355,7 @@ DETACHING: dict[str, tuple[Callable[[], Any], str]] = {
     "t[i] = v": (lambda: assign(vector(), 0, 1.0), "np.where"),
     "t[i] = v on a leaf": (lambda: assign(Tensor([1.0, 2.0]), 0, 1.0), "np.concatenate"),
     "no rule": (lambda: np.median(vector()), "x.data"),
-    "no rule, of a ufunc": (lambda: np.nextafter(vector(), 1.0), "x.data"),
+    "no rule, of a ufunc": (lambda: np.strings.isdigit(vector()), "x.data"),
     "reduce of a ufunc": (lambda: np.add.reduce(vector()), "np.sum"),
     "outer of a ufunc": (lambda: np.multiply.outer(vector(), vector()), "np.outer"),
     "at of a ufunc": (lambda: np.add.at(np.ones(2), [0], scalar()), "np.add.at"),
@@ -292,6 +365,8 @@ DETACHING: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: np.putmask(np.ones(2), [True, False], vector()),
         "np.putmask",
     ),
+    "np.r_": (lambda: np.r_[vector(), 1.0], ".data"),
+    "np.c_": (lambda: np.c_[vector(), vector()], ".data"),
     "full": (lambda: np.full(2, scalar()), ".data"),
     "linspace": (lambda: np.linspace(0, scalar(), 3), "np.linspace"),
     "arange": (lambda: np.arange(scalar()), ".data"),
@@ -356,6 +431,15 @@ def test_what_is_on_no_tape_may_be_taken_as_an_array():
     assert a.tolist() == [1.0, 2.0]
 
 
+def test_round_stays_on_the_tape():
+    x = Parameter([1.26, -2.5])
+    y = round(x, 1)
+    assert y.data.tolist() == [1.3, -2.5]
+    assert round(x).data.tolist() == [1.0, -2.0]
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
 def test_text_of_a_tensor_on_a_tape():
     t, v = scalar(), vector()
     assert f"{t:.2f}" == "6.00"
@@ -375,11 +459,11 @@ def test_print_of_a_tensor_on_a_tape(capsys: pytest.CaptureFixture[str]):
     ("call", "words"),
     [
         (lambda t: np.sum(t, dtype=np.float32), ["np.sum", "dtype", "astype"]),
-        (lambda t: np.max(t, initial=0), ["np.max", "initial"]),
+        (lambda t: np.var(t, where=t > 0, dtype=float), ["np.var", "dtype", "astype"]),
         (lambda t: np.sort(t, kind="stable"), ["np.sort", "kind", "axis"]),
         (lambda t: np.clip(t, 0, 1, dtype=float), ["np.clip", "dtype"]),
         (lambda t: np.add(t, 1, where=np.array([True, False])), ["np.add", "where", "np.where"]),
-        (lambda t: np.reshape(t, (1, 2), order="F"), ["np.reshape", "order"]),
+        (lambda t: np.copy(t, order="F"), ["np.copy", "order"]),
         (lambda t: np.sum(a=t), ["np.sum", "positional"]),
         (lambda t: np.concatenate([t, t], dtype=float), ["np.concatenate", "dtype"]),
         (lambda t: np.diff(t, prepend=0), ["np.diff", "prepend"]),

@@ -105,6 +105,12 @@ UNARY: dict[Any, tuple[float, float]] = {
     np.sinc: (-1.9, 1.8),
     np.nan_to_num: (-1.9, 1.8),
     np.copy: (-1.9, 1.8),
+    np.conjugate: (-1.9, 1.8),
+    np.real: (-1.9, 1.8),
+    np.imag: (-1.9, 1.8),
+    np.real_if_close: (-1.9, 1.8),
+    np.fix: (-1.9, 1.8),
+    np.spacing: (-1.9, 1.8),
 }
 BINARY: dict[Any, tuple[tuple[float, float], tuple[float, float]]] = {
     np.add: ((-1.9, 1.8), (-1.5, 1.7)),
@@ -126,12 +132,21 @@ BINARY: dict[Any, tuple[tuple[float, float], tuple[float, float]]] = {
     np.hypot: ((-1.9, 1.8), (-1.5, 1.7)),
     np.logaddexp: ((-1.9, 1.8), (-1.5, 1.7)),
     np.logaddexp2: ((-1.9, 1.8), (-1.5, 1.7)),
+    np.nextafter: ((-1.9, 1.8), (2.1, 2.4)),
 }
 for f, (low, high) in UNARY.items():
     example(f, spread(2, 3, low=low, high=high))
 for f, (left, right) in BINARY.items():
     a = spread(2, 3, low=left[0], high=left[1])
     example(f, a, spread(2, 3, low=right[0], high=right[1], seed=1))
+
+# Several results, and operands that are integers.
+example(np.divmod, spread(2, 3, low=-5.3, high=4.9), spread(2, 3, low=1.1, high=2.0))
+example(np.divmod, spread(2, 3), call=lambda x: divmod(3.7, x))
+example(np.modf, spread(2, 3))
+example(np.frexp, spread(2, 3), call=lambda x: np.frexp(x)[0])
+example(np.ldexp, spread(2, 3), call=lambda x: np.ldexp(x, np.array([1, -2, 0])))
+example(np.ldexp, spread(3), call=lambda x: np.ldexp(x, np.array([[1], [3]])))
 
 # Powers whose base is negative or 0, and whose exponent is a number of the code.
 example(np.power, [-1.5, 0.0, 2.0], call=lambda x: x**2)
@@ -199,6 +214,38 @@ example(np.outer, spread(2), spread(3, seed=1))
 example(np.outer, spread(2, 2), spread(3, seed=1))
 example(np.vdot, spread(3), spread(3, seed=1))
 example(np.vdot, spread(2, 2), spread(2, 2, seed=1))
+of = np.linalg
+vectors = [((3,), (3,)), ((2, 3), (3,)), ((2, 1, 3), (2, 3))]
+for function in (np.vecdot, of.vecdot):
+    for of_a, of_b in vectors:
+        example(function, spread(*of_a), spread(*of_b, seed=1))
+    example(function, spread(3, 2), spread(3, 1, seed=1), axis=0)
+if hasattr(np, "matvec"):  # from NumPy 2.2 on
+    for of_a, of_b in [((2, 3), (3,)), ((2, 2, 3), (3,)), ((2, 3), (2, 3))]:
+        example(np.matvec, spread(*of_a), spread(*of_b, seed=1))
+    for of_a, of_b in [((2,), (2, 3)), ((2,), (2, 2, 3)), ((2, 2), (2, 3))]:
+        example(np.vecmat, spread(*of_a), spread(*of_b, seed=1))
+example(of.matmul, spread(2, 3), spread(3, 2, seed=1))
+example(of.tensordot, spread(2, 3), spread(2, 3, seed=1), axes=([0, 1], [0, 1]))
+example(of.outer, spread(2), spread(3, seed=1))
+for shapes in [
+    [(2, 3), (3, 2)],
+    [(2, 3), (3, 1), (1, 2)],
+    [(1, 2), (2, 3), (3, 2), (2, 2)],
+    [(2,), (2, 3), (3, 2), (2,)],
+]:
+    arrays = [spread(*shape, seed=i) for i, shape in enumerate(shapes)]
+    example(of.multi_dot, *arrays, call=lambda *xs: np.linalg.multi_dot(xs))
+for of_a, of_b in [((2,), (3,)), ((2, 1), (1, 3)), ((3,), (2, 2)), ((1, 2, 1), (2, 2)), ((), (2,))]:
+    example(np.kron, spread(*of_a), spread(*of_b, seed=1))
+for function in (np.cross, of.cross):
+    example(function, spread(3), spread(3, seed=1))
+    example(function, spread(3, 2), spread(3, 1, seed=1), axis=0)
+example(np.cross, spread(2, 3), spread(3, seed=1), axisc=0)
+example(np.cross, spread(3, 2), spread(2, 3, seed=1), axisa=0, axisb=1)
+for mode in ("full", "same", "valid"):
+    for n, m in [(5, 2), (5, 3), (2, 5), (3, 3), (4, 1), (1, 2)]:
+        example(np.convolve, spread(n), spread(m, seed=1), mode=mode)
 EINSUMS: list[tuple[str, list[tuple[int, ...]]]] = [
     ("ij,jk->ik", [(2, 3), (3, 2)]),
     ("ij,jk", [(2, 3), (3, 2)]),
@@ -275,6 +322,14 @@ example(np.cumprod, [[2.0, 0.0], [0.0, -1.0]], axis=0)
 example(np.cumprod, [2.0, 0.0, 3.0])
 for order in (1, 2, 3, 2.5, inf, -inf):
     example(np.linalg.norm, spread(4), ord=order)
+    example(of.vector_norm, spread(2, 3), ord=order)
+for options in AXES[1:5]:
+    example(of.vector_norm, spread(2, 2, 3), **options)
+    example(of.vector_norm, spread(2, 2, 3), ord=3, **options)
+for order in ("fro", 1, -1, inf, -inf):
+    example(of.matrix_norm, spread(2, 3, 2), ord=order, keepdims=order == 1)
+    example(np.linalg.norm, spread(2, 3), ord=order)
+    example(np.linalg.norm, spread(2, 3, 2), ord=order, axis=(2, 0), keepdims=order == "fro")
 example(np.linalg.norm, spread(2, 3), ord="fro")
 example(np.linalg.norm, spread(2, 2, 3), ord="fro", axis=(0, 2))
 example(np.linalg.norm, spread(2, 3), ord=1, axis=1, keepdims=True)
@@ -290,7 +345,61 @@ example(
     np.average, spread(2, 3), spread(2, 3, low=0.2, high=1), call=lambda x, w: np.average(x, 1, w)
 )
 
+example(np.average, spread(2, 3), [0.5, 1.0, 2.0], call=lambda x, w: np.average(x, 1, w))
+example(
+    np.average,
+    spread(2, 3, 2),
+    spread(2, 2, low=0.2, high=1),
+    call=lambda x, w: np.average(x, axis=(2, 0), weights=w, keepdims=True),
+)
+example(of.trace, spread(2, 3, 3))
+example(of.trace, spread(2, 3), offset=1)
+example(np.ediff1d, spread(2, 3))
+for function in (np.ptp, np.nanmax, np.nanmin, np.nansum, np.nanprod, np.nanmean, np.nanvar):
+    for options in AXES:
+        example(function, spread(2, 2, 3), **options)
+for function in (np.nansum, np.nanprod, np.nanmean, np.nanmax, np.nanmin, np.nanvar, np.nanstd):
+    for options in ({}, {"axis": 1}, {"axis": 0, "keepdims": True}):
+        example(
+            function, spread(2, 3), call=lambda x, f=function, o=options: (
+                f(np.where(np.array([[True, False, True], [True, True, True]]), x, nan), **o)
+            ),
+        )  # fmt: skip
+for function in (np.nancumsum, np.nancumprod):
+    example(function, spread(2, 3))
+    example(function, spread(3), call=lambda x, f=function: (
+        f(np.where(np.array([True, False, True]), x, nan), axis=0)
+    ))  # fmt: skip
+example(np.nanstd, spread(2, 4), axis=1, ddof=1)
+some = np.array([[True, True, True], [False, True, True]])
+for function in (np.sum, np.mean, np.prod, np.var, np.std):
+    for options in ({}, {"axis": 1}, {"axis": (0, -1), "keepdims": True}):
+        example(function, spread(2, 2, 3), where=some, **options)
+for function in (np.sum, np.prod, np.max, np.min, np.amax, np.amin):
+    example(function, spread(2, 3), initial=0.4)
+    example(function, spread(2, 3), axis=1, initial=-0.4, where=some)
+for function in (np.var, np.std):
+    example(function, spread(2, 3), axis=1, correction=1)
+    example(function, spread(2, 3), axis=1, where=some, ddof=1, keepdims=True)
+    example(function, spread(2, 3), axis=1, mean=np.array([[0.1], [-0.2]]))
+example(np.trapezoid, spread(4))
+example(np.trapezoid, spread(2, 3), dx=0.5, axis=0)
+example(np.trapezoid, spread(2, 3), spread(3, seed=1))
+example(np.trapezoid, spread(2, 3), spread(2, 3, seed=1), axis=0)
+if hasattr(np, "cumulative_sum"):  # from NumPy 2.1 on
+    for function in (np.cumulative_sum, np.cumulative_prod):
+        example(function, spread(3))
+        example(function, spread(2, 3), axis=-1, include_initial=True)
+example(np.interp, [-2.5, -0.3, 0.2, 0.7, 1.9], [-1.0, 0.0, 0.5, 1.5], spread(4, seed=1))
+example(np.interp, [[-2.5, 0.3], [0.2, 1.9]], [-1.0, 0.0, 0.5], spread(3), left=7.0, right=-7.0)
+example(np.interp, 0.4, [0.0, 1.0], [2.0, 3.0])
+example(np.interp, [0.4, 1.4], [1.0], [2.0])
+
 # Shape.
+for shape in ((3, 2), (-1, 2), 6, (3, 1, 2)):
+    example(np.reshape, spread(2, 3), call=lambda x, s=shape: np.reshape(x, s, order="F"))
+example(np.reshape, spread(2, 3), call=lambda x: np.reshape(x, (3, 2), "C"))
+example(np.ravel, spread(2, 3), order="F")
 example(np.reshape, spread(2, 3), call=lambda x: np.reshape(x, (3, -1)))
 example(np.reshape, spread(2, 3), call=lambda x: x.reshape(6))
 example(np.ravel, spread(2, 3))
@@ -375,7 +484,64 @@ for mode in ("edge", "reflect", "symmetric", "wrap"):
     example(np.pad, spread(3), call=lambda x, m=mode: np.pad(x, 2, mode=m))
     example(np.pad, spread(2, 3), call=lambda x, m=mode: np.pad(x, ((1, 0), (0, 2)), m))
 
+for shapes in [[(3,), (3,)], [(2, 3), (2, 3)], [(), ()], [(2, 1, 2), (2, 1, 1)]]:
+    arrays = [spread(*shape, seed=i) for i, shape in enumerate(shapes)]
+    example(np.dstack, *arrays, call=lambda *xs: np.dstack(xs))
+example(np.block, spread(3), spread(2), call=lambda a, b: np.block([a, b, 7.0]))
+example(
+    np.block, spread(2, 2), spread(2, 1), spread(3),
+    call=lambda a, b, c: np.block([[a, b], [c], [np.zeros((1, 2)), 1.0]]),
+)  # fmt: skip
+example(np.block, spread(2), call=lambda a: np.block([[[a], [a]], [[a], [2 * a]]]))
+example(np.hsplit, spread(4), call=lambda x: np.hsplit(x, 2))
+example(np.hsplit, spread(2, 3), call=lambda x: np.hsplit(x, [1]))
+example(np.vsplit, spread(4, 2), call=lambda x: np.vsplit(x, 2))
+example(np.dsplit, spread(1, 2, 4), call=lambda x: np.dsplit(x, [1, 3]))
+if hasattr(np, "unstack"):  # from NumPy 2.1 on
+    example(np.unstack, spread(2, 3), call=lambda x: np.unstack(x))
+    example(np.unstack, spread(2, 1, 3), call=lambda x: np.unstack(x, axis=-1))
+if hasattr(np, "astype"):  # from NumPy 2.1 on
+    example(np.astype, spread(2, 3), call=lambda x: np.astype(x, np.float64))
+example(np.select, spread(2, 3), spread(3, seed=1), call=lambda a, b: np.select(
+    [mask, np.array([[True], [False]])], [a, b * b], -1.5
+))  # fmt: skip
+example(np.select, spread(3), call=lambda a: np.select([mask], [a]))
+example(np.broadcast_arrays, spread(2, 1), spread(3), 1.5)
+example(np.meshgrid, spread(2), spread(3))
+example(np.meshgrid, spread(2), spread(3), 0.5, indexing="ij")
+example(np.meshgrid, spread(2), spread(3), sparse=True)
+example(np.meshgrid, spread(2))
+for function in (np.matrix_transpose, of.matrix_transpose):
+    example(function, spread(2, 3))
+    example(function, spread(2, 1, 3))
+example(of.diagonal, spread(2, 3, 2))
+example(of.diagonal, spread(3, 3), offset=-1)
+example(np.diagflat, spread(2, 2), k=1)
+example(np.atleast_3d, 1.5)
+example(np.atleast_3d, spread(3))
+example(np.atleast_3d, spread(2, 3), spread(1, 2, 1, 2))
+
 # What gathers.
+example(np.delete, spread(5), obj=[1, -1])
+example(np.delete, spread(2, 3), obj=slice(0, 2), axis=1)
+example(np.delete, spread(2, 3), obj=2)
+example(np.insert, spread(4), 1.5, call=lambda x, v: np.insert(x, 2, v))
+example(np.insert, spread(4), [1.5, 2.5], call=lambda x, v: np.insert(x, [0, 3], v))
+example(np.insert, spread(2, 3), [1.5, 2.5], call=lambda x, v: np.insert(x, 1, v, axis=1))
+example(np.insert, spread(2, 3), spread(3), call=lambda x, v: np.insert(x, [0, 2], v, axis=0))
+example(np.insert, spread(2, 3), 1.0, call=lambda x, v: np.insert(x, slice(0, 4, 2), v))
+example(np.compress, spread(3, 2), call=lambda x: np.compress([True, False, True], x, axis=0))
+example(np.compress, spread(2, 2), call=lambda x: np.compress([True, False, True], x))
+example(np.extract, spread(2, 3), call=lambda x: np.extract(mask, x))
+example(np.resize, spread(2, 3), new_shape=(2, 4))
+example(np.rollaxis, spread(1, 2, 3), axis=2)
+example(np.rollaxis, spread(1, 2, 3), axis=0, start=2)
+example(np.fft.fftshift, spread(5))
+example(np.fft.ifftshift, spread(2, 3), axes=1)
+windows = np.lib.stride_tricks.sliding_window_view
+example(windows, spread(5), window_shape=3)
+example(windows, spread(3, 3), window_shape=(2, 2))
+example(windows, spread(4, 2), window_shape=2, axis=0)
 example(np.take, spread(2, 3), indices=[0, 0, -1, 4])
 example(np.take, spread(2, 3), indices=[[2, 0], [1, 1]], axis=1)
 example(np.take, spread(2, 3), indices=np.array([1, 1, 0]), axis=0)
@@ -1100,6 +1266,9 @@ KINKS: dict[str, tuple[Callable[..., Any], list[Any], list[Any]]] = {
     "max of rows": (lambda x: x.max(axis=1), [[[3.0, 3.0], [1.0, 2.0]]], [[[0.5, 0.5], [0, 1]]]),
     "maximum shares": (np.maximum, [[1.0, 2.0], [1.0, 3.0]], [[0.5, 0.0], [0.5, 1.0]]),
     "minimum shares": (np.minimum, [[1.0, 2.0], [1.0, 3.0]], [[0.5, 1.0], [0.5, 0.0]]),
+    "maximum of a NaN": (np.maximum, [[nan, 1.0, nan], [1.0, nan, nan]], [[1] * 3, [1] * 3]),
+    "minimum of a NaN": (np.minimum, [[nan, 1.0, nan], [1.0, nan, nan]], [[1] * 3, [1] * 3]),
+    "maximum of a NaN, number": (lambda x: np.maximum(x, 0), [[nan, 1.0]], [[1, 1]]),
     "fmax shares": (np.fmax, [[1.0, nan, 2.0], [1.0, 2.0, nan]], [[0.5, 0, 1], [0.5, 1, 0]]),
     "fmin shares": (np.fmin, [[1.0, nan, 2.0], [1.0, 2.0, nan]], [[0.5, 0, 1], [0.5, 1, 0]]),
     "maximum with number": (lambda x: np.maximum(x, 0), [[-1.0, 0.0, 1.0]], [[0, 0.5, 1]]),
@@ -1137,6 +1306,15 @@ KINKS: dict[str, tuple[Callable[..., Any], list[Any], list[Any]]] = {
     "power 0**0": (lambda x: x**0, [[0.0, 2.0]], [[0, 0]]),
     "power at 0": (lambda x, p: x**p, [[0.0, 0.0], [2.0, 1.0]], [[0, 1], [0, 0]]),
     "nan_to_num": (np.nan_to_num, [[nan, 1.0, inf]], [[0, 1, 0]]),
+    "std of some equals": (
+        lambda x: np.std(x, where=np.array([True, True, False])),
+        [[2.0, 2.0, 3.0]],
+        [[0, 0, 0]],
+    ),
+    "nanmax of NaNs": (np.nanmax, [[nan, 3.0, 3.0, 1.0]], [[0, 0.5, 0.5, 0]]),
+    "max and initial": (lambda x: np.max(x, initial=2.0), [[2.0, 1.0]], [[0.5, 0]]),
+    "interp at a knot": (lambda x: np.interp(x, [0, 1, 2], [0, 1, 5]), [[1.0]], [[4]]),
+    "modf": (lambda x: np.modf(x)[0], [[2.0, -inf]], [[1, 1]]),
     "max of a NaN": (np.max, [[nan, 1.0]], [[1, 0]]),
 }
 
@@ -1415,7 +1593,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
     (lambda: np.sum(x23, axis=2), ValueError, ["sum", "x (2, 3)", "axis"]),
     (lambda: np.sum(x23, out=np.zeros(())), TypeError, ["np.sum", "out"]),
     (lambda: np.mean(x23, dtype=np.float32), TypeError, ["np.mean", "astype"]),
-    (lambda: np.sum(x23, where=x23 > 0), TypeError, ["np.sum", "np.where"]),
+    (lambda: np.tanh(x23, where=x23 > 0), TypeError, ["np.tanh", "x (2, 3)", "np.where"]),
+    (lambda: np.max(x23, where=x23 > 0), ValueError, ["max", "x (2, 3)", "initial="]),
     (lambda: np.median(x23), TypeError, ["np.median", "no gradient rule", "x.data"]),
     (lambda: np.add.reduce(x23), TypeError, ["np.add.reduce", "np.sum"]),
 ]  # fmt: skip

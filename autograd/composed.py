@@ -1,0 +1,646 @@
+"""The table, third part: NumPy's functions that are written with others.
+
+Each is plain NumPy, as one would write it for arrays; what it calls has a row, so it needs no
+rule and differentiates to any order. The first name of a function is the one it has in NumPy.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import string
+from typing import Any
+
+import numpy as np
+
+from .numpy_ops import NORM, composed, off_zero, scatter_add
+from .tensor import TABLE, WIDER, Op, Tensor, apply, describe, operand, values
+
+__all__: list[str] = []
+
+inf = np.inf
+
+
+def before(x: Any, axis: int) -> tuple[slice, ...]:
+    """The index of everything along the axes before this one."""
+    return (slice(None),) * (axis % x.ndim)
+
+
+# Several results at once --------------------------------------------------------------------
+
+FRACTION = Op("fraction", lambda x: np.modf(x)[0], (lambda g, y, x: g,))
+
+
+@composed("divmod")
+def _divmod(a: Any, b: Any) -> Any:
+    return np.floor_divide(a, b), np.remainder(a, b)
+
+
+@composed("modf")
+def _modf(x: Any) -> Any:
+    return apply(FRACTION, (x,)), np.trunc(x)
+
+
+@composed("frexp")
+def _frexp(x: Any) -> Any:
+    _, exponent = np.frexp(values(x))
+    return np.ldexp(x, -exponent), exponent
+
+
+# Products -----------------------------------------------------------------------------------
+
+
+@composed("dot")
+def _dot(a: Any, b: Any) -> Any:
+    a, b = operand(a), operand(b)
+    if np.ndim(values(a)) == 0 or np.ndim(values(b)) == 0:
+        return np.multiply(a, b)
+    if b.ndim == 1 or (b.ndim == 2 and a.ndim <= 2):
+        return np.matmul(a, b)
+    return _contracted("dot", a, b, [-1], [-2])
+
+
+@composed("inner")
+def _inner(a: Any, b: Any) -> Any:
+    a, b = operand(a), operand(b)
+    if np.ndim(values(a)) == 0 or np.ndim(values(b)) == 0:
+        return np.multiply(a, b)
+    return _contracted("inner", a, b, [-1], [-1])
+
+
+@composed("tensordot", "linalg.tensordot")
+def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
+    a, b = operand(a), operand(b)
+    if isinstance(axes, (int, np.integer)):
+        left, right = list(range(a.ndim - axes, a.ndim)), list(range(axes))
+    else:
+        left, right = ([x] if isinstance(x, int) else list(x) for x in axes)
+    return _contracted("tensordot", a, b, left, right)
+
+
+def _contracted(who: str, a: Any, b: Any, left: list[int], right: list[int]) -> Any:
+    """The sum over axes of a, each paired with one of b."""
+    of_left = [a.shape[i] for i in left if -a.ndim <= i < a.ndim]
+    of_right = [b.shape[i] for i in right if -b.ndim <= i < b.ndim]
+    if of_left != of_right or not len(left) == len(right) == len(of_left):
+        raise ValueError(
+            f"{who} of {describe(a)} and {describe(b)}: the axes {left} of the left and {right} of "
+            f"the right must be there and of equal lengths, got {of_left} and {of_right}"
+        )
+    letters = string.ascii_letters
+    of_a = list(letters[: a.ndim])
+    of_b = list(letters[a.ndim : a.ndim + b.ndim])
+    for i, j in zip(left, right, strict=True):
+        of_b[j] = of_a[i]
+    kept = [x for x in of_a + of_b if (x in of_a) != (x in of_b)]
+    return np.einsum(f"{''.join(of_a)},{''.join(of_b)}->{''.join(kept)}", a, b)
+
+
+@composed("outer", "linalg.outer")
+def _outer(a: Any, b: Any) -> Any:
+    return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
+
+
+@composed("vdot")
+def _vdot(a: Any, b: Any) -> Any:
+    return np.matmul(np.reshape(a, -1), np.reshape(b, -1))
+
+
+@composed("vecdot", "linalg.vecdot")
+def _vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
+    a, b = np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)
+    return np.matmul(a[..., None, :], b[..., None])[..., 0, 0]
+
+
+@composed("matvec")
+def _matvec(x1: Any, x2: Any) -> Any:
+    return np.matmul(x1, operand(x2)[..., None])[..., 0]
+
+
+@composed("vecmat")
+def _vecmat(x1: Any, x2: Any) -> Any:
+    return np.matmul(operand(x1)[..., None, :], x2)[..., 0, :]
+
+
+TABLE[np.linalg.matmul] = TABLE[np.matmul]
+
+
+@composed("linalg.multi_dot")
+def _multi_dot(arrays: Any) -> Any:
+    parts = list(arrays)
+    while len(parts) > 1:  # the longest inner axis first: the smallest results go on
+        k = max(range(len(parts) - 1), key=lambda i: parts[i].shape[-1])
+        parts[k : k + 2] = [np.dot(parts[k], parts[k + 1])]
+    return parts[0]
+
+
+@composed("kron")
+def _kron(a: Any, b: Any) -> Any:
+    n = max(np.ndim(a), np.ndim(b))
+    of_a = (1,) * (n - np.ndim(a)) + np.shape(a)
+    of_b = (1,) * (n - np.ndim(b)) + np.shape(b)
+    a = np.reshape(a, tuple(m for k in of_a for m in (k, 1)))
+    b = np.reshape(b, tuple(m for k in of_b for m in (1, k)))
+    return np.reshape(a * b, tuple(k * m for k, m in zip(of_a, of_b, strict=True)))
+
+
+@composed("cross", "linalg.cross")
+def _cross(
+    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
+    if a.shape[-1] != 3 or b.shape[-1] != 3:
+        raise ValueError(
+            f"cross of {describe(a)} and {describe(b)}: vectors have 3 components here, got "
+            f"{a.shape[-1]} and {b.shape[-1]}"
+        )
+    left, right = [1, 2, 0], [2, 0, 1]
+    product = a[..., left] * b[..., right] - a[..., right] * b[..., left]
+    return np.moveaxis(product, -1, axisc)
+
+
+@composed("convolve")
+def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
+    a, v = np.atleast_1d(a), np.atleast_1d(v)
+    if len(v) > len(a):
+        a, v = v, a
+    n, m = len(a), len(v)
+    if not m or mode not in ("full", "same", "valid"):
+        raise ValueError(
+            f'convolve of {describe(a)} and {describe(v)}: neither may be empty, and mode is "full"'
+            f', "same" or "valid", got {mode!r}'
+        )
+    windows = np.lib.stride_tricks.sliding_window_view(np.pad(a, m - 1), m)
+    first, last = {
+        "full": (0, n + m - 1),
+        "same": ((m - 1) // 2, (m - 1) // 2 + n),
+        "valid": (m - 1, n),
+    }[mode]
+    return np.matmul(windows[first:last], np.flip(v))
+
+
+# Putting together and taking apart ------------------------------------------------------------
+
+
+def _at_least(ndim: int, x: Any) -> Any:
+    """NumPy's way of adding axes: before the others, in three dimensions the last one behind."""
+    x = operand(x)
+    n = np.ndim(x)
+    if n >= ndim:
+        return x
+    shape = (1,) * (ndim - n) + np.shape(x) if ndim < 3 or n == 0 else (1, *np.shape(x), 1)[-3:]
+    return np.reshape(x, shape)
+
+
+def _all_at_least(ndim: int, *arys: Any) -> Any:
+    out = tuple(_at_least(ndim, x) for x in arys)
+    return out[0] if len(out) == 1 else out
+
+
+for ndim in (1, 2, 3):
+    composed(f"atleast_{ndim}d")(functools.partial(_all_at_least, ndim))
+
+
+@composed("vstack")
+def _vstack(tup: Any) -> Any:
+    return np.concatenate([_at_least(2, x) for x in tup])
+
+
+@composed("hstack")
+def _hstack(tup: Any) -> Any:
+    parts = [_at_least(1, x) for x in tup]
+    return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
+
+
+@composed("dstack")
+def _dstack(tup: Any) -> Any:
+    return np.concatenate([_at_least(3, x) for x in tup], axis=2)
+
+
+@composed("column_stack")
+def _column_stack(tup: Any) -> Any:
+    return np.concatenate([np.reshape(x, (-1, 1)) if np.ndim(x) < 2 else x for x in tup], axis=1)
+
+
+@composed("append")
+def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    return np.concatenate([arr, values], axis=axis)
+
+
+@composed("block")
+def _block(arrays: Any) -> Any:
+    depth, part = 0, arrays
+    while isinstance(part, list):
+        depth, part = depth + 1, part[0]
+
+    def widest(part: Any) -> int:
+        return max(map(widest, part)) if isinstance(part, list) else np.ndim(part)
+
+    ndim = max(depth, widest(arrays))
+
+    def joined(part: Any, axis: int) -> Any:
+        """The blocks of a list side by side; those of the innermost lists along the last axis."""
+        if isinstance(part, list):
+            return np.concatenate([joined(inner, axis + 1) for inner in part], axis=axis)
+        return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
+
+    return joined(arrays, -depth)
+
+
+def _pieces(ary: Any, indices_or_sections: Any, axis: int) -> list[Any]:
+    length = ary.shape[axis]
+    if isinstance(indices_or_sections, (int, np.integer)):
+        n = int(indices_or_sections)
+        sizes = [length // n + (i < length % n) for i in range(n)]
+        ends = np.cumsum(sizes).tolist()
+    else:
+        ends = [*map(int, indices_or_sections), length]
+    return [ary[(*before(ary, axis), slice(a, b))] for a, b in zip([0, *ends], ends, strict=False)]
+
+
+@composed("array_split")
+def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    return _pieces(ary, indices_or_sections, axis)
+
+
+@composed("split")
+def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    if isinstance(indices_or_sections, (int, np.integer)) and ary.shape[axis] % indices_or_sections:
+        raise ValueError(
+            f"split: axis {axis} of length {ary.shape[axis]} does not divide into "
+            f"{indices_or_sections} equal parts; use np.array_split"
+        )
+    return _pieces(ary, indices_or_sections, axis)
+
+
+@composed("hsplit")
+def _hsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return np.split(ary, indices_or_sections, axis=1 if ary.ndim > 1 else 0)
+
+
+@composed("vsplit")
+def _vsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return np.split(ary, indices_or_sections, axis=0)
+
+
+@composed("dsplit")
+def _dsplit(ary: Any, indices_or_sections: Any) -> Any:
+    return np.split(ary, indices_or_sections, axis=2)
+
+
+@composed("unstack")
+def _unstack(x: Any, *, axis: int = 0) -> tuple[Any, ...]:
+    return tuple(x[(*before(x, axis), i)] for i in range(x.shape[axis]))
+
+
+@composed("insert")
+def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
+    arr, new = operand(arr), _at_least(1, values)
+    new = new.astype(arr.dtype) if arr.dtype.kind == "f" else new
+    # NumPy inserts positions; the elements are then taken from there.
+    own = np.arange(arr.size).reshape(arr.shape)
+    others = arr.size + np.arange(new.size).reshape(np.shape(values))
+    both = np.concatenate([np.reshape(arr, -1), np.reshape(new, -1)])
+    return np.take(both, np.insert(own, obj, others, axis))
+
+
+@composed("compress")
+def _compress(condition: Any, a: Any, axis: int | None = None) -> Any:
+    return np.take(a, np.flatnonzero(condition), axis)
+
+
+@composed("extract")
+def _extract(condition: Any, arr: Any) -> Any:
+    return np.compress(np.ravel(condition), np.ravel(arr))
+
+
+@composed("select")
+def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
+    if len(condlist) != len(choicelist):
+        raise ValueError(
+            f"select: {len(condlist)} conditions need as many choices, got {len(choicelist)}"
+        )
+    for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
+        default = np.where(condition, choice, default)
+    return default
+
+
+# Views --------------------------------------------------------------------------------------
+
+
+@composed("fliplr")
+def _fliplr(m: Any) -> Any:
+    return np.flip(m, 1)
+
+
+@composed("flipud")
+def _flipud(m: Any) -> Any:
+    return np.flip(m, 0)
+
+
+@composed("matrix_transpose", "linalg.matrix_transpose")
+def _matrix_transpose(x: Any) -> Any:
+    return np.swapaxes(x, -1, -2)
+
+
+@composed("broadcast_arrays")
+def _broadcast_arrays(*args: Any) -> tuple[Any, ...]:
+    shape = np.broadcast_shapes(*map(np.shape, args))
+    return tuple(np.broadcast_to(x, shape) for x in args)
+
+
+@composed("meshgrid")
+def _meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
+    axes = list(range(len(xi)))
+    if indexing == "xy":
+        axes[:2] = axes[:2][::-1]
+    grids = [
+        np.reshape(x, tuple(np.size(x) if k == axis else 1 for k in range(len(xi))))
+        for x, axis in zip(xi, axes, strict=True)
+    ]
+    return tuple(grids) if sparse else tuple(_broadcast_arrays(*grids))
+
+
+@composed("diag")
+def _diag(v: Any, k: int = 0) -> Any:
+    if v.ndim == 2:
+        return np.diagonal(v, k)
+    n = len(v) + abs(k)
+    i = np.arange(len(v))
+    return scatter_add(v, indices=[(i + max(-k, 0), i + max(k, 0))], shape=(n, n))
+
+
+@composed("diagflat")
+def _diagflat(v: Any, k: int = 0) -> Any:
+    return np.diag(np.reshape(v, -1), k)
+
+
+def _in_order(function: Any, x: Any, shape: Any = -1, order: str = "C") -> Any:
+    """reshape and ravel; in Fortran's order the axes are read backwards."""
+    if order not in ("C", "F"):
+        raise ValueError(f'{function} of {describe(x)}: order is "C" or "F", got {order!r}')
+    if order == "C":
+        return np.reshape(x, shape)
+    backwards = shape if isinstance(shape, (int, np.integer)) else tuple(shape)[::-1]
+    return np.transpose(np.reshape(np.transpose(x), backwards))
+
+
+WIDER[np.reshape] = functools.partial(_in_order, "reshape")
+WIDER[np.ravel] = functools.partial(_in_order, "ravel")
+
+
+@composed("linalg.diagonal")
+def _matrix_diagonal(x: Any, /, *, offset: int = 0) -> Any:
+    return np.diagonal(x, offset, -2, -1)
+
+
+@composed("astype")
+def _astype(x: Any, dtype: Any, /) -> Any:
+    return x.astype(dtype)
+
+
+@composed("real_if_close")
+def _real_if_close(a: Any, tol: float = 100) -> Any:
+    return np.real(a)
+
+
+# Sums and differences -------------------------------------------------------------------------
+
+
+@composed("trace")
+def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
+
+
+@composed("linalg.trace")
+def _matrix_trace(x: Any, /, *, offset: int = 0) -> Any:
+    return np.trace(x, offset, -2, -1)
+
+
+@composed("diff")
+def _diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    along = before(a, axis)
+    for _ in range(n):
+        a = a[(*along, slice(1, None))] - a[(*along, slice(None, -1))]
+    return a
+
+
+@composed("ediff1d")
+def _ediff1d(ary: Any) -> Any:
+    return np.diff(np.reshape(ary, -1))
+
+
+@composed("ptp")
+def _ptp(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+@composed("average")
+def _average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = False) -> Any:
+    if weights is None:
+        return np.mean(a, axis=axis, keepdims=keepdims)
+    a, weights = operand(a), operand(weights)
+    if np.shape(weights) != np.shape(a):  # one weight for each place along the axes
+        axes = [i % a.ndim for i in (axis if isinstance(axis, tuple) else (axis,)) if i is not None]
+        if np.shape(weights) != tuple(a.shape[i] for i in axes):
+            raise ValueError(
+                f"average of {describe(a)} with weights {np.shape(weights)}: they have its shape, "
+                f"or that of the axes that are averaged, got axis={axis}"
+            )
+        weights = np.transpose(weights, tuple(np.argsort(axes)))
+        weights = np.reshape(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
+    weighted = np.sum(a * weights, axis=axis, keepdims=keepdims)
+    return weighted / np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+
+
+@composed("trapezoid")
+def _trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
+    y = np.moveaxis(operand(y), axis, -1)
+    if x is not None:
+        x = operand(x)
+        dx = np.diff(x if x.ndim == 1 else np.moveaxis(x, axis, -1))
+    return np.sum(dx * (y[..., 1:] + y[..., :-1]) / 2, axis=-1)
+
+
+@composed("cumulative_sum")
+def _cumulative_sum(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    return _cumulative(np.cumsum, np.zeros, x, axis, include_initial)
+
+
+@composed("cumulative_prod")
+def _cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: bool = False) -> Any:
+    return _cumulative(np.cumprod, np.ones, x, axis, include_initial)
+
+
+def _cumulative(function: Any, start: Any, x: Any, axis: int | None, include: bool) -> Any:
+    if axis is None and x.ndim != 1:
+        raise ValueError(f"{function.__name__} of {describe(x)}: say along which axis")
+    axis = (axis or 0) % x.ndim
+    y = function(x, axis=axis)
+    if not include:
+        return y
+    shape = tuple(1 if i == axis else n for i, n in enumerate(y.shape))
+    return np.concatenate([start(shape, y.dtype), y], axis=axis)
+
+
+@composed("interp")
+def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> Any:
+    x, xp, fp = (  # as NumPy's interp in float64 always
+        t.astype(float) if isinstance(t, Tensor) else np.asarray(t, float) for t in (x, xp, fp)
+    )
+    at = values(xp)
+    piece = np.clip(np.searchsorted(at, values(x), side="right") - 1, 0, max(len(at) - 2, 0))
+    end = np.minimum(piece + 1, len(at) - 1)
+    width = xp[end] - xp[piece]
+    slope = (fp[end] - fp[piece]) / off_zero(width)
+    y = fp[piece] + slope * (x - xp[piece])
+    y = np.where(values(x) < at[0], fp[0] if left is None else left, y)
+    return np.where(values(x) > at[-1], fp[-1] if right is None else right, y)
+
+
+# Reductions of what counts ------------------------------------------------------------------
+
+
+def _reduced(
+    function: Any,
+    neutral: float,
+    join: Any,
+    a: Any,
+    axis: Any = None,
+    keepdims: bool = False,
+    *,
+    initial: Any = None,
+    where: Any = True,
+) -> Any:
+    """A reduction that begins with ``initial``, of the elements ``where`` says."""
+    if math.isinf(neutral) and where is not True and initial is None:
+        raise ValueError(f"{function.__name__} of {describe(a)}: with where= give initial= too")
+    y = function(_chosen(where, a, neutral), axis=axis, keepdims=keepdims)
+    return y if initial is None else join(y, initial)
+
+
+def _chosen(where: Any, a: Any, neutral: float) -> Any:
+    return a if where is True else np.where(where, a, neutral)
+
+
+def _counted(a: Any, axis: Any, where: Any) -> Any:
+    """How many elements each result is of, with the axes kept, in a's dtype of floats."""
+    here = np.broadcast_to(values(where), a.shape)
+    return np.sum(here, axis=axis, keepdims=True, dtype=a.dtype if a.dtype.kind == "f" else float)
+
+
+for function, neutral, join in [
+    (np.sum, 0, np.add),
+    (np.prod, 1, np.multiply),
+    (np.max, -inf, np.maximum),
+    (np.min, inf, np.minimum),
+]:
+    WIDER[function] = functools.partial(_reduced, function, neutral, join)
+WIDER[np.amax], WIDER[np.amin] = WIDER[np.max], WIDER[np.min]
+
+
+def _mean(a: Any, axis: Any = None, keepdims: bool = False, *, where: Any = True) -> Any:
+    y = np.sum(_chosen(where, a, 0), axis=axis, keepdims=True) / _counted(a, axis, where)
+    return y if keepdims else np.squeeze(y, axis)
+
+
+def _moment(
+    root: bool,
+    a: Any,
+    axis: Any = None,
+    ddof: float = 0,
+    keepdims: bool = False,
+    *,
+    where: Any = True,
+    mean: Any = None,
+    correction: float | None = None,
+) -> Any:
+    """var and std; the norm has the gradient 0 where the deviation is 0."""
+    ddof = ddof if correction is None else correction
+    centre = _mean(a, axis, True, where=where) if mean is None else mean
+    spread = _chosen(where, a - centre, 0)
+    count = _counted(a, axis, where)
+    count = np.maximum(count - count.dtype.type(ddof), 0)
+    if root:
+        y = _vector_norm(spread, axis=axis, keepdims=True) / np.sqrt(count)
+    else:
+        y = np.sum(np.square(spread), axis=axis, keepdims=True) / count
+    return y if keepdims else np.squeeze(y, axis)
+
+
+WIDER[np.mean] = _mean
+WIDER[np.var] = functools.partial(_moment, False)
+WIDER[np.std] = functools.partial(_moment, True)
+
+
+def _without_nan(function: Any, neutral: float, a: Any, *args: Any, **options: Any) -> Any:
+    return function(np.where(np.isnan(values(a)), neutral, a), *args, **options)
+
+
+composed("nansum")(functools.partial(_without_nan, np.sum, 0))
+composed("nanprod")(functools.partial(_without_nan, np.prod, 1))
+composed("nancumsum")(functools.partial(_without_nan, np.cumsum, 0))
+composed("nancumprod")(functools.partial(_without_nan, np.cumprod, 1))
+
+
+@composed("nanmean")
+def _nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    return _mean(a, axis, keepdims, where=~np.isnan(values(a)))
+
+
+@composed("nanvar")
+def _nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    return _moment(False, a, axis, ddof, keepdims, where=~np.isnan(values(a)))
+
+
+@composed("nanstd")
+def _nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
+    return _moment(True, a, axis, ddof, keepdims, where=~np.isnan(values(a)))
+
+
+# Norms --------------------------------------------------------------------------------------
+
+
+@composed("linalg.vector_norm")
+def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    if ord == 2:
+        return apply(NORM, (x,), {"axis": axis, "keepdims": keepdims})
+    if isinstance(ord, str) or ord == 0:
+        raise ValueError(
+            f"vector_norm of {describe(x)} with ord={ord!r}: a norm with a gradient has a number "
+            "other than 0; for a count of elements use x.data"
+        )
+    size = np.abs(x)
+    if math.isinf(ord):
+        return (np.max if ord > 0 else np.min)(size, axis=axis, keepdims=keepdims)
+    total = np.sum(size**ord, axis=axis, keepdims=keepdims)
+    none = values(total) == 0  # the root has no finite derivative there; the norm's is 0
+    return np.where(none, 0, np.where(none, 1, total) ** (1 / ord))
+
+
+@composed("linalg.matrix_norm")
+def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
+    return np.linalg.norm(x, ord, axis=(-2, -1), keepdims=keepdims)
+
+
+@composed("linalg.norm")
+def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
+    pair = (axis is None and x.ndim > 1) or (isinstance(axis, tuple) and len(axis) == 2)
+    if ord is None or (ord == "fro" and pair):
+        ord = 2
+    elif (
+        pair and ord in (1, -1, inf, -inf) and (axis or x.ndim == 2)
+    ):  # the largest or smallest sum of a column or row
+        rows, columns = (i % x.ndim for i in axis or (0, 1))
+        summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
+        sums = np.sum(np.abs(x), axis=summed, keepdims=True)
+        most = (np.max if ord > 0 else np.min)(sums, axis=chosen, keepdims=True)
+        return most if keepdims else np.squeeze(most, (rows, columns))
+    elif pair or isinstance(ord, str):
+        raise ValueError(
+            f"norm of {describe(x)}: the matrix norm {ord!r} has no gradient rule; there are "
+            '"fro", 1, -1, inf and -inf'
+        )
+    return _vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
