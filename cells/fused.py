@@ -72,6 +72,23 @@ def plan_of(
     return held.plan
 
 
+def kinds_seen(cell: Any) -> list[tuple[Any, bool]]:
+    """For what kinds of inputs a step has run, and whether it would be replayed the next time.
+
+    A replay adds gradients up in another order than the tape. A training that is to go on to
+    the last bit in another process has to know what was replayed.
+    """
+    ids = [*map(id, vars(cell).values())]
+    plans: Any = _plans.get(cell, {})
+    return [(key, h.ids == ids and h.flags == flags(h.tensors)) for key, h in plans.items()]
+
+
+def see_kinds(cell: Any, kinds: Sequence[tuple[Any, bool]]) -> None:
+    """Let a cell be as if its step had run for these kinds of inputs."""
+    ids = [*map(id, vars(cell).values())]
+    _plans[cell] = OrderedDict((key, Held(cell, ids if again else [])) for key, again in kinds)
+
+
 def serves(plan: Plan, cell: Any, states: list[tuple[int, ...]], one_step: bool) -> bool:
     """Whether a plan can stand for the steps of a cell whose states have these shapes."""
     n = len(states)

@@ -7,6 +7,7 @@ too. Objects are refused both ways: nothing is pickled.
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 import tempfile
@@ -22,16 +23,20 @@ from numpy.typing import NDArray
 
 __all__ = [
     "load_arrays",
+    "load_described",
     "load_npz",
     "load_safetensors",
     "save_arrays",
+    "save_described",
     "save_npz",
     "save_safetensors",
+    "unfinished",
     "write_atomically",
 ]
 
 PathLike = str | os.PathLike[str]
 Arrays = dict[str, NDArray[Any]]
+HEADER = "header"  # the name of the array that holds a file's description
 
 
 def write_atomically(path: PathLike, write: Callable[[IO[bytes]], Any]) -> None:
@@ -56,6 +61,16 @@ def write_atomically(path: PathLike, write: Callable[[IO[bytes]], Any]) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def unfinished(path: PathLike) -> list[Path]:
+    """What writers of this file left beside it when they were killed."""
+    path = Path(path)
+    return [
+        found
+        for found in path.parent.iterdir()
+        if found.name.startswith(f".{path.name}.") and found.suffix == ".part"
+    ]
 
 
 def save_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
@@ -105,8 +120,10 @@ def load_npz(path: PathLike) -> Arrays:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no ``.npz`` file, is cut off or damaged, or holds pickled objects.
+        ValueError: It is a folder, no ``.npz`` file, cut off or damaged, or holds pickled objects.
     """
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder, where a file is expected")
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: no such file")
     most = 1100 * Path(path).stat().st_size  # deflate makes at most 1032 bytes of one
@@ -119,6 +136,48 @@ def load_npz(path: PathLike) -> Arrays:
     except DAMAGED as error:
         reason = str(error).split("\n")[0] or type(error).__name__
         raise ValueError(f"{path}: not a readable .npz file, or cut off: {reason}") from error
+
+
+def save_described(
+    path: PathLike, format: str, version: int, header: Mapping[str, Any], arrays: Mapping[str, Any]
+) -> None:
+    """Write named arrays and what they are, as ``save_npz`` does.
+
+    Args:
+        path: The file.
+        format: What kind of file it is.
+        version: Of the format.
+        header: What JSON can hold: written as the bytes of an array ``header``.
+        arrays: The arrays, none of that name.
+    """
+    described = {"format": format, "version": version, **header}
+    text = np.frombuffer(json.dumps(described, ensure_ascii=False).encode(), np.uint8)
+    save_npz(path, {HEADER: text, **arrays})
+
+
+def load_described(path: PathLike, format: str, version: int) -> tuple[dict[str, Any], Arrays]:
+    """Read what ``save_described`` wrote: the header, and the arrays.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is cut off or damaged, or of another format or version.
+    """
+    arrays = load_npz(path)
+    raw = arrays.pop(HEADER, None)
+    if raw is None or raw.dtype != np.uint8 or raw.ndim != 1:
+        raise ValueError(f"{path} is no {format}: it has no header")
+    try:
+        header = json.loads(raw.tobytes().decode())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is no {format}: its header is damaged: {error}") from error
+    if not isinstance(header, dict) or header.get("format") != format:
+        found = header.get("format") if isinstance(header, dict) else type(header).__name__
+        raise ValueError(f"{path} is no {format}: it is of the format {found!r}")
+    if header.get("version") != version:
+        raise ValueError(
+            f"{path} is of version {header.get('version')!r}, this unspool reads version {version}"
+        )
+    return header, arrays
 
 
 # What zipfile, zlib and NumPy raise at bytes that are not what they should be.

@@ -583,13 +583,18 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
     Source: Pascanu, Mikolov and Bengio (2013).
     """
     max_norm = number("clip_by_global_norm", "max_norm", max_norm)
-    gradients = [p.grad for p in dict.fromkeys(parameters) if p.grad is not None]
-    norm = global_norm(gradients)
+    found = gradients(parameters)
+    norm = global_norm(found)
     scale = max_norm / (norm + 1e-6)
     if scale < 1 and math.isfinite(norm):
-        for gradient in gradients:
+        for gradient in found:
             gradient *= scale
     return norm
+
+
+def gradients(parameters: Iterable[Tensor]) -> list[Array]:
+    """The gradients that there are, each once."""
+    return [p.grad for p in dict.fromkeys(parameters) if p.grad is not None]
 
 
 def global_norm(gradients: Iterable[Array]) -> float:

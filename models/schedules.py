@@ -2,7 +2,8 @@
 
 A schedule is a function from progress (0 at the first update, below 1 at the last) to a factor of
 the optimiser's rate, as ``fit(schedule=)`` takes it. The functions here make such functions, and
-put them together. In a loop of your own, progress is ``update / updates``.
+put them together; ``Plateau`` is one that also looks at what the training came to. In a loop of
+your own, progress is ``update / updates``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,24 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
+from .layers import whole
 from .optim import number
 
-__all__ = ["Schedule", "cosine", "exponential", "in_turn", "linear", "product", "step", "warm_up"]
+__all__ = [
+    "Plateau",
+    "Schedule",
+    "cosine",
+    "exponential",
+    "in_turn",
+    "linear",
+    "plateaus",
+    "product",
+    "step",
+    "warm_up",
+]
 
 Schedule = Callable[[float], float]
 
@@ -151,9 +165,104 @@ def in_turn(*schedules: Schedule, at: Sequence[float]) -> Schedule:
         own = (progress - begins[i]) / length if length else 0.0
         return schedules[i](min(own, 1.0))
 
-    return factor
+    return Combined(schedules, factor)
 
 
 def product(*schedules: Schedule) -> Schedule:
     """All at the same time, their factors multiplied."""
-    return lambda progress: math.prod(schedule(progress) for schedule in schedules)
+    return Combined(schedules, lambda p: math.prod(schedule(p) for schedule in schedules))
+
+
+class Combined:
+    """A schedule made of others, which can still be seen."""
+
+    def __init__(self, members: Sequence[Schedule], factor: Schedule) -> None:
+        self.members, self.factor = members, factor
+
+    def __call__(self, progress: float) -> float:
+        """The factor at this progress."""
+        return self.factor(progress)
+
+
+class Plateau:
+    """Times ``factor`` whenever the training stops getting better: a schedule with a memory.
+
+    ``fit`` shows it after each pass what is monitored. A value is better than the best so far if
+    it is lower by more than ``threshold`` times the best one's size; after more than ``patience``
+    values in a row that are not, the rate falls, and the count begins anew.
+
+    Args:
+        factor: What the rate is multiplied with each time, from 0 and below 1.
+        patience: How many values that are no better are waited through.
+        threshold: How much better, as a part of the best, counts.
+        cooldown: How many values after a fall are not counted.
+        least: The smallest factor in the end.
+
+    Raises:
+        ValueError: A setting is out of its range.
+        TypeError: A count is no whole number.
+
+    Source: PyTorch's ReduceLROnPlateau, with a relative threshold.
+
+    Example:
+        >>> from unspool.models.schedules import Plateau
+        >>> schedule = Plateau(factor=0.5, patience=1)
+        >>> for loss in [3.0, 2.0, 2.1, 2.2]:
+        ...     schedule.see(loss)
+        >>> schedule(0.4)
+        0.5
+    """
+
+    def __init__(
+        self,
+        factor: float = 0.1,
+        patience: int = 10,
+        *,
+        threshold: float = 1e-4,
+        cooldown: int = 0,
+        least: float = 0.0,
+    ) -> None:
+        self.factor = number("Plateau", "factor", factor, below=1)
+        self.patience = whole("Plateau", "patience", patience, least=0)
+        self.threshold = number("Plateau", "threshold", threshold)
+        self.cooldown = whole("Plateau", "cooldown", cooldown, least=0)
+        self.least = number("Plateau", "least", least)
+        self.now, self.best, self.waited, self.resting = 1.0, math.inf, 0, 0
+
+    def __call__(self, progress: float) -> float:
+        """The factor now, whatever the progress."""
+        return self.now
+
+    def see(self, value: float) -> None:
+        """Look at a value, of which lower is better: after each pass."""
+        if math.isinf(self.best) or value < self.best - self.threshold * abs(self.best):
+            self.best, self.waited = value, 0
+        else:
+            self.waited += 1
+        if self.resting:
+            self.resting -= 1
+            self.waited = 0
+        if self.waited > self.patience:
+            self.now = max(self.now * self.factor, self.least)
+            self.waited, self.resting = 0, self.cooldown
+
+    def settings(self) -> list[float]:
+        """The arguments that it was made with."""
+        return [self.factor, self.patience, self.threshold, self.cooldown, self.least]
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it remembers, as plain numbers."""
+        return {name: getattr(self, name) for name in ("now", "best", "waited", "resting")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what ``state_dict`` returned."""
+        self.now, self.best = float(state["now"]), float(state["best"])
+        self.waited, self.resting = int(state["waited"]), int(state["resting"])
+
+
+def plateaus(schedule: Any) -> Iterator[Plateau]:
+    """The Plateau that a schedule is, or those that it was put together from."""
+    if isinstance(schedule, Plateau):
+        yield schedule
+    for member in getattr(schedule, "members", ()):
+        yield from plateaus(member)

@@ -9,35 +9,62 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import math
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Tensor, detect_anomaly
-from ..cells import Module, detached
-from ..cells.storage import write_atomically
+from ..cells import Cell, Module, detached
+from ..cells.fused import kinds_seen, see_kinds
+from ..cells.storage import PathLike, write_atomically
 from .baselines import perplexity_of
+from .checkpoint import (
+    describe_model,
+    describe_optimizer,
+    describe_task,
+    generators,
+    load_checkpoint,
+    random_states,
+    save_checkpoint,
+    seeded,
+    set_random_states,
+)
 from .layers import evaluating, whole
-from .optim import Adam, Optimizer, clip_by_global_norm
+from .optim import (
+    Adam,
+    Optimizer,
+    clip_by_global_norm,
+    clip_by_value,
+    global_norm,
+    gradients,
+    number,
+)
+from .schedules import plateaus
 from .text import pad_sequences, stream_batches
 
 __all__ = ["History", "Sequences", "Stream", "Task", "evaluate", "fit", "save_history"]
 
-PathLike = str | os.PathLike[str]
 History = list[dict[str, float]]
+Metric = Callable[[Any, Any], float]  # of a model and a task
 
 
 # Tasks ------------------------------------------------------------------------------------------
 
 
 class Task(Protocol):
-    """What ``fit`` and ``evaluate`` run through."""
+    """What ``fit`` and ``evaluate`` run through.
+
+    What is drawn at random comes of an int attribute ``seed``, or of Generators in attributes or
+    batches: these are kept in checkpoints.
+    """
 
     def __len__(self) -> int:
         """How many batches one pass has."""
@@ -197,41 +224,69 @@ def fit(
     epochs: int = 10,
     seconds: float | None = None,
     validation: Task | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    monitor: str = "validation_loss",
+    mode: str | None = None,
     patience: int | None = None,
     clip: float | None = None,
+    clip_value: float | None = None,
     schedule: Callable[[float], float] | None = None,
     save: PathLike | Callable[[], Any] | None = None,
+    checkpoint: PathLike | None = None,
+    every: float = 60.0,
+    resume: bool = True,
     progress: bool = True,
 ) -> History:
     """Train a model, and leave it with the best parameters that were found.
 
-    Those are the ones with the lowest validation loss; without ``validation`` the last ones.
+    Those are the ones with the best ``monitor``; without ``validation`` the last ones.
+
+    With ``checkpoint`` the training can be stopped at any moment, also by ``kill -9``, and goes
+    on by the same call: number for number as if it had not been stopped, times excepted (and
+    what follows them: the schedule of a training with ``seconds``). The random states are those
+    of the Generators in the attributes of model and tasks; ``epochs``, ``seconds``, ``patience``
+    and what is done by functions may differ from call to call, all else may not.
 
     Args:
         model: A Module that fits the task.
-        task: What to learn: a Stream, Sequences, or a Task of your own.
+        task: What to learn: a Stream, Sequences, Labelled, or a Task of your own.
         optimizer: Over the model's parameters; None for Adam with its defaults.
         epochs: How many passes at most.
         seconds: How long at most, validation included; training stops after the batch at hand.
         validation: A Task that is looked at after each pass and not learnt from.
-        patience: After how many passes without a lower validation loss to stop.
+        metrics: By name, functions of (model, validation) that give a number: computed after
+            each pass, without dropout.
+        monitor: The column of the history that says which pass was the best.
+        mode: "min" or "max", what is best of ``monitor``; may be left out for a loss or
+            perplexity.
+        patience: After how many passes without a better ``monitor`` to stop.
         clip: The largest joint norm of the gradients.
-        schedule: From progress (0 at the beginning, 1 at the end) to a factor of the rate.
+        clip_value: The largest absolute value of an element of a gradient, before ``clip``.
+        schedule: From progress (0 at the beginning, 1 at the end) to a factor of the rate. A
+            Plateau among it is shown ``monitor``, without validation the loss.
         save: Where to write the parameters, or a function that writes the model: called whenever
             they are the best so far.
+        checkpoint: The file of the training itself: written from time to time, and read by the
+            next call. Where it cannot be written (a full disk), the old one stays, a
+            RuntimeWarning says so, and training goes on.
+        every: How many seconds lie between checkpoints; one is also written after each pass. At
+            0 it is written after each batch.
+        resume: Whether to go on from the checkpoint if there is one; else it begins anew.
         progress: Whether to report on stderr: by a bar where tqdm is installed (extra
             ``train``), else by plain lines.
 
     Returns:
         A row a pass: epoch, updates, seconds, lr, loss, perplexity, tokens_per_second, and with
-        ``validation`` also validation_loss and validation_perplexity. Plain numbers.
+        ``validation`` also validation_loss, validation_perplexity, and validation_NAME of each
+        metric. Plain numbers.
 
     Raises:
-        FloatingPointError: The loss or the gradient is not a finite number. The message says
-            where; the model has its last good parameters again.
+        FloatingPointError: The loss, the gradient or what is monitored is not a finite number.
+            The message says where it began; the model has its last good parameters again.
         KeyboardInterrupt: Ctrl-C; before, the model gets its best parameters so far, and if
             nothing was saved yet, it is saved.
-        ValueError: A setting is out of its range.
+        ValueError: A setting is out of its range, or the checkpoint is damaged or that of
+            another training; what differs is named.
 
     Example:
         >>> from unspool.models import LanguageModel, Sequences, fit
@@ -244,46 +299,104 @@ def fit(
     whole("fit", "epochs", epochs)
     if patience is not None:
         whole("fit", "patience", patience)
-        if validation is None:
-            raise ValueError("fit: patience waits for a lower validation loss; give validation=")
+    if validation is None and (patience is not None or metrics or monitor != "validation_loss"):
+        raise ValueError(
+            "fit: patience, metrics and monitor look at what is not learnt from; give validation="
+        )
     if seconds is not None and not seconds > 0:
         raise ValueError(f"fit: seconds is above 0, got {seconds}")
+    columns = ["loss", "perplexity", *map("validation_{}".format, ["loss", "perplexity"])]
+    columns += [f"validation_{name}" for name in metrics or {}]
+    if monitor not in columns:
+        raise ValueError(f"fit: monitor is one of {', '.join(columns)}, got {monitor!r}")
+    if mode is None and monitor.endswith(("loss", "perplexity")):
+        mode = "min"
+    if mode not in ("min", "max"):
+        raise ValueError(f'fit: mode is "min" or "max", what is best of {monitor}; got {mode!r}')
+    for name, limit in (("clip", clip), ("clip_value", clip_value), ("every", every)):
+        if limit is not None:
+            number("fit", name, limit)
     if optimizer is None:
         optimizer = Adam(model.parameters())
-    run = _Run(model, task, optimizer, epochs, seconds, clip, schedule, save, progress)
-    return run.train(validation, patience)
+    run = _Run(model, task, optimizer, validation)
+    run.epochs, run.seconds, run.patience = epochs, seconds, patience
+    run.metrics, run.monitor, run.sign = metrics or {}, monitor, -1 if mode == "max" else 1
+    run.clip, run.clip_value, run.schedule, run.target = clip, clip_value, schedule, save
+    was_training = model.training
+    model.train()
+    try:
+        report = Report(epochs, len(task)) if progress else Silence()
+        if checkpoint is not None:
+            run.attach(Path(checkpoint), every, resume)
+            if run.updates:
+                report.note(f"going on from {checkpoint}, after update {run.updates}")
+        return run.train(report)
+    finally:
+        model.train(was_training)
+
+
+class Pass:
+    """Where a pass over the data has come to.
+
+    Attributes:
+        epoch: Its number, from 1.
+        batches: How many it has learnt from.
+        total: The sum of the losses of its tokens.
+        tokens: How many they are.
+        seconds: How long it took.
+        carry: What the next batch is given.
+        rngs: The random states of the last batch, where it brought Generators.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch, self.batches, self.total, self.tokens = epoch, 0, 0.0, 0
+        self.seconds = 0.0
+        self.carry: Any = None
+        self.rngs: list[Any] = []
 
 
 class _Run:
     """One call of ``fit``: what its passes share."""
 
+    epochs: int
+    seconds: float | None
+    patience: int | None
+    metrics: Mapping[str, Metric]
+    monitor: str
+    sign: int
+    clip: float | None
+    clip_value: float | None
+    schedule: Callable[[float], float] | None
+    target: PathLike | Callable[[], Any] | None
+
     def __init__(
-        self,
-        model: Module,
-        task: Task,
-        optimizer: Optimizer,
-        epochs: int,
-        seconds: float | None,
-        clip: float | None,
-        schedule: Callable[[float], float] | None,
-        save: PathLike | Callable[[], Any] | None,
-        progress: bool,
+        self, model: Module, task: Task, optimizer: Optimizer, validation: Task | None
     ) -> None:
         self.model, self.task, self.optimizer = model, task, optimizer
-        self.epochs, self.seconds, self.clip, self.schedule = epochs, seconds, clip, schedule
-        self.target = save
-        self.report = Report(epochs, len(task)) if progress else Silence()
+        self.validation = validation
         self.rate = optimizer.lr
+        self.rngs = generators(model, task, validation)
+        self.seeded = seeded(task, validation)
+        self.cells = [part for part in model.modules() if isinstance(part, Cell)]
+        self.history: History = []
+        self.now = Pass(1)
         self.updates = 0
-        self.began = time.perf_counter()
+        self.best, self.waited = math.inf, 0
         self.good, self.good_from = model.state_dict(), "before training"
-        self.saved = False
+        self.began = time.perf_counter()
+        self.path: Path | None = None
+        self.every, self.written = math.inf, 0.0
 
     def elapsed(self) -> float:
         return time.perf_counter() - self.began
 
     def out_of_time(self) -> bool:
         return self.seconds is not None and self.elapsed() >= self.seconds
+
+    def over(self) -> bool:
+        """Whether there is no further pass."""
+        waited = self.patience is not None and self.waited >= self.patience
+        return self.now.epoch > self.epochs or self.out_of_time() or waited
 
     def progress(self) -> float:
         """How much of the training is over, from 0 to 1."""
@@ -292,88 +405,127 @@ class _Run:
             share = max(share, self.elapsed() / self.seconds)
         return min(share, 1.0)
 
-    def train(self, validation: Task | None, patience: int | None) -> History:
-        history: History = []
-        best, waited = math.inf, 0
-        was_training = self.model.training
-        self.model.train()
+    def train(self, report: Silence) -> History:
         try:
-            for epoch in range(1, self.epochs + 1):
-                row = self.one_pass(epoch)
-                if validation is not None:
-                    row["validation_loss"] = loss = evaluate(self.model, validation)
-                    if not math.isfinite(loss):
-                        raise FloatingPointError(
-                            f"fit: the validation loss is {loss} after epoch {epoch}. The model "
-                            f"has its parameters {self.good_from} again"
-                        )
-                    row["validation_perplexity"] = perplexity_of(loss)
+            while not self.over():
+                row = self.one_pass(report)
+                if self.validation is not None:
+                    self.validate(row, self.validation)
                 row["seconds"] = self.elapsed()
-                history.append(row)
-                self.report.row(row)
-                if validation is None or loss < best:
-                    best, waited = (math.inf if validation is None else loss), 0
-                    self.keep(f"of epoch {epoch}")
-                else:
-                    waited += 1
-                if self.out_of_time() or waited == patience:
-                    break
+                self.history.append(row)
+                report.row(row)
+                self.judge(row)
+                self.now = Pass(self.now.epoch + 1)
+                self.write()
         except FloatingPointError:
             self.model.load_state_dict(self.good)
             raise
         except KeyboardInterrupt:
-            if self.updates and (validation is None or not history):
+            if self.updates and (self.validation is None or not self.history):
                 self.keep("of the interrupted epoch")
             raise
         finally:
-            self.report.close()
+            report.close()
             self.optimizer.lr = self.rate
-            self.model.train(was_training)
-            if validation is not None and history:
+            if self.validation is not None and self.history:
                 self.model.load_state_dict(self.good)
-        return history
+        return self.history
 
-    def one_pass(self, epoch: int) -> dict[str, float]:
+    def one_pass(self, report: Silence) -> dict[str, float]:
         """Learn from every batch once (or until time is over): the pass as a row."""
-        total, tokens, carry = 0.0, 0, None
-        began = time.perf_counter()
-        for number, batch in enumerate(self.task.batches(epoch), 1):
+        now = self.now
+        began = time.perf_counter() - now.seconds
+        for batch in self.batches_left():
             if self.schedule is not None:
                 self.optimizer.lr = self.rate * self.schedule(self.progress())
-            with np.errstate(over="ignore", invalid="ignore"):  # reported by name just below
-                before = carry
-                loss, count, carry = self.task.loss(self.model, batch, carry)
-                value = loss.item()
-                if not math.isfinite(value):
-                    del loss
-                    raise self.not_finite("loss", value, epoch, number, batch, before)
-                self.optimizer.zero_grad()
-                if count:
-                    loss.backward()
-                del loss  # the graph goes before the next one is made
-                if self.clip is not None:
-                    norm = clip_by_global_norm(self.optimizer.parameters, self.clip)
-                    if not math.isfinite(norm):
-                        raise self.not_finite("gradient", norm, epoch, number, batch, before)
-            self.optimizer.step()
+            value, count = self.learn(batch)
             self.updates += 1
-            total += value * count
-            tokens += count
-            speed = tokens / max(time.perf_counter() - began, 1e-9)
-            self.report.batch(epoch, number, total / max(tokens, 1), speed)
+            now.batches += 1
+            now.total += value * count
+            now.tokens += count
+            now.seconds = time.perf_counter() - began
+            speed = now.tokens / max(now.seconds, 1e-9)
+            report.batch(now.epoch, now.batches, now.total / max(now.tokens, 1), speed)
             if self.out_of_time():
                 break
-        if not tokens:
+            if self.elapsed() >= self.written + self.every:
+                now.rngs = random_states(generators(batch))
+                self.write()
+        if not now.tokens:
             raise ValueError("fit: no token is to be predicted in this task")
+        loss = now.total / now.tokens
         return {
-            "epoch": epoch,
+            "epoch": now.epoch,
             "updates": self.updates,
             "seconds": self.elapsed(),
             "lr": self.optimizer.lr,
-            "loss": total / tokens,
-            "perplexity": perplexity_of(total / tokens),
-            "tokens_per_second": speed,
+            "loss": loss,
+            "perplexity": perplexity_of(loss),
+            "tokens_per_second": now.tokens / max(now.seconds, 1e-9),
         }
+
+    def batches_left(self) -> Iterator[Any]:
+        """The batches of this pass that were not learnt from yet."""
+        batches, done = iter(self.task.batches(self.now.epoch)), self.now.batches
+        for batch in itertools.islice(batches, done):
+            done -= 1
+            if not done:  # its Generators are those of the batches that follow
+                set_random_states(generators(batch), self.now.rngs)
+        yield from batches
+
+    def learn(self, batch: Any) -> tuple[float, int]:
+        """One update: the mean loss before it, and of how many tokens."""
+        rngs = [*self.rngs, *generators(batch)]
+        states, carry = random_states(rngs), self.now.carry
+        with np.errstate(over="ignore", invalid="ignore"):  # reported by name just below
+            loss, count, self.now.carry = self.task.loss(self.model, batch, carry)
+            value = loss.item()
+            fine = math.isfinite(value)
+            if fine:
+                self.optimizer.zero_grad()
+                if count:
+                    loss.backward()
+                fine = math.isfinite(self.clipped())
+            del loss  # the graph goes before the next one is made
+        if not fine:
+            set_random_states(rngs, states)  # to see the same once more
+            raise self.not_finite(value, batch, carry)
+        self.optimizer.step()
+        return value, count
+
+    def clipped(self) -> float:
+        """Clip the gradients where it is asked for; their norm, which has to be finite."""
+        parameters = self.optimizer.parameters
+        if self.clip_value is not None:
+            clip_by_value(parameters, self.clip_value)
+        if self.clip is not None:
+            return clip_by_global_norm(parameters, self.clip)
+        return global_norm(gradients(parameters))
+
+    def validate(self, row: dict[str, float], validation: Task) -> None:
+        """Add what the model makes of the validation task."""
+        row["validation_loss"] = loss = evaluate(self.model, validation)
+        row["validation_perplexity"] = perplexity_of(loss)
+        with evaluating(self.model):
+            for name, metric in self.metrics.items():
+                row[f"validation_{name}"] = float(metric(self.model, validation))
+        for column in ("validation_loss", self.monitor):
+            if not math.isfinite(row[column]):
+                raise FloatingPointError(
+                    f"fit: the {column.replace('_', ' ')} is {row[column]} after epoch "
+                    f"{row['epoch']}. The model has its parameters {self.good_from} again"
+                )
+
+    def judge(self, row: dict[str, float]) -> None:
+        """See whether this pass was the best so far."""
+        value = row["loss"] if self.validation is None else self.sign * row[self.monitor]
+        for plateau in plateaus(self.schedule):
+            plateau.see(value)
+        if self.validation is None or value < self.best:
+            self.best, self.waited = value, 0
+            self.keep(f"of epoch {row['epoch']}")
+        else:
+            self.waited += 1
 
     def keep(self, which: str) -> None:
         """These parameters are good: remember them, and write them where asked for."""
@@ -386,28 +538,102 @@ class _Run:
         elif self.target is not None:
             self.model.save(self.target)
 
-    def not_finite(
-        self, what: str, value: float, epoch: int, number: int, batch: Any, carry: Any
-    ) -> FloatingPointError:
+    def not_finite(self, value: float, batch: Any, carry: Any) -> FloatingPointError:
         """The error of a training that went astray, with the place where it began."""
         named = self.model.named_parameters()
         damaged = [name for name, p in named if not np.isfinite(p.data).all()]
+        what = f"loss is {value}"
+        if math.isfinite(value):
+            what = f"gradient is {global_norm(gradients(self.optimizer.parameters))}"
         began = ""
         if damaged:
             began = f"; not finite before this batch: {', '.join(damaged)}"
         else:
             try:
-                with detect_anomaly():
+                with detect_anomaly(), np.errstate(over="ignore", invalid="ignore"):
                     loss, _, _ = self.task.loss(self.model, batch, carry)
                     loss.backward()
             except FloatingPointError as error:
                 began = f"; it began at: {error}"
         self.optimizer.zero_grad()
         return FloatingPointError(
-            f"fit: the {what} is {value} in epoch {epoch}, batch {number} (update "
+            f"fit: the {what} in epoch {self.now.epoch}, batch {self.now.batches + 1} (update "
             f"{self.updates + 1}){began}. The model has its parameters {self.good_from} again; "
             "lower the learning rate, or clip the gradient (clip=1.0)"
         )
+
+    # Checkpoints ----------------------------------------------------------------------------------
+
+    def attach(self, path: Path, every: float, resume: bool) -> None:
+        """Keep the training in a file, and go on from there."""
+        self.training = {
+            **describe_model(self.model),
+            **describe_optimizer(self.optimizer),
+            **describe_task("task", self.task),
+            **describe_task("validation", self.validation),
+            "monitor": self.monitor,
+            "metrics": sorted(self.metrics),
+            "mode": "max" if self.sign < 0 else "min",
+            "clip": self.clip,
+            "clip_value": self.clip_value,
+            "schedule, plateaus": [plateau.settings() for plateau in plateaus(self.schedule)],
+        }
+        self.path, self.every = path, every
+        if resume and path.exists():
+            try:
+                self.restore(load_checkpoint(path, self.training))
+            except ValueError as error:
+                raise ValueError(
+                    f"fit: {error}. Give another checkpoint=, or resume=False to begin anew"
+                ) from error
+        self.written = self.elapsed()
+
+    def write(self) -> None:
+        """Write the checkpoint; where that fails, say so and go on."""
+        if self.path is None:
+            return
+        state = {
+            "pass": vars(self.now),
+            "updates": self.updates,
+            "seconds": self.elapsed(),
+            "best": self.best,
+            "waited": self.waited,
+            "good_from": self.good_from,
+            "history": self.history,
+            "plateaus": [plateau.state_dict() for plateau in plateaus(self.schedule)],
+            "rngs": random_states(self.rngs),
+            "seeds": [owner.seed for owner in self.seeded],
+            "replayed": [kinds_seen(cell) for cell in self.cells],
+            "model": self.model.state_dict(),
+            "good": self.good,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        try:
+            save_checkpoint(self.path, self.training, state)
+        except OSError as error:
+            warnings.warn(
+                f"fit: the checkpoint {self.path} was not written, the one before stays: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self.written = self.elapsed()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Be where the checkpoint was written."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.good, self.good_from = state["good"], state["good_from"]
+        self.history, self.updates = state["history"], state["updates"]
+        self.best, self.waited = state["best"], state["waited"]
+        self.began -= state["seconds"]
+        vars(self.now).update(state["pass"])
+        set_random_states(self.rngs, state["rngs"])
+        for owner, seed in zip(self.seeded, state["seeds"], strict=True):
+            owner.seed = seed
+        for plateau, memory in zip(plateaus(self.schedule), state["plateaus"], strict=True):
+            plateau.load_state_dict(memory)
+        for cell, kinds in zip(self.cells, state["replayed"], strict=True):
+            see_kinds(cell, kinds)
 
 
 # Reports ----------------------------------------------------------------------------------------
@@ -417,8 +643,14 @@ def summary(loss: float, speed: float) -> str:
     return f"loss {loss:.3f}, perplexity {perplexity_of(loss):.1f}, {speed:,.0f} tokens/s"
 
 
+ROW = ("validation_loss", "validation_perplexity")  # what is no metric of the user's
+
+
 class Silence:
     """No report."""
+
+    def note(self, text: str) -> None:
+        """Something that is to be known."""
 
     def batch(self, epoch: int, number: int, loss: float, speed: float) -> None:
         """A batch is done."""
@@ -445,6 +677,10 @@ class Report(Silence):
         else:
             self.tqdm = tqdm
 
+    def note(self, text: str) -> None:
+        """Show a line."""
+        print(text, file=sys.stderr, flush=True)
+
     def batch(self, epoch: int, number: int, loss: float, speed: float) -> None:
         """Show where training is, ten times a second at most."""
         title = f"epoch {epoch}/{self.epochs}"
@@ -452,7 +688,12 @@ class Report(Silence):
             if self.bar is None:
                 pause = 0.1 if self.terminal else 5.0  # a log wants few lines
                 self.bar = self.tqdm(
-                    total=self.batches, desc=title, leave=False, file=sys.stderr, mininterval=pause
+                    total=self.batches,
+                    initial=number - 1,  # a training that goes on does so within a pass
+                    desc=title,
+                    leave=False,
+                    file=sys.stderr,
+                    mininterval=pause,
                 )
             self.bar.set_postfix_str(summary(loss, speed), refresh=False)
             self.bar.update()
@@ -468,7 +709,10 @@ class Report(Silence):
         line += summary(row["loss"], row["tokens_per_second"])
         if "validation_loss" in row:
             line += f"; validation perplexity {row['validation_perplexity']:.1f}"
-        print(f"{line}; {row['seconds']:.0f} s", file=sys.stderr, flush=True)
+        for name, value in row.items():
+            if name.startswith("validation_") and name not in ROW:
+                line += f", {name.removeprefix('validation_')} {value:.4f}"
+        self.note(f"{line}; {row['seconds']:.0f} s")
 
     def close(self) -> None:
         """Take the bar or the moving line away."""

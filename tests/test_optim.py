@@ -15,10 +15,12 @@ from unspool.models.keras import RATES, Sequential, optimizers
 from unspool.models.keras import Dense as KerasDense
 from unspool.models.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
 from unspool.models.schedules import (
+    Plateau,
     cosine,
     exponential,
     in_turn,
     linear,
+    plateaus,
     product,
     step,
     warm_up,
@@ -436,6 +438,58 @@ def test_fit_takes_a_schedule():
     rates = [0.01 * rule(k / 8) for k in (1, 3, 5, 7)]
     assert [row["lr"] for row in history] == pytest.approx(rates, rel=1e-14)
     assert rates[0] < rates[1] > rates[3]
+
+
+PLATEAUS = {
+    "defaults": {},
+    "impatient": {"factor": 0.5, "patience": 0},
+    "resting": {"factor": 0.3, "patience": 2, "cooldown": 3, "threshold": 0.01},
+    "bounded": {"factor": 0.2, "patience": 1, "least": 0.01},
+}
+
+
+@pytest.mark.parametrize("name", PLATEAUS)
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_plateau_against_pytorch(name, mode):
+    torch = pytest.importorskip("torch")
+    options = PLATEAUS[name]
+    ours = Plateau(**options)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    named = {"factor": 0.1, "patience": 10, "threshold": 1e-4, "cooldown": 0, **options}
+    theirs = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, mode, min_lr=named.pop("least", 0.0), eps=0, **named
+    )
+    rng = np.random.default_rng(0)
+    for t in range(200):
+        value = 3 / (t + 1) + 0.1 * rng.random()
+        ours.see(value if mode == "min" else -1 / value)
+        theirs.step(value if mode == "min" else 1 / value)
+        assert ours(t / 200) == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-12)
+        again = Plateau(**options)
+        again.load_state_dict(ours.state_dict())
+        ours = again
+    assert ours(1) < 1
+
+
+def test_a_plateau_is_found_where_it_was_put():
+    inner, outer = Plateau(), Plateau()
+    whole = product(warm_up(0.1, in_turn(cosine(), inner, at=[0.5])), outer)
+    assert list(plateaus(whole)) == [inner, outer]
+    assert list(plateaus(cosine())) == list(plateaus(None)) == []
+    inner.now = 0.5
+    assert whole(1.0) == 0.5
+
+
+def test_bad_plateaus():
+    for options, message in [
+        ({"factor": 1.0}, "Plateau: factor is 0 or more and below 1, got 1"),
+        ({"patience": -1}, "Plateau: patience is 0 or more, got -1"),
+        ({"threshold": -1}, "Plateau: threshold is 0 or more"),
+        ({"cooldown": -1}, "Plateau: cooldown is 0 or more"),
+        ({"least": -1}, "Plateau: least is 0 or more"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            Plateau(**options)
 
 
 def test_bad_schedules():

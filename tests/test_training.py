@@ -22,10 +22,12 @@ from unspool.cells import GRU, LSTM, Elman, load_npz, save_npz
 from unspool.models import (
     SGD,
     Adam,
+    Embedding,
     LanguageModel,
     Optimizer,
     Sequences,
     Stream,
+    Transducer,
     Vocabulary,
     clip_by_global_norm,
     evaluate,
@@ -35,6 +37,9 @@ from unspool.models import (
     save_language_model,
 )
 from unspool.models import training as training_module
+from unspool.models.batches import Labelled, predictions
+from unspool.models.metrics import accuracy
+from unspool.models.schedules import Plateau, product
 
 # Optimisers -------------------------------------------------------------------------------------
 
@@ -459,6 +464,112 @@ def test_the_schedule_sets_the_rate_and_gives_it_back():
     assert optimizer.lr == 0.5
 
 
+def test_the_rate_falls_on_a_plateau():
+    model = tiny()
+    optimizer = SGD(model.parameters(), 0.5)
+    plateau = Plateau(0.1, patience=1)
+    history = fit(
+        model,
+        Sequences(SENTENCES),
+        optimizer,
+        epochs=6,
+        validation=Scripted([3.0, 2.0, 2.5, 2.2, 2.1, 2.3]),
+        schedule=product(plateau, lambda progress: 1.0),
+        progress=False,
+    )
+    assert [row["lr"] for row in history] == pytest.approx([0.5] * 4 + [0.05] * 2)
+    assert plateau(1) == pytest.approx(0.01)
+    assert optimizer.lr == 0.5
+    model, plateau = tiny(), Plateau(0.1, patience=0)
+    optimizer = SGD(model.parameters(), 0.0)  # without validation it is the loss that stays
+    fit(model, Sequences(SENTENCES), optimizer, epochs=3, schedule=plateau, progress=False)
+    assert plateau(1) == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_metrics_say_which_pass_was_the_best(mode):
+    model = tiny()
+    found, states = iter([0.2, 0.9, 0.5, 0.6, 0.7, 0.95]), []
+
+    def share(given, task):
+        assert given is model
+        assert not given.training
+        states.append(model.state_dict())
+        return np.float32(next(found) if mode == "max" else 1 - next(found))
+
+    history = fit(
+        model,
+        Sequences(SENTENCES),
+        epochs=9,
+        validation=Scripted([5.0, 4.0, 3.0, 2.0, 1.0]),
+        metrics={"share": share},
+        monitor="validation_share",
+        mode=mode,
+        patience=3,
+        progress=False,
+    )
+    assert len(history) == 5  # the losses fell all the time
+    assert all(type(row["validation_share"]) is float for row in history)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, states[1][name])
+
+
+def test_metrics_of_tagging_and_classification(capsys):
+    sentences = [[3, 4, 5], [6, 3], [4, 4, 6, 5], [5]]
+    tags = [[i % 3 for i in sentence] for sentence in sentences]
+    tagger = Transducer(Elman(4, 8, rng=0), 3, embedding=Embedding(8, 4, rng=1), rng=2)
+    task = Labelled(sentences, tags, 2, rng=0)
+
+    def right(model, task):
+        return accuracy(tags, predictions(model, task))
+
+    history = fit(
+        tagger,
+        task,
+        Adam(tagger.parameters(), 0.05),
+        epochs=25,
+        validation=task,
+        metrics={"accuracy": right},
+        monitor="validation_accuracy",
+        mode="max",
+    )
+    assert max(row["validation_accuracy"] for row in history) == right(tagger, task) == 1
+    assert "validation perplexity 1.0, accuracy 1.0000; " in capsys.readouterr().err
+
+
+def test_gradients_are_clipped_by_value():
+    class Looking(SGD):
+        def step(self):
+            sizes.append(max(float(np.abs(p.grad).max()) for p in self.parameters))
+            norms.append(math.sqrt(sum(float((p.grad**2).sum()) for p in self.parameters)))
+            super().step()
+
+    for options, most, norm in [
+        ({}, math.inf, math.inf),
+        ({"clip_value": 1e-3}, 1e-3, math.inf),
+        ({"clip_value": 1e-3, "clip": 1e-4}, 1e-3, 1e-4),
+    ]:
+        sizes, norms = [], []
+        model = tiny()
+        optimizer = Looking(model.parameters(), 0.1)
+        fit(model, Sequences(SENTENCES, 1), optimizer, epochs=1, progress=False, **options)
+        assert len(sizes) == 3
+        assert max(sizes) <= most * (1 + 1e-6)
+        assert max(norms) <= norm * (1 + 1e-6)
+        assert norm < most or most in (math.inf, pytest.approx(max(sizes)))
+
+
+def test_groups_have_their_own_rates():
+    model = tiny(tied=False)
+    before = model.state_dict()
+    frozen = [model.embedding.E]
+    rest = [p for p in model.parameters() if p is not model.embedding.E]
+    optimizer = SGD([{"parameters": frozen, "scale": 0.0}, {"parameters": rest}], 0.5)
+    fit(model, Sequences(SENTENCES), optimizer, epochs=2, progress=False)
+    for name, array in model.state_dict().items():
+        assert np.array_equal(array, before[name]) == (name == "embedding.E")
+
+
 def test_save_to_a_path(tmp_path):
     model = tiny()
     fit(model, Sequences(SENTENCES), epochs=1, save=tmp_path / "model.npz", progress=False)
@@ -586,6 +697,34 @@ def test_bad_calls_of_fit():
         fit(model, task, patience=2)
     with pytest.raises(ValueError, match="seconds is above 0, got 0"):
         fit(model, task, seconds=0)
+    with pytest.raises(ValueError, match="metrics and monitor look at what is not learnt from"):
+        fit(model, task, metrics={"accuracy": lambda model, task: 1.0})
+    with pytest.raises(ValueError, match=r"monitor is one of loss, .* got 'accuracy'"):
+        fit(model, task, validation=task, monitor="accuracy")
+    with pytest.raises(ValueError, match='mode is "min" or "max", what is best of validation_f1'):
+        fit(
+            model,
+            task,
+            validation=task,
+            metrics={"f1": lambda model, task: 1.0},
+            monitor="validation_f1",
+        )
+    with pytest.raises(ValueError, match='mode is "min" or "max"'):
+        fit(model, task, mode="lowest")
+    with pytest.raises(ValueError, match="fit: clip is 0 or more, got -1"):
+        fit(model, task, clip=-1)
+    with pytest.raises(ValueError, match="fit: clip_value is 0 or more, got nan"):
+        fit(model, task, clip_value=math.nan)
+    with pytest.raises(FloatingPointError, match="validation f1 is nan after epoch 1"):
+        fit(
+            model,
+            task,
+            validation=task,
+            metrics={"f1": lambda model, task: math.nan},
+            monitor="validation_f1",
+            mode="max",
+            progress=False,
+        )
     with pytest.raises(ValueError, match=r"sequence 1 is \(1,\)"):
         Sequences([[1, 2], [1]])
     with pytest.raises(ValueError, match="there is no sequence"):
