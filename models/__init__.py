@@ -21,6 +21,7 @@ from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
 from .encoder_decoder import EncoderDecoder, Pairs
 from .features import CharacterEncoder, FeatureEmbedding, Features
 from .generation import Hypothesis, next_distribution
+from .hierarchical import HierarchicalAcceptor, punctuation_ids
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
 from .metrics import accuracy, bits_of, confusion, span_f1, span_scores
@@ -77,6 +78,7 @@ __all__ = [
     "FeatureEmbedding",
     "Features",
     "FeedForward",
+    "HierarchicalAcceptor",
     "Hypothesis",
     "Labelled",
     "Labels",
@@ -118,6 +120,7 @@ __all__ = [
     "next_distribution",
     "pad_sequences",
     "predictions",
+    "punctuation_ids",
     "python_manual",
     "save_history",
     "save_language_model",

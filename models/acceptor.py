@@ -136,6 +136,15 @@ def check_pooling(who: str, pooling: str, known: Sequence[str]) -> str:
     return pooling
 
 
+def read_by(network: Any, pooling: str, xs: Any, real: Bools) -> Any:
+    """A network's last output, or its outputs pooled: (batch, time, d_in) to (batch, d_out)."""
+    ys, state = network.unroll(xs, mask=real)
+    with scope(pooling):
+        if pooling == "last":
+            return final_output(network, state)
+        return POOLINGS[pooling](ys, real)
+
+
 class Classifier(Module):
     """Base of what gives a sequence one label: ŷ = softmax(MLP(read(x_1 ... x_n))).
 
@@ -336,11 +345,7 @@ class Acceptor(Classifier):
 
     def read(self, xs: Any, real: Bools) -> Any:
         """The network's last output, or its outputs pooled."""
-        ys, state = self.network.unroll(xs, mask=real)
-        with scope(self.pooling):
-            if self.pooling == "last":
-                return final_output(self.network, state)
-            return POOLINGS[self.pooling](ys, real)
+        return read_by(self.network, self.pooling, xs, real)
 
 
 class BagClassifier(Classifier):

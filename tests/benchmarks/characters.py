@@ -48,7 +48,7 @@ from unspool.models import (
 
 GOAL = 2.36
 WIDTH, BATCH, STEPS, EPOCHS = 128, 32, 64, 10
-RATE, NORM = 0.005, 1.0
+RATE, NORM = 0.01, 1.0
 
 
 def texts(path: Path, develop: bool) -> tuple[Vocabulary, np.ndarray, np.ndarray]:
@@ -70,11 +70,16 @@ def bits(model: LanguageModel, ids: np.ndarray) -> float:
     return evaluate(model, Stream(ids, batch=1, steps=1000)) / math.log(2)
 
 
+def network(vocabulary: Vocabulary, seed: int) -> LanguageModel:
+    """An untrained one."""
+    return LanguageModel(len(vocabulary), WIDTH, tied=False, rng=seed)
+
+
 def train(
     vocabulary: Vocabulary, learnt: np.ndarray, judged: np.ndarray, seed: int, epochs: int
 ) -> float:
     """The bits per character that a network of this seed comes to."""
-    model = LanguageModel(len(vocabulary), WIDTH, rng=seed)
+    model = network(vocabulary, seed)
     began = time.process_time()
     fit(
         model,
@@ -123,14 +128,15 @@ def in_torch(model: LanguageModel, layer: bool) -> Callable[[np.ndarray], float]
 
     torch.set_num_threads(1)
     E = torch.nn.Parameter(torch.tensor(model.embedding.E.data))
+    V = torch.nn.Parameter(torch.tensor(model.V.data))
     if layer:
         lstm = torch.nn.LSTM(WIDTH, WIDTH, batch_first=True)
         lstm.load_state_dict({k: torch.tensor(v) for k, v in to_torch(model.cell).items()})
         lstm.bias_hh_l0.requires_grad_(False)  # there is one bias here, as in the lectures
-        parameters = [E, lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0]
+        parameters = [E, V, lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0]
     else:
         p = {k: torch.nn.Parameter(torch.tensor(v)) for k, v in model.cell.state_dict().items()}
-        parameters = [E, *p.values()]
+        parameters = [E, V, *p.values()]
     optimizer = torch.optim.Adam(parameters, RATE)
     state = None
 
@@ -153,7 +159,7 @@ def in_torch(model: LanguageModel, layer: bool) -> Callable[[np.ndarray], float]
         run = lstm if layer else equations
         hs, state = run(functional.embedding(tokens[:, :-1], E), state)
         state = tuple(s.detach() for s in state)
-        loss = functional.cross_entropy((hs @ E.T).flatten(0, 1), tokens[:, 1:].flatten())
+        loss = functional.cross_entropy((hs @ V.T).flatten(0, 1), tokens[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, NORM)
@@ -168,7 +174,7 @@ def compare(vocabulary: Vocabulary, learnt: np.ndarray, updates: int = 60) -> bo
 
     The runs alternate, so that a slow moment of the machine strikes all of them.
     """
-    model = LanguageModel(len(vocabulary), WIDTH, rng=0)
+    model = network(vocabulary, seed=0)
     kinds = {  # PyTorch's first, for they copy the weights
         "PyTorch, equations": in_torch(model, layer=False),
         "PyTorch, nn.LSTM": in_torch(model, layer=True),
