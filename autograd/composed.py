@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .numpy_ops import NORM, composed, off_zero, scatter_add
-from .tensor import TABLE, WIDER, Op, Tensor, apply, describe, operand, values
+from .tensor import TABLE, WIDER, Op, Tensor, apply, call_text, operand, values
 
 __all__: list[str] = []
 
@@ -84,7 +84,7 @@ def _contracted(who: str, a: Any, b: Any, left: list[int], right: list[int]) -> 
     of_right = [b.shape[i] for i in right if -b.ndim <= i < b.ndim]
     if of_left != of_right or not len(left) == len(right) == len(of_left):
         raise ValueError(
-            f"{who} of {describe(a)} and {describe(b)}: the axes {left} of the left and {right} of "
+            f"{call_text(who, (a, b))}: the axes {left} of the left and {right} of "
             f"the right must be there and of equal lengths, got {of_left} and {of_right}"
         )
     letters = string.ascii_letters
@@ -153,7 +153,7 @@ def _cross(
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
-            f"cross of {describe(a)} and {describe(b)}: vectors have 3 components here, got "
+            f"{call_text('cross', (a, b))}: vectors have 3 components here, got "
             f"{a.shape[-1]} and {b.shape[-1]}"
         )
     left, right = [1, 2, 0], [2, 0, 1]
@@ -169,8 +169,8 @@ def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
     n, m = len(a), len(v)
     if not m or mode not in ("full", "same", "valid"):
         raise ValueError(
-            f'convolve of {describe(a)} and {describe(v)}: neither may be empty, and mode is "full"'
-            f', "same" or "valid", got {mode!r}'
+            f"{call_text('convolve', (a, v))}: neither may be empty, and mode is 'full', 'same' or "
+            f"'valid', got {mode!r}"
         )
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(a, m - 1), m)
     first, last = {
@@ -380,7 +380,7 @@ def _diagflat(v: Any, k: int = 0) -> Any:
 def _in_order(function: Any, x: Any, shape: Any = -1, order: str = "C") -> Any:
     """reshape and ravel; in Fortran's order the axes are read backwards."""
     if order not in ("C", "F"):
-        raise ValueError(f'{function} of {describe(x)}: order is "C" or "F", got {order!r}')
+        raise ValueError(f"{call_text(function, (x,))}: order is 'C' or 'F', got {order!r}")
     if order == "C":
         return np.reshape(x, shape)
     backwards = shape if isinstance(shape, (int, np.integer)) else tuple(shape)[::-1]
@@ -446,8 +446,8 @@ def _average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = 
         axes = [i % a.ndim for i in (axis if isinstance(axis, tuple) else (axis,)) if i is not None]
         if np.shape(weights) != tuple(a.shape[i] for i in axes):
             raise ValueError(
-                f"average of {describe(a)} with weights {np.shape(weights)}: they have its shape, "
-                f"or that of the axes that are averaged, got axis={axis}"
+                f"{call_text('average', (a,))} with weights {np.shape(weights)}: they have its "
+                f"shape, or that of the axes that are averaged, got axis={axis}"
             )
         weights = np.transpose(weights, tuple(np.argsort(axes)))
         weights = np.reshape(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
@@ -476,7 +476,7 @@ def _cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: boo
 
 def _cumulative(function: Any, start: Any, x: Any, axis: int | None, include: bool) -> Any:
     if axis is None and x.ndim != 1:
-        raise ValueError(f"{function.__name__} of {describe(x)}: say along which axis")
+        raise ValueError(f"{call_text(function.__name__, (x,))}: say along which axis")
     axis = (axis or 0) % x.ndim
     y = function(x, axis=axis)
     if not include:
@@ -516,7 +516,7 @@ def _reduced(
 ) -> Any:
     """A reduction that begins with ``initial``, of the elements ``where`` says."""
     if math.isinf(neutral) and where is not True and initial is None:
-        raise ValueError(f"{function.__name__} of {describe(a)}: with where= give initial= too")
+        raise ValueError(f"{call_text(function.__name__, (a,))}: with where= give initial= too")
     y = function(_chosen(where, a, neutral), axis=axis, keepdims=keepdims)
     return y if initial is None else join(y, initial)
 
@@ -609,8 +609,8 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
         return apply(NORM, (x,), {"axis": axis, "keepdims": keepdims})
     if isinstance(ord, str) or ord == 0:
         raise ValueError(
-            f"vector_norm of {describe(x)} with ord={ord!r}: a norm with a gradient has a number "
-            "other than 0; for a count of elements use x.data"
+            f"{call_text('vector_norm', (x,))} with ord={ord!r}: a norm with a gradient has a "
+            "number other than 0; for a count of elements use x.data"
         )
     size = np.abs(x)
     if math.isinf(ord):
@@ -640,7 +640,7 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
         return most if keepdims else np.squeeze(most, (rows, columns))
     elif pair or isinstance(ord, str):
         raise ValueError(
-            f"norm of {describe(x)}: the matrix norm {ord!r} has no gradient rule; there are "
+            f"{call_text('norm', (x,))}: the matrix norm {ord!r} has no gradient rule; there are "
             '"fro", 1, -1, inf and -inf'
         )
     return _vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)

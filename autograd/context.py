@@ -151,8 +151,10 @@ class detect_anomaly(_Setting):
     """Raise at the first record that makes a NaN or an infinity out of finite numbers.
 
     Inside the block the result of every op, and in a backward pass every gradient, is
-    checked. The FloatingPointError names the op, its operands and the scope. An operand that
-    is itself not finite (a mask of ``-inf``, say) is no anomaly of the op that reads it.
+    checked. The FloatingPointError names the op, its operands and the scope. An infinity among
+    the operands (a mask of ``-inf``, say) is no anomaly of the op that reads it. A NaN is
+    one as soon as an op computes a NaN from it, and the error names the leaf that it stood in;
+    ops that only move it may do so, as ``np.where`` may take it out again.
 
     Example:
         >>> import numpy as np

@@ -75,7 +75,7 @@ class _Trace:
     def __init__(self, f: Callable[..., Any], args: Sequence[Any], wrt: Sequence[int], kwargs: Any):
         name = getattr(f, "__name__", "f")
         arguments = list(args)
-        self.leaves: list[Tensor] = []
+        self.leaves: list[Argument] = []
         self.rebuild: list[tuple[int, Callable[[Sequence[Any]], Any]]] = []
         everything, _ = flatten([*args, *kwargs.values()])
         self.recorded = any(map(_is_tensor, everything))
@@ -99,13 +99,18 @@ class _Trace:
                 result = f(*arguments, **kwargs)
             finally:
                 _outer.reset(token)
-        self.outputs, self.rebuild_output = flatten(result)
-        for y in self.outputs:
-            if not isinstance(y, Tensor):
+        found, self.rebuild_output = flatten(result)
+        # Floats that the argument does not enter into are constants. But nothing else where it
+        # was read: then it has left its tape on the way.
+        lost = any(x.was_read for x in self.leaves) and not any(map(_is_tensor, found))
+        for y in found:
+            if not isinstance(y, Tensor) and (lost or np.asarray(y).dtype.kind != "f"):
                 raise TypeError(
                     f"{name} returned {type(y).__name__}, not a Tensor: nothing on it can be "
-                    "differentiated; compute the result from the argument with np's functions"
+                    "differentiated; compute the result from the argument with np's functions, "
+                    "without .item(), .data or float()"
                 )
+        self.outputs = [y if isinstance(y, Tensor) else Tensor(np.asarray(y)) for y in found]
         if outer and not self.recorded:
             order, ends = reachable(self.outputs, gradients_only=True)
             self.recorded = any(t in outer for t in (*(t for _, t in order), *ends))
@@ -159,22 +164,45 @@ class _Nothing:
 _nothing = _Nothing()
 
 
-def _fresh(x: Any, name: str, argument: int) -> Tensor:
+class Argument(Tensor):
+    """A Tensor in the place of an argument, which knows whether it was read."""
+
+    __slots__ = ("was_read",)
+
+    def __init__(self, x: Tensor) -> None:
+        self.data, self.grad, self.name, self._record = x.data, None, x.name, x._record
+        self.requires_grad, self.was_read = True, False
+
+    @property  # type: ignore[override]
+    def data(self) -> Any:
+        """The values."""
+        self.was_read = True
+        return _data.__get__(self)
+
+    @data.setter
+    def data(self, array: Any) -> None:
+        _data.__set__(self, array)
+
+
+_data: Any = vars(Tensor)["data"]
+Argument.__name__ = "Tensor"  # as it is printed
+
+
+def _fresh(x: Any, name: str, argument: int) -> Argument:
     """A Tensor of its own for one argument: a leaf, or an alias of an outer Tensor."""
     if isinstance(x, Tensor):
         if x.dtype.kind != "f":
             raise TypeError(f"{name}: argument {argument} is {describe(x)}, which has no gradient")
         alias: Tensor = apply(IDENTITY, (x,))
-        alias.requires_grad = True
         alias.name = x.name
-        return alias
+        return Argument(alias)
     array = np.asarray(x)
     if array.dtype.kind != "f":
         raise TypeError(
             f"{name}: argument {argument} holds {array.dtype}, and a gradient is asked of it; "
             "write it as floats (2.0, or .astype(float))"
         )
-    return Tensor(array, requires_grad=True)
+    return Argument(Tensor(array))
 
 
 def _wrt(argnums: int | Sequence[int]) -> tuple[list[int], bool]:
@@ -217,11 +245,13 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
     Returns:
         A function whose result has the shape of the argument (a tuple for several): arrays
         for arrays, Tensors where an argument is a Tensor, so that ``grad(grad(f))`` works. An
-        argument that does not matter has gradient 0.
+        argument that does not matter has gradient 0, also where the result is a plain number
+        that was computed from the other arguments.
 
     Raises:
         ValueError: ``f`` returns no scalar.
-        TypeError: The argument holds integers, or ``f`` returns no Tensor.
+        TypeError: The argument holds integers, or ``f`` returns no number, or one that it took
+            off the tape (``.item()``).
 
     Example:
         >>> from unspool import grad

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .context import scope
+from .context import current, scope
 from .numpy_ops import scatter_add
-from .tensor import Array, Op, Tensor, apply, describe, operand, values
+from .tensor import Array, Op, Tensor, apply, describe, located, operand, values
 
 __all__ = [
     "binary_cross_entropy",
@@ -311,13 +311,19 @@ def embedding(E: Any, ids: Any) -> Any:
         TypeError: The ids are not integers.
         ValueError: An id is outside of the vocabulary.
     """
-    ids = class_ids(ids, len(E.data if isinstance(E, Tensor) else E), "embedding", "rows")
+    E = operand(E)
+    ids = class_ids(ids, len(E.data if isinstance(E, Tensor) else E), "embedding", "rows", E)
     return apply(EMBEDDING, (E,), {"ids": ids})
 
 
-def class_ids(ids: Any, count: int, who: str, what: str) -> Array:
-    """Integer ids from 0 to ``count - 1`` as an array, or an error that names the first bad one."""
+def class_ids(ids: Any, count: int, who: str, what: str, table: Any = None) -> Array:
+    """Integer ids from 0 to ``count - 1`` as an array, or an error that names the first bad one.
+
+    ``table`` is what the ids number the rows or columns of, if it is to be named.
+    """
     array = np.asarray(values(ids))
+    of = "there are" if table is None else f"of {describe(table)}"
+    who += located(current.get() or ())
     if array.dtype.kind not in "iu" and array.size:
         raise TypeError(f"{who}: ids are integers, got {array.dtype} {array.shape}")
     array = array.astype(np.intp, copy=False)
@@ -326,7 +332,7 @@ def class_ids(ids: Any, count: int, who: str, what: str) -> Array:
         place = np.argwhere(bad)[0].tolist()
         raise ValueError(
             f"{who}: id {array[tuple(place)]} at {place} is outside of 0..{count - 1}, the "
-            f"{count} {what} there are"
+            f"{count} {what} {of}"
         )
     return array
 
@@ -565,7 +571,7 @@ def _class_loss(
     if ignore is not None:
         counts &= targets != ignore
     # What does not count may hold any number; 0 stands in for it.
-    targets = class_ids(np.where(counts, targets, 0), x.shape[-1], op, "classes")
+    targets = class_ids(np.where(counts, targets, 0), x.shape[-1], op, "classes", x)
     if weight is not None:
         weight = constant(op, "weight", weight)
         if weight.shape != x.shape[-1:]:
@@ -738,7 +744,7 @@ def hinge_loss(
                 raise ValueError("hinge_loss: targets of two classes are -1 and 1; write 2 * y - 1")
             lead = scores * t.astype(scores.dtype)
         else:
-            t = class_ids(t, scores.shape[-1], "hinge_loss", "classes")[..., None]
+            t = class_ids(t, scores.shape[-1], "hinge_loss", "classes", scores)[..., None]
             others = np.where(np.arange(scores.shape[-1]) == t, -inf, scores)
             lead = np.take_along_axis(scores, t, -1)[..., 0] - np.max(others, axis=-1)
         return reduce_loss(relu(margin - lead), mask, reduction)

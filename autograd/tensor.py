@@ -648,9 +648,10 @@ def refused(
     return TypeError(f"{call_text(function, args)} takes no {name}= for Tensors: {cure}")
 
 
-def call_text(function: Callable[..., Any], args: Sequence[Any]) -> str:
-    """A call in a message: the function, its operands and the scope."""
-    return f"{function_name(function)} of {operands_text(args)}{located(current.get() or ())}"
+def call_text(function: Any, args: Sequence[Any]) -> str:
+    """A call in a message: the function (or its name), its operands and the scope."""
+    name = function if isinstance(function, str) else function_name(function)
+    return f"{name} of {operands_text(args)}{located(current.get() or ())}"
 
 
 def operands_text(args: Any) -> str:
@@ -727,13 +728,51 @@ def explained(
     return kind(f"{op} of {operands}{options_text(params)}{where}: {message}{hint}")
 
 
+# Ops that compute nothing: a NaN that they pass on may still be left out by the next.
+MOVES = frozenset(
+    {
+        "getitem", "reshape", "ravel", "expand_dims", "squeeze", "transpose", "swapaxes",
+        "moveaxis", "broadcast_to", "flip", "roll", "concatenate", "stack", "where", "take",
+        "take_along_axis", "diagonal", "repeat", "tile", "pad", "copy", "astype", "positive",
+        "identity", "cut",
+    }
+)  # fmt: skip
+
+
+def holds_nan(x: Any) -> bool:
+    """Whether an operand has a NaN among its elements."""
+    array = np.asarray(values(x))
+    return array.dtype.kind == "f" and bool(np.isnan(array).any())
+
+
+def origin(x: Any) -> Any:
+    """The leaf, constant or result behind x that held a NaN first."""
+    while isinstance(x, Tensor) and x._record is not None:
+        before = [operand for operand in x._record[2] if holds_nan(operand)]
+        if not before:
+            break
+        x = before[0]
+    return x
+
+
 def check_finite(
     op: str, inputs: tuple[Any, ...], result: Any, path: tuple[str, ...], what: str = "results"
 ) -> None:
-    """Raise FloatingPointError if finite operands gave a result that is not finite."""
+    """Raise FloatingPointError if finite operands gave a result that is not finite.
+
+    Or if a result is a NaN because an operand was: then the error names the leaf behind it.
+    """
     array = np.asarray(result)
     if array.dtype.kind not in "f" or np.isfinite(array).all():
         return
+    spoilt = [x for x in inputs if holds_nan(x)]
+    if what == "results" and spoilt and op not in MOVES and np.isnan(array).any():
+        x = origin(spoilt[0])
+        place = np.argwhere(np.isnan(values(x)))[0].tolist()
+        raise FloatingPointError(
+            f"{op} of {' and '.join(map(describe, inputs))}{located(path)}: the NaN in the result "
+            f"comes from {describe(x)}, where one stands at {place}"
+        )
     if not all(np.isfinite(x).all() for x in values(inputs) if np.asarray(x).dtype.kind in "fiu"):
         return
     bad = np.argwhere(~np.isfinite(array))

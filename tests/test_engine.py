@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unspool import Parameter, Tape, Tensor, no_grad, scope
+from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import (
     check_grads,
     cross_entropy,
@@ -25,6 +25,7 @@ from unspool.autograd import (
     numpy_ops,
     sigmoid,
 )
+from unspool.cells import Elman
 
 
 @contextmanager
@@ -798,6 +799,62 @@ def test_anomaly_names_the_op_and_the_scope():
         np.log(x)  # outside, NumPy's own settings hold
 
 
+def test_a_bad_id_is_named_with_its_table_and_scope():
+    E = Parameter(np.ones((4, 2)), name="E")
+    scores = Parameter(np.ones((2, 3)), name="logits")
+    for call, words in [
+        (lambda: embedding(E, [[1, 2], [0, 7]]), "embedding in lm / t=2: id 7 at [1, 1] is outside "
+         "of 0..3, the 4 rows of E (4, 2) float64"),
+        (lambda: cross_entropy(scores, [2, -1]), "cross_entropy in lm / t=2: id -1 at [1] is "
+         "outside of 0..2, the 3 classes of logits (2, 3) float64"),
+        (lambda: cross_entropy(scores, [0.0, 1.0]), "cross_entropy in lm / t=2: ids are integers"),
+    ]:  # fmt: skip
+        with scope("lm"), scope("t=2", step=2), pytest.raises((ValueError, TypeError)) as caught:
+            call()
+        assert words in str(caught.value)
+
+
+def test_errors_of_numpys_functions_name_operand_and_scope():
+    W, b = Parameter(np.ones((2, 3)), name="W"), Parameter(np.ones(2), name="b")
+    a = np.ones((3, 3))
+
+    def in_place() -> None:
+        array = a
+        array @= W.T @ W
+
+    with scope("lstm"), scope("forget"):
+        for call, kind, words in [
+            (lambda: np.median(W), TypeError, "np.median of W (2, 3) float64 in lstm / forget: it "
+             "has no gradient rule"),
+            (lambda: np.sum(W, dtype=float), TypeError, "np.sum of W (2, 3) float64 in lstm / "
+             "forget takes no dtype= for Tensors: write x.astype(dtype)"),
+            (lambda: np.dot(W, W), ValueError, "dot of W (2, 3) float64 and W (2, 3) float64 in "
+             "lstm / forget: shapes (2,3) and (2,3) not aligned"),
+            (lambda: np.tensordot(W, b, 1), ValueError, "tensordot of W (2, 3) float64 and b (2,) "
+             "float64 in lstm / forget: the axes [1] of the left and [0] of the right"),
+            (lambda: np.vstack([W, b]), ValueError, "vstack of W (2, 3) float64 and b (2,) float64 "
+             "in lstm / forget: all the input array"),
+            (in_place, TypeError, "np.matmul of an array (3, 3) float64 and the result of matmul "
+             "(3, 3) float64 in lstm / forget takes no out= for Tensors: a Tensor is never "
+             "overwritten; use the result, and a = a + t in place of a += t"),
+            (lambda: W + b, ValueError, "lengths must be equal or 1"),
+        ]:  # fmt: skip
+            with pytest.raises(kind) as caught:
+                call()
+            assert words in str(caught.value)
+        for wrong in (lambda: W + np.array(["a"]), lambda: np.einsum("ij,jk", W, W)):
+            with pytest.raises((TypeError, ValueError)) as caught:
+                wrong()
+            assert "equal or 1" not in str(caught.value)
+
+
+def test_a_parameter_of_integers_is_named():
+    with pytest.raises(TypeError, match=r"^Parameter W: a gradient needs floating-point .* int64"):
+        Parameter([1, 2], name="W")
+    with pytest.raises(TypeError, match=r"^Tensor: a gradient needs floating-point"):
+        Tensor([1, 2], requires_grad=True)
+
+
 def test_anomaly_in_a_gradient():
     """The square root's value at 0 is finite, its derivative is not."""
     x = Parameter([4.0, 0.0], name="p")
@@ -842,6 +899,36 @@ def test_infinities_that_were_there_before_are_no_anomaly():
         y = np.exp(x + mask).sum()
         y.backward()
     np.testing.assert_allclose(x.grad, [np.e, 0.0])
+
+
+def test_a_nan_that_was_there_before_is_traced_to_its_leaf():
+    W = Parameter([[1.0, np.nan], [2.0, 3.0]], name="W")
+    xs = Tensor([[[0.5, 1.0], [np.nan, 1.0]]], name="xs")
+    with detect_anomaly(), scope("lstm"), scope("t=2", step=2):
+        with pytest.raises(FloatingPointError) as caught:
+            Tensor(np.ones((1, 2)), name="x") @ W
+        assert "matmul of x (1, 2) float64 and W (2, 2) float64 in lstm / t=2" in str(caught.value)
+        assert "comes from W (2, 2) float64, where one stands at [0, 1]" in str(caught.value)
+        x = xs[:, 1].reshape(2)  # only moved, and named when it is computed with
+        with pytest.raises(FloatingPointError) as caught:
+            np.tanh(x)
+        assert "comes from xs (1, 2, 2) float64, where one stands at [0, 1, 0]" in str(caught.value)
+        with pytest.raises(FloatingPointError, match=r"an array \(2,\) float64, where .* \[1\]"):
+            Tensor([1.0, 2.0]) * np.array([1.0, np.nan])
+        assert np.isfinite((np.where(np.isnan(x.data), 0, x) * 2).data).all()
+        np.nan_to_num(x)
+    with np.errstate(invalid="ignore"):
+        made = np.log(Tensor([-1.0], name="p"))
+    with detect_anomaly(), pytest.raises(FloatingPointError, match=r"the result of log \(1,\)"):
+        made + 1.0
+
+
+def test_padding_may_be_nan_while_anomalies_are_watched():
+    xs = np.ones((2, 3, 2))
+    xs[1, 2] = np.nan
+    with detect_anomaly():
+        ys, _ = unroll(Elman(2, 2, rng=0, dtype=np.float64), xs, lengths=[3, 2])
+        ys.sum().backward()
 
 
 def test_warnings_of_numpy_are_not_swallowed():

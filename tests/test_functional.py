@@ -480,8 +480,11 @@ def named(x):
         (lambda: grad(named)(np.ones(3)), ValueError, r"named must return one scalar, got \(3,\)"),
         (lambda: grad(lambda x: (x, x))(1.0), ValueError, r"one scalar, got \(\), \(\)"),
         (lambda: hessian(named)(np.ones(2)), ValueError, r"one scalar, got \(2,\).*\.sum\(\)"),
-        (lambda: grad(lambda x: 3.0)(1.0), TypeError, "returned float, not a Tensor"),
+        (lambda: grad(lambda x: None)(1.0), TypeError, "returned NoneType, not a Tensor"),
         (lambda: grad(lambda x: x.data)(1.0), TypeError, "returned ndarray, not a Tensor"),
+        (lambda: grad(lambda x: x.item())(1.0), TypeError, r"returned float, .* \.item\(\)"),
+        (lambda: grad(lambda x: (x * x).item())(1.0), TypeError, "returned float, not a Tensor"),
+        (lambda: grad(grad(lambda x: x.data * 2))(1.0), TypeError, "returned .*, not a Tensor"),
         (lambda: jacobian(lambda x: [x, 1])(1.0), TypeError, "returned int, not a Tensor"),
         (lambda: grad(named, 1)(1.0), ValueError, "named was called with 1 .* no argument 1"),
         (lambda: grad(named, -2)(1.0), ValueError, "there is no argument -2"),
@@ -504,6 +507,47 @@ def named(x):
 def test_errors(call, kind, message):
     with pytest.raises(kind, match=message):
         call()
+
+
+CONSTANT = {
+    "a function of the other argument": lambda x, y: (x * 2).sum(),
+    "of Python's numbers": lambda x, y: 3.0,
+    "of nothing": lambda x, y: np.float32(1),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANT)
+def test_a_result_without_the_argument_has_gradient_0(name):
+    f, x, y = CONSTANT[name], np.ones(3), np.full((2, 2), 0.5, np.float32)
+    zeros = np.zeros_like(y)
+    found = [grad(f, 1)(x, y), jacobian(f, 1)(x, y), value_and_grad(f, 1)(x, y)[1]]
+    found.append(grad(f, (0, 1))(x, y)[1] if name != "of nothing" else zeros)
+    for g in found:
+        assert type(g) is np.ndarray
+        assert g.dtype == np.float32
+        np.testing.assert_array_equal(g, zeros)
+    value, _ = value_and_grad(f, 1)(x, y)
+    assert value == f(x, y)
+    assert hessian(f, 1)(x, y).tolist() == np.zeros((2, 2, 2, 2)).tolist()
+    y_out, pull = vjp(lambda y: f(x, y), y)
+    assert y_out == value
+    assert pull(1.0)[0].tolist() == zeros.tolist()
+    assert jvp(lambda y: f(x, y), y, zeros + 1)[1] == 0.0
+
+
+def test_what_does_not_matter_in_containers_has_gradient_0():
+    p = {"W": np.ones((2, 2)), "b": [np.ones(2), (np.ones(3),)]}
+    g = grad(lambda p: (p["W"] ** 2).sum())(p)
+    assert g["W"].tolist() == [[2.0, 2.0], [2.0, 2.0]]
+    assert [g["b"][0].tolist(), g["b"][1][0].tolist()] == [[0.0] * 2, [0.0] * 3]
+    g = grad(lambda x, p: (x * 2).sum(), 1)(np.ones(2), p)
+    assert g["W"].tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    rows = jacobian(lambda x, y: {"x": x * 2, "y": [y * 3]}, 1)(np.ones(2), np.ones(1))
+    assert rows["x"].tolist() == [[0.0], [0.0]]
+    assert rows["y"][0].tolist() == [[3.0]]
+    # Inside of another derivative too.
+    assert grad(lambda x: x * grad(lambda y: 2.0)(x))(3.0) == 0.0
+    assert grad(lambda x: x * value_and_grad(lambda y: x * x)(3.0)[0])(2.0) == 12.0
 
 
 def test_an_error_in_the_function_leaves_nothing_behind():
