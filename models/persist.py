@@ -147,7 +147,7 @@ def read_vocabulary(words: Mapping[str, Any]) -> Vocabulary:
     if not all(isinstance(token, str) for token in tokens) or tuple(tokens[:3]) != SPECIALS:
         raise ValueError("its vocabulary is no list of tokens that begins with <unk>, <s>, </s>")
     level = setting(words, "level", str)
-    if level not in LEVELS:
+    if level not in LEVELS and not level.startswith("re:"):
         raise ValueError(f"its vocabulary is of level {level!r}")
     return Vocabulary(tokens, level=level, lower=setting(words, "lower", bool))
 

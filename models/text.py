@@ -8,8 +8,10 @@ by the easiest guess there is.
 from __future__ import annotations
 
 import codecs
+import functools
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -45,7 +47,7 @@ SPECIALS = (UNKNOWN, START, END)
 # A word with the apostrophes, hyphens and dots inside of it; an empty call; an operator such as
 # ``<=``; or a run of one punctuation mark: the line of 40 asterisks under a heading is one token,
 # not 39 easy guesses.
-WORD = re.compile(r"\w+(?:['.-]\w+)*|\(\)|[!<>:+*/%&|^@-]+=+|([^\w\s])\1*")
+WORD = r"\w+(?:['.-]\w+)*|\(\)|[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
 OPERATOR = re.compile(r"\.\.+|[!:]+=+|::")
 OPENING_DOUBLE = re.compile(r'(?<![^\s(\[{])"')
 OPENING_SINGLE = re.compile(r"(?<![^\s(\[{“])'(?=\S)")
@@ -56,20 +58,35 @@ BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 # Tokens -----------------------------------------------------------------------------------------
 
 
+@functools.cache
+def word_pattern(ascii_only: bool) -> re.Pattern[str]:
+    """WORD, for texts in any script also with the marks that ``\\w`` leaves out.
+
+    Python's ``\\w`` has letters and digits, but neither accents that are characters of their own
+    nor the vowel signs of Devanagari or Thai, nor the joiners within words.
+    """
+    if ascii_only:
+        return re.compile(WORD)
+    marks = "".join(c for c in map(chr, range(0x20000)) if unicodedata.category(c)[0] == "M")
+    return re.compile(WORD.replace(r"\w+", rf"\w[\w\u200c\u200d{marks}]*"))
+
+
 def words(text: str) -> list[str]:
     """The words and punctuation marks of a text, in any script.
 
     Straight quotation marks become opening and closing ones by what stands before them (as in
-    the Penn Treebank), so that a model can tell them apart; apostrophes become straight.
+    the Penn Treebank), so that a model can tell them apart; apostrophes become straight, and
+    letters that can be written in several ways take Unicode's normal form C.
 
     Example:
         >>> words("Don't panic (naïve): x <= 3.5")
         ["Don't", 'panic', '(', 'naïve', ')', ':', 'x', '<=', '3.5']
     """
+    text = unicodedata.normalize("NFC", text)
     text = OPENING_DOUBLE.sub("“", text).replace('"', "”")
     text = OPENING_SINGLE.sub("‘", text.replace("’", "'"))
     text = LONE_SINGLE.sub("’", text)
-    return [match.group() for match in WORD.finditer(text)]
+    return [match.group() for match in word_pattern(text.isascii()).finditer(text)]
 
 
 def characters(text: str) -> list[str]:
@@ -113,9 +130,22 @@ LEVELS = {
 
 
 def level_named(name: str) -> Level:
-    if name not in LEVELS:
-        raise ValueError(f"level is one of {', '.join(LEVELS)}, got {name!r}")
-    return LEVELS[name]
+    """One of LEVELS, or after ``re:`` a regular expression, whose matches are the tokens."""
+    if name in LEVELS:
+        return LEVELS[name]
+    if not name.startswith("re:"):
+        raise ValueError(
+            f"level is one of {', '.join(LEVELS)}, or re: and a regular expression, got {name!r}"
+        )
+    try:
+        pattern = re.compile(name.removeprefix("re:"))
+    except re.error as error:
+        raise ValueError(f"level {name!r} is no regular expression: {error}") from error
+
+    def tokens(text: str) -> list[str]:
+        return [match.group() for match in pattern.finditer(text) if match.group()]
+
+    return Level(paragraphs, tokens, " ".join)
 
 
 def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
@@ -123,7 +153,8 @@ def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
 
     Args:
         text: The text.
-        level: "word" (a sequence is a paragraph) or "character" (the text is one sequence).
+        level: "word" (a sequence is a paragraph), "character" (the text is one sequence), or
+            "re:" and a regular expression, whose matches are the tokens of a paragraph.
         lower: Whether capitals become small letters.
 
     Raises:
@@ -132,6 +163,8 @@ def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
     Example:
         >>> tokenize("A title\\n\\nA line.", lower=True)
         ['<s>', 'a', 'title', '</s>', '<s>', 'a', 'line', '.', '</s>']
+        >>> tokenize("#b and @c", "re:[#@][a-z]+")
+        ['<s>', '#b', '@c', '</s>']
     """
     how = level_named(level)
     stream: list[str] = []
@@ -227,7 +260,8 @@ class Vocabulary:
 
     Args:
         tokens: The tokens by id, from 3 on, or with the three special ones in front.
-        level: What a text is cut into: "word" or "character".
+        level: What a text is cut into: "word", "character" or a regular expression, as in
+            ``tokenize``.
         lower: Whether capitals become small letters.
 
     Attributes:

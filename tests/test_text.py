@@ -34,6 +34,9 @@ TOKENS = {
     "operators": ("a<=b != c ::= d **= e", ["a", "<=", "b", "!=", "c", "::=", "d", "**=", "e"]),
     "calls": ("f() g(x)", ["f", "()", "g", "(", "x", ")"]),
     "scripts": ("Ünïcödé слово 日本 ñ", ["Ünïcödé", "слово", "日本", "ñ"]),
+    "marks": ("हिन्दी में cafe\u0301 ไทยดี", ["हिन्दी", "में", "café", "ไทยดี"]),
+    "joiners": ("می\u200cخواهم", ["می\u200cخواهم"]),
+    "symbols": ("👍👍 ok…", ["👍👍", "ok", "…"]),
     "white space": (" a\t\n b ", ["a", "b"]),
     "nothing": (" \n", []),
 }  # fmt: skip
@@ -43,6 +46,17 @@ TOKENS = {
 def test_words(name):
     text, tokens = TOKENS[name]
     assert words(text) == tokens
+
+
+def test_a_regular_expression_tells_what_a_token_is():
+    level = r"re:[A-Z](?P<rest>[a-z]*)|x*"
+    assert tokenize("Ab c Dx\n\nE", level) == ["<s>", "Ab", "Dx", "</s>", "<s>", "E", "</s>"]
+    vocabulary = Vocabulary.count(tokenize("Ab c Dx", level), level=level)
+    assert vocabulary.decode(vocabulary.encode("Ab c Dx E")) == "Ab Dx <unk>"
+    with pytest.raises(ValueError, match=r"level 're:\(' is no regular expression: missing"):
+        Vocabulary(["a"], level="re:(")
+    with pytest.raises(ValueError, match="there is no token in it"):
+        tokenize("a b", "re:[0-9]")
 
 
 @pytest.mark.parametrize(
@@ -76,7 +90,7 @@ def test_a_stream_has_each_paragraph_between_its_marks():
     for empty in ("", " \n\n "):
         with pytest.raises(ValueError, match="the text is empty"):
             tokenize(empty)
-    with pytest.raises(ValueError, match="level is one of word, character, got 'byte'"):
+    with pytest.raises(ValueError, match=r"level is one of word, character, or re: .* got 'byte'"):
         tokenize("a", "byte")
 
 
