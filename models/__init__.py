@@ -11,6 +11,7 @@ from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
 from .attention import (
     AdditiveAttention,
     Attention,
+    AttentionPooling,
     BilinearAttention,
     DotAttention,
     ScaledDotAttention,
@@ -18,6 +19,7 @@ from .attention import (
 from .baselines import NGram
 from .batches import Labelled, Labels, predictions
 from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
+from .deepmoji import DeepMoji, chain_thaw
 from .encoder_decoder import EncoderDecoder, Pairs
 from .features import CharacterEncoder, FeatureEmbedding, Features
 from .generation import Hypothesis, next_distribution
@@ -64,12 +66,14 @@ __all__ = [
     "AdamW",
     "AdditiveAttention",
     "Attention",
+    "AttentionPooling",
     "BagClassifier",
     "BilinearAttention",
     "Chain",
     "CharacterEncoder",
     "Classifier",
     "Constraints",
+    "DeepMoji",
     "Dense",
     "DotAttention",
     "Dropout",
@@ -102,6 +106,7 @@ __all__ = [
     "accuracy",
     "align_vectors",
     "bits_of",
+    "chain_thaw",
     "clip_by_global_norm",
     "clip_by_value",
     "confusion",

@@ -199,6 +199,30 @@ class Classifier(Module):
         )
         self.dropout = Dropout(dropout, rng=rng)
 
+    def new_head(self, d_out: int, *, rng: Any = None) -> None:
+        """Put an untrained head in place of the one there is, for another task.
+
+        Only its last width is another. What was learnt of reading stays. An optimiser wants to be
+        made anew, over the parameters that there are then.
+
+        Args:
+            d_out: How many classes the new task has; 1 for two classes and one score.
+            rng: A Generator, a seed, or None.
+
+        Raises:
+            ValueError: ``d_out`` is below 1.
+            TypeError: ``d_out`` is no whole number.
+        """
+        self.d_out = whole(type(self).__name__, "d_out", d_out)
+        old = self.head.layers
+        self.head = FeedForward(
+            [*(layer.d_in for layer in old), d_out],
+            old[0].activation,
+            dropout=self.head.dropout.p,
+            rng=rng,
+            dtype=old[0].W.dtype,
+        )
+
     def read(self, xs: Any, real: Bools) -> Any:
         """Vectors (batch, time, d_in) or (time, d_in), 0 at padding, to (batch, width)."""
         raise NotImplementedError(f"{type(self).__name__} defines no read(xs, real)")

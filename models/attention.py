@@ -21,6 +21,7 @@ __all__ = [
     "ATTENTIONS",
     "AdditiveAttention",
     "Attention",
+    "AttentionPooling",
     "BilinearAttention",
     "DotAttention",
     "Memory",
@@ -260,6 +261,49 @@ class AdditiveAttention(Attention):
         """v · tanh(q W + k U + b) for every pair, (..., steps, time, d) in between."""
         hidden = np.tanh((queries @ self.W)[..., :, None, :] + keys[..., None, :, :])
         return hidden @ self.v
+
+
+class AttentionPooling(Module):
+    """One vector of a sequence: the mean of its vectors, weighted by what each says of itself.
+
+    ::
+
+        a_t = softmax_t(h_t · w)      0 at padding
+        v = Σ_t a_t h_t
+
+    Args:
+        d: The width of the vectors.
+        rng: A Generator, a seed, or None.
+        dtype: Of w.
+
+    Raises:
+        ValueError: ``d`` is below 1.
+        TypeError: ``d`` is no whole number.
+
+    Source: Felbo et al. (2017), after Yang et al. (2016).
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.models import AttentionPooling
+        >>> pool = AttentionPooling(2, rng=0)
+        >>> pool.w.data[...] = [1, 0]
+        >>> hs = np.array([[3.0, 1.0], [3.0, 5.0], [9.0, 9.0]])
+        >>> pool.weights(hs, np.arange(3) < 2).data
+        array([0.5, 0.5, 0. ])
+    """
+
+    def __init__(self, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
+        self.d = whole("AttentionPooling", "d", d)
+        self.w = Parameter(glorot_uniform(np.random.default_rng(rng), d, 1, dtype)[:, 0])
+
+    def weights(self, hs: Any, real: NDArray[np.bool_]) -> Any:
+        """How much each position counts, (..., time), of vectors (..., time, d)."""
+        return masked_softmax(operand(hs) @ self.w, real)
+
+    def __call__(self, hs: Any, real: NDArray[np.bool_]) -> Any:
+        """Vectors (..., time, d) and where they are real, (..., time), to (..., d)."""
+        hs = np.where(real[..., None], hs, 0)
+        return np.sum(self.weights(hs, real)[..., None] * hs, axis=-2)
 
 
 ATTENTIONS: dict[str, type[Attention]] = {
