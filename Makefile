@@ -2,13 +2,13 @@
 # installed from a freshly built wheel. Needs Python 3.10 or later and make; no Graphviz, no root.
 
 PYTHON ?= python3
-SOURCES := $(shell git ls-files '*.py' py.typed pyproject.toml README.md 2>/dev/null || find . -name '*.py' -not -path './.venv*')
+SOURCES := $(shell git ls-files '*.py' viz/assets py.typed pyproject.toml README.md 2>/dev/null || find . -name '*.py' -not -path './.venv*')
 DIST    := .cache/dist
 # One thread for the linear algebra: these matrices are small, and ratios are of one thread.
 ONE     := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 CLEAN   := env -u OPENBLAS_CORETYPE -u PYTHONPATH $(ONE)
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test lint bench assets clean
 
 # The main job: train a language model on Python's own manual, write from it, draw it.
 demo: .venv-demo/ready
@@ -27,6 +27,18 @@ lint: .venv-lint/ready
 # Speed and memory beside the peers that are installed (PEERS="torch==..." installs some).
 bench: .venv-bench/ready
 	cd tests/benchmarks && for script in bench_*.py; do $(CLEAN) ../../.venv-bench/bin/python $$script || exit 1; done
+
+# The JavaScript in the page that is not ours: npm's packages as package-lock.json pins them, their
+# licences above them. What comes out is committed; a test compares it with its checksum.
+D3 := dispatch selection timer color interpolate ease drag transition zoom
+assets:
+	rm -rf .cache/npm && mkdir -p .cache/npm
+	cp viz/assets/package.json viz/assets/package-lock.json .cache/npm/
+	cd .cache/npm && npm ci --ignore-scripts --no-audit --no-fund
+	cd .cache/npm/node_modules && { echo '/*!'; for part in $(D3); do echo "d3-$$part:"; \
+		cat d3-$$part/LICENSE; echo; done; echo '*/'; for part in $(D3); do \
+		cat d3-$$part/dist/d3-$$part.min.js; echo; done; } > ../../../viz/assets/d3.js
+	cd viz/assets && sha256sum d3.js > SHA256SUMS
 
 clean:
 	rm -rf .venv-* .cache build dist demo *.egg-info

@@ -4,7 +4,8 @@
 shown; ``layout`` places it, with ``template`` for one time step, ``blocks`` for the gates in
 it and ``layers`` for the placing itself; ``dot`` writes it down and ``render`` has Graphviz
 draw it. ``notation`` knows how an op is written, ``equations`` what the ops together compute,
-``look`` the colours and sizes; ``trace`` runs a cell that is to be shown.
+``look`` the colours and sizes; ``trace`` runs a cell that is to be shown; ``page`` puts all
+views of a tape, its numbers and a browser's script into one file.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from .animation import animate
 from .equations import equations
 from .layout import lay_out
 from .look import THEMES, Theme
+from .page import make_page
 from .scene import Scene
 from .trace import names_of, tape_of
 from .view import LEVELS, make_view
@@ -31,7 +34,7 @@ from .view import LEVELS, make_view
 __all__ = ["Drawing", "draw", "equations"]
 
 CELL_STEPS = 3  # over how many steps a cell is unrolled to be drawn
-SUFFIXES = (".svg", ".png", ".pdf", ".dot")
+SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
 
 
 class Drawing:
@@ -41,6 +44,8 @@ class Drawing:
         source: The picture as DOT text, with all positions; the same tape gives the same text.
         scene: What stands where: for tests, and for other ways of showing it.
         theme: Its colours, as ``look.Theme`` gives them.
+        page: ``page()`` is the HTML that ``save("x.html")`` writes: all views of the tape, to be
+            opened, stepped through and asked for numbers, in one file that needs no network.
 
     Example:
         >>> from unspool.cells import LSTM
@@ -50,8 +55,15 @@ class Drawing:
         digraph unspool {
     """
 
-    def __init__(self, scene: Scene, what: str, theme: Theme = THEMES["light"]) -> None:
+    def __init__(
+        self,
+        scene: Scene,
+        what: str,
+        theme: Theme = THEMES["light"],
+        page: Callable[[], str] | None = None,
+    ) -> None:
         self.scene = scene
+        self.page = page or partial(make_page, scene.view.structure.tape, theme=theme)
         self.theme = theme
         self.source = dot.source(scene, theme)
         self._what = what
@@ -75,14 +87,14 @@ class Drawing:
         """Write the picture to a file, whole or not at all.
 
         Args:
-            path: Its suffix chooses the format: .svg, .png, .pdf or .dot. Folders are made.
+            path: Its suffix chooses the format: .svg, .png, .pdf, .dot or .html. Folders are made.
 
         Returns:
             The path.
 
         Raises:
             ValueError: The suffix is another.
-            RuntimeError: There is no Graphviz (.dot does without), or it failed.
+            RuntimeError: There is no Graphviz (.dot and .html do without), or it failed.
             TimeoutError: Graphviz took too long and was stopped.
         """
         path = Path(path)
@@ -91,7 +103,10 @@ class Drawing:
             raise ValueError(
                 f"save({str(path)!r}): the suffix chooses the format: {', '.join(SUFFIXES)}"
             )
-        data = self.source.encode() if form == ".dot" else self.render(form[1:])
+        if form in (".dot", ".html"):
+            data = (self.source if form == ".dot" else self.page()).encode()
+        else:
+            data = self.render(form[1:])
         render.write_atomically(path, data)
         return path
 
@@ -218,7 +233,21 @@ def draw(
         )
         longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
-        return Drawing(scene, f"{what_it_is}, level {level}", THEMES[theme])
+        page = partial(
+            make_page,
+            tape,
+            names=names,
+            level=level,
+            fold=fold,
+            steps=steps,
+            at=at,
+            backward=backward,
+            gradients=grads,
+            title=title,
+            caption=caption,
+            theme=THEMES[theme],
+        )
+        return Drawing(scene, f"{what_it_is}, level {level}", THEMES[theme], page)
 
 
 def check_count(name: str, value: Any) -> None:

@@ -1,0 +1,1207 @@
+"use strict";
+// The page of a drawing: it draws the scenes that Python laid out, opens and closes boxes, and
+// walks along the tape. All text is set as text, never as markup.
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const { tensors, records, scenes } = data;
+  const $ = (id) => document.getElementById(id);
+  const picture = $("picture");
+
+  // The passes: forward is every record, backward those whose result has a gradient.
+  const backward = records.map((_, row) => row).reverse().filter((row) => tensors[records[row].r].g);
+  const total = records.length + backward.length;
+
+  const state = {
+    scene: data.scene,
+    steps: data.steps,
+    place: data.end ? total : 0, // 0: before the first record
+    closed: {}, // scene -> Set of boxes
+  };
+  let shown = null; // what is drawn: see render()
+  let untouched = true; // whether the reader has not yet zoomed or moved the picture
+
+  // Small helpers ---------------------------------------------------------------------------
+
+  function element(kind, attributes = {}, ...children) {
+    const out = document.createElement(kind);
+    for (const [name, value] of Object.entries(attributes)) out.setAttribute(name, value);
+    out.append(...children);
+    return out;
+  }
+
+  function svg(kind, attributes = {}, ...children) {
+    const out = document.createElementNS("http://www.w3.org/2000/svg", kind);
+    for (const [name, value] of Object.entries(attributes)) out.setAttribute(name, value);
+    out.append(...children);
+    return out;
+  }
+
+  const NAME = /([\p{L}\p{N}\u0303]+)_(\{[^{}]*\}|[\p{L}\p{N}−]{1,5})(?![\p{L}\p{N}_])/gu;
+
+  // A text in parts: plain ones, and names with their subscripts.
+  function* parts(text) {
+    let end = 0;
+    for (const found of text.matchAll(NAME)) {
+      if (found.index > end) yield [text.slice(end, found.index), ""];
+      yield [found[1], found[2].replace(/^\{|\}$/g, "")];
+      end = found.index + found[0].length;
+    }
+    if (end < text.length) yield [text.slice(end), ""];
+  }
+
+  function mathematics(text) {
+    const out = document.createDocumentFragment();
+    for (const [base, low] of parts(text)) {
+      out.append(base);
+      if (low) out.append(element("sub", {}, low));
+    }
+    return out;
+  }
+
+  function label(text, x, y, size, attributes = {}) {
+    const out = svg("text", { x, y, "font-size": size, "text-anchor": "middle", ...attributes });
+    let lowered = false;
+    for (const [base, low] of parts(text)) {
+      const plain = svg("tspan", lowered ? { dy: -0.22 * size } : {});
+      plain.textContent = base;
+      out.append(plain);
+      lowered = low !== "";
+      if (lowered) {
+        const small = svg("tspan", { dy: 0.22 * size, "font-size": 0.72 * size });
+        small.textContent = low;
+        out.append(small);
+      }
+    }
+    return out;
+  }
+
+  function number(value) {
+    return String(value).replaceAll("-", "−");
+  }
+
+  const width = (text, size) => 0.62 * size * text.length;
+
+  // Gradients on a log scale -------------------------------------------------------------------
+
+  const GRADES = 5;
+
+  function scaleOf(norms) {
+    const good = norms.filter((m) => typeof m === "number" && m > 0);
+    if (!good.length) return null;
+    const low = Math.min(...good);
+    const high = Math.max(...good);
+    const count = high < 1.01 * low ? 1 : GRADES;
+    return Array.from({ length: count }, (_, n) => low * (high / low) ** (n / GRADES));
+  }
+
+  const scale = scaleOf(tensors.map((x) => x.m));
+
+  function grade(norm, bounds = scale) {
+    if (!bounds || norm === undefined) return -1;
+    if (typeof norm !== "number") return bounds.length - 1;
+    return Math.max(bounds.filter((bound) => norm >= bound).length - 1, 0);
+  }
+
+  // Scenes --------------------------------------------------------------------------------------
+
+  // What is read off a scene once: boxes that open and close, and which node shows which record.
+  for (const scene of Object.values(scenes)) {
+    scene.nodesOf = new Map(); // record -> nodes
+    scene.recordsIn = scene.boxes.map(() => new Set());
+    scene.nodes.forEach((node, n) => {
+      for (const row of node.r ?? []) {
+        if (!scene.nodesOf.has(row)) scene.nodesOf.set(row, []);
+        scene.nodesOf.get(row).push(n);
+        for (let b = node.i ?? -1; b >= 0; b = scene.boxes[b].p) scene.recordsIn[b].add(row);
+      }
+    });
+    // The wires of each node: the node at the other end, and the records that use what runs there.
+    scene.wiresOf = scene.nodes.map(() => []);
+    for (const [tail, head, , , , , tensor] of scene.edges) {
+      const using = (scene.nodes[head].r ?? []).filter((row) => records[row].a.includes(tensor));
+      scene.wiresOf[tail].push([head, using]);
+      scene.wiresOf[head].push([tail, []]);
+    }
+    scene.opens = scene.boxes.map((box) => box.k === "gate" || Boolean(box.cell));
+    state.closed[sceneName(scene)] = new Set();
+  }
+
+  function sceneName(scene) {
+    return Object.keys(scenes).find((name) => scenes[name] === scene);
+  }
+
+  // The boxes around a node, the innermost first.
+  function around(scene, node) {
+    const out = [];
+    for (let b = node.i ?? -1; b >= 0; b = scene.boxes[b].p) out.push(b);
+    return out;
+  }
+
+  // The columns that are not shown: for each block of columns one range.
+  function elided(scene) {
+    const blocks = new Map();
+    scene.boxes.forEach((box, b) => {
+      if (box.k === "column" && box.t) {
+        if (!blocks.has(box.block)) blocks.set(box.block, []);
+        blocks.get(box.block).push(b);
+      }
+    });
+    const out = [];
+    for (const columns of blocks.values()) {
+      columns.sort((a, b) => scene.boxes[a].t - scene.boxes[b].t);
+      const hidden = columns.length > state.steps
+        ? columns.slice(state.steps > 1 ? state.steps - 1 : 1, state.steps > 1 ? -1 : undefined)
+        : [];
+      if (!hidden.length) continue;
+      const frames = hidden.map((b) => scene.boxes[b].b);
+      const last = scene.boxes[columns.at(-1)];
+      let [from, to] = [scene.boxes[hidden[0]].t, scene.boxes[hidden.at(-1)].t];
+      const range = [frames[0][0], frames[0][1], frames.at(-1)[2], frames[0][3]];
+      for (const node of scene.nodes) { // the steps that the page does not hold stand here too
+        if (node.k === "dots" && node.b[0] > range[0] && node.b[0] < last.b[0]) {
+          range[2] = Math.max(range[2], node.b[0] + node.b[2]);
+          to = last.t - 1;
+        }
+      }
+      out.push({ kind: "dots", range, columns: new Set(hidden), title: from === to ? `t=${from}` : `t=${from} to ${to}` });
+    }
+    return out;
+  }
+
+  // The closed boxes that are seen: those in no other closed box, and not left out.
+  function closedCovers(scene, gaps) {
+    const closed = state.closed[state.scene];
+    const out = [];
+    for (const b of closed) {
+      let visible = true;
+      for (let a = b; a >= 0 && visible; a = scene.boxes[a].p) {
+        visible = !(a !== b && closed.has(a)) && !gaps.some((gap) => gap.columns.has(a));
+      }
+      if (!visible) continue;
+      const box = scene.boxes[b];
+      const kind = box.cell ? "cell" : "gate";
+      out.push({ kind, box: b, range: box.b, title: box.cell ? box.title : box.n, hue: box.c });
+    }
+    return out;
+  }
+
+  // Squeezing: room that only covered things need --------------------------------------------
+
+  function merged(ranges) {
+    const out = [];
+    for (const [a, b] of [...ranges].sort((p, q) => p[0] - q[0])) {
+      if (out.length && a <= out.at(-1)[1]) out.at(-1)[1] = Math.max(out.at(-1)[1], b);
+      else out.push([a, b]);
+    }
+    return out;
+  }
+
+  // A map of one axis, in order: what is only in covers shrinks until each cover is as long as
+  // it must be; all else keeps its length.
+  function squeezed(covers, rigid) {
+    const free = [];
+    const held = merged(rigid);
+    for (const [a, b] of merged(covers.map(([low, high]) => [low, high]))) {
+      let from = a;
+      for (const [low, high] of held) {
+        if (high <= from || low >= b) continue;
+        if (low > from) free.push({ a: from, b: low, factor: 0.02 });
+        from = Math.max(from, high);
+      }
+      if (from < b) free.push({ a: from, b, factor: 0.02 });
+    }
+    for (const [a, b, least] of covers) {
+      const mine = free.filter((f) => f.a < b && f.b > a);
+      const length = mine.reduce((sum, f) => sum + Math.min(f.b, b) - Math.max(f.a, a), 0);
+      const needed = Math.min((least - (b - a - length)) / length, 1);
+      if (length > 0) for (const f of mine) f.factor = Math.max(f.factor, needed);
+    }
+    free.sort((p, q) => p.a - q.a);
+    return (x) => {
+      let lost = 0;
+      for (const f of free) {
+        if (x <= f.a) break;
+        lost += (Math.min(x, f.b) - f.a) * (1 - f.factor);
+      }
+      return x - lost;
+    };
+  }
+
+  // Drawing ---------------------------------------------------------------------------------------
+
+  const HEADER = 20;
+
+  function render() {
+    const scene = scenes[state.scene];
+    const gaps = elided(scene);
+    const covers = [...closedCovers(scene, gaps), ...gaps];
+    const coverOf = new Map(covers.filter((c) => c.box !== undefined).map((c) => [c.box, c]));
+
+    // What stands for each node: itself, or the cover over it.
+    const proxy = scene.nodes.map((node) => {
+      const boxes = around(scene, node);
+      for (const gap of gaps) {
+        const inRange = node.b[0] > gap.range[0] && node.b[0] < gap.range[2];
+        if (boxes.some((b) => gap.columns.has(b)) || (node.t && inRange) || (node.k === "dots" && inRange)) return gap;
+      }
+      return boxes.map((b) => coverOf.get(b)).filter(Boolean).at(-1) ?? null;
+    });
+    const openBoxes = scene.boxes.map((box, b) => {
+      for (let a = b; a >= 0; a = scene.boxes[a].p) {
+        if (coverOf.has(a) || gaps.some((gap) => gap.columns.has(a))) return false;
+      }
+      return true;
+    });
+
+    // The two axes.
+    const rigidX = [];
+    const rigidY = [];
+    scene.nodes.forEach((node, n) => {
+      if (proxy[n]) return;
+      const [x, y, half, high] = node.b;
+      const beside = Math.max(0, ...(node.h ?? []).map((line) => width(line, 11) + 8));
+      if (!node.bar) rigidX.push([x - half - 6, x + Math.max(half, beside) + 6]);
+      rigidY.push([y - high - 6 - (node.h ? 12 * node.h.length : 0), y + high + 6]);
+    });
+    scene.boxes.forEach((box, b) => {
+      if (!openBoxes[b]) return;
+      const [x1, y1, x2, y2] = box.b;
+      rigidX.push([x1 - 4, x1 + width(box.n, 13) + 34], [x2 - 6, x2 + 4]);
+      rigidY.push([y1 - 2, y1 + HEADER], [y2 - 6, y2 + 2]);
+    });
+    const texts = scene.texts.filter(([, x, y]) => !covers.some((c) => inside(x, y, c.range)));
+    for (const [text, x, y, size, anchor] of texts) {
+      const long = width(text, size);
+      const from = x - { left: 0, middle: long / 2, right: long }[anchor];
+      rigidX.push([from, from + long]);
+      rigidY.push([y - size, y + size]);
+    }
+    const along = covers.map((c) => {
+      const [x1, , x2] = c.range;
+      return [x1, x2, c.kind === "dots" ? 84 : Math.max(92, width(c.title, 15) + 40)];
+    });
+    const upright = covers.map((c) => [c.range[1], c.range[3], c.kind === "gate" ? 46 : 74]);
+    const X = squeezed(along, rigidX);
+    const Y = squeezed(upright, rigidY);
+    for (const cover of covers) {
+      const [x1, y1, x2, y2] = cover.range;
+      cover.frame = [X(x1), Y(y1), X(x2), Y(y2)];
+    }
+
+    const layers = Object.fromEntries(
+      ["frames", "wires", "nodes", "covers", "labels"].map((name) => [name, svg("g")]),
+    );
+    shown = { scene, covers, proxy, X, Y, things: [], ofNode: new Map(), wires: [], texts: [] };
+    scene.boxes.forEach((box, b) => openBoxes[b] && drawFrame(layers.frames, box, b));
+    drawWires(layers);
+    scene.nodes.forEach((node, n) => proxy[n] || drawNode(layers.nodes, node, n));
+    for (const cover of covers) drawCover(layers.covers, cover);
+    for (const text of texts) drawText(layers.labels, text);
+    world.replaceChildren(...Object.values(layers));
+    shown.extent = extentOf();
+    light();
+    for (const button of $("levels").children) {
+      const whole = button.dataset.scene === state.scene && !state.closed[state.scene].size;
+      button.setAttribute("aria-pressed", String(whole));
+    }
+    picture.dataset.scene = state.scene;
+    picture.dataset.covers = covers.length;
+  }
+
+  const inside = (x, y, [x1, y1, x2, y2]) => x > x1 && x < x2 && y > y1 && y < y2;
+
+  function extentOf() {
+    const { scene, X, Y, covers } = shown;
+    const frames = covers.map((c) => c.frame);
+    for (const { b } of scene.boxes) frames.push([X(b[0]), Y(b[1]), X(b[2]), Y(b[3])]);
+    scene.nodes.forEach((node, n) => {
+      if (shown.proxy[n]) return;
+      const [x, y, half, high] = nodeFrame(node);
+      frames.push([x - half, y - high - 12 * (node.h?.length ?? 0), x + half, y + high]);
+    });
+    for (const t of shown.texts) frames.push(t);
+    if (!frames.length) return [0, 0, 1, 1];
+    return [0, 1, 2, 3].map((k) => {
+      const values = frames.map((f) => f[k]);
+      return k < 2 ? Math.min(...values) : Math.max(...values);
+    });
+  }
+
+  function nodeFrame(node) {
+    const { X, Y } = shown;
+    const [x, y, half, high] = node.b;
+    if (!node.bar) return [X(x), Y(y), half, high];
+    const [left, right] = [X(x - half), X(x + half)];
+    return [(left + right) / 2, Y(y), (right - left) / 2, high];
+  }
+
+  function rectangle([x1, y1, x2, y2], radius) {
+    return svg("rect", { x: x1, y: y1, width: Math.max(x2 - x1, 1), height: Math.max(y2 - y1, 1), rx: radius });
+  }
+
+  function thing(group, what, name, frame) {
+    group.setAttribute("tabindex", "-1");
+    group.setAttribute("role", what.open || what.close ? "button" : "img");
+    group.setAttribute("aria-label", name);
+    const made = { element: group, frame, name, ...what };
+    shown.things.push(made);
+    group.addEventListener("click", (event) => { event.stopPropagation(); act(made); });
+    group.addEventListener("pointerenter", (event) => { if (event.pointerType !== "touch") show(made, event); });
+    group.addEventListener("pointerleave", () => { if (document.activeElement !== group) hide(); });
+    group.addEventListener("focus", () => { if (group.matches(":focus-visible")) show(made); });
+    group.addEventListener("blur", hide);
+    return made;
+  }
+
+  function where(box) {
+    let t = 0;
+    for (let a = box; a; a = shown.scene.boxes[a.p]) t ||= a.t || (a.cell ? a.cell[1] : 0);
+    return t && state.scene !== "folded" ? `, t=${t}` : "";
+  }
+
+  // The small square that says: this opens, or this closes.
+  function sign(x, y, plus) {
+    const out = svg("g", { class: "sign" }, rectangle([x - 5.5, y - 5.5, x + 5.5, y + 5.5], 2.5));
+    out.append(svg("path", { d: `M${x - 3} ${y}h6${plus ? `M${x} ${y - 3}v6` : ""}` }));
+    return out;
+  }
+
+  function drawFrame(layer, box, b) {
+    const { X, Y } = shown;
+    const [x1, y1, x2, y2] = [X(box.b[0]), Y(box.b[1]), X(box.b[2]), Y(box.b[3])];
+    const kind = { column: "band", step: "step", gate: "gate" }[box.k];
+    const group = svg("g", { class: `${kind}${box.c ? " hued" : ""}` }, rectangle([x1, y1, x2, y2], 8));
+    if (box.c) group.style.setProperty("--hue", box.c);
+    layer.append(group);
+    group.addEventListener("pointerenter", () => {
+      const reach = reachOf({ box: b });
+      if (reach) colourInputs(reach);
+    });
+    group.addEventListener("pointerleave", hide);
+    const opens = shown.scene.opens[b] && state.scene !== "cell";
+    const size = box.k === "gate" ? 11 : 13;
+    const title = box.n || (box.k === "step" ? box.title : "");
+    if (!opens && !title) return;
+    const long = width(title, size) + (opens ? 20 : 0);
+    const x = box.m ? x2 - long - 8 : x1 + 5;
+    const handle = svg("g", { class: opens ? "handle" : "" });
+    handle.append(rectangle([x - 1, y1 + 2, x + long + 4, y1 + 19], 4));
+    if (!opens) handle.firstChild.setAttribute("fill", "none");
+    if (opens) handle.append(sign(x + 8, y1 + 10.5, false));
+    handle.append(label(title, x + (opens ? 18 : 4), y1 + 15, size, { "text-anchor": "start" }));
+    layer.append(handle);
+    const middle = [x, y1 + 2, x + long, y1 + 19];
+    const name = `${box.cell ? box.title : box.n}${where(box)}`;
+    if (opens) thing(handle, { box: b, close: b }, `${name}, open`, middle);
+    else if (box.t) thing(handle, { box: b }, name, middle);
+  }
+
+  function kindOfShape(node) {
+    if (node.o) return "circle";
+    return "rect";
+  }
+
+  function drawNode(layer, node, n) {
+    const [x, y, half, high] = nodeFrame(node);
+    const frame = [x - half, y - high, x + half, y + high];
+    const group = svg("g", {
+      class: `node ${node.k}${node.c ? " hued" : ""}${node.bold ? " bold" : ""}`,
+      "data-node": n,
+    });
+    if (node.c) group.style.setProperty("--hue", node.c);
+    const round = { cell: 14, gate: 9, op: 8, delay: 2 }[node.k] ?? Math.min(high, 10);
+    const shape = kindOfShape(node) === "circle" ? svg("circle", { cx: x, cy: y, r: half }) : rectangle(frame, round);
+    shape.classList.add("shape");
+    group.append(shape);
+    const size = node.k === "cell" ? 18 : node.k === "op" && node.l.length <= 2 ? 14 : node.k === "parameter" || node.k === "delay" ? 12 : 13;
+    if (node.k === "gate") {
+      group.append(label(node.l, x, y + (node.d ? -1 : 5), 13, { class: "strong" }));
+      if (node.d) group.append(label(node.d, x, y + 13, 10, { class: "soft" }));
+    } else if (node.k === "dots") {
+      group.append(label("…", x, y, 28), label(node.d, x, y + 18, 10, { class: "soft" }));
+    } else {
+      const star = node.l === "*";
+      group.append(label(star ? "∗" : node.l, x, y + 0.35 * size, size, { class: node.k === "cell" ? "strong" : "" }));
+    }
+    (node.h ?? []).forEach((line, k) => {
+      const up = node.h.length - 1 - k;
+      group.append(label(line, x + 5, y - high - 4 - 12 * up, 11, { "text-anchor": "start" }));
+    });
+    layer.append(group);
+    const into = node.k === "cell" || node.k === "gate" ? boxFor(node) : -1;
+    const t = node.t ? `, t=${node.t}` : "";
+    if (into >= 0) group.append(sign(x + half - 9, y - high + 9, true));
+    const made = thing(group, { node: n, open: into >= 0 }, `${node.l}${t}`, frame);
+    shown.ofNode.set(n, made);
+  }
+
+  function drawCover(layer, cover) {
+    const [x1, y1, x2, y2] = cover.frame;
+    const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
+    const box = shown.scene.boxes[cover.box];
+    const group = svg("g", { class: `cover of-${cover.kind}${cover.hue ? " hued" : ""}` });
+    if (cover.hue) group.style.setProperty("--hue", cover.hue);
+    if (cover.box !== undefined) group.dataset.box = cover.box;
+    const shape = rectangle(cover.frame, cover.kind === "gate" ? 9 : 14);
+    shape.classList.add("shape");
+    group.append(shape);
+    let name = cover.title;
+    if (cover.kind === "dots") {
+      group.append(label("…", x, y, 28), label(cover.title, x, y + 18, 10, { class: "soft" }));
+      name = `Steps left out: ${cover.title}`;
+    } else {
+      const size = cover.kind === "cell" ? 18 : 13;
+      group.append(label(cover.title, x, y + 0.35 * size, size, { class: "strong" }));
+      if (box.k === "column") group.append(label(box.n, x1 + 9, y1 + 16, 11, { "text-anchor": "start", class: "soft" }));
+      group.append(sign(x2 - 10, y1 + 10, true));
+      name += `${where(box)}, closed`;
+    }
+    layer.append(group);
+    cover.thing = thing(group, { cover, open: true, box: cover.box }, name, cover.frame);
+  }
+
+  function drawText(layer, [text, x, y, size, anchor, colour, id]) {
+    const { X, Y, scene } = shown;
+    const row = /^row(\d+)$/.exec(id);
+    const start = { left: "start", middle: "middle", right: "end" }[anchor];
+    const out = label(text, X(x), Y(y) + 0.35 * size, size, { "text-anchor": start });
+    const long = width(text, size);
+    const left = X(x) - { left: 0, middle: long / 2, right: long }[anchor];
+    shown.texts.push([left, Y(y) - size, left + long, Y(y) + size]);
+    if (!row) {
+      out.classList.add("soft");
+      layer.append(out);
+      return;
+    }
+    out.classList.add("strong");
+    const loop = Number(row[1]);
+    const boxes = cellsOf(scene, loop);
+    const name = state.scene === "cell" ? "op" : state.scene;
+    if (!cellsOf(scenes[name] ?? scene, loop).length) {
+      layer.append(out);
+      return;
+    }
+    const closed = boxes.length === 0 || boxes.every((b) => state.closed[state.scene].has(b));
+    const frame = [left - 22, Y(y) - size, left + long + 4, Y(y) + size - 2];
+    shown.texts.push(frame);
+    const handle = svg("g", { class: "handle", "data-layer": loop }, rectangle(frame, 4),
+      sign(left - 12, Y(y), closed), out);
+    layer.append(handle);
+    thing(handle, { layer: loop, open: closed, close: closed ? undefined : -1 },
+      `Layer ${text}, ${closed ? "closed" : "open"}`, frame);
+  }
+
+  const cellsOf = (scene, loop) =>
+    scene.boxes.flatMap((box, b) => (box.cell && box.cell[0] === loop ? [b] : []));
+
+  // Wires -----------------------------------------------------------------------------------------
+
+  function cut(points, frame, atEnd) {
+    // The part of a line outside of a frame that it begins or ends in.
+    const line = atEnd ? points : [...points].reverse();
+    let k = line.length - 1;
+    const [x1, y1, x2, y2] = frame;
+    const within = ([x, y]) => x >= x1 && x <= x2 && y >= y1 && y <= y2;
+    while (k >= 0 && within(line[k])) k -= 1;
+    if (k < 0) return null;
+    if (k === line.length - 1) return points;
+    const [a, b] = [line[k], line[k + 1]];
+    const times = [];
+    if (b[0] !== a[0]) times.push((x1 - a[0]) / (b[0] - a[0]), (x2 - a[0]) / (b[0] - a[0]));
+    if (b[1] !== a[1]) times.push((y1 - a[1]) / (b[1] - a[1]), (y2 - a[1]) / (b[1] - a[1]));
+    const meets = times.filter((t) => {
+      const [x, y] = [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])];
+      return t >= 0 && t <= 1 && x >= x1 - 1e-6 && x <= x2 + 1e-6 && y >= y1 - 1e-6 && y <= y2 + 1e-6;
+    });
+    const t = Math.min(...meets, 1);
+    const out = [...line.slice(0, k + 1), [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]];
+    return atEnd ? out : out.reverse();
+  }
+
+  const length = ([ax, ay], [bx, by]) => Math.hypot(bx - ax, by - ay);
+
+  function towards(a, b, by) {
+    const whole = length(a, b) || 1;
+    return [a[0] + ((b[0] - a[0]) * by) / whole, a[1] + ((b[1] - a[1]) * by) / whole];
+  }
+
+  const spot = ([x, y]) => `${Math.round(10 * x) / 10} ${Math.round(10 * y) / 10}`;
+
+  function course(points, free) {
+    if (free && points.length === 2) {
+      const [[ax, ay], [bx, by]] = points;
+      const steep = Math.abs(by - ay) > Math.abs(bx - ax) / 3;
+      const [one, two] = steep ? [[ax, (ay + by) / 2], [bx, (ay + by) / 2]] : [[(ax + bx) / 2, ay], [(ax + bx) / 2, by]];
+      return `M${spot(points[0])}C${spot(one)} ${spot(two)} ${spot(points[1])}`;
+    }
+    let out = `M${spot(points[0])}`;
+    for (let k = 1; k < points.length; k += 1) {
+      const [here, next] = [points[k], points[k + 1]];
+      if (!next) out += `L${spot(here)}`;
+      else {
+        const round = Math.min(5, length(points[k - 1], here) / 2, length(here, next) / 2);
+        out += `L${spot(towards(here, points[k - 1], round))}Q${spot(here)} ${spot(towards(here, next, round))}`;
+      }
+    }
+    return out;
+  }
+
+  function arrow(tip, from, size) {
+    const back = towards(tip, from, size);
+    const whole = length(tip, from) || 1;
+    const [dx, dy] = [((from[1] - tip[1]) / whole) * size * 0.42, ((tip[0] - from[0]) / whole) * size * 0.42];
+    return `M${spot(tip)}L${spot([back[0] + dx, back[1] + dy])}L${spot([back[0] - dx, back[1] - dy])}Z`;
+  }
+
+  function drawWires(layers) {
+    const { scene, proxy, X, Y } = shown;
+    const seen = new Set();
+    for (const [tail, head, curve, dx, kind, slot, tensor, name, nameX, nameY] of scene.edges) {
+      const [from, to] = [proxy[tail], proxy[head]];
+      if (from && from === to) continue;
+      if (from?.kind === "dots" || to?.kind === "dots") { // many wires into what is left out are one
+        const key = `${from ? shown.covers.indexOf(from) : `n${tail}`} ${to ? shown.covers.indexOf(to) : `n${head}`} ${slot}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+      }
+      const [free, ...flat] = scene.curves[curve];
+      let points = [];
+      for (let k = 0; k < flat.length; k += 2) points.push([X(flat[k] + dx), Y(flat[k + 1])]);
+      if (points.length < 2) continue;
+      if (to) points = cut(points, to.frame, true);
+      if (points && from) points = cut(points, from.frame, false);
+      if (!points || points.length < 2) continue;
+      const hue = kind === "side" ? scene.nodes[tail].c : "";
+      const style = slot >= 0 ? ` state s${slot % 4}` : hue ? " hued" : "";
+      const group = svg("g", { class: `wire ${kind}${style}` });
+      if (hue) group.style.setProperty("--hue", hue);
+      const size = kind === "side" ? 5 : slot >= 0 ? 9 : 7;
+      const line = [...points];
+      line.push(towards(line.pop(), points.at(-2), Math.min(size - 1, length(points.at(-1), points.at(-2)))));
+      group.append(svg("path", { d: course(line, free) }));
+      group.append(svg("path", { class: "tip", d: arrow(points.at(-1), points.at(-2), size) }));
+      if (backward.length && kind !== "side") {
+        group.append(svg("path", { class: "tip return", d: arrow(points[0], points[1], size + 3) }));
+      }
+      layers.wires.append(group);
+      shown.wires.push({ element: group, tail, head, tensor });
+      if (name && !shown.covers.some((c) => inside(X(nameX), Y(nameY), c.frame))) {
+        const text = label(name, X(nameX), Y(nameY) + 4, 13, { class: `label${slot >= 0 ? ` s${slot % 4}` : ""}` });
+        layers.labels.append(text);
+      }
+    }
+  }
+
+  // Opening and closing ------------------------------------------------------------------------
+
+  // The box of the finest scene in which all the records of a node stand.
+  function boxFor(node) {
+    const fine = scenes.op;
+    if (!fine || !node.r?.length) return -1;
+    for (const n of fine.nodesOf.get(node.r[0]) ?? []) {
+      for (const b of around(fine, fine.nodes[n])) {
+        if (fine.opens[b] && node.r.every((row) => fine.recordsIn[b].has(row))) return b;
+      }
+    }
+    return -1;
+  }
+
+  function act(what) {
+    if (what.cover?.kind === "dots") return showSteps(state.steps + 1);
+    if (what.layer !== undefined) return toggleLayer(what.layer);
+    if (what.close !== undefined) return close(what.close);
+    if (what.cover) return open(what.cover.box);
+    const node = shown.scene.nodes[what.node];
+    if (node && what.open) return openFrom(node);
+    if (node?.r?.length) {
+      const back = state.place > records.length ? backward.indexOf(node.r[0]) : -1;
+      go(back >= 0 ? records.length + 1 + back : node.r[0] + 1);
+    }
+    return undefined;
+  }
+
+  // Draw anew, with a box staying where it is on the screen.
+  function keeping(boxBefore, change, after) {
+    const middle = (frame) => d3.zoomTransform(picture).apply([(frame[0] + frame[2]) / 2, (frame[1] + frame[3]) / 2]);
+    const before = middle(boxBefore);
+    change();
+    hide();
+    render();
+    const frame = after();
+    if (!frame) return fit();
+    if (untouched) return fit();
+    const now = middle(frame);
+    const k = d3.zoomTransform(picture).k;
+    zoom.translateBy(d3.select(picture), (before[0] - now[0]) / k, (before[1] - now[1]) / k);
+    return undefined;
+  }
+
+  const frameOf = (b) => {
+    const { X, Y, scene } = shown;
+    const [x1, y1, x2, y2] = scene.boxes[b].b;
+    return [X(x1), Y(y1), X(x2), Y(y2)];
+  };
+
+  function refocus(test) {
+    const found = shown.things.find(test);
+    if (found && picture.contains(document.activeElement)) found.element.focus({ preventScroll: true });
+    return found;
+  }
+
+  function open(b) {
+    const focused = picture.contains(document.activeElement);
+    keeping(frameOf(b), () => state.closed[state.scene].delete(b), () => frameOf(b));
+    if (focused) focusOn((other) => other.close === b);
+  }
+
+  function close(b) {
+    const focused = picture.contains(document.activeElement);
+    keeping(frameOf(b), () => state.closed[state.scene].add(b), () => frameOf(b));
+    if (focused) focusOn((other) => other.cover?.box === b);
+  }
+
+  // From a scene in which it has no inside: the finest scene, with all the others closed.
+  function openFrom(node) {
+    const b = boxFor(node);
+    if (b < 0) return;
+    const fine = scenes.op;
+    const closed = new Set();
+    const isCell = Boolean(fine.boxes[b].cell);
+    fine.boxes.forEach((box, other) => {
+      const same = isCell ? box.cell : box.k === "gate" && fine.boxes[box.p]?.k !== "gate";
+      if (same && other !== b && fine.opens[other]) closed.add(other);
+    });
+    for (let a = fine.boxes[b].p; a >= 0; a = fine.boxes[a].p) closed.delete(a);
+    const focused = picture.contains(document.activeElement);
+    const [x, y, half, high] = nodeFrame(node);
+    keeping([x - half, y - high, x + half, y + high], () => {
+      state.scene = "op";
+      state.closed.op = closed;
+    }, () => frameOf(b));
+    if (focused) focusOn((other) => other.close === b);
+  }
+
+  function toggleLayer(loop) {
+    const focused = picture.contains(document.activeElement);
+    if (state.scene === "cell") {
+      const others = scenes.op.boxes.flatMap((box, b) => (box.cell && box.cell[0] !== loop ? [b] : []));
+      state.scene = "op";
+      state.closed.op = new Set(others);
+    } else {
+      const boxes = cellsOf(shown.scene, loop);
+      const closed = state.closed[state.scene];
+      const all = boxes.every((b) => closed.has(b));
+      for (const b of boxes) if (all) closed.delete(b); else closed.add(b);
+    }
+    hide();
+    render();
+    fit();
+    if (focused) focusOn((other) => other.layer === loop);
+  }
+
+  function focusOn(test) {
+    shown.things.find(test)?.element.focus({ preventScroll: true });
+  }
+
+  function showSteps(count) {
+    const most = Number($("steps").max);
+    state.steps = Math.min(Math.max(Math.round(count) || 1, 1), most);
+    $("steps").value = state.steps;
+    hide();
+    render();
+    fit();
+  }
+
+  function showScene(name) {
+    state.scene = name;
+    state.closed[name] = new Set();
+    hide();
+    render();
+    fit();
+  }
+
+  // Zoom ----------------------------------------------------------------------------------------
+
+  const world = svg("g");
+  picture.append(world);
+  const zoom = d3.zoom().scaleExtent([0.01, 8]).on("zoom", (event) => {
+    world.setAttribute("transform", event.transform);
+    if (event.sourceEvent) { untouched = false; hide(); }
+  });
+  d3.select(picture).call(zoom).on("dblclick.zoom", null);
+
+  function fit() {
+    const [x1, y1, x2, y2] = shown.extent;
+    const { clientWidth: wide, clientHeight: tall } = picture;
+    const k = Math.min(wide / (x2 - x1 + 48), tall / (y2 - y1 + 48), 1.6);
+    zoom.transform(d3.select(picture), d3.zoomIdentity
+      .translate(wide / 2, tall / 2).scale(Math.max(k, 0.01)).translate(-(x1 + x2) / 2, -(y1 + y2) / 2));
+    untouched = true;
+  }
+
+  function zoomBy(factor) {
+    untouched = false;
+    zoom.scaleBy(d3.select(picture), factor);
+  }
+
+  // Bring a frame into sight, if it is not.
+  function reveal([x1, y1, x2, y2]) {
+    const at = d3.zoomTransform(picture);
+    const [left, top] = at.apply([x1, y1]);
+    const [right, bottom] = at.apply([x2, y2]);
+    const { clientWidth: wide, clientHeight: tall } = picture;
+    if (left < 0 || top < 0 || right > wide || bottom > tall) {
+      zoom.translateTo(d3.select(picture), (x1 + x2) / 2, (y1 + y2) / 2);
+    }
+  }
+
+  // The walk along the tape ------------------------------------------------------------------------
+
+  // The record at a place, and in which pass.
+  function current() {
+    if (state.place === 0) return null;
+    if (state.place <= records.length) return { row: state.place - 1, back: false };
+    return { row: backward[state.place - records.length - 1], back: true };
+  }
+
+  function go(place) {
+    state.place = Math.min(Math.max(place, 0), total);
+    hide();
+    light();
+    const lit = shown.lit[0];
+    if (lit) reveal(lit.frame);
+  }
+
+  const rowsOf = (n) => shown.scene.nodes[n].r ?? [];
+
+  // Mark what is computed, what the gradient has reached, and the record itself.
+  function light() {
+    const now = current();
+    const { scene, things, wires, proxy, covers } = shown;
+    const reached = new Set(now?.back ? backward.slice(0, state.place - records.length) : []);
+    const done = (row) => !now || now.back || row <= now.row;
+    shown.lit = [];
+    const inCover = new Map(covers.map((c) => [c, []]));
+    proxy.forEach((cover, n) => cover && inCover.get(cover).push(...rowsOf(n)));
+    for (const what of things) {
+      const rows = what.cover ? inCover.get(what.cover) : what.node !== undefined ? rowsOf(what.node) : [];
+      const lit = Boolean(now) && rows.includes(now.row);
+      const held = what.node !== undefined ? scene.nodes[what.node] : null;
+      const norms = rows.filter((row) => reached.has(row)).map((row) => tensors[records[row].r].m);
+      const level = Math.max(-1, ...norms.map((m) => grade(m)));
+      mark(what.element, { lit, later: rows.length > 0 && !rows.some(done) && !lit, level });
+      if (lit) shown.lit.push(what);
+      if (held && !rows.length && !what.open) {
+        const ends = scene.wiresOf[what.node];
+        const after = held.k === "end" && ends.every(([other]) => rowsOf(other).every((row) => !done(row)));
+        const back = ends.some(([, using]) => using.some((row) => reached.has(row)));
+        mark(what.element, { lit: false, later: after, level: back ? grade(tensors[held.x]?.m) : -1 });
+      }
+    }
+    for (const wire of wires) {
+      let rows = proxy[wire.head] ? inCover.get(proxy[wire.head]) : rowsOf(wire.head);
+      if (scene.nodes[wire.head].k === "end") rows = rowsOf(wire.tail);
+      const using = rows.filter((row) => records[row].a.includes(wire.tensor));
+      const lit = Boolean(now) && using.includes(now.row);
+      const back = using.some((row) => reached.has(row));
+      const level = back ? grade(tensors[wire.tensor]?.m) : -1;
+      mark(wire.element, { lit: lit && !now.back, later: rows.length > 0 && !rows.some(done), level });
+      if (lit && now.back) wire.element.classList.add("lit");
+    }
+    tell(now);
+  }
+
+  const users = new Map();
+  records.forEach((record, row) => record.a.forEach((x) => {
+    if (!users.has(x)) users.set(x, []);
+    users.get(x).push(row);
+  }));
+  const usersOf = (x) => users.get(x) ?? [];
+
+  function mark(target, { lit, later, level }) {
+    target.classList.toggle("lit", lit);
+    target.classList.toggle("later", later);
+    target.classList.toggle("reached", level >= 0);
+    if (level >= 0) {
+      target.style.setProperty("--grade", `var(--g${level})`);
+      target.style.setProperty("--width", String(1.4 + 0.9 * level));
+    }
+  }
+
+  // Numbers -------------------------------------------------------------------------------------
+
+  function table(values, shape) {
+    const columns = shape.length ? shape.at(-1) : 1;
+    const most = Math.max(...values.map((v) => (typeof v === "number" ? Math.abs(v) : 0)), 0);
+    const body = element("table");
+    for (let k = 0; k < values.length; k += columns) {
+      const row = element("tr");
+      for (const v of values.slice(k, k + columns)) {
+        const cell = element("td", {}, number(v));
+        if (typeof v === "number" && most > 0 && values.length > 1) {
+          const share = Math.round((55 * Math.abs(v)) / most);
+          cell.style.background = `color-mix(in srgb, var(--${v < 0 ? "below" : "above"}) ${share}%, transparent)`;
+        }
+        row.append(cell);
+      }
+      body.append(row);
+    }
+    return element("div", { class: "numbers" }, body);
+  }
+
+  function numbers(values, shape) {
+    if (Array.isArray(values)) {
+      return values.length ? table(values, shape) : element("p", { class: "note" }, "empty");
+    }
+    const text = Object.entries(values).map(([name, v]) => `${name} ${[].concat(v).map(number).join(" ")}`);
+    return element("p", { class: "note" }, text.join(" · "));
+  }
+
+  function tensorBlock(x, { what = "", gradient = true } = {}) {
+    const { n, s, d, v, g, m } = tensors[x];
+    const shape = s.length ? `(${s.join(", ")}${s.length === 1 ? "," : ""})` : "scalar";
+    const head = element("h3", {}, mathematics(n), " ", element("span", { class: "shape" }, `${shape} ${d}`));
+    if (what) head.prepend(element("span", { class: "what" }, `${what} `));
+    const out = element("div", { class: "tensor", "data-tensor": x }, head, numbers(v, s));
+    if (gradient && g !== undefined) {
+      const line = element("h3", {}, "∂L/∂", mathematics(n), " ", element("span", { class: "shape" }, `norm ${number(m)}`));
+      out.append(line, numbers(g, s));
+    }
+    return out;
+  }
+
+  function recordBlock(row) {
+    const record = records[row];
+    const out = document.createDocumentFragment();
+    const path = [record.t ? `t=${record.t}` : "", record.p ?? ""].filter(Boolean).join(" · ");
+    out.append(element("p", { class: "path" }, `${record.i}  ${record.o}${path ? ` — ${path}` : ""}`));
+    out.append(element("p", { class: "equation" }, mathematics(record.e)));
+    return out;
+  }
+
+  // The equations of the named results among some records.
+  function equations(rows) {
+    const out = document.createDocumentFragment();
+    const lines = rows.map((row) => records[row].e).filter((line) => line.includes(" = "));
+    for (const line of lines.slice(0, 12)) out.append(element("p", { class: "equation" }, mathematics(line)));
+    if (lines.length > 12) out.append(element("p", { class: "note" }, `… and ${lines.length - 12} more`));
+    return out;
+  }
+
+  // What a group of records hands on.
+  function results(rows) {
+    const mine = new Set(rows);
+    return rows.filter((row) => {
+      const uses = usersOf(records[row].r);
+      return !uses.length || uses.some((user) => !mine.has(user));
+    });
+  }
+
+  function describe(what) {
+    const { scene } = shown;
+    const out = document.createDocumentFragment();
+    const node = what.node !== undefined ? scene.nodes[what.node] : null;
+    let rows = node?.r ?? [];
+    if (what.cover?.kind === "dots") {
+      out.append(element("h2", {}, what.name), element("p", { class: "note" }, "Press to show one step more."));
+      return out;
+    }
+    if (what.box !== undefined && what.layer === undefined) rows = [...scene.recordsIn[what.box]].sort((a, b) => a - b);
+    const single = node && !["gate", "cell"].includes(node.k);
+    if (single && rows.length) {
+      const nearest = rows.find((row) => row === current()?.row) ?? rows[0];
+      out.append(recordBlock(nearest), tensorBlock(records[nearest].r));
+      return out;
+    }
+    if (node && node.x !== undefined && single) {
+      out.append(tensorBlock(node.x));
+      const uses = usersOf(node.x).length;
+      if (tensors[node.x].k === "parameter") out.append(element("p", { class: "note" }, `used ${uses} ${uses === 1 ? "time" : "times"}`));
+      return out;
+    }
+    if (what.layer !== undefined) return out;
+    out.append(element("h2", {}, what.name.replace(/, (open|closed)$/, "")));
+    if (rows.length) {
+      out.append(equations(rows));
+      for (const row of results(rows).slice(0, 3)) out.append(tensorBlock(records[row].r));
+    }
+    const isStep = node ? node.k === "cell" : shown.scene.boxes[what.box].k !== "gate";
+    const reach = isStep ? reachOf(what) : null;
+    if (reach) out.append(reachBlock(reach));
+    return out;
+  }
+
+  // The inputs that a step's gradient reaches ---------------------------------------------------
+
+  function reachOf(what) {
+    const { scene } = shown;
+    let place = null;
+    if (what.box !== undefined && scene.boxes[what.box]) {
+      const box = scene.boxes[what.box];
+      for (let b = what.box; b >= 0 && !place; b = scene.boxes[b].p) place = scene.boxes[b].cell ?? null;
+      if (!place && box.k === "column") {
+        const last = scene.boxes.filter((inner) => inner.p === what.box && inner.cell).at(-1);
+        place = last?.cell ?? null;
+      }
+    }
+    const node = what.node !== undefined ? scene.nodes[what.node] : null;
+    if (node?.k === "cell") place = [node.loop ?? 0, node.t];
+    else if (node) place = around(scene, node).map((b) => scene.boxes[b].cell).find(Boolean) ?? null;
+    if (!place || state.scene === "folded") return null;
+    const found = data.reach[place[0]]?.[place[1]];
+    return found?.length ? { t: place[1], state: found[0], inputs: found.slice(1) } : null;
+  }
+
+  function reachBlock(reach) {
+    const out = document.createDocumentFragment();
+    out.append(element("h2", {}, "Of the gradient at ", mathematics(tensors[reach.state].n), " arrives at"));
+    const bounds = scaleOf(reach.inputs.map(([, m]) => m));
+    const body = element("table");
+    for (const [x, m] of reach.inputs) {
+      const mark = element("td", {}, number(m));
+      mark.style.borderLeft = `14px solid var(--g${grade(m, bounds)})`;
+      body.append(element("tr", { "data-input": x }, element("td", {}, mathematics(tensors[x].n)), mark));
+    }
+    out.append(body);
+    return out;
+  }
+
+  function colourInputs(reach) {
+    const bounds = scaleOf(reach.inputs.map(([, m]) => m));
+    const byTensor = new Map(reach.inputs);
+    shown.scene.nodes.forEach((node, n) => {
+      if (!byTensor.has(node.x)) return;
+      const level = grade(byTensor.get(node.x), bounds);
+      const target = shown.proxy[n]?.thing ?? shown.ofNode.get(n);
+      if (!target || target.cover?.kind === "dots") return;
+      target.element.classList.add("arrived");
+      target.element.classList.toggle("dark", level > 2);
+      target.element.style.setProperty("--arrived", `var(--g${level})`);
+    });
+  }
+
+  // The card beside the pointer, or beside what has the focus -------------------------------------
+
+  const card = $("card");
+
+  function show(what, event) {
+    const content = describe(what);
+    const reach = reachOf(what);
+    if (reach) colourInputs(reach);
+    if (!content.childNodes.length) return;
+    card.replaceChildren(content);
+    card.hidden = false;
+    const box = what.element.getBoundingClientRect();
+    const size = card.getBoundingClientRect();
+    let x = (event ? event.clientX : box.right) + 16;
+    let y = (event ? event.clientY : box.bottom) + 12;
+    if (x + size.width > innerWidth - 8) x = Math.max((event ? event.clientX : box.left) - size.width - 16, 8);
+    if (y + size.height > innerHeight - 8) y = Math.max(innerHeight - size.height - 8, 8);
+    card.style.left = `${x}px`;
+    card.style.top = `${y}px`;
+  }
+
+  function hide() {
+    card.hidden = true;
+    for (const target of world.querySelectorAll(".arrived")) target.classList.remove("arrived", "dark");
+  }
+
+  // The panel -----------------------------------------------------------------------------------
+
+  function tell(now) {
+    const panel = $("now");
+    document.body.classList.toggle("returning", Boolean(now?.back));
+    $("walk").value = state.place;
+    if (!now) {
+      panel.replaceChildren(element("h2", {}, "Before the first record"));
+      if (data.caption) panel.append(element("p", {}, data.caption));
+      panel.append(element("p", { class: "note" }, "→ computes the next record. Click or press Enter on a box to open it, on its title to close it; point at anything for its numbers."));
+      for (const line of data.notes) panel.append(element("p", { class: "note" }, line));
+      $("where").textContent = `${records.length} records`;
+    } else {
+      const record = records[now.row];
+      const head = now.back ? `Backward: record ${record.i}` : `Forward: record ${record.i}`;
+      panel.replaceChildren(element("h2", {}, head), recordBlock(now.row));
+      if (now.back) {
+        panel.append(element("p", { class: "note" }, "The gradient of the result goes on to the operands."));
+        panel.append(tensorBlock(record.r, { what: "result" }));
+      } else {
+        panel.append(tensorBlock(record.r, { what: "result", gradient: false }));
+      }
+      for (const x of new Set(record.a)) {
+        if (tensors[x].k !== "number") panel.append(tensorBlock(x, { what: "operand", gradient: now.back }));
+      }
+      const nth = now.back ? state.place - records.length : state.place;
+      const of = now.back ? backward.length : records.length;
+      $("where").textContent = `${now.back ? "backward" : "forward"} ${nth} of ${of}: ${record.o}`;
+    }
+    $("walk").setAttribute("aria-valuetext", $("where").textContent);
+    for (const button of tapeButtons) button.removeAttribute("aria-current");
+    const button = now ? tapeButtons[now.row] : null;
+    if (button) {
+      button.setAttribute("aria-current", "true");
+      button.scrollIntoView({ block: "nearest" });
+    }
+    $("scale").hidden = !scale || !(now?.back || data.end);
+  }
+
+  const tapeButtons = records.map((record, row) => {
+    const t = record.t ? ` t=${record.t}` : "";
+    const button = element("button", { type: "button", tabindex: "-1" }, `${record.i} `, element("span", { class: "t" }, `${record.o}${t} `), mathematics(tensors[record.r].n));
+    button.addEventListener("click", () => {
+      const back = state.place > records.length ? backward.indexOf(row) : -1;
+      go(back >= 0 ? records.length + 1 + back : row + 1);
+    });
+    return button;
+  });
+
+  // Setting up ------------------------------------------------------------------------------------
+
+  let timer = 0;
+
+  function play() {
+    if (timer) { clearInterval(timer); timer = 0; } else {
+      if (state.place >= total) go(0);
+      timer = setInterval(() => {
+        if (state.place >= total) play(); else go(state.place + 1);
+      }, 350);
+    }
+    $("play").setAttribute("aria-pressed", String(timer !== 0));
+    $("play").setAttribute("aria-label", timer ? "Stop" : "Play");
+  }
+
+  function setUp() {
+    $("title").textContent = data.title;
+    const names = { folded: "Folded", cell: "Cells", gate: "Gates", op: "Ops" };
+    for (const name of Object.keys(scenes)) {
+      const button = element("button", { type: "button", "data-scene": name, "aria-pressed": "false" }, names[name]);
+      button.addEventListener("click", () => showScene(name));
+      $("levels").append(button);
+    }
+    const most = Math.max(0, ...Object.values(scenes).flatMap((scene) => {
+      const counts = new Map();
+      for (const box of scene.boxes) if (box.k === "column" && box.t) counts.set(box.block, (counts.get(box.block) ?? 0) + 1);
+      return [...counts.values()];
+    }));
+    if (most > 1) {
+      $("shown").hidden = false;
+      $("steps").max = most;
+      $("steps").value = state.steps = Math.min(state.steps, most);
+      $("steps").addEventListener("change", () => showSteps(Number($("steps").value)));
+    }
+    $("walk").max = total;
+    $("forward").style.flexGrow = records.length;
+    $("backward").style.flexGrow = backward.length;
+    $("backward").hidden = !backward.length;
+    $("walk").addEventListener("input", () => go(Number($("walk").value)));
+    for (const row of tapeButtons) $("tape").querySelector("ol").append(element("li", {}, row));
+    const actions = {
+      in: () => zoomBy(1.3), out: () => zoomBy(1 / 1.3), fit, play,
+      first: () => go(0), back: () => go(state.place - 1), next: () => go(state.place + 1), last: () => go(total),
+      ask: () => $("keys").showModal(),
+    };
+    for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", action);
+    const parameters = tensors.flatMap((x, n) => (x.k === "parameter" ? [n] : []));
+    const hues = new Map();
+    for (const node of scenes.op?.nodes ?? []) if (node.c && node.x !== undefined) hues.set(node.x, node.c);
+    for (const x of parameters) {
+      const chip = element("button", { type: "button", class: "chip" }, mathematics(tensors[x].n));
+      chip.style.setProperty("--hue", hues.get(x) ?? "#7F7F7F");
+      const tip = { element: chip, tensor: x };
+      const open = () => {
+        card.replaceChildren(tensorBlock(x), element("p", { class: "note" }, `used ${usersOf(x).length} times`));
+        card.hidden = false;
+        const box = tip.element.getBoundingClientRect();
+        const size = card.getBoundingClientRect();
+        card.style.left = `${Math.max(box.left - size.width - 12, 8)}px`;
+        card.style.top = `${Math.max(Math.min(box.top, innerHeight - size.height - 8), 8)}px`;
+        for (const what of shown.things) if (what.node !== undefined && shown.scene.nodes[what.node].x === x) what.element.classList.add("lit");
+      };
+      const shut = () => { hide(); light(); };
+      chip.addEventListener("pointerenter", open);
+      chip.addEventListener("pointerleave", shut);
+      chip.addEventListener("focus", open);
+      chip.addEventListener("blur", shut);
+      $("parameters").querySelector(".chips").append(chip);
+    }
+    $("parameters").hidden = !parameters.length;
+    (scale ?? []).forEach((bound, n) => {
+      const swatch = element("i");
+      swatch.style.background = `var(--g${n})`;
+      $("scale").querySelector(".scale").append(element("span", {}, swatch, `≥ ${number(Number(bound.toPrecision(2)))}`));
+    });
+    if (data.at && scenes.op) {
+      const cells = scenes.op.boxes.flatMap((box, b) => (box.cell ? [b] : []));
+      state.scene = "op";
+      state.closed.op = new Set(cells.filter((b) => scenes.op.boxes[b].cell[1] !== data.at));
+      state.steps = Math.max(state.steps, Math.min(data.at + 1, most));
+      $("steps").value = state.steps;
+    }
+  }
+
+  // Keys ------------------------------------------------------------------------------------------
+
+  function nearest(from, dx, dy) {
+    const centre = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2];
+    const [x, y] = centre(from.frame);
+    let best = null;
+    let least = Infinity;
+    for (const other of shown.things) {
+      if (other === from) continue;
+      const [ox, oy] = centre(other.frame);
+      const ahead = (ox - x) * dx + (oy - y) * dy;
+      const aside = Math.abs((ox - x) * dy) + Math.abs((oy - y) * dx);
+      if (ahead <= 2) continue;
+      const far = ahead + 2.5 * aside;
+      if (far < least) [best, least] = [other, far];
+    }
+    return best;
+  }
+
+  const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+  picture.addEventListener("keydown", (event) => {
+    const focused = shown.things.find((what) => what.element === document.activeElement);
+    const direction = DIRECTIONS[event.key];
+    if (direction) {
+      const target = focused ? nearest(focused, ...direction) : shown.things[0];
+      if (target) {
+        reveal(target.frame);
+        target.element.focus({ preventScroll: true });
+      }
+    } else if (focused && (event.key === "Enter" || event.key === " ")) {
+      act(focused);
+    } else if (focused && event.key === "c") {
+      const node = shown.scene.nodes[focused.node];
+      const b = node ? around(shown.scene, node).find((box) => shown.scene.opens[box]) : focused.close;
+      if (b !== undefined && b >= 0 && state.scene !== "cell") close(b);
+    } else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
+    const typing = event.target instanceof HTMLInputElement;
+    const ranged = typing && event.target.type === "range";
+    if (event.key === "Escape") return hide();
+    if (typing && !(ranged && "+-=0?".includes(event.key))) return undefined;
+    const actions = {
+      ArrowRight: () => go(state.place + 1), ArrowLeft: () => go(state.place - 1),
+      Home: () => go(0), End: () => go(total),
+      "+": () => zoomBy(1.3), "=": () => zoomBy(1.3), "-": () => zoomBy(1 / 1.3), 0: fit,
+      "?": () => $("keys").showModal(),
+    };
+    const action = actions[event.key];
+    if (!action) return undefined;
+    event.preventDefault();
+    return action();
+  });
+
+  addEventListener("resize", () => { if (untouched) fit(); });
+
+  setUp();
+  render();
+  fit();
+  document.documentElement.dataset.ready = "true";
+})();

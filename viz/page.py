@@ -1,0 +1,503 @@
+"""A drawing as a page: one HTML file, to be opened, stepped through and asked for numbers.
+
+Python lays the network out, the browser draws it: the page holds each scene as JSON, and the
+numbers of the tape. Opening and closing needs no layout there. A closed box covers what is in
+it, and room that only covered things need is squeezed out of the x axis and the y axis, in
+order, so that every wire stays straight; any mixture of open and closed is one picture.
+
+Nothing leaves the page: its policy allows no request, and only the scripts and styles whose
+checksums stand in it. All text comes as JSON and is set as text, so a label is never markup.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import math
+import re
+from collections.abc import Hashable, Iterator, Mapping
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from ..autograd import Tape, Tensor
+from ..autograd.context import path_text
+from ..autograd.tensor import options_text
+from .equations import Equations
+from .layout import lay_out
+from .look import DIVERGING, NEUTRALS, STATES, THEMES, Theme
+from .notation import is_number, printable
+from .scene import Scene, SceneBox, SceneNode, shown_text
+from .structure import Structure, read
+from .view import choose_steps, is_input_leaf, loop_label, make_view
+
+__all__ = ["make_page"]
+
+WHOLE = 64  # arrays of so many numbers stand in the page number by number
+NUMBERS = 120_000  # so many numbers are in a page; beyond them arrays are summarised
+MOST_RECORDS = 5_000  # longer tapes are cut to the steps that make so many
+MOST_NODES = 15_000  # scenes of more are left out, if there is a coarser one
+DIGITS = 4
+SCENES = ("folded", "cell", "gate", "op")  # from coarse to fine
+NEUTRAL_NAMES = ("ink", "wire", "faint", "band", "band-edge", "paper", "panel")
+# Kinds of vertices; the others are of the legend, which the page has beside the picture.
+KINDS = re.compile("op|gate|cell|input|output|state|end|copy|parameter|constant|dots|delay")
+LEGEND = ("parameters", "scale", "missing", "title", "caption", "share")  # begin such texts' ids
+
+
+def make_page(
+    tape: Tape,
+    *,
+    names: dict[str, str] | None = None,
+    level: str = "op",
+    fold: bool = False,
+    steps: int | None = None,
+    at: int | None = None,
+    backward: bool = False,
+    gradients: Mapping[Tensor, Any] | None = None,
+    title: str = "",
+    caption: str = "",
+    theme: Theme = THEMES["light"],
+) -> str:
+    """The page of a tape, as HTML.
+
+    Args:
+        tape: The network.
+        names: Scope -> how the cell is called in the picture.
+        level, fold, steps, at: What the page shows when it is opened; all else is a click away.
+        backward: Whether it opens at the end of the backward pass; needs ``gradients``.
+        gradients: What ``tape.gradients()`` returned; without it there is no backward pass.
+        title, caption: Text above and below.
+        theme: "dark" and "print" are kept to; "light" follows what the reader's system wants.
+    """
+    structure = read(tape)
+    limit = steps_that_fit(structure)
+    titles: list[str] = []
+    book = Book(tape, structure, gradients, limit)
+    scenes = {}
+    for name in SCENES if structure.loops else SCENES[2:]:
+        at_level = "op" if name == "folded" else name
+        folded = name == "folded"
+        shown = None if folded else limit
+        view = make_view(tape, level=at_level, fold=folded, steps=shown, names=names)
+        titles = view.titles
+        scene = lay_out(view, gradients=None if folded else gradients)
+        scenes[name] = book.scene(scene)
+    left_out = [name for name, made in scenes.items() if len(made["nodes"]) > MOST_NODES]
+    for name in left_out[: len(scenes) - 1]:
+        del scenes[name]
+    wanted = "folded" if fold else level
+    data = {
+        "title": title or heading(structure, titles),
+        "caption": caption,
+        "scenes": scenes,
+        "scene": wanted if wanted in scenes else next(iter(scenes)),
+        "steps": max(
+            (len(choose_steps(loop, steps, None, False)) for loop in structure.loops), default=0
+        ),
+        "at": at or 0,
+        "notes": notes(structure, limit, left_out, gradients),
+        "end": backward and gradients is not None,
+        **book.tables(),
+    }
+    return assemble(data, theme)
+
+
+def heading(structure: Structure, titles: list[str]) -> str:
+    """What the page is called if it was not told."""
+    longest = max((len(loop.steps) for loop in structure.loops), default=0)
+    if not longest:
+        return f"{len(structure.records)} records"
+    return f"{', '.join(dict.fromkeys(titles))}: {longest} step{'s' * (longest > 1)}"
+
+
+def steps_that_fit(structure: Structure) -> int:
+    """How many steps the page can bear: all, unless their records are too many."""
+    longest = max((len(loop.steps) for loop in structure.loops), default=0)
+    inside = sum(place is not None for place in structure.where)
+    room = MOST_RECORDS - (len(structure.records) - inside)
+    return longest if inside <= room else max(min(longest, room * longest // inside), 2)
+
+
+def notes(
+    structure: Structure,
+    limit: int,
+    left_out: list[str],
+    gradients: Mapping[Tensor, Any] | None,
+) -> list[str]:
+    """What is not in the page, and why."""
+    out = []
+    longest = max((len(loop.steps) for loop in structure.loops), default=0)
+    if limit < longest:
+        out.append(
+            f"The page holds {limit} of {longest} steps: the first {limit - 1} and the last."
+        )
+    if left_out:
+        out.append(f"Too large to be drawn here: level {', '.join(left_out)}.")
+    if gradients is None:
+        out.append("No backward pass: draw(..., grads=tape.gradients()) brings it.")
+    return out
+
+
+# Numbers and records -------------------------------------------------------------------------
+
+
+class Book:
+    """The tables of a page: Tensors with their numbers, records, and which node shows which.
+
+    Args:
+        tape: The tape.
+        structure: The tape, read.
+        gradients: Tensor -> gradient, or None.
+        limit: How many steps are in the page.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        structure: Structure,
+        gradients: Mapping[Tensor, Any] | None,
+        limit: int,
+    ) -> None:
+        self.structure = structure
+        self.gradients = gradients or {}
+        self.names = tape.names()
+        self.equations = Equations(structure)
+        visible = {
+            (loop.index, t)
+            for loop in structure.loops
+            for t in choose_steps(loop, limit, None, False)
+        }
+        kept = [i for i, place in enumerate(structure.where) if place is None or place in visible]
+        self.row = {i: n for n, i in enumerate(kept)}  # position on the tape -> row of the page
+        self.number: dict[Tensor, int] = {}
+        for i in kept:
+            for x in (*structure.records[i].inputs, structure.records[i].output):
+                self.number.setdefault(x, len(self.number))
+        small = [x.size if x.size <= WHOLE else 0 for x in self.number]
+        fits = (1 + (gradients is not None)) * sum(small) <= NUMBERS
+        self.whole = WHOLE if fits else DIGITS
+        self.same_place: dict[Hashable, list[int]] = {}
+        for i in kept:
+            place = structure.where[i]
+            if place is not None:
+                self.same_place.setdefault((place[0], structure.key[i]), []).append(i)
+
+    def tables(self) -> dict[str, Any]:
+        """All but the scenes."""
+        return {
+            "tensors": [self.tensor(x) for x in self.number],
+            "records": [self.record(i) for i in self.row],
+            "loops": [
+                [loop_label(loop.path, loop.path[-1] if loop.path else "cell"), loop.reverse]
+                for loop in self.structure.loops
+            ],
+            "reach": self.reach(),
+        }
+
+    def tensor(self, x: Tensor) -> dict[str, Any]:
+        """A Tensor: name, shape, dtype, numbers, gradient."""
+        name = self.names.get(x, "·")
+        out: dict[str, Any] = {"n": printable(name), "s": list(x.shape), "d": str(x.dtype)}
+        out["v"] = self.numbers(np.asarray(x.data))
+        if x._record is None:
+            out["k"] = "number" if is_number(x) else "parameter" if x.requires_grad else "input"
+        g = self.gradient(x)
+        if g is not None:
+            out["g"] = self.numbers(g)
+            out["m"] = rounded(norm(g))
+        return out
+
+    def gradient(self, x: Tensor) -> np.ndarray[Any, Any] | None:
+        """A Tensor's gradient, or None if it has none."""
+        if x not in self.gradients:
+            return None
+        g = self.gradients[x]
+        return np.asarray(g.data if isinstance(g, Tensor) else g)
+
+    def numbers(self, array: np.ndarray[Any, Any]) -> Any:
+        """A small array as a list of its numbers, a large one as what sums it up."""
+        if array.size <= self.whole:
+            return [rounded(v) for v in array.ravel().tolist()]
+        if array.dtype.kind not in "fiu":
+            return {"first": [rounded(v) for v in array.ravel()[:DIGITS].tolist()]}
+        numbers = array.astype(float)
+        sums = {
+            "mean": numbers.mean(),
+            "std": numbers.std(),
+            "min": numbers.min(),
+            "max": numbers.max(),
+            "norm": norm(numbers),
+        }
+        return {name: rounded(float(value)) for name, value in sums.items()}
+
+    def record(self, i: int) -> dict[str, Any]:
+        """A record: op, equation, operands, result, and where it stands."""
+        record = self.structure.records[i]
+        place = self.structure.where[i]
+        out: dict[str, Any] = {
+            "i": i + 1,
+            "o": str(record.op) + printable(options_text(record.params)),
+            "e": self.equations.statement(i),
+            "a": [self.number[x] for x in record.inputs],
+            "r": self.number[record.output],
+        }
+        path = path_text(tuple(name for name in record.scope if not hasattr(name, "step")))
+        if path:
+            out["p"] = printable(path)
+        if place is not None:
+            out["t"] = place[1]
+        return out
+
+    # The inputs that a step's gradient reaches ------------------------------------------------
+
+    def reach(self) -> dict[str, dict[int, list[Any]]]:
+        """How much of the gradient at a step's state arrives at each input.
+
+        Loop -> step -> the row of h_t, and for each input [row of x_s, ‖∂L/∂h_t · ∂h_t/∂x_s‖]:
+        the pass back begins at h_t alone, with the gradient that h_t has.
+        """
+        inputs = list(self.inputs())
+        out: dict[str, dict[int, list[Any]]] = {}
+        for loop in self.structure.loops:
+            slots = self.structure.slots[loop.index]
+            if not inputs or not slots or not self.gradients:
+                continue
+            h = next((slot for slot in slots if slot.name == "h"), slots[0])
+            for t, positions in loop.steps.items():
+                ends = [i for i in positions if self.structure.key[i] in h.keys]
+                state = self.structure.records[ends[-1]].output if ends else None
+                seed = None if state is None else self.gradient(state)
+                if state is None or seed is None or ends[-1] not in self.row:
+                    continue
+                found = Tape(state).gradients(seed)
+                arrived = [
+                    [self.number[x], rounded(norm(np.asarray(found[source])[index]))]
+                    for x, source, index in inputs
+                    if source in found
+                ]
+                reached: list[Any] = [pair for pair in arrived if pair[1] != 0]
+                out.setdefault(str(loop.index), {})[t] = [self.number[state], *reached]
+        return out
+
+    def inputs(self) -> Iterator[tuple[Tensor, Tensor, Any]]:
+        """The x_s: (its Tensor, what it was taken from, where); those that come from outside."""
+        after: set[Tensor] = set()  # what depends on a step
+        seen: set[Tensor] = set()
+        for i, record in enumerate(self.structure.records):
+            place = self.structure.where[i]
+            depends = any(x in after for x in record.inputs)
+            if place is not None and i in self.row and not depends and record.op == "getitem":
+                if record.inputs[0].dtype.kind == "f":
+                    yield record.output, record.inputs[0], record.params["index"]
+            elif place is not None and i in self.row:
+                for k, x in enumerate(record.inputs):
+                    is_data = x._record is None and is_input_leaf(x) and not x.requires_grad
+                    is_state = (i, k) in self.structure.entering
+                    if is_data and not is_state and x.dtype.kind == "f" and x not in seen:
+                        seen.add(x)
+                        yield x, x, ...
+            if depends or (place is not None and record.op != "getitem"):
+                after.add(record.output)
+
+    # Scenes ----------------------------------------------------------------------------------
+
+    def scene(self, scene: Scene) -> dict[str, Any]:
+        """A scene, y downwards."""
+        boxes: list[dict[str, Any]] = []
+        inside: dict[str, int] = {}  # node -> the innermost box around it
+        for box in scene.boxes:
+            self.add_box(scene, box, -1, boxes, inside)
+        legend = {s.vertex for s in scene.view.shared}
+        nodes = [
+            n for n in scene.nodes if n.vertex not in legend and KINDS.fullmatch(n.vertex.kind)
+        ]
+        number = {n.vertex: k for k, n in enumerate(nodes)}
+        curves: dict[Hashable, int] = {}
+        paths: list[Any] = []
+        edges = []
+        for e in scene.edges:
+            if e.back or e.edge.tail not in number or e.edge.head not in number:
+                continue
+            if e.curve not in curves:
+                curves[e.curve] = len(paths)
+                paths.append([e.curve.free, *(c for x, y in e.curve.points for c in (x, -y))])
+            row: list[Any] = [
+                number[e.edge.tail],
+                number[e.edge.head],
+                curves[e.curve],
+                e.dx,
+                e.edge.kind,
+                e.state,
+                self.number.get(e.edge.tensor, -1),
+            ]
+            if e.label:
+                row += [printable(e.label), e.label_at[0], -e.label_at[1]]
+            edges.append(row)
+        texts = [
+            [printable(t.text), t.x, -t.y, t.size, t.anchor, t.colour, t.id]
+            for t in scene.texts
+            if not t.id.startswith(LEGEND)
+        ]
+        return {
+            "boxes": boxes,
+            "nodes": [self.node(scene, n, inside) for n in nodes],
+            "curves": paths,
+            "edges": edges,
+            "texts": texts,
+        }
+
+    def add_box(
+        self,
+        scene: Scene,
+        box: SceneBox,
+        parent: int,
+        boxes: list[dict[str, Any]],
+        inside: dict[str, int],
+    ) -> None:
+        """A frame and those in it."""
+        out: dict[str, Any] = {
+            "k": box.kind,
+            "n": printable(box.title),
+            "b": [box.x1, -box.y2, box.x2, -box.y1],
+            "p": parent,
+        }
+        if box.colour:
+            out["c"] = box.colour
+        if box.mirrored:
+            out["m"] = True
+        here = len(boxes)
+        boxes.append(out)
+        for inner in box.boxes:
+            self.add_box(scene, inner, here, boxes, inside)
+        for n in box.nodes:
+            inside[n.vertex.id] = here
+        if box.kind == "column":
+            column = re.fullmatch(r"t(\d*)(?:_block(\d+))?", box.id)
+            assert column is not None
+            out["t"], out["block"] = int(column[1] or 0), int(column[2] or 0)
+        if box.kind == "step" or (
+            box.kind == "column" and all(b.kind == "gate" for b in box.boxes)
+        ):
+            place = next(
+                (n.vertex.place for b in (box, *box.boxes) for n in b.nodes if n.vertex.place), None
+            )
+            if place is not None:
+                out["cell"] = list(place)
+                out["title"] = printable(scene.view.titles[place[0]])
+
+    def node(self, scene: Scene, n: SceneNode, inside: dict[str, int]) -> dict[str, Any]:
+        """A node: only what is not the usual is written."""
+        v = n.vertex
+        bar = v.id in scene.bars
+        out: dict[str, Any] = {
+            "k": v.kind,
+            "l": printable(v.detail if bar else shown_text(v)),
+            "b": [n.x, -n.y, n.half, n.high],
+        }
+        records = v.records
+        if scene.view.generic and v.kind == "op" and v.place is not None:
+            same = self.same_place.get((v.place[0], self.structure.key[records[0]]))
+            records = tuple(same or records)
+        optional = {
+            "r": [self.row[i] for i in records if i in self.row],
+            "x": self.number.get(v.tensor, -1) if v.tensor is not None else -1,
+            "c": v.colour,
+            "d": "" if bar else printable(v.detail),
+            "h": [printable(line) for line in scene.notes.get(v.id, ())],
+            "i": inside.get(v.id, -1),
+            "o": n.round,
+            "bar": bar,
+            "bold": v.bold,
+            "t": v.place[1] if v.place is not None else 0,
+            "loop": v.place[0] if v.place is not None and v.kind == "cell" else 0,
+        }
+        usual = {"x": -1, "i": -1}
+        out.update({k: x for k, x in optional.items() if x and x != usual.get(k)})
+        if "i" not in out and inside.get(v.id) == 0:
+            out["i"] = 0
+        if "x" not in out and optional["x"] == 0:
+            out["x"] = 0
+        return out
+
+
+def rounded(value: Any) -> Any:
+    """A number in four digits, as JSON can say it: what is not finite as text."""
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(f"{value:.{DIGITS}g}")
+        return "NaN" if value != value else "∞" if value > 0 else "−∞"
+    return value if isinstance(value, (bool, int)) else printable(str(value))
+
+
+def norm(array: np.ndarray[Any, Any]) -> float:
+    """The Euclidean norm of all numbers together."""
+    numbers = np.asarray(array, dtype=float)
+    return float(np.sqrt((numbers * numbers).sum()))
+
+
+# The file ------------------------------------------------------------------------------------
+
+
+@cache
+def asset(name: str) -> str:
+    """A file of the page's parts."""
+    return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
+
+
+def assemble(data: dict[str, Any], theme: Theme) -> str:
+    """The parts of the page in one file, with the policy that allows these and nothing else."""
+    style = colours(theme) + asset("page.css")
+    scripts = [asset("d3.js"), asset("page.js")]
+    policy = [
+        "default-src 'none'",
+        f"style-src {checksum(style)}",
+        f"script-src {' '.join(map(checksum, scripts))}",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    parts = {
+        "policy": "; ".join(policy),
+        "title": html.escape(data["title"]),
+        "style": style,
+        "data": embedded(data),
+        "library": scripts[0],
+        "script": scripts[1],
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], asset("page.html"))
+
+
+def embedded(data: Any) -> str:
+    """JSON that may stand in a script element: nothing in it can end the element."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    for letter in "<>&\u2028\u2029":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def checksum(text: str) -> str:
+    """A script or style as a content security policy names it."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
+def colours(theme: Theme) -> str:
+    """The palette as CSS variables, for light and for dark."""
+
+    def block(chosen: Theme) -> str:
+        pairs = dict(zip(NEUTRAL_NAMES, map(chosen.of, NEUTRALS), strict=True))
+        pairs |= {f"g{n}": colour for n, colour in enumerate(chosen.gradient)}
+        pairs |= {"below": chosen.of(DIVERGING[0]), "above": chosen.of(DIVERGING[2])}
+        pairs |= {f"s{n}": chosen.of(colour) for n, colour in enumerate(STATES)}
+        pairs["keep"] = f"{100 * chosen.keep:g}%"
+        lines = "".join(f"--{name}:{value};" for name, value in pairs.items())
+        kind = "dark" if chosen.name == "dark" else "light"
+        return f":root{{color-scheme:{kind};{lines}}}\n"
+
+    if theme.name != "light":
+        return block(theme)
+    return f"{block(theme)}@media (prefers-color-scheme: dark){{{block(THEMES['dark'])}}}\n"
