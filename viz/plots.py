@@ -67,7 +67,7 @@ LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")  # a line is told by its colour and by its marks
 MOST_LABELS = 40  # words along an axis; of more every second, third, ... is named
 UNITS = {
-    "loss": "loss (nats per token)",
+    "loss": "loss (nats)",
     "perplexity": "perplexity",
     "lr": "learning rate",
     "tokens_per_second": "speed (tokens per second)",
@@ -373,18 +373,22 @@ def plain(text: str, most: int = 40) -> str:
     return printable(shorten(text, most)).replace("$", r"\$")
 
 
+def number_places(axis: Any, count: int, most: int = 20) -> None:
+    """Numbers from 1 along an axis, about so many of them at most."""
+    every = next(n for n in (1, 5, 10, 20, 50, 100, 200, 500, count) if count <= most * n)
+    places = [0, *range(every - 1, count, every)] if every > 1 else list(range(count))
+    axis.set_ticks(places, [str(place + 1) for place in places])
+
+
 def name_places(axis: Any, words: Sequence[str] | None, count: int, upright: bool = False) -> None:
     """Words along an axis, or numbers from 1."""
-    every = -(-count // MOST_LABELS)
     if words is None:
-        every = max(every, next(n for n in (1, 5, 10, 20, 50, 100, count) if count / n <= 20))
-        places = [0, *range(every - 1, count, every)] if every > 1 else list(range(count))
-        axis.set_ticks(places, [str(place + 1) for place in places])
-        return
-    places = list(range(0, count, every))
-    names = [plain(str(words[place]), 16) for place in places]
-    turn = {"rotation": 90} if upright and max(map(len, names), default=0) > 3 else {}
-    axis.set_ticks(places, names, **turn)
+        number_places(axis, count)
+    else:
+        places = list(range(0, count, -(-count // MOST_LABELS)))
+        names = [plain(str(words[place]), 16) for place in places]
+        turn = {"rotation": 90} if upright and max(map(len, names), default=0) > 3 else {}
+        axis.set_ticks(places, names, **turn)
 
 
 def check_words(who: str, what: str, words: Any, count: int) -> Sequence[str] | None:
@@ -446,7 +450,7 @@ def plot_over_time(
         dress(one, THEMES[theme], name, ("" if words else "time step t") if last else "", "unit")
         heat_map(one, THEMES[theme], values.T, label)
         name_places(one.xaxis, words, steps, upright=True)
-        name_places(one.yaxis, None, values.shape[1])
+        number_places(one.yaxis, values.shape[1], most=8)
         if not last and ax is None:
             one.set_xticklabels([])
     return figure
