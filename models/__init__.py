@@ -1,5 +1,13 @@
 """What a whole sequence means: layers, language models, text, and how they are trained.
 
+The shapes of the lectures, and where they are found::
+
+    one to one                  FeedForward
+    one to many                 LanguageModel, its first state made of a vector
+    many to one                 Acceptor, HierarchicalAcceptor, DeepMoji
+    many to many, aligned       Transducer, LanguageModel
+    many to many, not aligned   EncoderDecoder
+
 ``unspool.models.keras`` holds the layers by Keras's names, and ``Sequential``.
 """
 
