@@ -1189,8 +1189,8 @@ def test_dot_and_other_suffixes(tmp_path):
     drawing = draw(Elman(3, 4))
     path = drawing.save(tmp_path / "a.dot")
     assert path.read_text(encoding="utf-8") == drawing.source
-    for name in ("a.html", "a.jpg", "a", ".svg"):
-        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot"):
+    for name in ("a.gif", "a.jpg", "a", ".svg"):
+        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot, \.html"):
             drawing.save(tmp_path / name)
     with pytest.raises(ValueError, match="the format is svg, png, pdf, got 'gif'"):
         drawing.render("gif")
