@@ -32,11 +32,11 @@ from .models import (
     evaluate,
     fit,
     hold_out,
-    load_language_model,
+    load_model,
     load_text,
     python_manual,
     save_history,
-    save_language_model,
+    save_model,
     tokenize,
 )
 from .models.baselines import perplexity_of
@@ -131,7 +131,7 @@ def train_language_model(
     written: list[Path] = []
 
     def save() -> None:
-        save_language_model(path, model, texts.vocabulary)
+        save_model(path, model, vocabulary=texts.vocabulary)
         written.append(path)
 
     # <s> is learnt, so that generation can begin a paragraph, but counts in no perplexity.
@@ -280,7 +280,9 @@ def train_lm(args: argparse.Namespace) -> None:
 
 def generate(args: argparse.Namespace) -> None:
     """Write text with a trained model."""
-    model, vocabulary = load_language_model(args.model)
+    model, vocabulary, *_ = load_model(args.model)
+    if vocabulary is None:
+        raise ValueError(f"{args.model}: the model has no vocabulary to write with")
     ids = vocabulary.encode(args.prompt)
     if (ids == vocabulary.unknown).any():
         print("unspool: a part of the prompt is not in the vocabulary (<unk>)", file=sys.stderr)

@@ -46,7 +46,7 @@ from .optim import (
     clip_by_global_norm,
     clip_by_value,
 )
-from .persist import load_language_model, save_language_model
+from .persist import Saved, load_model, save_model
 from .readers import download, load_labelled, load_tagged
 from .tag_baseline import MostFrequentTag
 from .text import (
@@ -101,6 +101,7 @@ __all__ = [
     "Pairs",
     "PairwiseCRF",
     "RMSprop",
+    "Saved",
     "ScaledDotAttention",
     "Sequences",
     "SplitHead",
@@ -126,7 +127,7 @@ __all__ = [
     "fit",
     "hold_out",
     "load_labelled",
-    "load_language_model",
+    "load_model",
     "load_tagged",
     "load_text",
     "load_vectors",
@@ -136,7 +137,7 @@ __all__ = [
     "punctuation_ids",
     "python_manual",
     "save_history",
-    "save_language_model",
+    "save_model",
     "schedules",
     "span_constraints",
     "span_f1",

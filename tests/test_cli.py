@@ -19,7 +19,7 @@ import pytest
 
 import unspool
 from unspool.__main__ import CELLS, build_parser, prepare
-from unspool.models import load_language_model
+from unspool.models import load_model
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
 HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None
@@ -126,7 +126,7 @@ WRONG = {
     "out": (["train", "lm", "text.txt", "--out", "."], "cannot be written"),
     "option": (["train", "lm", "text.txt", "--wide", "3"], "unrecognized arguments: --wide"),
     "model": (["generate", "nofile.npz"], "nofile.npz: no such file"),
-    "foreign model": (["generate", "text.txt"], "is no readable language model"),
+    "foreign model": (["generate", "text.txt"], "is no readable model"),
     "temperature": (["generate", "model.npz", "--temperature", "-1"], "a number from 0, got '-1'"),
     "top k": (["generate", "model.npz", "--top-k", "0"], "a whole number from 1, got '0'"),
     "steps": (["generate", "model.npz", "--steps", "1.5"], "a whole number from 0, got '1.5'"),
@@ -148,7 +148,7 @@ def test_a_truncated_model_file(trained, folder):
     whole = (folder / "model.npz").read_bytes()
     (folder / "cut.npz").write_bytes(whole[: len(whole) // 2])
     message = refused(run("generate", "cut.npz", cwd=folder))
-    assert "'cut.npz' is no readable language model of unspool" in message
+    assert "'cut.npz' is no readable model of unspool" in message
 
 
 # Training and writing -----------------------------------------------------------------------------
@@ -162,7 +162,7 @@ def test_train_lm_reports_and_writes(trained, folder):
     unigram, bigram = float(rows["unigram"]), float(rows["bigram, Witten-Bell"])
     (lstm,) = (float(rows[name]) for name in rows if name.startswith("LSTM, after"))
     assert lstm < bigram < unigram
-    model, vocabulary = load_language_model(folder / "model.npz")
+    model, vocabulary, *_ = load_model(folder / "model.npz")
     assert model.vocab_size == len(vocabulary) == 18
     with open(folder / "loss.csv", newline="") as file:
         losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]
@@ -173,7 +173,7 @@ def test_train_lm_reports_and_writes(trained, folder):
 
 def test_the_printed_perplexities_are_those_of_the_models(trained, folder):
     texts = prepare((folder / "text.txt").read_text(), "word", 2, False, 0.1)
-    model, vocabulary = load_language_model(folder / "model.npz")
+    model, vocabulary, *_ = load_model(folder / "model.npz")
     assert vocabulary.tokens == texts.vocabulary.tokens
     ids = texts.held_out
     loss = model.stream_loss(ids, ignore=vocabulary.start)[0].item()
@@ -234,7 +234,7 @@ def test_ctrl_c_exits_130_with_the_last_good_model_on_disk(folder):
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "the last good model is in stopped.npz" in err
-    model, _ = load_language_model(folder / "stopped.npz")
+    model, *_ = load_model(folder / "stopped.npz")
     assert model.generate([1], 3, rng=0).shape == (3,)
     assert not list(folder.glob(".stopped*"))
 
@@ -303,4 +303,4 @@ def test_the_demo_in_small(tmp_path):
     for name in names:
         if name.endswith(".svg"):
             assert "<svg" in (tmp_path / "demo" / name).read_text(encoding="utf-8")
-    load_language_model(tmp_path / "demo" / "model.npz")
+    load_model(tmp_path / "demo" / "model.npz")
