@@ -31,7 +31,8 @@ from unspool.viz import Drawing, draw, look, render
 from unspool.viz.dot import html, quote
 from unspool.viz.layers import assign_tiers, isotonic
 from unspool.viz.look import gate_colours, parameter_colour, shorten
-from unspool.viz.notation import printable, symbol, value_text
+from unspool.viz.notation import printable, symbol
+from unspool.viz.numbers import is_strip, magnitude, strip, value_text
 from unspool.viz.structure import read
 
 can_render = pytest.mark.skipif(
@@ -691,12 +692,38 @@ def test_one_step_in_detail():
     assert tips == {"h_0", "c_0"}
 
 
-def test_truncation_is_shown_where_it_cuts():
-    dot = check_structure(NETWORKS["truncated"]())
-    cuts = [n for n, a in dot.nodes.items() if a["label"] == "cut"]
-    assert len(cuts) == 2
-    for n in cuts:
-        assert dot.column(3)[0] < dot.pos(n)[0] < dot.column(3)[2]
+@levels
+@pytest.mark.parametrize("reverse", [False, True])
+def test_truncation_is_shown_where_it_cuts(level, reverse):
+    tape = tape_of(LSTM(3, 4), 5, truncate=2, reverse=reverse)
+    drawing = draw(tape, level=level)
+    dot = check_structure(tape) if level == "op" else Dot(drawing)
+    cuts = {n: i for i, r in enumerate(tape, 1) if r.op == "cut" for n in [f"r{i}"]}
+    assert {n for n, a in dot.nodes.items() if shown(a["label"]) == "//"} == set(cuts)
+    boundaries = {(3, 4), (1, 2)} if reverse else {(2, 3), (4, 5)}
+    for a, b in boundaries:
+        inside = [n for n in cuts if dot.column(a)[2] < dot.pos(n)[0] < dot.column(b)[0]]
+        assert len(inside) == 2
+        assert len({dot.pos(n)[1] for n in inside}) == 2  # h and c
+    assert "backpropagation through time is truncated" in drawing.source
+    assert "truncated" not in draw(tape_of(LSTM(3, 4)), level=level).source
+    # No gradient passes.
+    tape = Tape((tape.outputs[0] * tape.outputs[0]).sum())
+    grads = tape.gradients()
+    for e in draw(tape, level=level, grads=grads, backward=True).scene.edges:
+        assert not (e.back and e.edge.head.id in cuts)
+
+
+def test_one_step_behind_a_cut():
+    for level in ("op", "gate", "cell"):
+        dot = Dot(draw(NETWORKS["truncated"](), at=3, level=level))
+        for name in ("h_2", "c_2"):
+            state = next(n for n, a in dot.nodes.items() if a["tooltip"].startswith(f"{name} "))
+            cut = next(b for a, b, _ in dot.edges if a == state)
+            assert shown(dot.nodes[cut]["label"]) == "//"
+            assert dot.pos(state)[0] < dot.pos(cut)[0] < dot.column(3)[0]
+    steps = Dot(draw(tape_of(LSTM(3, 4), 9, truncate=2), level="cell", steps=3))
+    assert sum(shown(a["label"]) == "//" for a in steps.nodes.values()) == 2  # before the last
 
 
 def test_at_the_level_of_cells_layers_hand_on_directly():
@@ -728,12 +755,59 @@ def test_values_and_shapes():
         if r.op != "stack":
             note = dot.nodes[f"r{i}"]["xlabel"]
             assert str(r.output.shape) in note
-            assert f"{r.output.data[0]:.3g}".replace("-", "−") in note
+            digits = 3 if r.output.size <= 2 else 2
+            assert f"{r.output.data[0]:.{digits}g}".replace("-", "−") in note
     assert "xlabel" not in Dot(draw(tape)).nodes["r2"]
     assert value_text(np.array([1.0, -2.5])) == "[1 −2.5]"
     assert value_text(np.array(3)) == "3"
     assert value_text(np.array([True])) == "[True]"
-    assert value_text(np.zeros(5)) == value_text(np.zeros((0, 3))) == ""
+    assert value_text(np.zeros((0, 3))) == ""
+
+
+def test_the_size_of_a_value_decides_how_it_is_shown():
+    assert value_text(np.arange(6.0)) == "[0 1 2 3 4 5]"
+    assert value_text(np.array([[0.123456, -1e-9, np.nan]])) == "[0.12 −1e−09 nan]"
+    medium = np.linspace(-2, 1, 12).reshape(2, 6)
+    assert value_text(medium) == ""
+    rows = strip(medium)
+    assert [len(row) for row in rows] == [6, 6]
+    assert rows[0][0] == look.BLUE  # the largest in size
+    assert rows[0][0] != rows[1][-1] != look.PAPER
+    assert strip(np.array([0.0] * 7)) == [[look.PAPER] * 7]
+    assert strip(np.array([np.nan, np.inf, 1.0, -1.0, 0, 0, 0]))[0][:3] == [
+        "#000000",
+        look.VERMILLION,
+        look.VERMILLION,
+    ]
+    large = np.random.default_rng(0).standard_normal((100, 50))
+    assert not is_strip(large)
+    text = value_text(large)
+    assert text.startswith(f"{large.mean():.3g} ± {large.std():.3g}, ".replace("-", "−"))
+    assert text.endswith(f"{large.min():.3g} … {large.max():.3g}".replace("-", "−"))
+    assert value_text(np.arange(1000)) == "0 … 999"
+
+
+def test_values_of_every_size_are_drawn():
+    for width in (2, 12, 300):
+        drawing = draw(tape_of(GRU(3, width, rng=0), 2), values=True, level="gate")
+        strips = drawing.scene.strips
+        assert bool(strips) == (width == 12)
+        for name, rows in strips.items():
+            assert drawing.source.count("BGCOLOR") >= len(rows[0])
+            assert "BGCOLOR" in Dot(drawing).nodes[name]["xlabel"]
+        assert ("±" in drawing.source) == (width == 300)
+
+
+@levels
+def test_the_inner_quantities_have_the_lectures_names(level):
+    if level == "cell":
+        return
+    dot = Dot(draw(tape_of(LSTM(3, 4), 2), level=level))
+    beside = {shown(a["xlabel"]) for a in dot.nodes.values() if "xlabel" in a}
+    letters = {f"{letter}{t}" for letter in "kjfiogx" for t in (1, 2)}
+    assert letters <= beside
+    folded = Dot(draw(GRU(3, 4), level=level, fold=True))
+    assert {"zt", "rt", "h̃t"} <= {shown(a.get("xlabel", "")) for a in folded.nodes.values()}
 
 
 # Gradients -------------------------------------------------------------------------------------
@@ -779,7 +853,7 @@ def test_gradients_flow_back_along_every_edge(level):
     wanted = collections.Counter(
         (e.edge.head.id, e.edge.tail.id)
         for e in forward
-        if e.edge.kind != "side" and e.edge.tensor in grads
+        if e.edge.kind != "side" and e.edge.tensor in grads and e.edge.head.kind != "end"
     )
     found = collections.Counter((a, b) for a, b, at in dot.edges if at.get("constraint") == "false")
     assert found == wanted
@@ -788,8 +862,87 @@ def test_gradients_flow_back_along_every_edge(level):
         if e.back and e.edge.slot is not None:
             assert e.curve.points[0][0] > e.curve.points[-1][0]
     back = [at for *_, at in dot.edges if at.get("constraint") == "false"]
-    assert all("dashed" in at["style"] for at in back)
     assert len({at["color"] for at in back}) > 2  # a scale, not one colour
+
+
+@pytest.mark.parametrize(
+    ("what", "options"),
+    [
+        ("lstm", {}),
+        ("lstm", {"steps": 2}),
+        ("gru", {"fold": True}),
+        ("truncated", {}),
+        ("padded", {}),
+        ("deep bidirectional", {}),
+        ("tied language model", {}),
+        ("encoder-decoder", {"steps": 2}),
+        ("attention", {}),
+        ("loop of one's own", {}),
+        ("lattice", {}),
+    ],
+)
+@levels
+def test_the_drawn_shares_of_the_steps_sum_to_the_gradient(what, options, level):
+    y = NETWORKS[what]().outputs[0]
+    tape = Tape((y * y).sum())
+    grads = tape.gradients()
+    drawing = draw(tape, level=level, grads=grads, **options)
+    shares = drawing.scene.shares
+    parameters = {x for x in grads if isinstance(x, Parameter)}
+    assert set(shares) == parameters
+    for x, parts in shares.items():
+        np.testing.assert_allclose(sum(parts.values()), grads[x], rtol=1e-5, atol=1e-7)
+    # One bar for each share, its height the share's norm.
+    bars = collections.defaultdict(list)
+    for node in drawing.scene.nodes:
+        if node.vertex.kind == "share":
+            bars[node.vertex.id.split("_")[0]].append(node)
+    drawn = {s.vertex.id: s.vertex.tensor for s in drawing.scene.view.shared}
+    assert set(bars) == set(drawn)
+    for name, nodes in bars.items():
+        norms = [np.linalg.norm(share) for share in shares[drawn[name]].values()]
+        assert len(nodes) == len(norms)
+        said = collections.Counter(node.vertex.detail.split()[-3] for node in nodes)
+        assert said == collections.Counter(map(magnitude, norms))
+        assert max(node.high for node in nodes) == look.SHARE // 2
+
+
+def test_the_share_of_a_step_is_the_gradient_of_its_own_weights():
+    """Each step with a copy of the weights: the gradient of the copy is the share."""
+    rng = np.random.default_rng(0)
+    cells = [Elman(2, 3, dtype=float, rng=1) for _ in range(3)]
+    xs = rng.standard_normal((3, 2))
+    state = None
+    for x, cell in zip(xs, cells, strict=True):
+        y, state = cell(Tensor(x), state)
+    apart = Tape((y * y).sum()).gradients()
+    _, (h,) = unroll(Elman(2, 3, dtype=float, rng=1), xs)
+    tape = Tape((h * h).sum())
+    shares = draw(tape, grads=tape.gradients()).scene.shares
+    for x, parts in shares.items():
+        for (_, t), share in parts.items():
+            np.testing.assert_allclose(share, apart[getattr(cells[t - 1], x.name)])
+
+
+def test_too_many_steps_to_compare_have_no_bars():
+    tape = Tape(tape_of(Elman(3, 2), 30).outputs[0].sum())
+    grads = tape.gradients()
+    assert not draw(tape, level="cell", steps=30, grads=grads).scene.shares
+    assert draw(tape, level="cell", grads=grads).scene.shares
+
+
+def test_ops_are_filled_by_the_size_of_their_gradients():
+    tape, grads = loss_and_tape()
+    dot = Dot(draw(tape, grads=grads))
+    norms = {f"r{i}": np.linalg.norm(grads[r.output]) for i, r in enumerate(tape, 1)}
+    order = [
+        look.GRADIENT.index(dot.nodes[n]["fillcolor"])
+        for n in sorted(norms, key=norms.get)
+        if dot.nodes[n].get("fillcolor") in look.GRADIENT
+    ]
+    assert order == sorted(order)
+    assert len(set(order)) > 3
+    assert not any(a.get("fillcolor") in look.GRADIENT for a in Dot(draw(tape)).nodes.values())
 
 
 def test_a_gradient_of_zero_and_one_that_is_absent():
@@ -813,7 +966,8 @@ HOSTILE = [
     "<script>alert(1)</script>", "<b>", "&lt;", "&amp;amp;", "&", "]]>", "-->", "//", "/*", "#",
     "}",
     "{", "];", "x -> y", "label=1", "W_<b>", "é_1", "漢字", "🙂", "a\u202eb", "\u2028", "\ufffe",
-    "\udcff", "x" * 500, "h_" + "1" * 50, "<", ">", "'", "`", "%s %d {0}", "$HOME", "\\E\\T\\H\\L",
+    "\udcff", "x" * 10_000, "h_" + "1" * 50, "<", ">", "'", "`", "%s %d {0}", "$HOME",
+    "\\E\\T\\H\\L",
     "strict", "graph", "node", "end", "0", "-1", " ", "\u00a0", "_", "h_1_2", "W_f", "ﬁ", "e\u0301",
 ]  # fmt: skip
 

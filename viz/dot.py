@@ -30,9 +30,11 @@ from .look import (
     PAPER,
     RADIUS,
     SMALL,
+    SQUARE,
     STATES,
     THEMES,
     TITLE,
+    VERMILLION,
     WIRE,
     Theme,
     shorten,
@@ -45,6 +47,7 @@ from .view import Vertex, tensor_text
 
 RICH = 12_000  # pictures of more nodes are written leanly
 ARROW = 6  # length of an arrowhead
+CUT_SIZE = 16  # of the sign of a cut
 
 
 # Text ---------------------------------------------------------------------------------------
@@ -147,12 +150,15 @@ class _Pen:
         return pattern % tuple([x + dx for x in xs])
 
 
-def wire_style(edge: SceneEdge, theme: Theme) -> str:
-    """The attributes of an edge."""
+def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> str:
+    """The attributes of an edge; ``faint`` where the gradients' ways back are the subject."""
     kind, state = edge.edge.kind, edge.state
     if edge.back:
-        colour, width = theme.of(GRADIENT[edge.grade]), 1.4 + 0.5 * edge.grade
-        return f' style=dashed color="{colour}" penwidth={width:.4g} constraint=false'
+        colour, width = theme.of(GRADIENT[edge.grade]), 1.2 + 0.6 * edge.grade
+        return f' color="{colour}" penwidth={width:.4g} constraint=false'
+    if faint and kind != "side":
+        hue = STATES[state % len(STATES)] if state >= 0 else FAINT
+        return f' color="{theme.tint(hue, 0.45)}"'
     if kind == "side":
         return f' color="{theme.of(edge.edge.tail.colour or FAINT)}" arrowsize=0.5'
     if state >= 0:
@@ -172,16 +178,21 @@ SHAPES = {
     "state": 'shape=plaintext style=""',
     "end": 'shape=plaintext style=""',
     "dots": 'shape=plaintext style=""',
+    "share": "shape=box style=filled",
+    "cut": 'shape=plaintext style="filled"',
 }
 LEAN_SHAPES = {**SHAPES, "copy": 'shape=box style="dashed"', "op": "shape=box"}
 
 
-def node_style(v: Vertex, bar: bool, theme: Theme) -> str:
-    """The colours of a vertex's node."""
+def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> str:
+    """The colours of a vertex's node; filled by the size of its gradient, if it has one."""
     of, tint = theme.of, theme.tint
     hue = v.colour or WIRE
     colour = of(hue)
     wide = " penwidth=2.2" if v.bold else ""
+    if grade >= 0:
+        ink = f' fontcolor="{of(PAPER)}"' if grade >= 3 else ""
+        return f' color="{colour}" fillcolor="{of(GRADIENT[grade])}"{ink}{wide}'
     if v.kind == "op":
         fill = f' fillcolor="{of(PAPER)}00"' if bar else ""
         return f' color="{of(INK) if v.bold else colour}"{fill}{wide}'
@@ -197,6 +208,10 @@ def node_style(v: Vertex, bar: bool, theme: Theme) -> str:
         return f' color="{of(GREY)}" fontcolor="{of(WIRE)}" penwidth=0.8'
     if v.kind in ("input", "output"):
         return f' fillcolor="{of(PANEL)}{"B0" if bar else ""}"{wide}'
+    if v.kind == "cut":
+        return f' fontcolor="{of(VERMILLION)}"'
+    if v.kind == "share":
+        return f' color="{colour}" fillcolor="{colour}" penwidth=0'
     if v.kind == "swatch":
         ink = f' fontcolor="{of(PAPER)}"' if hue in GRADIENT[3:] else ""
         return f' color="{colour}" fillcolor="{colour}"{ink}'
@@ -311,11 +326,14 @@ class Writer:
         v = node.vertex
         bar = v.id in self.scene.bars
         outside = v.place is None and shown_text(v)
-        look = (v.kind, v.label, v.detail, v.colour, v.bold, outside, bar, node.half, node.high)
+        grade = self.scene.grades.get(v.id, -1)
+        size = (node.half, node.high)
+        detail = v.detail if v.kind != "share" else ""
+        look = (v.kind, v.label, detail, v.colour, v.bold, outside, bar, grade, size)
         found = self.labels.get(look)
         if found is None:
             label = f"label={quote(v.detail)}" if bar else self.make_label(v)
-            found = label + node_style(v, bar, self.theme)
+            found = label + node_style(v, bar, grade, self.theme)
             if not node.round:
                 found += f" {(SHAPES if self.rich else LEAN_SHAPES).get(v.kind, ROUNDED)}"
             if not node.round or node.half != RADIUS:
@@ -335,11 +353,15 @@ class Writer:
             detail = f'<FONT POINT-SIZE="{SMALL}">{html(v.detail)}</FONT>' if v.detail else ""
             return f"label=<{name_html(v.label, NAME)} {detail}>"
         if v.kind == "gate" and v.detail:
+            grade = self.scene.grades.get(v.id, -1)
+            ink = WIRE if grade < 0 else INK if grade < 3 else PAPER
             return (
                 'label=<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="1" CELLSPACING="0">'
                 f'<TR><TD><B>{name}</B></TD></TR><TR><TD><FONT POINT-SIZE="{SMALL}" '
-                f'COLOR="{self.theme.of(WIRE)}">{html(shorten(v.detail))}</FONT></TD></TR></TABLE>>'
+                f'COLOR="{self.theme.of(ink)}">{html(shorten(v.detail))}</FONT></TD></TR></TABLE>>'
             )
+        if v.kind == "cut":
+            return f"label=<<B>{name}</B>> fontsize={CUT_SIZE}"
         if v.kind in ("gate", "cell"):
             return f"label=<<B>{name}</B>> fontsize={18 if v.kind == 'cell' else NAME}"
         if v.kind == "dots":
@@ -356,23 +378,37 @@ class Writer:
         v = node.vertex
         self.written.add(v.id)
         text = f'{v.id} [{self.looks(node)} pos="{node.x},{node.y}!"'
-        lines = self.scene.notes.get(v.id)
-        if lines:
-            x = node.x + 5 + max(text_width(line, NOTE) for line in lines) // 2
-            y = node.y + node.high + 3 + (NOTE + 1) * len(lines) // 2
-            text += f' xlabel={self.note(lines)} xlp="{x},{y}"'
-        if self.rich and v.tensor is not None:
-            text += f" tooltip={quote(tensor_text(v.tensor))}"
+        width, height = self.scene.note_size(v.id)
+        if width:
+            x, y = node.x + 5 + width // 2, node.y + node.high + 3 + height // 2
+            text += f' xlabel={self.note(v.id)} xlp="{x},{y}"'
+        if self.rich and (v.tensor is not None or v.kind == "share"):
+            shown = tensor_text(v.tensor) if v.tensor is not None else v.detail
+            text += f" tooltip={quote(shown)}"
         self.lines.append(text + "]")
 
-    def note(self, lines: list[str]) -> str:
-        """Small lines of text beside a vertex."""
-        if not self.rich and len(lines) == 1:
+    def note(self, name: str) -> str:
+        """Small lines of text beside a vertex, and its value as a strip of colours."""
+        lines, rows = self.scene.notes.get(name, []), self.scene.strips.get(name, [])
+        if not self.rich and len(lines) == 1 and not rows:
             return quote(shorten(lines[0]))
-        if len(lines) == 1:
-            return f'<<FONT POINT-SIZE="{NOTE}">{name_html(lines[0], NOTE)}</FONT>>'
-        text = "".join(f'{html(line)}<BR ALIGN="LEFT"/>' for line in lines)
-        return f'<<FONT POINT-SIZE="{NOTE}">{text}</FONT>>'
+        font = f'<FONT POINT-SIZE="{NOTE}" COLOR="{self.theme.of(INK)}">'
+        text = [name_html(line, NOTE) if n == 0 else html(line) for n, line in enumerate(lines)]
+        if not rows:
+            left = '<BR ALIGN="LEFT"/>'
+            return f"<{font}{text[0] if len(text) == 1 else left.join([*text, ''])}</FONT>>"
+        cells = "".join(f"<TR>{''.join(map(self.square, row))}</TR>" for row in rows)
+        strip = (
+            f'<TABLE BORDER="1" COLOR="{self.theme.of(FAINT)}" CELLBORDER="0" CELLPADDING="0" '
+            f'CELLSPACING="0">{cells}</TABLE>'
+        )
+        parts = [f"{font}{line}</FONT>" for line in text] + [strip]
+        body = "".join(f'<TR><TD ALIGN="LEFT">{part}</TD></TR>' for part in parts)
+        return f'<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="0">{body}</TABLE>>'
+
+    def square(self, colour: str) -> str:
+        """One number of a strip."""
+        return f'<TD BGCOLOR="{colour}" WIDTH="{SQUARE}" HEIGHT="{SQUARE}" FIXEDSIZE="TRUE"></TD>'
 
     def line_of_text(self, text: SceneText) -> None:
         """Text by itself: a table of one cell keeps it at its side, whatever the font."""
@@ -398,13 +434,14 @@ class Writer:
         """All edges."""
         pen = _Pen(CORNER if self.rich else 0)
         styles: dict[Hashable, str] = {}
+        backward = any(edge.back for edge in self.scene.edges)
         for edge in self.scene.edges:
             e = edge.edge
             side = e.tail.colour if e.kind == "side" else ""
             look = (edge.state, e.kind, side, edge.back, edge.grade)
             style = styles.get(look)
             if style is None:
-                style = wire_style(edge, self.theme)
+                style = wire_style(edge, self.theme, backward)
                 if not self.rich:  # of a thousand arrowheads none would be seen
                     style = style.replace(" arrowsize=0.5", "")
                 styles[look] = style

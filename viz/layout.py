@@ -27,13 +27,14 @@ from .look import (
     MOST_LETTERS,
     NOTE,
     PILL,
+    SHARE,
     SMALL,
     TRACK,
     shorten,
     text_width,
     wrap,
 )
-from .notation import magnitude
+from .numbers import Norms, magnitude, shares_by_column
 from .scene import (
     Curve,
     Measure,
@@ -46,7 +47,7 @@ from .scene import (
     shape_text,
 )
 from .template import Template, below_class, make_template
-from .view import Edge, Shared, Vertex, View, loop_label
+from .view import CUT, Edge, Shared, Vertex, View, loop_label
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
@@ -93,11 +94,13 @@ class _Layout:
     ) -> None:
         self.view = view
         self.measure = Measure(view.structure, values, gradients is not None)
-        self.norms = _Norms(gradients)
+        self.norms = Norms(gradients)
         self.backward = backward and gradients is not None
         self.missing_gradients = backward and gradients is None
         self.gap = COLUMN_GAP if gradients is None else GRADIENT_GAP
         self.out = Scene(view)
+        if gradients is not None:
+            self.out.shares = shares_by_column(view, gradients)
         self.curves: dict[Hashable, Curve] = {}
         self.side_curves: dict[Vertex, tuple[Curve, int]] = {}
         self.at: dict[Vertex, SceneNode] = {}
@@ -131,7 +134,7 @@ class _Layout:
         for v in self.view.vertices:
             if v.place is None:
                 self.outside.append(v)
-            elif v.kind in ("state", "end", "delay"):
+            elif v.kind in ("state", "end", "delay", "cut"):
                 self.beside.append(v)
             elif v.kind != "dots":
                 self.columns.setdefault(v.place, []).append(v)
@@ -325,7 +328,7 @@ class _Layout:
         before = after = 0
         for v in self.beside:
             assert v.place is not None
-            if v.place[0] == loop and v.kind != "delay":
+            if v.place[0] == loop and v.kind in ("state", "end"):
                 width = 2 * self.measure.size(v)[0] + COLUMN_GAP // 2 + 10
                 if self.measure.norms:
                     width = max(width, GRADIENT_GAP + 24)
@@ -543,10 +546,11 @@ class _Layout:
         node = SceneNode(v, x, y, *size)
         self.out.nodes.append(node)
         self.at[v] = node
-        if v.note or self.measure.values:
-            lines = self.measure.notes(v)
-            if lines and v not in self.bars:
+        if (v.note or self.measure.values) and v not in self.bars:
+            if lines := self.measure.notes(v):
                 self.out.notes[v.id] = lines
+            if rows := self.measure.strip(v):
+                self.out.strips[v.id] = rows
         return node
 
     def emit_columns(self) -> None:
@@ -655,7 +659,7 @@ class _Layout:
                 self.node(v, x1 + size[0] + 12, top + 14 + DELAY * rank, size)
                 continue
             to_right = (v.kind == "end") != self.loops[loop].reverse
-            reach = size[0] + (2 if v.detail == "cut" else min(self.gap, COLUMN_GAP) // 2)
+            reach = size[0] + (2 if v.kind == "cut" else min(self.gap, COLUMN_GAP) // 2)
             x = x2 + reach if to_right else x1 - reach
             self.node(v, x, self.level(loop, v.slot.number), size)
         for loop, x in self.dots_x.items():
@@ -683,6 +687,12 @@ class _Layout:
     def emit_edges(self) -> None:
         """The course of every edge; names of states; the gradients' ways back."""
         self.norms.measure(self.view.edges)
+        for node in self.out.nodes:
+            v = node.vertex
+            if v.kind in ("op", "gate") and v.tensor is not None and v not in self.bars:
+                grade = self.norms.grade(v.tensor)
+                if grade >= 0:
+                    self.out.grades[v.id] = grade
         labelled: set[Hashable] = set()
         back: list[SceneEdge] = []
         for e in self.view.edges:
@@ -694,9 +704,19 @@ class _Layout:
                 text, at = self.name_state(e, labelled)
             out = SceneEdge(e, curve, dx, text, at, state, -1 if self.backward else grade)
             self.out.edges.append(out)
-            if self.backward and e.kind != "side" and self.norms.grade(e.tensor) >= 0:
+            if self.backward and self.flows_back(e):
                 back.append(self.way_back(out))
         self.out.edges += back
+
+    def flows_back(self, e: Edge) -> bool:
+        """Whether a gradient comes along an edge: not past a cut, nor from behind the end."""
+        if e.kind == "side" or e.head.kind in ("end", "cut") or self.norms.norm(e.tensor) is None:
+            return False
+        inside = [self.view.structure.records[i] for i in e.head.records]
+        users = [r for r in inside if any(x is e.tensor for x in r.inputs)] or inside
+        return not users or any(
+            r.op != "cut" and self.norms.norm(r.output) is not None for r in users
+        )
 
     def rail_state(self, e: Edge) -> int:
         """The state along whose highway an edge inside of a step runs, or -1."""
@@ -724,6 +744,8 @@ class _Layout:
         assert slot is not None
         loop, state = slot.loop, slot.number
         delayed = e.tail.kind == "delay"
+        if e.tail.kind == "cut":
+            return "", (0, 0)
         if e.tail.kind == "state" or e.head.kind == "end" or e.tail.place is None:
             beside = e.tail if e.tail.kind == "state" else e.head
             if beside.kind in ("state", "end") and (beside, "norm") not in labelled:
@@ -733,7 +755,7 @@ class _Layout:
                 sign = 1 if (beside.kind == "end") != self.loops[loop].reverse else -1
                 anchor = "left" if sign > 0 else "right"
                 x = node.x - sign * node.half
-                self.show_norm(e.tensor, f"norm_{beside.id}", x, node.y - 16, anchor)
+                self.show_norm(e.tensor, f"norm_{beside.id}", x, node.y - 18, anchor)
             return "", (0, 0)
         name = (e.tail.place, loop, state, delayed)
         if e.tail.place[0] != loop or name in labelled:
@@ -750,11 +772,11 @@ class _Layout:
         if e.tail.kind == "dots" and not e.tensor.name:
             text = slot.name or ""
         if not self.view.generic:
-            self.show_norm(e.tensor, f"norm_{e.tail.id}_{loop}_{state}", x, y - 9)
+            self.show_norm(e.tensor, f"norm_{e.tail.id}_{loop}_{state}", x, y - 14)
         # Where another state crosses right above, the name stands below its wire.
         others = self.templates[loop].levels.values()
         crowded = any(0 < other + self.row_y[loop] - y < 18 for other in others)
-        return text, (x, y - 9 if crowded else y + 9)
+        return text, (x, y - 11 if crowded else y + 11)
 
     def show_norm(self, x: Tensor, name: str, at_x: int, at_y: int, anchor: str = "middle") -> None:
         """‖∂L/∂h_t‖ beside a state, if there is a gradient."""
@@ -826,6 +848,10 @@ class _Layout:
                 return simplify([*shifted(first, 0, row), *shifted(second, shift, row)])
 
             return self.cached(name, make), start
+        if b.kind == "cut" and a.kind in ("state", "dots"):
+            here, there = self.at[a], self.at[b]
+            side = 1 if there.x > here.x else -1
+            return Curve([(here.x + side * here.half, y), (there.x - side * there.half, y)]), 0
         if before is not None and b in self.at:
             node = self.at[b]
             points = shifted(before, start, row)
@@ -833,7 +859,7 @@ class _Layout:
             return Curve(simplify([*points, (node.x - side * node.half, y)])), 0
         if after is not None:
             points = shifted(after, finish, row)
-            if a.kind in ("state", "dots"):
+            if a.kind in ("state", "dots", "cut"):
                 node = self.at[a]
                 side = 1 if points[0][0] > node.x else -1
                 return Curve(simplify([(node.x + side * node.half, y), *points])), 0
@@ -995,6 +1021,10 @@ class _Layout:
             y = self.emit_parameters(left, right, y) - 26
         if self.norms.scale:
             y = self.emit_scale(left, y) - 26
+        if any(v.kind == "cut" for v in self.beside):
+            text = f"{CUT} The gradient stops here: backpropagation through time is truncated."
+            texts.append(SceneText("cut", text, left, y, SMALL, "left"))
+            y -= 26
         if self.missing_gradients:
             text = "no gradient is drawn: give grads=tape.gradients()"
             texts.append(SceneText("missing", text, left, y, SMALL, "left", FAINT))
@@ -1019,13 +1049,14 @@ class _Layout:
         loops = [loop for loop, _ in groups if loop is not None]
         title = "Parameters"
         x, top = left, y
+        self.share_room = SHARE + 6 if self.out.shares else 0
         for loop, members in groups:
             uses = {s.uses for s in members}
             common = (
                 f", each shared by {members[0].uses}" if loop is not None and len(uses) == 1 else ""
             )
             if len(loops) > 1 and loop is not None:
-                y -= 28 if x > left else 20
+                y -= 28 + self.share_room if x > left else 20
                 line = SceneText(
                     f"parameters{loop}", self.row_title(loop) + common, left, y + 2, SMALL, "left"
                 )
@@ -1037,8 +1068,10 @@ class _Layout:
                 y -= 20 if y != top else 24
             for _, family in itertools.groupby(members, key=lambda s: s.family):
                 x, y = self.emit_family(list(family), not common, x, y, left, right)
+        if self.out.shares:
+            title += ". Bars: how much each step gives of ‖∂L/∂W‖"
         self.out.texts.append(SceneText("parameters", title, left, top, NOTE, "left", bold=True))
-        return y
+        return y - self.share_room
 
     def emit_family(
         self, family: list[Shared], count: bool, x: int, y: int, left: int, right: int
@@ -1049,15 +1082,46 @@ class _Layout:
             s.vertex.detail = shape_text(s.vertex.tensor) or "()"
             s.vertex.detail += f"  ×{s.uses}" if count else ""
             width = name_width(s.vertex.label) + text_width(f" {s.vertex.detail}", SMALL)
-            halves.append(width // 2 + 9)
+            bars = (
+                len(self.out.shares.get(s.vertex.tensor, ())) if s.vertex.tensor is not None else 0
+            )
+            halves.append(max(width // 2 + 9, bars * 4 + 2))
         together = sum(2 * half + 8 for half in halves)
         for n, (s, half) in enumerate(zip(family, halves, strict=True)):
             needed = together if n == 0 and together < right - left else 2 * half
             if x + needed > right and x > left:
-                x, y = left, y - 2 * PILL - 8
+                x, y = left, y - 2 * PILL - 8 - self.share_room
             self.node(s.vertex, x + half, y, (half, PILL + 1, False))
+            self.emit_shares(s.vertex, x + half, y - PILL - 3)
             x += 2 * half + 8
         return x, y
+
+    def emit_shares(self, parameter: Vertex, x: int, top: int) -> None:
+        """Each step's share in a parameter's gradient, as bars that stand below it."""
+        if parameter.tensor is None:
+            return
+        shares = self.out.shares.get(parameter.tensor, {})
+        norms = {column: float(np.linalg.norm(share)) for column, share in shares.items()}
+        most = max(norms.values(), default=0.0)
+
+        def order(column: tuple[int, int] | None) -> tuple[int, float]:
+            """From left to right; what lies outside of time comes last."""
+            if column is None:
+                return len(self.loops), 0
+            shown = self.view.shown[column[0]]
+            return column[0], column[1] or max(shown) - 0.5
+
+        for n, column in enumerate(sorted(norms, key=order)):
+            norm = norms[column]
+            high = max(round(SHARE * norm / most) if most and math.isfinite(most) else 0, 2) // 2
+            when = "outside of time" if column is None else f"t={column[1]}"
+            if column is not None and not column[1]:
+                dots = self.view.dots[column[0]]
+                when = dots.detail if dots is not None else ""
+            text = f"{when}: {magnitude(norm)} of ‖∂L/∂{shorten(parameter.label)}‖"
+            v = Vertex(f"{parameter.id}_share{n}", "share", "", detail=text)
+            v.colour = GRADIENT[self.norms.grade_of(norm)]
+            self.node(v, x - 4 * len(norms) + 8 * n + 4, top - SHARE + high, (3, high, False))
 
     def emit_scale(self, left: int, y: int) -> int:
         """What the gradients' colours and widths mean."""
@@ -1070,45 +1134,6 @@ class _Layout:
             self.node(v, x + half, y, (half, PILL, False))
             x += 2 * half + 4
         return y
-
-
-class _Norms:
-    """The norms of gradients, and how large each is beside the others, on a log scale."""
-
-    def __init__(self, gradients: Mapping[Tensor, Any] | None) -> None:
-        self.gradients = gradients
-        self.known: dict[Tensor, float | None] = {}
-        self.scale: list[float] = []  # the lower bound of each grade
-
-    def norm(self, x: Tensor) -> float | None:
-        """The norm of a Tensor's gradient, or None if it has none."""
-        if self.gradients is None or x not in self.gradients:
-            return None
-        if x not in self.known:
-            g = self.gradients[x]
-            array = np.asarray(g.data if isinstance(g, Tensor) else g, dtype=float)
-            self.known[x] = float(np.sqrt((array * array).sum()))
-        return self.known[x]
-
-    def measure(self, edges: list[Edge]) -> None:
-        """Set the scale by the norms of what is shown."""
-        norms = [n for e in edges if e.kind != "side" and (n := self.norm(e.tensor)) is not None]
-        finite = [n for n in norms if n > 0 and math.isfinite(n)]
-        if not finite:
-            return
-        low, high = min(finite), max(finite)
-        if high < 1.01 * low:
-            self.scale = [low]
-            return
-        steps = len(GRADIENT)
-        self.scale = [low * (high / low) ** (n / steps) for n in range(steps)]
-
-    def grade(self, x: Tensor) -> int:
-        """From 0 for the smallest norms to 4 for the largest, -1 without a gradient."""
-        norm = self.norm(x)
-        if norm is None:
-            return -1
-        return max(sum(norm >= bound for bound in self.scale) - 1, 0)
 
 
 def shifted(path: Path, x: int, y: int) -> Path:

@@ -48,6 +48,8 @@ PILL = 10  # half the height of a parameter
 GAP = 12  # between two things side by side
 TRACK = 9  # between two wires side by side
 CORNER = 5  # radius of a wire's corners
+SQUARE = 8  # a number in a strip of colours
+SHARE = 22  # the height of the largest share in a gradient
 
 _NARROW = set("iljtfrI.,:;'|!()[]{} /\\-·²")
 _WIDE = set("mwMW@%&∂‖…—")

@@ -131,30 +131,13 @@ def index_text(index: Any) -> str:
     return f"[{', '.join(map(show, parts))}]"
 
 
-_SUBSCRIPT = re.compile(r"([^\W\d_]{1,5})_([^\W_]{1,4}(?:−1)?)")
+_SUBSCRIPT = re.compile(r"([^\W\d_]{1,5}\u0303?)_([^\W_]{1,4}(?:−1)?)")
 
 
 def split_name(name: str) -> tuple[str, str] | None:
     """``W_f`` as W and f, to be set with a subscript; None for names of another form."""
     match = _SUBSCRIPT.fullmatch(name)
     return (match[1], match[2]) if match else None
-
-
-def value_text(array: np.ndarray[Any, Any], most: int = 4) -> str:
-    """A few values as text, or nothing if there are too many to read."""
-    if array.size == 0 or array.size > most:
-        return ""
-    form = "{:.3g}" if array.dtype.kind == "f" else "{:d}"
-    if array.dtype.kind == "b":
-        shown = [str(bool(v)) for v in array.ravel()]
-    else:
-        shown = [form.format(v.item()).replace("-", "−") for v in array.ravel()]
-    return shown[0] if array.ndim == 0 else f"[{' '.join(shown)}]"
-
-
-def magnitude(value: float) -> str:
-    """A norm in three digits: 0.0312, 4.1e−07."""
-    return f"{value:.2e}".replace("-", "−") if value and not 1e-3 <= value < 1e4 else f"{value:.3g}"
 
 
 def printable(text: str) -> str:

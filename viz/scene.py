@@ -11,12 +11,13 @@ import numpy as np
 from ..autograd import Tensor
 from .blocks import Item
 from .layers import Name, Path
-from .look import GAP, NAME, NOTE, PILL, RADIUS, SMALL, shorten, text_width
-from .notation import ADDITIVE, ORDERED, split_name, value_text
+from .look import GAP, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
+from .notation import ADDITIVE, ORDERED, split_name
+from .numbers import Shares, is_strip, strip, value_text
 from .structure import Structure
 from .view import Edge, Vertex, View
 
-BESIDE = ("state", "end", "delay", "dots")  # kinds that stand between or above the columns
+BESIDE = ("state", "end", "cut", "delay", "dots")  # kinds that stand between or above the columns
 
 
 @dataclass(slots=True, eq=False)
@@ -110,6 +111,10 @@ class Scene:
         notes: Vertex id -> the lines beside it.
         bars: Ids of the vertices that reach over many columns.
         x1, y1, x2, y2: The corners.
+        strips: Vertex id -> the colours below these lines, row by row, for its value.
+        grades: Vertex id -> how large the gradient of its value is, from 0 to 4.
+        shares: Parameter -> column (loop, step), with step 0 for the steps left out, or None
+            for what lies outside of time -> its share in the parameter's gradient.
     """
 
     view: View
@@ -123,6 +128,9 @@ class Scene:
     y1: int = 0
     x2: int = 0
     y2: int = 0
+    strips: dict[str, list[list[str]]] = field(default_factory=dict)
+    grades: dict[str, int] = field(default_factory=dict)
+    shares: Shares = field(default_factory=dict)
 
     def outline(self, margin: int) -> None:
         """Set the corners, so that nothing is cut off."""
@@ -145,12 +153,16 @@ class Scene:
             xs += (start, start + width)
             ys += (t.y - t.size, t.y + t.size)
         for n in free:
-            lines = self.notes.get(n.vertex.id)
-            if lines:
-                xs.append(n.x + 8 + max(text_width(line, NOTE) for line in lines))
-                ys.append(n.y + n.high + 4 + (NOTE + 1) * len(lines))
+            width, height = self.note_size(n.vertex.id)
+            if width:
+                xs.append(n.x + 8 + width)
+                ys.append(n.y + n.high + 4 + height)
         self.x1, self.x2 = min(xs, default=0) - margin, max(xs, default=0) + margin
         self.y1, self.y2 = min(ys, default=0) - margin, max(ys, default=0) + margin
+
+    def note_size(self, name: str) -> tuple[int, int]:
+        """How wide and high what stands beside a vertex is."""
+        return note_size(self.notes.get(name, []), self.strips.get(name, []))
 
 
 # Sizes --------------------------------------------------------------------------------------
@@ -180,6 +192,16 @@ def shown_text(v: Vertex) -> str:
     return v.label
 
 
+def note_size(lines: list[str], rows: list[list[str]]) -> tuple[int, int]:
+    """How wide and high lines of text are, with a strip of colours below them."""
+    width = max((text_width(line, NOTE) for line in lines), default=0)
+    height = (NOTE + 1) * len(lines)
+    if rows:
+        width = max(width, len(rows[0]) * SQUARE + 4)
+        height += len(rows) * SQUARE + 4
+    return width, height
+
+
 def vertex_size(v: Vertex, norms: bool) -> tuple[int, int, bool]:
     """Half the width, half the height, and whether it is a circle."""
     text = shown_text(v)
@@ -202,6 +224,8 @@ def vertex_size(v: Vertex, norms: bool) -> tuple[int, int, bool]:
         return wide // 2 + 9, PILL, False
     if v.kind == "delay":
         return text_width(text, SMALL + 2) // 2 + 9, PILL, False
+    if v.kind == "cut":
+        return 6, PILL, False
     return name_width(v.label) // 2 + 7, PILL, False
 
 
@@ -240,6 +264,14 @@ class Measure:
                 lines.append(values)
         return lines
 
+    def strip(self, v: Vertex) -> list[list[str]]:
+        """The colours of a vertex's value, if values are asked for and it is of some dozens."""
+        if self.values and v.tensor is not None and v.kind in ("op", "input", "gate", "cell"):
+            array = np.asarray(v.tensor.data)
+            if is_strip(array):
+                return strip(array)
+        return []
+
     def item(self, v: Vertex, key: Name, order: int) -> Item:
         """A vertex as something to be placed."""
         half, high, is_round = self.size(v)
@@ -250,10 +282,10 @@ class Measure:
         elif pill:
             item.pill = pill
             item.under = high + 6 + 2 * PILL if v.kind == "op" else 0
-        lines = self.notes(v)
-        if lines:
-            item.right = max(item.right, 8 + max(text_width(line, NOTE) for line in lines))
-            item.up = high + 4 + (NOTE + 1) * len(lines)
+        width, height = note_size(self.notes(v), self.strip(v))
+        if width:
+            item.right = max(item.right, 8 + width)
+            item.up = high + 4 + height
         if v.kind == "op":
             op = self.structure.records[v.records[0]].op
             item.ordered = op in ORDERED

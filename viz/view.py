@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..autograd import Parameter, Record, Tape, Tensor
+from .equations import Names, write_name
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
 from .notation import holds_number, is_number, number_text, symbol
 from .structure import Group, Key, Loop, Slot, Structure, read, stem
@@ -19,6 +20,8 @@ from .structure import Group, Key, Loop, Slot, Structure, read, stem
 LEVELS = ("op", "gate", "cell")
 SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
 ELIDED_TO = 3  # longer ones as 1, 2, ..., T
+CUT = "//"  # where truncated backpropagation stops
+MOST_NAMED = 3_000  # records of which gates' results are named by their letters
 
 
 @dataclass(slots=True, eq=False)
@@ -27,7 +30,7 @@ class Vertex:
 
     Attributes:
         id: Its name in DOT, the same on each run.
-        kind: ``op gate cell input state end copy parameter constant dots delay``.
+        kind: ``op gate cell input output state end cut copy parameter constant dots delay``.
         label: What stands in it.
         place: (loop, step) of the column that it stands in, or None.
         key: Its place in that column, the same in each step.
@@ -182,6 +185,8 @@ class _Maker:
         self.leaf_number: dict[Tensor, int] = {}
         self.seen_edges: set[Hashable] = set()
         self.arrivals: dict[str, int] = {}
+        shown = sum(len(structure.loops[loop].steps[t]) for loop, t in self.visible)
+        self.names = Names(structure).names if shown <= MOST_NAMED else {}
         self.final_states = {
             structure.records[slot.end].output: slot
             for slots in structure.slots
@@ -263,6 +268,12 @@ class _Maker:
         place = s.where[i]
         if place is not None and place not in self.visible:
             return self.dots[place[0]]
+        slot = s.entering.get((i, 0))
+        if s.records[i].op == "cut" and slot is not None and place is not None and not self.fold:
+            x = s.records[i].output
+            return self.add(
+                Vertex(f"r{i + 1}", "cut", CUT, place, tensor=x, records=(i,), slot=slot)
+            )
         if self.level == "cell":
             inside = place is not None and self.is_inside(i)
             if inside and not self.is_input(i):
@@ -314,6 +325,10 @@ class _Maker:
             )
         vertex.records = (*vertex.records, i)
         vertex.tensor = self.s.records[i].output
+        place = self.s.where[i]
+        if kind == "gate" and place is not None:
+            note = self.note_of(i)
+            vertex.note = self.generic_name(note, place[1]) if self.fold else note
         vertex.bold = vertex.bold or vertex.tensor in self.outputs
         return vertex
 
@@ -324,7 +339,7 @@ class _Maker:
         place = s.where[i]
         out = record.output
         label = symbol(record)
-        note = out.name or ""
+        note = self.note_of(i)
         kind = "op"
         if self.level == "cell" and place is not None and self.is_inside(i):
             kind, label, note = "input", note or f"x_{place[1]}", ""
@@ -354,6 +369,16 @@ class _Maker:
                 out in self.outputs,
             )
         )
+
+    def note_of(self, i: int) -> str:
+        """What a result is called beside its op: its own name, or the letter of its gate."""
+        own, place = self.s.records[i].output.name or "", self.s.where[i]
+        if own:
+            return f"{own}_{place[1]}" if place is not None and own.isalpha() else own
+        name = self.names.get(i)
+        if name is None or place is None or len(name.base) > 1:
+            return ""
+        return write_name(name._replace(layer="", when=str(place[1])), latex=False)
 
     def generic_name(self, name: str, step: int) -> str:
         """``h_2`` as ``h_t`` in the one step of a folded picture."""
@@ -398,7 +423,7 @@ class _Maker:
                 if slot is None or self.s.where[i] is None:
                     continue
                 tail = self.state_before(slot, x)
-            self.edge(tail, head, k, x, slot)
+            self.edge(tail, head, k, x, tail.slot if tail.kind == "cut" else slot)
 
     def edge(self, tail: Vertex, head: Vertex, k: int, x: Tensor, slot: Slot | None) -> None:
         """One edge; at the coarser levels one for all uses of a value in a box."""
@@ -483,7 +508,6 @@ class _Maker:
                     place,
                     tensor=x,
                     slot=slot,
-                    detail="" if first else "cut",
                 )
             )
         self.edge(vertex, head, k, x, slot)

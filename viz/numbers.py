@@ -1,0 +1,160 @@
+"""The numbers on a picture: values as text or as coloured strips, gradients and their shares.
+
+A value of a few numbers is written out, one of some dozens is a strip of colours, and a large
+one is summed up. The gradient of a parameter is the sum of what its uses give: each step has a
+share in it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..autograd import Parameter, Tensor
+from ..autograd.tape import backpropagate
+from .look import GRADIENT, diverging
+from .view import Edge, View
+
+MOST_NUMBERS = 6  # of a value that is written out
+STRIP = (8, 24)  # rows and columns of a strip, at most
+MOST_SHARES = 24  # columns whose shares in a gradient can be compared
+
+Shares: TypeAlias = dict[Tensor, dict[tuple[int, int] | None, NDArray[Any]]]
+
+
+def short(value: Any, digits: int = 3) -> str:
+    """A number in a few digits: 0.0312, 4.1e−07."""
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (int, np.integer)):
+        return str(int(value)).replace("-", "−")
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def magnitude(value: float) -> str:
+    """A norm in three digits: 0.0312, 4.1e−07."""
+    return f"{value:.2e}".replace("-", "−") if value and not 1e-3 <= value < 1e4 else f"{value:.3g}"
+
+
+def is_strip(array: NDArray[Any]) -> bool:
+    """Whether an array is shown as a strip of colours: too large for text, and not too large."""
+    if array.size <= MOST_NUMBERS or array.ndim == 0:
+        return False
+    return array.shape[-1] <= STRIP[1] and array.size // array.shape[-1] <= STRIP[0]
+
+
+def value_text(array: NDArray[Any]) -> str:
+    """A few values as text, a large array summed up, or nothing for a strip."""
+    if array.size == 0 or is_strip(array):
+        return ""
+    if array.size <= MOST_NUMBERS:
+        digits = 3 if array.size <= 2 else 2
+        shown = " ".join(short(v, digits) for v in array.ravel().tolist())
+        return shown if array.ndim == 0 else f"[{shown}]"
+    finite = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    low, high = (short(v) for v in (array.min(), array.max()))
+    if array.dtype.kind != "f" or not finite.size:
+        return f"{low} … {high}"
+    values = finite.astype(float)
+    return f"{short(values.mean())} ± {short(values.std())}, {low} … {high}"
+
+
+def strip(array: NDArray[Any]) -> list[list[str]]:
+    """The colours of a strip, row by row: from blue for the smallest, if negative, to red.
+
+    Zero is white; a NaN is black. The scale is the array's own.
+    """
+    rows = np.atleast_2d(array.reshape(-1, array.shape[-1])).astype(float)
+    finite = np.abs(rows[np.isfinite(rows)])
+    most = finite.max() if finite.size else 0.0
+    scaled = rows / most if most else rows
+    return [["#000000" if math.isnan(v) else diverging(v) for v in row] for row in scaled.tolist()]
+
+
+class Norms:
+    """The norms of gradients, and how large each is beside the others, on a log scale."""
+
+    def __init__(self, gradients: Mapping[Tensor, Any] | None) -> None:
+        self.gradients = gradients
+        self.known: dict[Tensor, float | None] = {}
+        self.scale: list[float] = []  # the lower bound of each grade
+
+    def norm(self, x: Tensor) -> float | None:
+        """The norm of a Tensor's gradient, or None if it has none."""
+        if self.gradients is None or x not in self.gradients:
+            return None
+        if x not in self.known:
+            g = self.gradients[x]
+            array = np.asarray(g.data if isinstance(g, Tensor) else g, dtype=float)
+            self.known[x] = float(np.sqrt((array * array).sum()))
+        return self.known[x]
+
+    def measure(self, edges: list[Edge]) -> None:
+        """Set the scale by the norms of what is shown."""
+        norms = [n for e in edges if e.kind != "side" and (n := self.norm(e.tensor)) is not None]
+        finite = [n for n in norms if n > 0 and math.isfinite(n)]
+        if not finite:
+            return
+        low, high = min(finite), max(finite)
+        if high < 1.01 * low:
+            self.scale = [low]
+            return
+        steps = len(GRADIENT)
+        self.scale = [low * (high / low) ** (n / steps) for n in range(steps)]
+
+    def grade(self, x: Tensor) -> int:
+        """From 0 for the smallest norms to 4 for the largest, -1 without a gradient."""
+        norm = self.norm(x)
+        return -1 if norm is None else self.grade_of(norm)
+
+    def grade_of(self, norm: float) -> int:
+        """From 0 for the smallest norms to 4 for the largest."""
+        return max(sum(norm >= bound for bound in self.scale) - 1, 0)
+
+
+def shares_by_column(view: View, gradients: Mapping[Tensor, Any]) -> Shares:
+    """Each column's share in the gradient of each parameter: together they are the gradient.
+
+    Args:
+        view: What is shown. Steps left out are one column, (loop, 0); a folded picture stands
+            for all steps, and each has its share.
+        gradients: What ``tape.gradients()`` returned.
+
+    Returns:
+        Parameter -> column (loop, step), or None for uses outside of time -> share. Nothing
+        at all if there are more columns than can be compared.
+    """
+    s = view.structure
+    shown = [set(steps) for steps in view.shown]
+    if view.generic:
+        shown = [set(loop.steps) for loop in s.loops]
+    if sum(map(len, shown)) > MOST_SHARES:
+        return {}
+    out: Shares = {}
+    for place, record in zip(s.where, s.records, strict=True):
+        g = gradients.get(record.output)
+        if g is None or not any(is_parameter(x) for x in record.inputs):
+            continue
+        column = place
+        if place is not None and place[1] not in shown[place[0]]:
+            if view.dots[place[0]] is None:
+                continue  # one step in detail: of the others nothing is shown
+            column = (place[0], 0)
+
+        def deliver(x: Tensor, share: Any, column: tuple[int, int] | None = column) -> None:
+            if is_parameter(x):
+                held = out.setdefault(x, {})
+                held[column] = held[column] + share if column in held else np.array(share)
+
+        data = g.data if isinstance(g, Tensor) else g
+        backpropagate([(record.output, data)], deliver, stop=record.inputs)
+    return out
+
+
+def is_parameter(x: Tensor) -> bool:
+    """Whether an operand is a parameter, or another leaf that wants a gradient."""
+    return x._record is None and (isinstance(x, Parameter) or x.requires_grad)
