@@ -8,11 +8,15 @@ DIST    := .cache/dist
 ONE     := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 CLEAN   := env -u OPENBLAS_CORETYPE -u PYTHONPATH $(ONE)
 
-.PHONY: demo test lint bench assets clean
+.PHONY: demo gallery test lint bench assets clean
 
 # The main job: train a language model on Python's own manual, write from it, draw it.
 demo: .venv-demo/ready
 	$(CLEAN) .venv-demo/bin/unspool demo --out demo
+
+# Every kind of picture, from real models, and a page that shows them: gallery/index.html.
+gallery: .venv-gallery/ready
+	$(CLEAN) .venv-gallery/bin/python notebooks/gallery.py --out gallery
 
 # All tests, on the installed wheel; what is skipped is listed with its reason.
 test: .venv-test/ready
@@ -41,7 +45,7 @@ assets:
 	cd viz/assets && sha256sum d3.js > SHA256SUMS
 
 clean:
-	rm -rf .venv-* .cache build dist demo *.egg-info
+	rm -rf .venv-* .cache build dist demo gallery *.egg-info
 
 # The wheel is built from a clean tree: an old build/ would bring deleted files back.
 $(DIST)/built: $(SOURCES)
@@ -54,6 +58,7 @@ $(DIST)/built: $(SOURCES)
 	touch $@
 
 EXTRAS-demo  := train,render
+EXTRAS-gallery := render,plot
 EXTRAS-test  := train,render,test
 EXTRAS-lint  := dev
 EXTRAS-bench := train,render,test

@@ -1,0 +1,187 @@
+"""The gallery: every kind of picture from real models, whole, on a page that needs nothing else."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from unspool.viz import render
+from unspool.viz.look import NOTE, text_width
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "notebooks" / "gallery.py"
+SVG = "{http://www.w3.org/2000/svg}"
+
+pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'unspool[plot]'")
+pytestmark = pytest.mark.skipif(not render.renderers(), reason="needs a Graphviz")
+
+
+@pytest.fixture(scope="module")
+def module():
+    spec = importlib.util.spec_from_file_location("gallery", SCRIPT)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory):
+    """The gallery as `make gallery` writes it, of models that have hardly been trained."""
+    out = tmp_path_factory.mktemp("gallery")
+    command = [sys.executable, "-W", "error", str(SCRIPT), "--out", str(out), "--seconds", "0.1"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=out)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return out
+
+
+class Links(HTMLParser):
+    """What a page points to, and whether its elements are closed."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.open, self.ids, self.images = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.links += [values[name] for name in ("href", "src", "srcset") if name in values]
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag == "img":
+            self.images.append(values)
+        if tag not in ("meta", "img", "source", "br", "link"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_index_shows_every_picture_and_needs_nothing_else(gallery, module):
+    page = Links((gallery / "index.html").read_text(encoding="utf-8"))
+    assert not page.open
+    assert len(page.ids) == len(set(page.ids))
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids
+        else:  # a file beside it
+            assert re.fullmatch(r"[\w.]+", link)
+            assert (gallery / link).is_file(), link
+    shown = {image["src"] for image in page.images}
+    assert shown == {f"{one.make.__name__}.light.svg" for one in module.PICTURES}
+    assert all(len(image["alt"]) > 20 for image in page.images)
+    files = {path.name for path in gallery.iterdir()} - {"index.html"}
+    assert files == set(page.links) - {link for link in page.links if link.startswith("#")}
+
+
+def test_there_is_every_kind_of_model_and_of_picture(module):
+    names = {one.make.__name__ for one in module.PICTURES}
+    models = {
+        "elman_op", "lstm_gates", "gru_gates", "stacked", "bidirectional", "language_model",
+        "tagger", "encoder_decoder", "own_cell", "feedforward",
+    }  # fmt: skip
+    levels = {"lstm_folded", "lstm_long", "lstm_op", "lstm_step", "lstm_backward", "values"}
+    plots = {f"{name}_plot" for name in ("gates", "states", "flow", "sensitivity", "attention")}
+    assert names >= models | levels | plots | {"training_plot", "walk_cells", "page"}
+
+
+def test_the_code_shown_is_code(module):
+    for one in module.PICTURES:
+        code = module.code_of(one.make)
+        compile(code, one.make.__name__, "exec")
+        assert "theme" not in code
+
+
+def numbers(text):
+    return [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?(?:e-?\d+)?", text)]
+
+
+def corners(shape):
+    """The points that a shape of Graphviz's reaches."""
+    kind = shape.tag.removeprefix(SVG)
+    if kind == "ellipse":
+        x, y, a, b = (float(shape.get(name)) for name in ("cx", "cy", "rx", "ry"))
+        return [(x - a, y - b), (x + a, y + b)]
+    if kind in ("polygon", "path", "polyline"):
+        values = numbers(shape.get("points") or shape.get("d"))
+        return list(zip(values[::2], values[1::2], strict=True))
+    if kind == "text":
+        x, y = float(shape.get("x")), float(shape.get("y"))
+        size = float(shape.get("font-size", NOTE))
+        wide = 0.8 * text_width("".join(shape.itertext()), size)  # which rather exceeds it
+        start = x - {"start": 0, "middle": wide / 2, "end": wide}[shape.get("text-anchor", "start")]
+        return [(start, y - 0.7 * size), (start + wide, y)]
+    return []
+
+
+def check_whole(svg, name):
+    """Raise unless all that a picture of Graphviz's shows is within its borders."""
+    root = ET.fromstring(svg)
+    left, top, width, height = numbers(root.get("viewBox"))
+    assert numbers(root.get("width")) == pytest.approx([width], abs=0.6), name
+    assert numbers(root.get("height")) == pytest.approx([height], abs=0.6), name
+    graph = next(g for g in root.iter(f"{SVG}g") if g.get("class") == "graph")
+    move = re.search(r"translate\(([-\d.]+)[ ,]+([-\d.]+)\)", graph.get("transform"))
+    dx, dy = float(move[1]), float(move[2])
+    count = 0
+    for shape in graph.iter():
+        for x, y in corners(shape):
+            assert left - 1 <= x + dx <= left + width + 1, (
+                name,
+                shape.tag,
+                "".join(shape.itertext()),
+            )
+            assert top - 1 <= y + dy <= top + height + 1, (
+                name,
+                shape.tag,
+                "".join(shape.itertext()),
+            )
+            count += 1
+    assert count > 20
+
+
+def test_no_picture_is_clipped(gallery):
+    for path in sorted(gallery.glob("*.svg")):
+        svg = path.read_text(encoding="utf-8")
+        if 'class="graph"' in svg:
+            check_whole(svg, path.name)
+
+
+def test_both_themes_show_the_same_on_another_paper(gallery):
+    for light in sorted(gallery.glob("*.light.svg")):
+        texts = []
+        for path, paper in (
+            (light, "#ffffff"),
+            (Path(str(light).replace(".light", ".dark")), "#12171c"),
+        ):
+            svg = path.read_text(encoding="utf-8")
+            assert paper in svg.lower(), path.name
+            texts.append(["".join(t.itertext()) for t in ET.fromstring(svg).iter(f"{SVG}text")])
+        assert texts[0] == texts[1], light.name
+
+
+def test_what_a_notebook_shows_is_whole():
+    """The pictures in the committed notebooks, as Jupyter, VS Code and GitHub show them."""
+    nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install 'unspool[test]'")
+    count = 0
+    for path in sorted(SCRIPT.parent.glob("*.ipynb")):
+        for cell in nbformat.read(path, as_version=4)["cells"]:
+            for output in cell.get("outputs", []):
+                svg = output.get("data", {}).get("image/svg+xml")
+                if svg is None:
+                    continue
+                count += 1
+                assert "<script" not in svg
+                root = ET.fromstring(svg)
+                assert numbers(root.get("viewBox"))[2:] == pytest.approx(
+                    numbers(root.get("width") + " " + root.get("height")), abs=0.6
+                )
+                if 'class="graph"' in svg:
+                    check_whole(svg, path.name)
+    assert count > 5
