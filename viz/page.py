@@ -193,7 +193,7 @@ class Book:
             "tensors": [self.tensor(x) for x in self.number],
             "records": [self.record(i) for i in self.row],
             "loops": [
-                [loop_label(loop.path, loop.path[-1] if loop.path else "cell"), loop.reverse]
+                printable(loop_label(loop.path, loop.path[-1] if loop.path else "cell"))
                 for loop in self.structure.loops
             ],
             "reach": self.reach(),
@@ -250,7 +250,7 @@ class Book:
         if path:
             out["p"] = printable(path)
         if place is not None:
-            out["t"] = place[1]
+            out["l"], out["t"] = place
         return out
 
     # The inputs that a step's gradient reaches ------------------------------------------------

@@ -79,7 +79,15 @@
     return String(value).replaceAll("-", "−");
   }
 
-  const width = (text, size) => 0.62 * size * text.length;
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = '100px Helvetica, Arial, "DejaVu Sans", sans-serif';
+  const widths = new Map();
+
+  // How wide a text is, in bold rather than not.
+  function width(text, size) {
+    if (!widths.has(text)) widths.set(text, pen.measureText(text).width * 1.08);
+    return (widths.get(text) * size) / 100;
+  }
 
   // Gradients on a log scale -------------------------------------------------------------------
 
@@ -319,7 +327,8 @@
       const [x, y, half, high] = nodeFrame(node);
       frames.push([x - half, y - high - 12 * (node.h?.length ?? 0), x + half, y + high]);
     });
-    for (const t of shown.texts) frames.push(t);
+    frames.push(...shown.texts);
+    for (const { points } of shown.wires) for (const [x, y] of points) frames.push([x, y, x, y]);
     if (!frames.length) return [0, 0, 1, 1];
     return [0, 1, 2, 3].map((k) => {
       const values = frames.map((f) => f[k]);
@@ -372,6 +381,7 @@
     const kind = { column: "band", step: "step", gate: "gate" }[box.k];
     const group = svg("g", { class: `${kind}${box.c ? " hued" : ""}` }, rectangle([x1, y1, x2, y2], 8));
     if (box.c) group.style.setProperty("--hue", box.c);
+    group.dataset.box = b;
     layer.append(group);
     group.addEventListener("pointerenter", () => {
       const reach = reachOf({ box: b });
@@ -387,6 +397,7 @@
     const handle = svg("g", { class: opens ? "handle" : "" });
     handle.append(rectangle([x - 1, y1 + 2, x + long + 4, y1 + 19], 4));
     if (!opens) handle.firstChild.setAttribute("fill", "none");
+    else handle.dataset.box = b;
     if (opens) handle.append(sign(x + 8, y1 + 10.5, false));
     handle.append(label(title, x + (opens ? 18 : 4), y1 + 15, size, { "text-anchor": "start" }));
     layer.append(handle);
@@ -430,7 +441,7 @@
     layer.append(group);
     const into = node.k === "cell" || node.k === "gate" ? boxFor(node) : -1;
     const t = node.t ? `, t=${node.t}` : "";
-    if (into >= 0) group.append(sign(x + half - 9, y - high + 9, true));
+    if (into >= 0) group.append(sign(x + half - 3, y - high + 3, true));
     const made = thing(group, { node: n, open: into >= 0 }, `${node.l}${t}`, frame);
     shown.ofNode.set(n, made);
   }
@@ -584,7 +595,7 @@
         group.append(svg("path", { class: "tip return", d: arrow(points[0], points[1], size + 3) }));
       }
       layers.wires.append(group);
-      shown.wires.push({ element: group, tail, head, tensor });
+      shown.wires.push({ element: group, tail, head, tensor, points });
       if (name && !shown.covers.some((c) => inside(X(nameX), Y(nameY), c.frame))) {
         const text = label(name, X(nameX), Y(nameY) + 4, 13, { class: `label${slot >= 0 ? ` s${slot % 4}` : ""}` });
         layers.labels.append(text);
@@ -915,8 +926,7 @@
     }
     if (node && node.x !== undefined && single) {
       out.append(tensorBlock(node.x));
-      const uses = usersOf(node.x).length;
-      if (tensors[node.x].k === "parameter") out.append(element("p", { class: "note" }, `used ${uses} ${uses === 1 ? "time" : "times"}`));
+      if (tensors[node.x].k === "parameter") out.append(...shareBlock(node.x), usesNote(node.x));
       return out;
     }
     if (what.layer !== undefined) return out;
@@ -941,7 +951,8 @@
       for (let b = what.box; b >= 0 && !place; b = scene.boxes[b].p) place = scene.boxes[b].cell ?? null;
       if (!place && box.k === "column") {
         const last = scene.boxes.filter((inner) => inner.p === what.box && inner.cell).at(-1);
-        place = last?.cell ?? null;
+        const cell = scene.nodes.filter((node) => node.k === "cell" && node.i === what.box).at(-1);
+        place = last?.cell ?? (cell ? [cell.loop ?? 0, cell.t] : null);
       }
     }
     const node = what.node !== undefined ? scene.nodes[what.node] : null;
@@ -1070,6 +1081,57 @@
     $("play").setAttribute("aria-label", timer ? "Stop" : "Play");
   }
 
+  // The parameters, by layer, each to be asked for its numbers and where it is used.
+  function setUpParameters() {
+    const parameters = tensors.flatMap((x, n) => (x.k === "parameter" ? [n] : []));
+    const hues = new Map();
+    for (const node of scenes.op?.nodes ?? []) if (node.c && node.x !== undefined) hues.set(node.x, node.c);
+    const groups = new Map();
+    for (const x of parameters) {
+      const loop = records[usersOf(x)[0]].l;
+      const name = loop === undefined ? "" : data.loops[loop];
+      if (!groups.has(name)) groups.set(name, element("div", { class: "chips" }));
+      groups.get(name).append(parameterChip(x, hues.get(x) ?? "#7F7F7F"));
+    }
+    for (const [name, chips] of groups) {
+      if (groups.size > 1) $("parameters").append(element("p", { class: "note" }, name || "outside of time"));
+      $("parameters").append(chips);
+    }
+    $("parameters").hidden = !parameters.length;
+  }
+
+  function parameterChip(x, hue) {
+    const chip = element("button", { type: "button", class: "chip" }, mathematics(tensors[x].n));
+    chip.style.setProperty("--hue", hue);
+    const open = () => {
+      card.replaceChildren(tensorBlock(x), ...shareBlock(x), usesNote(x));
+      card.hidden = false;
+      const box = chip.getBoundingClientRect();
+      const size = card.getBoundingClientRect();
+      card.style.left = `${Math.max(box.left - size.width - 12, 8)}px`;
+      card.style.top = `${Math.max(Math.min(box.top, innerHeight - size.height - 8), 8)}px`;
+      for (const what of shown.things) {
+        if (what.node !== undefined && shown.scene.nodes[what.node].x === x) what.element.classList.add("lit");
+      }
+    };
+    const shut = () => { hide(); light(); };
+    chip.addEventListener("pointerenter", open);
+    chip.addEventListener("pointerleave", shut);
+    chip.addEventListener("focus", open);
+    chip.addEventListener("blur", shut);
+    return chip;
+  }
+
+  function usesNote(x) {
+    const uses = usersOf(x).length;
+    return element("p", { class: "note" }, `used ${uses} ${uses === 1 ? "time" : "times"}`);
+  }
+
+  // Each step's share in a parameter's gradient: they add up to the gradient.
+  function shareBlock(x) {
+    return [];
+  }
+
   function setUp() {
     $("title").textContent = data.title;
     const names = { folded: "Folded", cell: "Cells", gate: "Gates", op: "Ops" };
@@ -1101,30 +1163,7 @@
       ask: () => $("keys").showModal(),
     };
     for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", action);
-    const parameters = tensors.flatMap((x, n) => (x.k === "parameter" ? [n] : []));
-    const hues = new Map();
-    for (const node of scenes.op?.nodes ?? []) if (node.c && node.x !== undefined) hues.set(node.x, node.c);
-    for (const x of parameters) {
-      const chip = element("button", { type: "button", class: "chip" }, mathematics(tensors[x].n));
-      chip.style.setProperty("--hue", hues.get(x) ?? "#7F7F7F");
-      const tip = { element: chip, tensor: x };
-      const open = () => {
-        card.replaceChildren(tensorBlock(x), element("p", { class: "note" }, `used ${usersOf(x).length} times`));
-        card.hidden = false;
-        const box = tip.element.getBoundingClientRect();
-        const size = card.getBoundingClientRect();
-        card.style.left = `${Math.max(box.left - size.width - 12, 8)}px`;
-        card.style.top = `${Math.max(Math.min(box.top, innerHeight - size.height - 8), 8)}px`;
-        for (const what of shown.things) if (what.node !== undefined && shown.scene.nodes[what.node].x === x) what.element.classList.add("lit");
-      };
-      const shut = () => { hide(); light(); };
-      chip.addEventListener("pointerenter", open);
-      chip.addEventListener("pointerleave", shut);
-      chip.addEventListener("focus", open);
-      chip.addEventListener("blur", shut);
-      $("parameters").querySelector(".chips").append(chip);
-    }
-    $("parameters").hidden = !parameters.length;
+    setUpParameters();
     (scale ?? []).forEach((bound, n) => {
       const swatch = element("i");
       swatch.style.background = `var(--g${n})`;

@@ -1,0 +1,986 @@
+"""The page: what is in the file, and what it does in a browser.
+
+The browser is Debian's Chromium, driven by its chromedriver, which speaks JSON over HTTP.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unspool import Parameter, Tape, Tensor, scope, unroll
+from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
+from unspool.models import FeedForward
+from unspool.viz import draw, page
+
+ASSETS = Path(page.__file__).with_name("assets")
+SOURCES = Path(__file__).parents[1] / "viz" / "assets"  # with what the assets are made from
+HOSTILE = [
+    "<script>window.hacked = 1</script>",
+    "</script><script>window.hacked = 1</script>",
+    "<!--<script>",
+    '"><img src=x onerror="window.hacked = 1">',
+    "'; window.hacked = 1; '",
+    "\u2028]]>&lt;b&gt;\x00\\u003c",
+    "${window.hacked = 1}{{data}}{{script}}",
+]
+
+
+def lstm_tape(steps=4, width=3, d_in=2, seed=0):
+    rng = np.random.default_rng(seed)
+    xs = Tensor(rng.normal(size=(steps, d_in)).astype(np.float32), name="xs")
+    ys, _ = unroll(LSTM(d_in, width, rng=seed), xs)
+    return Tape((ys * ys).sum())
+
+
+def data_of(text):
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)
+    return json.loads(found[1])
+
+
+def page_of(tape, **options):
+    return draw(tape, **options).page()
+
+
+def flat(values):
+    return [{"NaN": np.nan, "∞": np.inf, "−∞": -np.inf}.get(v, v) for v in values]
+
+
+# The file -----------------------------------------------------------------------------------
+
+
+def test_save_writes_one_file(tmp_path):
+    drawing = draw(lstm_tape(), level="cell")
+    path = drawing.save(tmp_path / "deep" / "x.html")
+    assert path.read_text(encoding="utf-8") == drawing.page()
+    assert [p.name for p in path.parent.iterdir()] == ["x.html"]
+
+
+def test_the_same_tape_gives_the_same_page():
+    tape = lstm_tape()
+    grads = tape.gradients()
+    assert page_of(tape, grads=grads) == page_of(tape, grads=grads)
+
+
+def test_nothing_is_asked_from_elsewhere():
+    text = page_of(lstm_tape())
+    assert not re.search(r"(?:src|href|action|data|poster)\s*=\s*[\"']?(?:https?:)?//", text)
+    assert not re.search(r"@import|url\(|<link|<img|<iframe|<object", text)
+    for word in ("fetch(", "XMLHttpRequest", "WebSocket", "sendBeacon", "import("):
+        assert word not in text, word
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(",
+        (ASSETS / "page.js").read_text(encoding="utf-8"),
+    )
+
+
+def test_the_policy_names_the_checksums_of_what_is_there():
+    text = page_of(lstm_tape())
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)[1]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+
+    def checksum(found):
+        return f"'sha256-{base64.b64encode(hashlib.sha256(found.encode()).digest()).decode()}'"
+
+    scripts = re.findall(r"<script>(.*?)</script>", text, re.S)
+    assert rules["script-src"].split() == [checksum(script) for script in scripts]
+    assert len(scripts) == 2
+    styles = re.findall(r"<style>(.*?)</style>", text, re.S)
+    assert [rules["style-src"]] == [checksum(style) for style in styles]
+    assert "unsafe" not in policy
+    assert not re.search(r"\son\w+=|\sstyle=", text.split("<script", 1)[0])
+
+
+def test_a_page_of_twenty_steps_of_an_lstm_is_small():
+    tape = lstm_tape(steps=20, width=64, d_in=32)
+    assert len(page_of(tape, grads=tape.gradients()).encode()) < 2_000_000
+
+
+def test_the_library_is_the_recorded_one():
+    recorded, name = (SOURCES / "SHA256SUMS").read_text().split()
+    library = (ASSETS / name).read_bytes()
+    assert hashlib.sha256(library).hexdigest() == recorded
+    wanted = json.loads((SOURCES / "package.json").read_text())["dependencies"]
+    locked = json.loads((SOURCES / "package-lock.json").read_text())["packages"]
+    locked = {name.removeprefix("node_modules/"): entry for name, entry in locked.items() if name}
+    assert {name: entry["version"] for name, entry in locked.items()} == wanted
+    assert all(entry["integrity"].startswith("sha512-") for entry in locked.values())
+    text = library.decode()
+    for name, version in wanted.items():
+        assert f"{name}/ v{version} Copyright" in text
+        assert f"\n{name}:\nCopyright" in text  # its licence
+    assert text in page_of(lstm_tape(2))  # so every page carries the licences
+
+
+# What it knows ----------------------------------------------------------------------------------
+
+
+def test_every_record_stands_once_at_the_level_of_ops():
+    tape = lstm_tape()
+    data = data_of(page_of(tape))
+    assert [r["i"] for r in data["records"]] == list(range(1, len(tape) + 1))
+    shown = [row for node in data["scenes"]["op"]["nodes"] for row in node.get("r", [])]
+    assert sorted(shown) == list(range(len(tape)))
+    for record, row in zip(tape, data["records"], strict=True):
+        assert row["o"].split()[0] == record.op
+        assert [tuple(data["tensors"][n]["s"]) for n in row["a"]] == [
+            x.shape for x in record.inputs
+        ]
+
+
+def test_edges_are_operands():
+    tape = lstm_tape()
+    data = data_of(page_of(tape))
+    scene = data["scenes"]["op"]
+    made = {r["r"]: n for n, r in enumerate(data["records"])}
+    found = set()
+    for tail, head, _, _, kind, _, tensor, *_ in scene["edges"]:
+        if kind != "side" and scene["nodes"][head].get("r") and tensor in made:
+            found.add((scene["nodes"][tail]["r"][0], scene["nodes"][head]["r"][0]))
+    wanted = {(made[x], n) for n, r in enumerate(data["records"]) for x in r["a"] if x in made}
+    assert found == wanted
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_numbers_are_the_tapes_own(given):
+    tape = lstm_tape()
+    grads = tape.gradients()
+    data = data_of(page_of(tape, grads=grads if given else None))
+    for record, row in zip(tape, data["records"], strict=True):
+        for x, n in zip((*record.inputs, record.output), (*row["a"], row["r"]), strict=True):
+            found = data["tensors"][n]
+            np.testing.assert_allclose(found["v"], np.ravel(x.data), rtol=1e-3, atol=1e-30)
+            assert ("g" in found) == (given and x in grads)
+            if "g" in found:
+                np.testing.assert_allclose(found["g"], np.ravel(grads[x]), rtol=1e-3, atol=1e-30)
+                assert found["m"] == pytest.approx(np.linalg.norm(grads[x]), rel=1e-3)
+
+
+def test_large_arrays_are_summed_up():
+    x = Tensor(np.arange(1000.0).reshape(10, 100) - 300, name="x")
+    ids = Tensor(np.arange(100), name="ids")
+    data = data_of(page_of(Tape(np.tanh(x).sum(), ids + 1)))
+    found = {t["n"]: t["v"] for t in data["tensors"]}
+    numbers = x.data
+    assert found["x"] == {
+        "mean": 199.5,
+        "std": float(f"{numbers.std():.4g}"),
+        "min": -300,
+        "max": 699,
+        "norm": float(f"{np.linalg.norm(numbers):.4g}"),
+    }
+    assert found["ids"]["max"] == 99
+
+
+def test_what_is_not_finite_is_text():
+    x = Tensor(np.array([np.nan, np.inf, -np.inf, 0.0]), name="x")
+    found = {t["n"]: t["v"] for t in data_of(page_of(Tape(x * 2)))["tensors"]}
+    assert found["x"] == ["NaN", "∞", "−∞", 0]
+    large = Tensor(np.full(100, np.nan), name="x")
+    found = {t["n"]: t["v"] for t in data_of(page_of(Tape(large * 2)))["tensors"]}
+    assert set(found["x"].values()) == {"NaN"}
+
+
+def test_how_much_of_a_steps_gradient_reaches_each_input():
+    tape = lstm_tape(steps=5)
+    grads = tape.gradients()
+    data = data_of(page_of(tape, grads=grads))
+    names = {t["n"]: n for n, t in enumerate(data["tensors"])}
+    by_name = {r.output.name: r.output for r in tape if r.output.name}
+    xs = next(x for x in tape.leaves if x.name == "xs")
+    reach = data["reach"]["0"]
+    assert set(reach) == {"1", "2", "3", "4", "5"}
+    for t in range(1, 6):
+        h = by_name[f"h_{t}"]
+        wanted = Tape(h).gradients(grads[h])[xs]  # zero after t
+        state, *inputs = reach[str(t)]
+        assert state == names[f"h_{t}"]
+        assert [n for n, _ in inputs] == [names[f"x_{s}"] for s in range(1, t + 1)]
+        norms = np.linalg.norm(wanted[:t], axis=1)
+        np.testing.assert_allclose([m for _, m in inputs], norms, rtol=1e-3)
+        assert not wanted[t:].any()
+
+
+def test_reach_goes_by_both_directions_and_through_layers():
+    xs = Tensor(np.random.default_rng(0).normal(size=(4, 2)), name="xs")
+    net = Stacked(
+        [
+            Bidirectional(Elman(2, 3, rng=0, dtype=float), Elman(2, 3, rng=1, dtype=float)),
+            GRU(6, 2, rng=2, dtype=float),
+        ]
+    )
+    ys, _ = unroll(net, xs)
+    tape = Tape(ys.sum())
+    grads = tape.gradients()
+    data = data_of(page_of(tape, grads=grads))
+    h = [r.output for r in tape if r.output.name == "h_2"][-1]  # of the GRU
+    wanted = np.linalg.norm(Tape(h).gradients(grads[h])[xs], axis=1)
+    _, *inputs = data["reach"]["2"]["2"]
+    found = {}
+    for n, m in inputs:
+        found.setdefault(data["tensors"][n]["n"], set()).add(m)
+    assert found == {f"x_{s}": {float(f"{w:.4g}")} for s, w in enumerate(wanted, 1)}
+
+
+def test_without_gradients_nothing_is_reached():
+    data = data_of(page_of(lstm_tape()))
+    assert data["reach"] == {}
+    assert any("grads=tape.gradients()" in note for note in data["notes"])
+
+
+def test_a_tape_that_is_too_long_is_cut_and_says_so(monkeypatch):
+    monkeypatch.setattr(page, "MOST_RECORDS", 200)
+    tape = lstm_tape(steps=20)
+    data = data_of(page_of(tape))
+    steps = {r["t"] for r in data["records"] if "t" in r}
+    assert steps == {1, 2, 3, 4, 5, 6, 20}
+    assert "The page holds 7 of 20 steps: the first 6 and the last." in data["notes"]
+    assert len(data["records"]) <= 200
+
+
+def test_scenes_that_are_too_large_are_left_out_and_it_says_so(monkeypatch):
+    monkeypatch.setattr(page, "MOST_NODES", 60)
+    data = data_of(page_of(lstm_tape(steps=10)))
+    assert list(data["scenes"]) == ["folded", "cell"]
+    assert data["scene"] == "folded"
+    assert "Too large to be drawn here: level gate, op." in data["notes"]
+
+
+def test_a_network_without_steps_has_two_levels():
+    x = Tensor(np.ones((2, 3), np.float32), name="x")
+    data = data_of(page_of(FeedForward([3, 4, 2], rng=0)(x).sum()))
+    assert list(data["scenes"]) == ["gate", "op"]
+    assert data["steps"] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({}, {"scene": "op", "steps": 3, "at": 0, "end": False}),
+        ({"level": "cell", "steps": 5}, {"scene": "cell", "steps": 5}),
+        ({"fold": True}, {"scene": "folded"}),
+        ({"at": 7}, {"at": 7}),
+        ({"title": "A <b>", "caption": "below"}, {"title": "A <b>", "caption": "below"}),
+    ],
+)
+def test_a_page_opens_as_it_was_drawn(options, wanted):
+    data = data_of(page_of(lstm_tape(steps=8), **options))
+    assert {name: data[name] for name in wanted} == wanted
+
+
+def test_backward_opens_at_the_end():
+    tape = lstm_tape()
+    assert data_of(page_of(tape, grads=tape.gradients(), backward=True))["end"]
+
+
+def test_a_theme_is_kept_to():
+    assert "prefers-color-scheme" in page_of(lstm_tape(2))
+    dark = page_of(lstm_tape(2), theme="dark")
+    assert "prefers-color-scheme" not in dark
+    assert "color-scheme:dark" in dark
+
+
+def hostile_tape():
+    with scope(HOSTILE[0]):
+        W = Parameter(np.ones((2, 2), np.float32), name=HOSTILE[1])
+        h = Tensor(np.zeros(2, np.float32), name=HOSTILE[3])
+        for t, name in enumerate(HOSTILE, 1):
+            x = Tensor(np.full(2, t, np.float32), name=name)
+            with scope("step", step=t), scope(name):
+                h = np.tanh(x @ W + h)
+                h.name = name
+    return Tape(h.sum())
+
+
+def test_hostile_labels_stand_in_the_file_as_data_alone():
+    tape = hostile_tape()
+    text = page_of(tape, grads=tape.gradients(), title=HOSTILE[1], caption=HOSTILE[0])
+    assert len(re.findall("<script", text)) == 3 + (ASSETS / "page.js").read_text().count("<script")
+    assert len(re.findall("</script", text)) == 3
+    assert "<!--" not in text
+    assert html.escape(HOSTILE[1]) in text.split("</title>")[0]
+    data = data_of(text)
+    assert data["title"] == HOSTILE[1]
+    assert HOSTILE[0] in {t["n"] for t in data["tensors"]}
+
+
+# In a browser ---------------------------------------------------------------------------------
+
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-prefers-reduced-motion",
+    "--window-size=1400,900",
+]
+KEYS = {
+    "Tab": "\ue004",
+    "Enter": "\ue007",
+    "Escape": "\ue00c",
+    "Home": "\ue011",
+    "End": "\ue010",
+    "Left": "\ue012",
+    "Up": "\ue013",
+    "Right": "\ue014",
+    "Down": "\ue015",
+}
+
+
+class Browser:
+    """A Chromium without a window; ``close`` ends it."""
+
+    def __init__(self, profile, *flags):
+        self.driver = subprocess.Popen(
+            ["chromedriver", "--port=0"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        try:
+            port = next(
+                found[1]
+                for line in self.driver.stdout
+                if (found := re.search(r"started successfully on port (\d+)", line))
+            )
+            self.address = f"http://127.0.0.1:{port}"
+            options = {"args": [*FLAGS, f"--user-data-dir={profile}", *flags]}
+            wanted = {
+                "browserName": "chrome",
+                "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+                "goog:chromeOptions": options,
+            }
+            session = self.call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
+        except BaseException:
+            self.stop()
+            raise
+        self.address += f"/session/{session['sessionId']}"
+
+    def call(self, method, path, body=None):
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data, method=method)
+        request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.load(answer)["value"]
+        except urllib.error.HTTPError as error:
+            with error:
+                raise AssertionError(error.read().decode()[:2000]) from None
+
+    def open(self, path):
+        """Load a file; the logs then hold what this has caused."""
+        self.call("POST", "/url", {"url": "about:blank"})
+        self.log("performance")
+        self.log("browser")
+        self.call("POST", "/url", {"url": Path(path).as_uri()})
+
+    def run(self, script, *arguments):
+        return self.call("POST", "/execute/sync", {"script": script, "args": list(arguments)})
+
+    def log(self, kind):
+        return self.call("POST", "/se/log", {"type": kind})
+
+    def requests(self):
+        messages = (json.loads(entry["message"])["message"] for entry in self.log("performance"))
+        return [
+            m["params"]["request"]["url"]
+            for m in messages
+            if m["method"] == "Network.requestWillBeSent"
+        ]
+
+    def press(self, *keys):
+        actions = []
+        for key in keys:
+            value = KEYS.get(key, key)
+            actions += [{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]
+        self.act({"type": "key", "id": "keys", "actions": actions})
+
+    def point(self, x, y, *more):
+        move = {"type": "pointerMove", "duration": 0, "x": round(x), "y": round(y)}
+        pointer = {"type": "pointer", "id": "mouse", "parameters": {"pointerType": "mouse"}}
+        self.act({**pointer, "actions": [move, *more]})
+
+    def act(self, source):
+        self.call("POST", "/actions", {"actions": [source]})
+
+    def middle(self, selector):
+        """Where the middle of what a selector finds is."""
+        return self.run(
+            "const e = document.querySelector(arguments[0]);"
+            "if (!e) throw new Error('nothing is ' + arguments[0]);"
+            "const b = (e.querySelector('.shape, rect') ?? e).getBoundingClientRect();"
+            "return [b.x + b.width / 2, b.y + b.height / 2]",
+            selector,
+        )
+
+    def hover(self, selector):
+        self.point(1, 1)
+        self.point(*self.middle(selector))
+
+    def click(self, selector):
+        down, up = ({"type": f"pointer{way}", "button": 0} for way in ("Down", "Up"))
+        self.point(*self.middle(selector), down, up)
+
+    def text(self, selector):
+        return self.run("return document.querySelector(arguments[0]).textContent", selector)
+
+    def count(self, selector):
+        return self.run("return document.querySelectorAll(arguments[0]).length", selector)
+
+    def stop(self):
+        self.driver.terminate()
+        self.driver.wait()
+        self.driver.stdout.close()
+
+    def close(self):
+        try:
+            self.call("DELETE", "")
+        finally:
+            self.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"no {missing[0]}: apt-get install chromium chromium-driver")
+    started = Browser(tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def opened(browser, tmp_path):
+    """Opens the page of a tape; afterwards nothing may have gone wrong or gone out."""
+    pages = []
+
+    def open_page(what, **options):
+        path = draw(what, **options).save(tmp_path / "page.html")
+        browser.open(path)
+        assert browser.run("return document.documentElement.dataset.ready") == "true"
+        pages.append(path.as_uri())
+        return data_of(path.read_text(encoding="utf-8"))
+
+    yield open_page
+    assert [entry["message"] for entry in browser.log("browser")] == []
+    assert set(browser.requests()) == set(pages)
+
+
+def node_of(data, row, scene="op"):
+    """Where a record stands in a scene."""
+    nodes = data["scenes"][scene]["nodes"]
+    return next(n for n, node in enumerate(nodes) if row in node.get("r", []))
+
+
+def row_named(data, name):
+    numbers = [n for n, t in enumerate(data["tensors"]) if t["n"] == name]
+    return next(k for k, r in enumerate(data["records"]) if r["r"] in numbers)
+
+
+def numbers_shown(browser, selector):
+    """The tables of numbers in a part of the page, Tensor by Tensor."""
+    rows = browser.run(
+        "const all = (e, what) => [...e.querySelectorAll(what)];"
+        "return all(document, arguments[0] + ' .tensor').map(t => [t.dataset.tensor,"
+        "all(t, '.numbers').map(n => all(n, 'td').map(c => c.textContent))])",
+        selector,
+    )
+    return {
+        int(n): [[float(text.replace("−", "-")) for text in table] for table in tables]
+        for n, tables in rows
+    }
+
+
+def test_it_opens_without_errors_and_without_requests(opened, browser):
+    data = opened(lstm_tape())
+    assert browser.text("h1") == "LSTM: 4 steps"
+    assert browser.count("#levels button") == 4
+    assert browser.count("svg .node") == len(data["scenes"]["op"]["nodes"])
+    assert browser.run("return performance.getEntriesByType('resource').length") == 0
+
+
+def test_what_the_policy_stops_is_seen_by_these_tests(browser, tmp_path):
+    path = tmp_path / "broken.html"
+    image = "<img src='https://example.invalid/x.png'>"
+    path.write_text(draw(lstm_tape(2)).page().replace("<body>", f"<body>{image}"), "utf-8")
+    browser.open(path)
+    assert any("Content Security Policy" in entry["message"] for entry in browser.log("browser"))
+    assert "https://example.invalid/x.png" in browser.requests()
+
+
+def test_it_steps_forward_and_back_along_the_tape(opened, browser):
+    tape = lstm_tape(3)
+    grads = tape.gradients()
+    data = opened(tape, grads=grads)
+    assert browser.count(".lit") == 0
+    count = len(tape)
+    for place in range(1, count + 1):
+        browser.run("document.getElementById('next').click()")
+        assert browser.text("#now h2") == f"Forward: record {place}"
+        lit = browser.run(
+            "return [...document.querySelectorAll('.node.lit')].map(e => +e.dataset.node)"
+        )
+        assert lit == [node_of(data, place - 1)]
+        later = browser.run(
+            "return [...document.querySelectorAll('.node.later')].map(e => +e.dataset.node)"
+        )
+        waiting = {node_of(data, row) for row in range(place, count)}
+        ops = {n for n in later if data["scenes"]["op"]["nodes"][n].get("r")}
+        assert ops == waiting
+        assert browser.count(".reached") == 0
+    for place in range(count, 0, -1):
+        browser.run("document.getElementById('next').click()")
+        assert browser.text("#now h2") == f"Backward: record {place}"
+        reached = browser.run(
+            "return [...document.querySelectorAll('.node.reached')].map(e => +e.dataset.node)"
+        )
+        ops = {n for n in reached if data["scenes"]["op"]["nodes"][n].get("r")}
+        assert ops == {node_of(data, row) for row in range(place - 1, count)}
+    browser.run("document.getElementById('next').click()")  # the end stays
+    assert browser.text("#now h2") == "Backward: record 1"
+    browser.run("document.getElementById('first').click()")
+    assert browser.count(".lit, .reached, .later") == 0
+
+
+def test_the_panel_shows_the_numbers_of_the_record(opened, browser):
+    tape = lstm_tape(3)
+    grads = tape.gradients()
+    data = opened(tape, grads=grads)
+    for row in (0, 4, 25, len(tape) - 1):
+        browser.run(
+            "const w = document.getElementById('walk'); w.value = arguments[0];"
+            "w.dispatchEvent(new Event('input'))",
+            row + 1,
+        )
+        record = tape[row]
+        shown = numbers_shown(browser, "#now")
+        numbers = (data["records"][row]["r"], *data["records"][row]["a"])
+        for x, n in zip((record.output, *record.inputs), numbers, strict=True):
+            if data["tensors"][n].get("k") == "number":
+                continue
+            np.testing.assert_allclose(shown[n][0], np.ravel(x.data), rtol=1e-3, atol=1e-6)
+            assert len(shown[n]) == 1  # no gradient before the backward pass
+        browser.run(
+            "const w = document.getElementById('walk'); w.value = arguments[0];"
+            "w.dispatchEvent(new Event('input'))",
+            2 * len(tape) - row,
+        )
+        assert browser.text("#now h2") == f"Backward: record {row + 1}"
+        shown = numbers_shown(browser, "#now")
+        n = data["records"][row]["r"]
+        np.testing.assert_allclose(
+            shown[n][1], np.ravel(grads[record.output]), rtol=1e-3, atol=1e-6
+        )
+
+
+def test_hovering_shows_value_gradient_equation_and_shape(opened, browser):
+    tape = lstm_tape(3)
+    grads = tape.gradients()
+    data = opened(tape, grads=grads)
+    by_name = {r.output.name: r.output for r in tape if r.output.name}
+    for name in ("h_2", "c_3", "x_1"):
+        row = row_named(data, name)
+        browser.hover(f'[data-node="{node_of(data, row)}"]')
+        assert not browser.run("return document.getElementById('card').hidden")
+        shown = numbers_shown(browser, "#card")[data["records"][row]["r"]]
+        np.testing.assert_allclose(shown[0], by_name[name].data, rtol=1e-3, atol=1e-6)
+        np.testing.assert_allclose(shown[1], grads[by_name[name]], rtol=1e-3, atol=1e-6)
+        text = browser.text("#card")
+        assert f"({by_name[name].size},) float32" in text
+        assert f"norm {np.linalg.norm(grads[by_name[name]]):.4g}" in text
+    browser.hover(f'[data-node="{node_of(data, row_named(data, "h_2"))}"]')
+    assert browser.text("#card .equation") == "h2 = o2 ⊙ tanh(c2)"
+    browser.press("Escape")
+    assert browser.run("return document.getElementById('card').hidden")
+
+
+def test_a_parameter_tells_its_gradient(opened, browser):
+    tape = lstm_tape(3)
+    grads = tape.gradients()
+    data = opened(tape, grads=grads)
+    b = next(x for x in tape.leaves if x.name == "b_f")
+    node = next(n for n, v in enumerate(data["scenes"]["op"]["nodes"]) if v["l"] == "b_f")
+    browser.hover(f'[data-node="{node}"]')
+    (shown,) = numbers_shown(browser, "#card").values()
+    np.testing.assert_allclose(shown[0], b.data, rtol=1e-3)
+    np.testing.assert_allclose(shown[1], grads[b], rtol=1e-3)
+    assert "used 3 times" in browser.text("#card")
+
+
+def test_hovering_over_a_step_colours_the_inputs_by_their_gradient(opened, browser):
+    tape = lstm_tape(4)
+    data = opened(tape, grads=tape.gradients(), level="cell")
+    cells = [n for n, v in enumerate(data["scenes"]["cell"]["nodes"]) if v["k"] == "cell"]
+    browser.hover(f'[data-node="{cells[2]}"]')  # t=3
+    coloured = browser.run(
+        "return [...document.querySelectorAll('.arrived')].map(e => [e.textContent,"
+        "e.style.getPropertyValue('--arrived')])"
+    )
+    assert [name for name, _ in coloured] == ["x1", "x2", "x3"]
+    norms = [m for _, m in data["reach"]["0"]["3"][1:]]
+    grades = [int(grade[-2]) for _, grade in coloured]
+    order = np.argsort(norms)
+    assert grades[order[-1]] == 4
+    assert grades[order[0]] == 0
+    assert sorted(grades) == [grades[k] for k in order]
+    shown = browser.run(
+        "return [...document.querySelectorAll('#card [data-input]')].map("
+        "r => r.lastChild.textContent)"
+    )
+    np.testing.assert_allclose([float(m) for m in shown], norms)
+    browser.point(1, 1)
+    assert browser.count(".arrived") == 0
+
+
+def boxes_of(data, kind, scene="op"):
+    return [b for b, box in enumerate(data["scenes"][scene]["boxes"]) if box["k"] == kind]
+
+
+def test_a_cell_opens_and_closes(opened, browser):
+    data = opened(lstm_tape(3), level="cell")
+    cells = [n for n, v in enumerate(data["scenes"]["cell"]["nodes"]) if v["k"] == "cell"]
+    assert browser.count(".node.cell") == 3
+    browser.click(f'[data-node="{cells[1]}"]')
+    assert browser.run("return document.getElementById('picture').dataset.scene") == "op"
+    closed = browser.run(
+        "return [...document.querySelectorAll('.cover.of-cell')].map(e => +e.dataset.box)"
+    )
+    columns = boxes_of(data, "column")
+    assert closed == [columns[0], columns[2]]
+    inside = {
+        n
+        for n, node in enumerate(data["scenes"]["op"]["nodes"])
+        if node.get("t") == 2 and node.get("r")
+    }
+    shown = set(
+        browser.run("return [...document.querySelectorAll('.node')].map(e => +e.dataset.node)")
+    )
+    assert inside <= shown
+    assert not any(
+        data["scenes"]["op"]["nodes"][n].get("t") in (1, 3)
+        and data["scenes"]["op"]["nodes"][n].get("r")
+        for n in shown
+    )
+    browser.click(f'.cover[data-box="{columns[2]}"]')  # another one opens
+    assert browser.count(".cover.of-cell") == 1
+    browser.click(f'.handle[data-box="{columns[1]}"]')  # and this one closes
+    closed = browser.run(
+        "return [...document.querySelectorAll('.cover.of-cell')].map(e => +e.dataset.box)"
+    )
+    assert sorted(closed) == sorted(columns[:2])
+
+
+def test_a_gate_opens_and_closes(opened, browser):
+    data = opened(lstm_tape(2), level="gate")
+    assert browser.count(".node.gate") == 8
+    browser.click(".node.gate")
+    assert browser.count(".cover.of-gate") == 7
+    before = browser.count(".node")
+    browser.click(".cover.of-gate")
+    assert browser.count(".cover.of-gate") == 6
+    assert browser.count(".node") > before
+    gate = boxes_of(data, "gate")[0]
+    browser.click(f'.handle[data-box="{gate}"]')
+    assert browser.count(".cover.of-gate") == 7
+    wires = browser.count(".wire")
+    browser.run("document.querySelector('[data-scene=op]').click()")
+    assert browser.count(".cover") == 0
+    assert browser.count(".wire") > wires
+
+
+def test_a_layer_opens_and_closes(opened, browser):
+    xs = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
+    ys, _ = unroll(Stacked([LSTM(2, 3, rng=0), GRU(3, 2, rng=1)]), xs)
+    opened(Tape(ys.sum()), level="cell")
+    assert browser.count(".node.cell") == 6
+    browser.click('[data-layer="1"]')  # from the level of cells the layer opens
+    assert browser.count(".cover.of-cell") == 3
+    browser.click('[data-layer="1"]')
+    assert browser.count(".cover.of-cell") == 6
+    browser.click('[data-layer="0"]')
+    assert browser.count(".cover.of-cell") == 3
+
+
+def test_what_is_closed_lights_up_for_what_is_in_it(opened, browser):
+    tape = lstm_tape(3)
+    data = opened(tape, level="cell")
+    browser.run(
+        "const w = document.getElementById('walk'); w.value = 30;"
+        "w.dispatchEvent(new Event('input'))"
+    )
+    lit = browser.run(
+        "return [...document.querySelectorAll('.node.lit')].map(e => +e.dataset.node)"
+    )
+    assert [data["scenes"]["cell"]["nodes"][n]["k"] for n in lit] == ["cell"]
+    assert data["scenes"]["cell"]["nodes"][lit[0]]["t"] == 2
+    browser.run("document.querySelector('[data-scene=folded]').click()")
+    lit = browser.run(
+        "return [...document.querySelectorAll('.node.lit')].map(e => +e.dataset.node)"
+    )
+    assert lit == [node_of(data, 29, "folded")]
+
+
+def frames(browser, selector):
+    return browser.run(
+        "return [...document.querySelectorAll(arguments[0])].map(e => {"
+        "const b = (e.querySelector('.shape, rect') ?? e).getBoundingClientRect();"
+        "return [b.left, b.top, b.right, b.bottom]})",
+        selector,
+    )
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2, 3])
+def test_boxes_keep_clear_of_each_other_whatever_is_closed(opened, browser, closed):
+    data = opened(lstm_tape(4))
+    for b in [*boxes_of(data, "column")[:closed], *boxes_of(data, "gate")[-5 * closed :]][
+        : 3 * closed
+    ]:
+        if browser.count(f'.handle[data-box="{b}"]'):
+            browser.run(
+                "document.querySelector(arguments[0]).dispatchEvent(new MouseEvent('click'))",
+                f'.handle[data-box="{b}"]',
+            )
+    shown = [f for f in frames(browser, ".node:not(.state):not(.end), .cover") if f[2] > f[0]]
+    bars = 2
+    for n, (x1, y1, x2, y2) in enumerate(shown):
+        for other in shown[:n]:
+            apart = (
+                x1 >= other[2] - 1 or other[0] >= x2 - 1 or y1 >= other[3] - 1 or other[1] >= y2 - 1
+            )
+            assert apart, (shown[n], other, bars)
+
+
+def test_as_many_steps_are_shown_as_are_asked_for(opened, browser):
+    tape = lstm_tape(9)
+    data = opened(tape)
+    assert browser.run("return document.getElementById('steps').value") == "3"
+    columns = {b: data["scenes"]["op"]["boxes"][b]["t"] for b in boxes_of(data, "column")}
+
+    def steps():
+        found = browser.run(
+            "return [...document.querySelectorAll('.band')].map(e => +e.dataset.box)"
+        )
+        return sorted(columns[b] for b in found)
+
+    assert steps() == [1, 2, 9]
+    assert "t=3 to 8" in browser.text(".cover.of-dots")
+    browser.run(
+        "const s = document.getElementById('steps'); s.value = 5;"
+        "s.dispatchEvent(new Event('change'))"
+    )
+    assert steps() == [1, 2, 3, 4, 9]
+    browser.run("document.querySelector('[data-scene=cell]').click()")
+    assert browser.count(".node.cell") == 5
+    for count, wanted in ((9, 9), (100, 9), (1, 1), (-3, 1)):
+        browser.run(
+            "const s = document.getElementById('steps'); s.value = arguments[0];"
+            "s.dispatchEvent(new Event('change'))",
+            count,
+        )
+        assert browser.count(".node.cell") == wanted
+        assert browser.count(".cover.of-dots") == (wanted < 9)
+    browser.click(".cover.of-dots")  # one step more
+    assert browser.count(".node.cell") == 2
+
+
+def test_all_steps_of_a_long_tape(opened, browser):
+    tape = lstm_tape(20)
+    data = opened(tape, steps=20)
+    assert browser.count(".cover") == 0
+    assert browser.count(".node") == len(data["scenes"]["op"]["nodes"])
+    assert browser.count(".wire") == len(data["scenes"]["op"]["edges"])
+
+
+def test_it_can_be_used_by_the_keyboard_alone(opened, browser):
+    tape = lstm_tape(3)
+    data = opened(tape, grads=tape.gradients(), level="cell")
+    focused = (
+        "return document.activeElement.id || document.activeElement.getAttribute('aria-label')"
+    )
+    browser.press("Right", "Right", "Right")
+    assert browser.text("#now h2") == "Forward: record 3"
+    browser.press("Left")
+    assert browser.text("#now h2") == "Forward: record 2"
+    browser.press("End")
+    assert browser.text("#now h2") == "Backward: record 1"
+    browser.press("Home")
+    assert browser.text("#now h2") == "Before the first record"
+    seen = []
+    for _ in range(40):
+        browser.press("Tab")
+        seen.append(browser.run(focused))
+        if seen[-1] == "picture":
+            break
+    assert seen[-1] == "picture"
+    assert {"steps", "out", "in", "fit", "ask"} <= set(seen)
+    outline = browser.run("return getComputedStyle(document.activeElement).outlineStyle")
+    assert outline != "none"
+    browser.press("Right")
+    names = {browser.run(focused)}
+    for _ in range(30):
+        browser.press("Right")
+        names.add(browser.run(focused))
+        if browser.run("return document.activeElement.classList.contains('cell')"):
+            break
+    assert browser.run("return document.activeElement.classList.contains('cell')"), names
+    assert not browser.run("return document.getElementById('card').hidden")
+    browser.press("Enter")
+    assert browser.run("return document.getElementById('picture').dataset.scene") == "op"
+    assert browser.count(".cover.of-cell") == 2
+    assert re.fullmatch(r"LSTM, t=\d, open", browser.run(focused))
+    browser.press("Enter")
+    assert browser.count(".cover.of-cell") == 3
+    assert re.fullmatch(r"LSTM, t=\d, closed", browser.run(focused))
+    browser.press("Enter")
+    assert browser.count(".cover.of-cell") == 2
+    scale = "return d3.zoomTransform(document.getElementById('picture')).k"
+    before = browser.run(scale)
+    browser.press("+", "+")
+    assert browser.run(scale) == pytest.approx(1.69 * before)
+    browser.press("-")
+    assert browser.run(scale) == pytest.approx(1.3 * before)
+    browser.press("0")
+    assert browser.run(scale) == pytest.approx(before)
+    browser.press("?")
+    assert browser.run("return document.getElementById('keys').open")
+    browser.press("Escape")
+    assert not browser.run("return document.getElementById('keys').open")
+    assert data["title"] == "LSTM: 3 steps"
+
+
+def test_the_slider_works_by_its_own_keys(opened, browser):
+    opened(lstm_tape(2))
+    browser.run("document.getElementById('walk').focus()")
+    browser.press("Right", "Right")
+    assert browser.text("#now h2") == "Forward: record 2"
+    assert browser.run(
+        "return document.getElementById('walk').getAttribute('aria-valuetext')"
+    ).startswith("forward 2 of ")
+
+
+def test_it_zooms_and_pans_by_the_mouse(opened, browser):
+    opened(lstm_tape(3))
+    place = "const t = d3.zoomTransform(document.getElementById('picture')); return [t.x, t.y, t.k]"
+    x, y, k = browser.run(place)
+    wheel = {"type": "scroll", "duration": 0, "x": 400, "y": 120, "deltaX": 0, "deltaY": -200}
+    browser.act({"type": "wheel", "id": "wheel", "actions": [wheel]})
+    assert browser.run(place)[2] > k
+    browser.run("document.getElementById('fit').click()")
+    drag = [
+        {"type": "pointerDown", "button": 0},
+        {"type": "pointerMove", "duration": 0, "x": 460, "y": 150},
+        {"type": "pointerUp", "button": 0},
+    ]
+    browser.point(400, 120, *drag)
+    assert browser.run(place) == pytest.approx([x + 60, y + 30, k])
+
+
+def test_every_control_has_a_name(opened, browser):
+    tape = lstm_tape(3)
+    opened(tape, grads=tape.gradients())
+    nameless = browser.run(
+        "return [...document.querySelectorAll('button, input, [tabindex]')].filter(e =>"
+        "!(e.getAttribute('aria-label') || e.textContent.trim() || e.labels?.length))"
+        ".map(e => e.outerHTML)"
+    )
+    assert nameless == []
+
+
+def test_hostile_labels_do_nothing(opened, browser):
+    tape = hostile_tape()
+    data = opened(tape, grads=tape.gradients(), title=HOSTILE[1], caption=HOSTILE[0])
+    assert browser.text("h1") == HOSTILE[1]
+    assert browser.run("return document.title") == HOSTILE[1]
+    for scene in data["scenes"]:
+        browser.run("document.querySelector(arguments[0]).click()", f"[data-scene={scene}]")
+        for target in browser.run(
+            "return [...document.querySelectorAll('[data-node]')].map(e => e.dataset.node)"
+        )[:12]:
+            browser.hover(f'[data-node="{target}"]')
+    browser.run("document.getElementById('last').click()")
+    for _ in range(5):
+        browser.run("document.getElementById('back').click()")
+    assert browser.run("return window.hacked ?? null") is None
+    assert browser.count("script") == 3
+    assert browser.count("img, b, iframe") == 0
+    browser.run("document.querySelector('[data-scene=op]').click()")
+    assert HOSTILE[0][:20] in browser.text("#picture")
+
+
+def test_it_works_again_when_loaded_again(opened, browser):
+    opened(lstm_tape(3))
+    for _ in range(2):
+        browser.run("document.getElementById('next').click()")
+        assert browser.text("#now h2") == "Forward: record 1"
+        browser.call("POST", "/refresh", {})
+        assert browser.run("return document.documentElement.dataset.ready") == "true"
+        assert browser.text("#now h2") == "Before the first record"
+
+
+def test_networks_of_every_kind_open(opened, browser):
+    xs = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    both = Bidirectional(LSTM(2, 3, rng=0), LSTM(2, 3, rng=1))
+    for what in (
+        unroll(both, xs)[0],
+        FeedForward([2, 4, 2], rng=0)(Tensor(xs, name="x")),
+        Elman(2, 3),
+    ):
+        data = opened(what)
+        for scene in data["scenes"]:
+            browser.run("document.querySelector(arguments[0]).click()", f"[data-scene={scene}]")
+            assert browser.count(".node") > 0
+            handles = browser.count(".handle[data-box]")
+            for _ in range(handles):  # all boxes, one after another
+                if browser.count(".handle[data-box]"):
+                    browser.run(
+                        "document.querySelector('.handle[data-box]').dispatchEvent("
+                        "new MouseEvent('click'))"
+                    )
+            assert browser.count(".handle[data-box]") == 0
+
+
+def test_a_tape_without_gradients_goes_forward_only(opened, browser):
+    tape = lstm_tape(2)
+    opened(tape)
+    assert browser.run("return +document.getElementById('walk').max") == len(tape)
+    assert browser.run("return document.getElementById('backward').hidden")
+
+
+def test_dark_and_light_are_the_readers(browser, tmp_path, opened):
+    opened(lstm_tape(2))
+    colour = "return getComputedStyle(document.body).backgroundColor"
+    assert browser.run(colour) == "rgb(255, 255, 255)"
+    browser.call(
+        "POST",
+        "/goog/cdp/execute",
+        {
+            "cmd": "Emulation.setEmulatedMedia",
+            "params": {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+        },
+    )
+    try:
+        assert browser.run(colour) == "rgb(18, 23, 28)"
+    finally:
+        browser.call(
+            "POST",
+            "/goog/cdp/execute",
+            {"cmd": "Emulation.setEmulatedMedia", "params": {"features": []}},
+        )
