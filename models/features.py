@@ -6,6 +6,7 @@ rows, inside of the network.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = ["CharacterEncoder", "FeatureEmbedding", "Features", "word_shape"]
 Ids = NDArray[np.int64]
 
 
+@functools.lru_cache(1 << 16)
 def word_shape(word: str) -> str:
     """A word with X for runs of capitals, x of other letters, d of digits; the rest as it is.
 
