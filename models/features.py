@@ -239,9 +239,11 @@ class Features:
             ValueError: It is no such description.
         """
         settings = dict(config)
-        tokens = settings.pop("vocabularies", None)
         try:
-            return cls([Vocabulary(list(column)) for column in tokens or ()], **settings)
+            columns = [list(column) for column in settings.pop("vocabularies", ())]
+            if not all(isinstance(token, str) for column in columns for token in column):
+                raise TypeError("a vocabulary is a list of strings")
+            return cls(map(Vocabulary, columns), **settings)
         except (TypeError, ValueError) as error:
             raise ValueError(f"this is no configuration of Features: {error}") from error
 

@@ -89,6 +89,8 @@ def test_features_from_their_configuration():
         (lambda: Features([Vocabulary("a")], shape=True), ValueError, "2 vocabularies are needed"),
         (lambda: Features.from_config({}), ValueError, "of Features: Features: 1 vocab"),
         (lambda: Features.from_config({"x": 1}), ValueError, "no configuration of Features"),
+        (lambda: Features.from_config({"vocabularies": [[1]]}), ValueError, "a list of strings"),
+        (lambda: Features.from_config({"vocabularies": 1}), ValueError, "of Features: 'int'"),
     ],
 )  # fmt: skip
 def test_bad_features(call, error, message):
