@@ -4,13 +4,17 @@ A layer says how wide its output is, and finds out the width of its input when t
 come. ``Sequential`` carries the mask of ``Embedding(mask_zero=True)`` from layer to layer, so that
 padding, in front or behind, changes no result. Sequences are (batch, time, features).
 
-What differs from Keras: padded positions of an RNN's sequence output are 0, and not a repetition;
-Conv1D sees 0 at padded positions and hands the mask on, the pooling layers heed it; the optimisers
-have the ε of ``unspool.models.optim``; random numbers come from ``Sequential(rng=)``.
+What differs from Keras 3: padded positions of an RNN's sequence output are 0, and not a
+repetition; Conv1D sees 0 at padded positions and hands the mask on, the max pooling heeds it; a
+GRU has one bias where Keras has two of which only the sum counts; ε stands where the rules of
+``unspool.models.optim`` have it, for RMSprop outside of the root; random numbers come from
+``Sequential(rng=)``.
 """
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -30,8 +34,9 @@ from ..autograd import (
 )
 from ..autograd.nn_ops import class_ids, max_over_time, reduce_loss
 from ..autograd.tensor import values
-from ..cells import Cell, Module, glorot_uniform
+from ..cells import Cell, GatedCell, Module, glorot_uniform
 from ..cells.composite import MERGES
+from ..cells.initial import orthogonal
 from . import layers, optim, text
 from .layers import ACTIVATIONS, Activation, evaluating, whole
 from .optim import Optimizer
@@ -173,10 +178,10 @@ class Embedding(Layer):
                 )
 
     def build(self, shape: Shape, rng: np.random.Generator, dtype: Any) -> None:
-        """E: (input_dim, output_dim)."""
+        """E: (input_dim, output_dim), uniform in ±0.05 where no ``weights`` were given."""
         self.inner = layers.Embedding(self.input_dim, self.output_dim, rng=rng, dtype=dtype)
-        if self.start is not None:
-            self.inner.E.data[...] = self.start
+        E = self.inner.E.data
+        E[...] = rng.uniform(-0.05, 0.05, E.shape) if self.start is None else self.start
         if not self.trainable:
             self.inner.freeze()
 
@@ -363,7 +368,7 @@ class Recurrent(Layer):
     """
 
     axes = 2
-    cell: Callable[..., Cell]
+    cell: Callable[..., GatedCell]
 
     def __init__(
         self,
@@ -385,6 +390,14 @@ class Recurrent(Layer):
     def make(self, d_in: int, rng: np.random.Generator, dtype: Any) -> Cell:
         """The cell, for inputs of a width."""
         cell = type(self).cell(d_in, self.units, rng=rng, dtype=dtype, **self.options)
+        # Keras draws the matrices of all gates at once: W Glorot-uniform, U orthogonal.
+        count = len(cell.gates)
+        Ws = np.split(glorot_uniform(rng, d_in, count * self.units), count, axis=1)
+        Us = np.split(orthogonal(rng, self.units, count * self.units), count, axis=1)
+        for gate, W, U in zip(cell.gates, Ws, Us, strict=True):
+            end = f"_{gate}" if gate else ""
+            getattr(cell, f"W{end}").data[...] = W
+            getattr(cell, f"U{end}").data[...] = U
         if self.dropout or self.recurrent_dropout:
             return cells.VariationalDropout(cell, self.dropout, self.recurrent_dropout, rng=rng)
         return cell
@@ -540,13 +553,28 @@ def squared_terms(y: Array, scores: Any, ending: Ending) -> Any:
     return np.mean(mse_loss(scores, like_output("mse", y, scores), reduction="none"), axis=-1)
 
 
+def absolute_terms(y: Array, scores: Any, ending: Ending) -> Any:
+    """|y - output|, the mean over the last axis."""
+    return np.mean(np.abs(scores - like_output("mae", y, scores)), axis=-1)
+
+
 def hinge_terms(y: Array, scores: Any, ending: Ending) -> Any:
     """max(0, 1 - y output), the mean over the last axis; y is -1 or 1, or 0 or 1."""
-    y = like_output("hinge", y, scores)
+    return np.mean(below_margin("hinge", y, scores), axis=-1)
+
+
+def squared_hinge_terms(y: Array, scores: Any, ending: Ending) -> Any:
+    """max(0, 1 - y output)², the mean over the last axis; y is -1 or 1, or 0 or 1."""
+    return np.mean(below_margin("squared_hinge", y, scores) ** 2, axis=-1)
+
+
+def below_margin(who: str, y: Array, scores: Any) -> Any:
+    """max(0, 1 - y output) of each element."""
+    y = like_output(who, y, scores)
     if not np.isin(y, (-1, 0, 1)).all():
-        raise ValueError("hinge: targets are -1 and 1, or 0 and 1")
+        raise ValueError(f"{who}: targets are -1 and 1, or 0 and 1")
     sign = np.where(y > 0, 1, -1).astype(y.dtype)
-    return np.mean(relu(1 - scores * sign), axis=-1)
+    return relu(1 - scores * sign)
 
 
 def like_output(who: str, y: Array, scores: Any) -> Array:
@@ -576,7 +604,10 @@ LOSSES: dict[str, Terms] = {
     "sparse_categorical_crossentropy": sparse_terms,
     "mse": squared_terms,
     "mean_squared_error": squared_terms,
+    "mae": absolute_terms,
+    "mean_absolute_error": absolute_terms,
     "hinge": hinge_terms,
+    "squared_hinge": squared_hinge_terms,
 }
 # Of these the activation is undone: the scores before it are what counts.
 EXACT: dict[Terms, str] = {
@@ -589,7 +620,7 @@ EXACT: dict[Terms, str] = {
 def accuracy(y: Array, output: Array, loss: Any) -> Array:
     """Where the output is right: its side of the threshold, or its highest class."""
     if output.shape[-1] == 1 or loss == "binary_crossentropy":
-        threshold = 0.0 if loss == "hinge" else 0.5
+        threshold = 0.0 if loss in ("hinge", "squared_hinge") else 0.5
         y = like_output("accuracy", y, output)
         return np.asarray(((output > threshold) == (y > threshold)).mean(-1))
     if y.shape == output.shape:
@@ -600,13 +631,20 @@ def accuracy(y: Array, output: Array, loss: Any) -> Array:
 METRICS: dict[str, Callable[[Array, Array, Any], Array]] = {
     "accuracy": accuracy,
     "acc": accuracy,
-    "mse": lambda y, output, loss: np.square(output - like_output("mse", y, output)).mean(-1),
-    "mae": lambda y, output, loss: np.abs(output - like_output("mae", y, output)).mean(-1),
+    "mse": lambda y, output, loss: squared_terms(y, output, None),
+    "mae": lambda y, output, loss: absolute_terms(y, output, None),
 }
 
 
-# Keras's rates, where they differ from those of the optimisers here.
-RATES = {"sgd": 0.01, "rmsprop": 0.001, "adagrad": 0.001, "adadelta": 0.001}
+# Keras's settings, where they differ from those of the optimisers here.
+SETTINGS: dict[str, dict[str, float]] = {
+    "sgd": {"lr": 0.01},
+    "rmsprop": {"lr": 0.001, "alpha": 0.9, "eps": 1e-7},
+    "adam": {"eps": 1e-7},
+    "adamw": {"eps": 1e-7, "weight_decay": 0.004},
+    "adagrad": {"lr": 0.001, "initial_accumulator_value": 0.1, "eps": 1e-7},
+    "adadelta": {"lr": 0.001, "rho": 0.95, "eps": 1e-7},
+}
 
 
 def optimizers() -> dict[str, type[Optimizer]]:
@@ -731,12 +769,13 @@ class Sequential(Module):
         """Say how to learn, and by what to judge.
 
         Args:
-            optimizer: The name of one in ``unspool.models.optim``, with Keras's rate: "sgd" with
-                0.01, "adam" with 0.001; or a function from the parameters to an Optimizer, as in
-                ``lambda parameters: Adam(parameters, lr=0.01)``.
+            optimizer: The name of one in ``unspool.models.optim``, with Keras's settings: "sgd"
+                with a rate of 0.01, the others with 0.001; or a function from the parameters to
+                an Optimizer, as in ``lambda parameters: Adam(parameters, lr=0.01)``.
             loss: "binary_crossentropy", "categorical_crossentropy" (one-hot targets),
-                "sparse_categorical_crossentropy" (class ids), "mse", "hinge"; or a function from
-                targets and outputs, a Tensor, to the terms at each position, a Tensor.
+                "sparse_categorical_crossentropy" (class ids), "mse", "mae", "hinge",
+                "squared_hinge"; or a function from targets and outputs, a Tensor, to the terms at
+                each position, a Tensor.
             metrics: "accuracy", "mse", "mae", or functions from targets and outputs, arrays, to
                 a number at each position.
 
@@ -753,10 +792,9 @@ class Sequential(Module):
         self.metrics = {self._metric_name(metric): self._metric(metric) for metric in metrics}
         if isinstance(optimizer, str):
             kinds = optimizers()
-            kind = kinds[named("compile: optimizer", optimizer.lower(), kinds)]
-            rate = {"lr": RATES[optimizer.lower()]} if optimizer.lower() in RATES else {}
-            self.make_optimizer: Callable[[list[Parameter]], Optimizer] = lambda parameters: kind(
-                parameters, **rate
+            name = named("compile: optimizer", optimizer.lower(), kinds)
+            self.make_optimizer: Callable[[list[Parameter]], Optimizer] = functools.partial(
+                kinds[name], **SETTINGS.get(name, {})
             )
         elif callable(optimizer):
             self.make_optimizer = optimizer
@@ -836,6 +874,7 @@ class Sequential(Module):
         validation_data: tuple[Any, Any] | None = None,
         verbose: int = 1,
         shuffle: bool = True,
+        validation_split: float = 0.0,
     ) -> History:
         """Learn; called again, it goes on where it was.
 
@@ -847,6 +886,8 @@ class Sequential(Module):
             validation_data: (x, y) that is looked at after each pass and not learnt from.
             verbose: 0 for silence, else a line for each pass.
             shuffle: Whether each pass has an order of its own.
+            validation_split: In place of ``validation_data``: the part of the instances, from 0
+                to 1, that is taken from the end for it.
 
         Returns:
             The loss and the metrics of each pass, those of validation named ``val_...``.
@@ -860,6 +901,16 @@ class Sequential(Module):
         whole("fit", "batch_size", batch_size)
         whole("fit", "epochs", epochs)
         x, y = self._data("fit", x, y)
+        if validation_split:
+            if validation_data is not None:
+                raise ValueError("fit: give validation_data or validation_split, not both")
+            cut = int(len(x) * (1 - validation_split))
+            if not 0 < cut < len(x):
+                raise ValueError(
+                    f"fit: validation_split is a part of the {len(x)} instances, from 0 to 1, that "
+                    f"leaves some to learn from, got {validation_split}"
+                )
+            validation_data, x, y = (x[cut:], y[cut:]), x[:cut], y[:cut]
         if validation_data is not None:
             if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
                 raise ValueError("fit: validation_data is a tuple of two, (x_dev, y_dev)")
@@ -918,16 +969,21 @@ class Sequential(Module):
                 self._judge(x[begin:end], y[begin:end], sums)
         return sums.means()
 
-    def evaluate(self, x: Any, y: Any, batch_size: int = 32, verbose: int = 0) -> Any:
+    def evaluate(
+        self, x: Any, y: Any, batch_size: int = 32, verbose: int = 0, return_dict: bool = False
+    ) -> Any:
         """The loss, and the metrics if there are any: a number, or a list ``[loss, ...]``.
 
-        Args and errors are those of ``fit``; ``verbose`` above 0 prints a line.
+        Args and errors are those of ``fit``; ``verbose`` above 0 prints a line, and with
+        ``return_dict`` the numbers come by their names.
         """
         self._must_be_compiled("evaluate")
         whole("evaluate", "batch_size", batch_size)
         numbers = self._judged(*self._data("evaluate", x, y), batch_size)
         if verbose:
             print(", ".join(f"{name} {value:.4f}" for name, value in numbers.items()), flush=True)
+        if return_dict:
+            return numbers
         return list(numbers.values()) if self.metrics else numbers["loss"]
 
     def predict(self, x: Any, batch_size: int = 32, verbose: int = 0) -> Array:
@@ -963,17 +1019,20 @@ class Sequential(Module):
                     "of the inputs, or fit"
                 )
             self.build((None, None))
-        rows = [("Layer", "Output shape", "Parameters")]
-        for i, (layer, shape) in enumerate(zip(self.layers, self.shapes[1:], strict=True)):
-            name = type(layer).__name__
-            if isinstance(layer, Bidirectional):
-                name = f"Bidirectional({type(layer.layer).__name__})"
-            rows.append((f"{i} {name}", shown((None, *shape)), f"{layer.size():,}"))
+        rows = [("Layer (type)", "Output Shape", "Param #")]
+        kinds: dict[str, int] = {}
+        for layer, shape in zip(self.layers, self.shapes[1:], strict=True):
+            kind = type(layer).__name__
+            number = kinds[kind] = kinds.get(kind, -1) + 1
+            name = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower() + (f"_{number}" * (number > 0))
+            rows.append((f"{name} ({kind})", shown((None, *shape)), f"{layer.size():,}"))
         first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
         for a, b, c in rows:
             print(f"{a:<{first}}  {b:<{second}}  {c:>{third}}")
         trained = sum(p.size for p in self.parameters() if p.requires_grad)
-        print(f"Total {self.size():,}, trained {trained:,}, frozen {self.size() - trained:,}")
+        print(f"Total params: {self.size():,}")
+        print(f"Trainable params: {trained:,}")
+        print(f"Non-trainable params: {self.size() - trained:,}")
 
     # Checked arguments ----------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unspool import Tensor, check_grads
+from unspool import Parameter, Tensor, check_grads
 from unspool.cells import LSTM as LSTMCell
 from unspool.cells import ResetAfterGRU
 from unspool.models.keras import (
@@ -352,6 +352,9 @@ def test_losses_against_formulas():
     hinge = np.maximum(0, 1 - sign * Z).mean()
     assert ending(None, "hinge").evaluate(Z, sign) == pytest.approx(hinge)
     assert ending("linear", "hinge").evaluate(Z, hot) == pytest.approx(hinge)
+    squared = (np.maximum(0, 1 - sign * Z) ** 2).mean()
+    assert ending(None, "squared_hinge").evaluate(Z, hot) == pytest.approx(squared)
+    assert ending(None, "mae").evaluate(Z, hot) == pytest.approx(np.abs(Z - hot).mean())
     # What sums to anything is divided by its sum, as Keras does.
     share = -np.log((q / q.sum(-1, keepdims=True))[[0, 1], ids]).mean()
     for loss, targets in (("categorical", hot), ("sparse_categorical", ids)):
@@ -396,6 +399,8 @@ def test_probabilities_from_elsewhere_give_the_same_losses():
         ("sigmoid", "binary_crossentropy", [[1, 0, 1], [0, 1, 0]]),
         ("tanh", "mse", [[1, 0, 1], [0, 1, 0]]),
         (None, "hinge", [[1, -1, 1], [-1, 1, -1]]),
+        (None, "squared_hinge", [[1, -1, 1], [-1, 1, -1]]),
+        ("tanh", "mae", [[0.5, 1, 0], [0, 2, 0.25]]),
         ("softmax", "categorical_crossentropy", [[0, 1, 0], [0.5, 0.2, 0.3]]),
         ("softmax", "sparse_categorical_crossentropy", [1, 2]),
         ("sigmoid", "categorical_crossentropy", [[0, 1, 0], [0, 0, 1]]),
@@ -458,6 +463,78 @@ def test_optimisers_by_name_and_by_function():
     np.testing.assert_allclose(adam.layers[0].inner.b.data, 0.001, rtol=1e-4)
 
 
+# How far [1, -2, 3] is moved by five gradients, by Keras 3.15 with each optimiser's own settings.
+GRADIENTS = [[1, -0.5, 0.01], [0.3, 0.5, -0.02], [-2, 0.1, 0.005], [0.5, -0.1, 0.01], [1, 2, -0.01]]
+MOVED = {
+    "sgd": [-0.007999999821186154, -0.019999999552965164, 4.999999888255502e-05],
+    "rmsprop": [-0.0033775798648381095, -0.0021400432847262785, -0.001083908022937674],
+    "adam": [-0.0016654403196347811, 0.0002726556267407254, -0.0005262247018000821],
+    "adamw": [-0.0016853839012606064, 0.0003125762114688513, -0.0005861158802145106],
+    "adagrad": [-0.0009589980043731572, -0.0007318640243543229, 1.569534697809516e-05],
+    "adadelta": [-1.9256937607847746e-06, -2.304390585017302e-06, -2.0339075579300925e-07],
+}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_optimisers_have_the_settings_of_keras(name):
+    model = Sequential([Dense(1)])
+    model.compile(name, "mse")
+    parameter = Parameter(np.array([1.0, -2.0, 3.0]))
+    optimizer = model.make_optimizer([parameter])
+    for gradient in GRADIENTS:
+        parameter.grad = np.array(gradient, float)
+        optimizer.step()
+    # RMSprop's ε stands in the root there: to be seen where the gradient is small.
+    tolerance = [1e-5, 1e-5, 0.02] if name == "rmsprop" else 1e-3
+    moved = parameter.data - [1.0, -2.0, 3.0]
+    assert (np.abs(moved / MOVED[name] - 1) < tolerance).all()
+
+
+@pytest.mark.parametrize(("layer", "gates"), [(SimpleRNN, 1), (GRU, 3), (LSTM, 4)])
+def test_layers_begin_as_in_keras(layer, gates):
+    model = Sequential([Embedding(400, 30), Bidirectional(layer(50)), Dense(20)], rng=0)
+    model.build((None, None))
+    E = model.layers[0].inner.E.data
+    assert E.min() < -0.049
+    assert E.max() > 0.049
+    assert np.abs(E).max() <= 0.05
+    for cell in (model.layers[1].network.forward, model.layers[1].network.backward):
+        values = {name: p.data for name, p in cell.named_parameters()}
+        W, U = (np.hstack([v for n, v in values.items() if n[0] == k]) for k in "WU")
+        limit = np.sqrt(6 / (30 + gates * 50))
+        assert 0.98 * limit < np.abs(W).max() <= limit
+        np.testing.assert_allclose(U @ U.T, np.eye(50), atol=1e-5)
+        for name, value in values.items():
+            if name[0] in "bc":
+                assert (value == (name == "b_f")).all(), name
+    W, limit = model.layers[2].inner.W.data, np.sqrt(6 / 120)
+    assert 0.98 * limit < np.abs(W).max() <= limit
+
+
+def test_a_part_of_the_data_for_validation():
+    split, given = ending(None, "mse"), ending(None, "mse")
+    y = Z + 1
+    split.compile("sgd", "mse")
+    given.compile("sgd", "mse")
+    one = split.fit(Z, y, epochs=2, verbose=0, validation_split=0.4)
+    cut = int(len(Z) * 0.6)
+    other = given.fit(Z[:cut], y[:cut], epochs=2, verbose=0, validation_data=(Z[cut:], y[cut:]))
+    assert one.history == other.history
+    assert list(one.history) == ["loss", "val_loss"]
+    with pytest.raises(ValueError, match="validation_data or validation_split, not both"):
+        split.fit(Z, y, verbose=0, validation_data=(Z, y), validation_split=0.5)
+    for part in (-0.1, 1.0, 0.9999):
+        with pytest.raises(ValueError, match=r"validation_split is a part of the .* instances"):
+            split.fit(Z, y, verbose=0, validation_split=part)
+
+
+def test_numbers_by_their_names():
+    model = ending(None, "mse")
+    model.compile("sgd", "mse", metrics=["mae"])
+    loss, error = model.evaluate(Z, Z + 1)
+    assert model.evaluate(Z, Z + 1, return_dict=True) == {"loss": loss, "mae": error}
+
+
 def test_fit_goes_on_where_it_was():
     at_once, in_parts = ending(None, "mse"), ending(None, "mse")
     for model in (at_once, in_parts):
@@ -477,20 +554,28 @@ def test_summary(capsys):
     model.summary()
     lines = capsys.readouterr().out.splitlines()
     lstm = 2 * 4 * (8 * 5 + 5 * 5 + 5)
-    assert lines[1].split() == ["0", "Embedding", "(None,", "None,", "8)", "800"]
-    assert lines[2].split() == ["1", "Bidirectional(LSTM)", "(None,", "10)", str(lstm)]
-    assert lines[3].split() == ["2", "Dense", "(None,", "1)", "11"]
-    assert lines[4] == f"Total {800 + lstm + 11:,}, trained {lstm + 11}, frozen 800"
+    assert lines[0].split() == ["Layer", "(type)", "Output", "Shape", "Param", "#"]
+    assert lines[1].split() == ["embedding", "(Embedding)", "(None,", "None,", "8)", "800"]
+    assert lines[2].split() == ["bidirectional", "(Bidirectional)", "(None,", "10)", str(lstm)]
+    assert lines[3].split() == ["dense", "(Dense)", "(None,", "1)", "11"]
+    assert lines[4:] == [
+        f"Total params: {800 + lstm + 11:,}",
+        f"Trainable params: {lstm + 11}",
+        "Non-trainable params: 800",
+    ]
     features = Sequential([Dense(2)])
     with pytest.raises(ValueError, match="the widths are not known yet; call build"):
         features.summary()
     features.build((None, 3))
     features.summary()
-    assert "Total 8, trained 8, frozen 0" in capsys.readouterr().out
-    timed = Sequential([Conv1D(4, 3), GlobalMaxPooling1D()])
+    assert "Total params: 8\nTrainable params: 8\nNon" in capsys.readouterr().out
+    timed = Sequential([Conv1D(4, 3), Conv1D(4, 3), GlobalMaxPooling1D()])
     timed.build((None, 20, 5))
     timed.summary()
-    assert "(None, 18, 4)" in capsys.readouterr().out
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["conv1d", "(Conv1D)", "(None,", "18,", "4)", "64"]
+    assert lines[2].split() == ["conv1d_1", "(Conv1D)", "(None,", "16,", "4)", "52"]
+    assert lines[3].startswith("global_max_pooling1d (GlobalMaxPooling1D)")
 
 
 def test_saving(tmp_path):
