@@ -637,7 +637,7 @@ METRICS: dict[str, Callable[[Array, Array, Any], Array]] = {
 
 
 # Keras's settings, where they differ from those of the optimisers here.
-SETTINGS: dict[str, dict[str, float]] = {
+SETTINGS: dict[str, dict[str, Any]] = {
     "sgd": {"lr": 0.01},
     "rmsprop": {"lr": 0.001, "alpha": 0.9, "eps": 1e-7},
     "adam": {"eps": 1e-7},
