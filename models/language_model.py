@@ -95,6 +95,11 @@ class LanguageModel(TextModel):
         V = self.embedding.E if tied else Parameter(glorot_uniform(rng, vocab_size, width, dtype))
         self.V = V
 
+    def initial_state(self, batch: int | None = None) -> State:
+        """The cell's."""
+        state: State = self.cell.initial_state(batch)
+        return state
+
     def _outputs(self, ids: Ids, state: State | None, lengths: Any) -> tuple[Any, State]:
         es = self.dropout(self.embedding(ids))
         outputs: tuple[Any, State] = self.cell.unroll(es, state, lengths=lengths)

@@ -30,10 +30,15 @@ class TextModel(Module):
     """Base of the language models: P(w_1 ... w_n) = Π P(w_{t+1} | w_1 ... w_t), a softmax each.
 
     Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
-    the axes of the ids. A subclass sets ``vocab_size`` and gives ``_outputs`` and ``_scores``.
+    the axes of the ids. A subclass sets ``vocab_size``, and gives ``initial_state``, ``_outputs``
+    and ``_scores``.
     """
 
     vocab_size: int
+
+    def initial_state(self, batch: int | None = None) -> State:
+        """The state before a text begins, of a batch or of a single sequence."""
+        raise NotImplementedError(f"{type(self).__name__} defines no initial_state(batch)")
 
     def _outputs(self, ids: Ids, state: Any, lengths: Any) -> tuple[Any, Any]:
         """The outputs h (..., time, width) after ids that were checked, and the last state."""
@@ -55,7 +60,7 @@ class TextModel(Module):
         Args:
             ids: (batch, time) or (time,), time at least 1.
             state: The state before the first token, as an earlier call returned it (through
-                ``unspool.cells.detached`` in training); None for the cell's initial one.
+                ``unspool.cells.detached`` in training); None for the initial one.
             lengths: (batch,), where each sequence ends; behind it any id may stand.
 
         Raises:
@@ -103,7 +108,7 @@ class TextModel(Module):
 
         Args:
             ids: (batch, time) or (time,), time at least 2.
-            state: The state before the first token; None for the cell's initial one.
+            state: The state before the first token; None for the initial one.
             lengths: (batch,), where each sequence ends.
             ignore: An id that is given and never predicted, such as ``<s>`` within a text.
 

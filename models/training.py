@@ -130,7 +130,7 @@ class Stream:
         """The mean loss of a piece of the text, and the state after it."""
         ids, lengths, anew = batch
         if carry is not None and anew.any():
-            carry = forget(carry, model.cell.initial_state(len(ids)), anew)
+            carry = forget(carry, model.initial_state(len(ids)), anew)
         loss, state = model.stream_loss(ids, carry, lengths, self.ignore)
         return loss, count_targets(ids, lengths, self.ignore), detached(state)
 

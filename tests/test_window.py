@@ -124,7 +124,7 @@ def test_it_learns_what_an_n_gram_counts():
         model = WindowLanguageModel(6, 8, window, [32], rng=0)
         fit(
             model,
-            Stream(learnt, 20, 30, rng=0),
+            Stream(learnt, 20, 30, reset=0.1, rng=0),
             Adam(model.parameters(), 0.02),
             epochs=40,
             progress=False,
