@@ -27,7 +27,7 @@ import unspool
 from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
-from unspool.viz import Drawing, draw, look, render
+from unspool.viz import Drawing, draw, look, render, view
 from unspool.viz.dot import html, quote
 from unspool.viz.layers import assign_tiers, isotonic
 from unspool.viz.look import gate_colours, parameter_colour, shorten
@@ -1464,6 +1464,53 @@ def test_broken_dot_is_an_error_not_a_crash(tmp_path, monkeypatch):
 
 
 @can_render
+def chain(length):
+    x = y = Tensor(np.ones(2), name="x")
+    for _ in range(length):
+        y = np.tanh(y) + x
+    return Tape(y)
+
+
+def test_what_a_renderer_cannot_bear_is_shown_simpler_and_says_so(monkeypatch):
+    tape = tape_of(LSTM(3, 4), 20)
+    monkeypatch.setattr(view, "MOST_VERTICES", 300)
+    with pytest.warns(UserWarning, match=r'521 nodes are more .* bear; shown at level "gate"'):
+        drawing = draw(tape, steps=20)
+    assert "level gate" in repr(drawing)
+    assert len(Dot(drawing).ids(r"gate\d+")) == 80
+    assert "521 nodes are more than a renderer can bear" in drawing.source
+    monkeypatch.setattr(view, "MOST_VERTICES", 100)
+    with pytest.warns(UserWarning, match='shown at level "cell"'):
+        assert len(columns(draw(tape, steps=20))) == 20
+    monkeypatch.setattr(view, "MOST_VERTICES", 15)
+    with pytest.warns(UserWarning, match='level "cell", most steps left out'):
+        assert columns(draw(tape, steps=20, level="gate")) == [1, 2, 20]
+    monkeypatch.setattr(view, "MOST_VERTICES", 100)
+    monkeypatch.setattr(view, "LAST", 50)
+    with pytest.warns(UserWarning, match="only the last 50 records are shown"):
+        dot = Dot(draw(chain(500)))
+    assert len(dot.ids(r"r\d+")) == 50
+    assert shown(dot.nodes["c1_0"]["label"]) == "…"  # what came before
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        draw(tape, level="gate", steps=3)
+
+
+def test_long_chains_and_long_wires_are_drawn_in_seconds():
+    for length in (300, 1_000, 3_000):
+        tape = chain(length)
+        begin = time.monotonic()
+        dot = Dot(draw(tape))
+        assert time.monotonic() - begin < 20
+        assert len(dot.ids(r"r\d+")) == 2 * length
+
+
+def test_very_wide_pictures_are_still_dot(tmp_path):
+    """Widths of a million points are written as numbers that Graphviz reads."""
+    source = draw(tape_of(Elman(3, 4), 6_000), level="cell", steps=6_000).source
+    assert not re.search(r"=[\d.]+e\+", source)
+
+
 def test_a_thousand_steps_are_drawn_in_seconds(tmp_path):
     # Fifty times what a layout that grows with the square of the steps would allow.
     ys, _ = unroll(LSTM(3, 4), np.zeros((1000, 3), np.float32))

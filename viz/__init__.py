@@ -247,7 +247,7 @@ def draw(
             caption=caption,
             theme=THEMES[theme],
         )
-        return Drawing(scene, f"{what_it_is}, level {level}", THEMES[theme], page)
+        return Drawing(scene, f"{what_it_is}, level {view.level}", THEMES[theme], page)
 
 
 def check_count(name: str, value: Any) -> None:

@@ -15,6 +15,7 @@ from .look import GAP, PILL, TITLE, text_width
 from .structure import Group
 
 MOST_TURNS = 6_000  # turns of wires in a diagram; beyond, long wires run freely
+MOST_HOPS = 60_000  # the same, counted for each end of each wire
 NEAR = 6  # tiers over which wires then still keep to their channels
 PAD = 8  # between a box and what stands in it
 
@@ -509,8 +510,9 @@ def cut_long_ways(units: dict[Name, Unit], nets: list[Net]) -> None:
         source = units.get(net.source)
         return abs(units[sink].tier - source.tier) if source and sink in units else 0
 
-    turns = sum(max((rise(net, sink) for sink, _ in net.sinks), default=0) for net in nets)
-    if turns > MOST_TURNS:
+    rises = [[rise(net, sink) for sink, _ in net.sinks] for net in nets]
+    turns, hops = sum(max(r, default=0) for r in rises), sum(map(sum, rises))
+    if turns > MOST_TURNS or hops > MOST_HOPS:
         for net in nets:
             net.sinks = [(sink, operand) for sink, operand in net.sinks if rise(net, sink) <= NEAR]
 

@@ -87,7 +87,7 @@ def name_label(name: str, size: int, rich: bool) -> str:
 
 def inches(points: int) -> str:
     """A length as Graphviz wants nodes' sizes."""
-    return f"{points / 72:.4g}"
+    return f"{points / 72:.8g}"
 
 
 # Wires --------------------------------------------------------------------------------------

@@ -398,7 +398,7 @@ class _Arranger:
 
     def crossings(self, spans: dict[tuple[int, Name], list[float]]) -> int:
         """How often two wires of a channel must cross: pairs of hops that change sides."""
-        channels: dict[int, list[tuple[float, float, Name]]] = {}
+        channels: dict[int, dict[tuple[float, float, Name], None]] = {}
         for hops in self.hops.values():
             for hop in hops:
                 if hop.a.unit is None or hop.b.unit is None:
@@ -408,9 +408,8 @@ class _Arranger:
                     low, high = high, low
                 assert low.unit is not None
                 assert high.unit is not None
-                channels.setdefault(hop.channel, []).append(
-                    (low.unit.x + low.offset, high.unit.x + high.offset, hop.a.net)
-                )
+                wire = (low.unit.x + low.offset, high.unit.x + high.offset, hop.a.net)
+                channels.setdefault(hop.channel, {})[wire] = None
         count = 0
         for wires in channels.values():
             for (a, b, m), (c, d, n) in itertools.combinations(wires, 2):

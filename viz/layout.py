@@ -1025,6 +1025,9 @@ class _Layout:
             text = f"{CUT} The gradient stops here: backpropagation through time is truncated."
             texts.append(SceneText("cut", text, left, y, SMALL, "left"))
             y -= 26
+        if self.view.remark:
+            texts.append(SceneText("remark", self.view.remark, left, y, SMALL, "left"))
+            y -= 26
         if self.missing_gradients:
             text = "no gradient is drawn: give grads=tape.gradients()"
             texts.append(SceneText("missing", text, left, y, SMALL, "left", FAINT))

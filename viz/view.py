@@ -7,6 +7,7 @@ edges (the operands of records). It knows nothing of positions.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -21,6 +22,8 @@ LEVELS = ("op", "gate", "cell")
 SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
 ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 CUT = "//"  # where truncated backpropagation stops
+MOST_VERTICES = 60_000  # above, a simpler view is shown
+LAST = 2_000  # records of a tape that has no simpler view
 MOST_NAMED = 3_000  # records of which gates' results are named by their letters
 
 
@@ -100,6 +103,7 @@ class View:
         generic: Whether the one step shown stands for all (a folded picture).
         titles: For each loop what its cell is called.
         gates: Scope -> colour.
+        remark: What is shown otherwise than asked for, and why.
     """
 
     structure: Structure
@@ -112,6 +116,7 @@ class View:
     generic: bool
     titles: list[str]
     gates: dict[str, str]
+    remark: str = ""
 
 
 def choose_steps(loop: Loop, steps: int | None, at: int | None, fold: bool) -> list[int]:
@@ -151,7 +156,61 @@ def make_view(
         at: The one step to be shown.
         names: Scope -> how the cell is called in the picture.
     """
-    return _Maker(read(tape), level, fold, steps, at, names or {}).view()
+    structure, level, steps, remark = bearable(read(tape), level, fold, steps, at)
+    if remark:
+        warnings.warn(f"draw: {remark}", stacklevel=3)
+    view = _Maker(structure, level, fold, steps, at, names or {}).view()
+    view.remark = remark
+    return view
+
+
+class Part(Tape):
+    """The last records of a tape that is too long to be drawn."""
+
+    def __init__(self, tape: Tape, count: int) -> None:
+        self.outputs, self._records = tape.outputs, tape[len(tape) - count :]
+
+
+def bearable(
+    structure: Structure, level: str, fold: bool, steps: int | None, at: int | None
+) -> tuple[Structure, str, int | None, str]:
+    """What of a picture a renderer can bear, and what to say where that is less than asked for."""
+    count = 0
+    for simpler in LEVELS[LEVELS.index(level) :]:
+        number = count_vertices(structure, simpler, fold, steps, at)
+        count = count or number
+        if number <= MOST_VERTICES:
+            break
+    too_many = f"{count:,} nodes are more than a renderer can bear; "
+    if number <= MOST_VERTICES:
+        remark = "" if simpler == level else f'{too_many}shown at level "{simpler}"'
+        return structure, simpler, steps, remark
+    if count_vertices(structure, simpler, fold, None, at) <= MOST_VERTICES:
+        return (
+            structure,
+            simpler,
+            None,
+            f'{too_many}shown at level "{simpler}", most steps left out',
+        )
+    part = read(Part(structure.tape, LAST))
+    return part, level, None, f"{too_many}only the last {LAST:,} records are shown"
+
+
+def count_vertices(
+    structure: Structure, level: str, fold: bool, steps: int | None, at: int | None
+) -> int:
+    """How many vertices the records make at a level, nearly."""
+    chosen = [choose_steps(loop, steps, at, fold) for loop in structure.loops]
+    visible = {(loop, t) for loop, shown in enumerate(chosen) for t in shown}
+    units: set[Hashable] = set()
+    for i, place in enumerate(structure.where):
+        if place is None or place in visible:
+            group = structure.group[i][:1]
+            if level == "cell" and place is not None:
+                units.add(place)
+            else:
+                units.add((place, group) if group and level != "op" else i)
+    return len(units)
 
 
 class _Maker:
@@ -181,6 +240,7 @@ class _Maker:
         self.dots: list[Vertex | None] = [None] * len(structure.loops)
         self.of_record: list[Vertex | None] = [None] * len(structure.records)
         self.by_unit: dict[Hashable, Vertex] = {}
+        self.members: dict[Vertex, list[int]] = {}  # of the vertices that stand for several
         self.leaf_vertex: dict[Hashable, Vertex] = {}
         self.leaf_number: dict[Tensor, int] = {}
         self.seen_edges: set[Hashable] = set()
@@ -199,6 +259,8 @@ class _Maker:
         self.make_dots()
         for i in range(len(self.s.records)):
             self.of_record[i] = self.vertex_of(i)
+        for vertex, members in self.members.items():
+            vertex.records = tuple(members)
         self.count_uses()
         for i, record in enumerate(self.s.records):
             head = self.of_record[i]
@@ -323,7 +385,7 @@ class _Maker:
                     colour=self.gates.get(label, ""),
                 )
             )
-        vertex.records = (*vertex.records, i)
+        self.members.setdefault(vertex, []).append(i)
         vertex.tensor = self.s.records[i].output
         place = self.s.where[i]
         if kind == "gate" and place is not None:
@@ -463,6 +525,10 @@ class _Maker:
 
     def connect_leaf(self, i: int, k: int, x: Tensor, head: Vertex, slot: Slot | None) -> None:
         """An operand that no record made: a number, a parameter, a state, an input."""
+        if x._record is not None:  # its record is left out
+            if head.kind == "op":
+                self.side(i, k, x, head, "constant", x.name or "…")
+            return
         is_parameter = isinstance(x, Parameter) or x.requires_grad
         if head.kind == "dots":
             shared = len(self.leaf_columns[x]) > 1 and is_input_leaf(x)
