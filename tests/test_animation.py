@@ -129,6 +129,21 @@ def test_the_gradients_own_arrows_come_with_the_gradient():
         assert sequence[backward].back
 
 
+def test_no_gradient_is_told_before_the_backward_pass():
+    _, (h, _) = unroll(networks()["lstm"], np.ones((3, 3)))
+    tape = Tape(h.sum())
+    scene = draw(tape, level="gate", backward=True, grads=tape.gradients()).scene
+    sequence = frames(scene)
+    moments = moments_of(scene, sequence)
+    told = {text.id: text.text for text in scene.texts if "∂L/∂" in text.text and "=" in text.text}
+    assert moments.norms.keys() == told.keys()
+    assert all(sequence[number].back for number in moments.norms.values())
+    when = {text.split("∂")[2].split("‖")[0]: moments.norms[name] for name, text in told.items()}
+    assert when["h_3"] <= when["h_2"] <= when["h_1"] <= when["h_0"]
+    assert scene.grades
+    assert not animation.ungraded(draw(tape, grads=tape.gradients())).scene.grades
+
+
 def test_the_clock():
     scene = draw(loss_of(networks()["elman"]), level="cell").scene
     sequence = frames(scene)
@@ -229,7 +244,7 @@ def test_hostile_names_stay_texts():
 def test_the_colours_are_the_themes(theme):
     drawing, *_, svg = walk_of("cell", theme=theme)
     assert f"stroke:{drawing.theme.of(animation.FORWARD)}" in svg
-    assert f"stroke:{drawing.theme.of(animation.BACKWARD)}" in svg
+    assert f"stroke:var(--mark,{drawing.theme.of(animation.BACKWARD)})" in svg
     assert f'fill="{drawing.theme.of(animation.PAPER)}"' in svg
 
 

@@ -1,8 +1,9 @@
 """A walk through backpropagation through time: a drawing that lights up in the order of its tape.
 
 What is computed appears in the order of execution, and then the gradient takes the same way back,
-record by record or step by step. As SVG it moves by style sheet alone: one file, no script, and it
-stands still, complete, for readers who want no motion. As GIF it goes onto any slide.
+record by record or step by step. Gradients that are drawn come with the backward pass. As SVG it
+moves by style sheet alone: one file, no script, and it stands still, complete, for readers who
+want no motion. As GIF it goes onto any slide.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import html
 import io
-import math
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,9 +22,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..autograd.context import path_text
 from . import dot, render
 from .layers import Path as Points
-from .look import CORNER, FONTS, GRADIENT, INK, NOTE, ORANGE, PAPER, Theme, mix, shorten, text_width
+from .look import CORNER, FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
 from .notation import printable
-from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode
+from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode, SceneText
 from .view import Vertex
 
 if TYPE_CHECKING:
@@ -123,10 +124,12 @@ class Moments(NamedTuple):
         nodes: Vertex id -> (forward, backward), None where it is there from the beginning, or
             where no gradient arrives.
         edges: (tail, head) -> the same; forward is None for the gradient's own arrows.
+        norms: Id of a text that tells a gradient's norm -> when that is known.
     """
 
     nodes: dict[str, tuple[int | None, int | None]]
     edges: dict[tuple[str, str], tuple[int | None, int | None]]
+    norms: dict[str, int]
 
 
 def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
@@ -161,14 +164,22 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
     nodes = {
         n.vertex.id: (forward.get(n.vertex.id), backward.get(n.vertex.id)) for n in scene.nodes
     }
+    arrows = any(e.back for e in scene.edges)  # then the gradient does not light up the wires
     edges: dict[tuple[str, str], tuple[int | None, int | None]] = {
-        (tail, head): (forward.get(head), backward.get(head)) for tail, head in wires
+        (tail, head): (forward.get(head), None if arrows else backward.get(head))
+        for tail, head in wires
     }
     for e in scene.edges:
         if e.back:
             tail, head = e.edge.tail.id, e.edge.head.id
             edges[head, tail] = (None, backward.get(head, backward.get(tail)))
-    return Moments(nodes, edges)
+    norms = {}
+    for text in scene.texts:
+        if text.id.startswith("norm_"):
+            of = max((v for v in nodes if f"{text.id}_".startswith(f"norm_{v}_")), key=len)
+            uses = [*readers.get(of, ()), of, *makers.get(of, ())]
+            norms[text.id] = next(backward[v] for v in uses if v in backward)
+    return Moments(nodes, edges, norms)
 
 
 def clock(sequence: Sequence[Frame], seconds: float | None) -> list[float]:
@@ -210,6 +221,13 @@ def animate(
     return path
 
 
+def ungraded(drawing: Drawing) -> Drawing:
+    """A drawing without the colours of gradients, which nothing has before the backward pass."""
+    if not drawing.scene.grades:
+        return drawing
+    return type(drawing)(replace(drawing.scene, grades={}), "", drawing.theme)
+
+
 # SVG ----------------------------------------------------------------------------------------------
 
 HEADER = re.compile(r'<svg width="([\d.]+)pt" height="([\d.]+)pt"\s+viewBox="[^"]*"')
@@ -220,7 +238,7 @@ PAINT = re.compile(r' (?:fill|stroke|stroke-width|stroke-dasharray|fill-opacity)
 
 def animated_svg(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[float]) -> bytes:
     """The picture with a style sheet that lights it up."""
-    svg = drawing.render("svg").decode()
+    svg = ungraded(drawing).render("svg").decode()
     moments = moments_of(drawing.scene, sequence)
     theme = drawing.theme
     name = "walk" + hashlib.sha256(svg.encode()).hexdigest()[:8]  # two may stand on one page
@@ -237,6 +255,8 @@ def animated_svg(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
         own = f"{'v' if kind == 'node' else 'w'}{forward}" if forward is not None else ""
         if kind == "edge" and forward is None and backward is not None:
             own = f"r{backward}"  # the gradient's own arrow
+        elif title in moments.norms:
+            own = f"r{moments.norms[title]}"
         parts.append(svg[at : group.start()])
         parts.append(
             group[0].replace(f'class="{kind}"', f'class="{kind} s {own}"') if own else group[0]
@@ -245,6 +265,9 @@ def animated_svg(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
         shape = SHAPE.search(svg, group.end(), end)
         if shape:
             bare = PAINT.sub("", shape[0])
+            grade = drawing.scene.grades.get(title)
+            if grade is not None:
+                bare = bare.replace(" ", f' style="--mark:{theme.of(GRADIENT[grade])}" ', 1)
             for letter, number in (("f", forward), ("b", backward)):
                 if number is not None:
                     parts.append(bare.replace(" ", f' class="s h {letter}{number}" ', 1) + "\n")
@@ -297,7 +320,8 @@ def style_sheet(name: str, sequence: Sequence[Frame], begins: Sequence[float], t
     for number, frame in enumerate(sequence):
         now, later = begins[number], begins[number] + (begins[1] - begins[0])
         letter, colour = ("b", BACKWARD) if frame.back else ("f", FORWARD)
-        out.append(f"#{name} .{letter}{number}{{stroke:{of(colour)}}}\n")
+        paint = f"var(--mark,{of(colour)})" if frame.back else of(colour)
+        out.append(f"#{name} .{letter}{number}{{stroke:{paint}}}\n")
         out.append(keyframes(f"{letter}c{number}", (0, 0), (now, 1), (begins[number + 1], 0)))
         if frame.back:
             out.append(keyframes(f"b{number}", (0, 0), (now, 1), (later, BEEN)))
@@ -322,36 +346,51 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
     except ImportError as error:
         raise ImportError('animate writes GIFs with Pillow: pip install "unspool[plot]"') from error
     scene, of = drawing.scene, drawing.theme.of
-    whole = bitmap(drawing)
-    empty = bitmap(type(drawing)(bare(scene), "", drawing.theme))
-    faint = Image.blend(empty, whole, WAITING)
+    moments = moments_of(scene, sequence)
+    whole = bitmap(ungraded(drawing))
+    ahead, empty = (
+        bitmap(type(drawing)(less, "", drawing.theme))
+        for less in (forward_only(scene, moments), bare(scene, moments))
+    )
+    faint = Image.blend(empty, ahead, WAITING)
     scale = whole.width / (scene.x2 - scene.x1 + 2 * PADDING)  # pixels a point
     fonts = Path(matplotlib.get_data_path(), "fonts", "ttf")
     font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), max(11, round(13 * scale)))
-    moments = moments_of(scene, sequence)
-    shapes = [(regions(scene, node, scale), moments.nodes[node.vertex.id]) for node in scene.nodes]
+    shapes = [(place(scene, node, scale), moments.nodes[node.vertex.id]) for node in scene.nodes]
     for edge in scene.edges:
         tail, head = edge.edge.tail.id, edge.edge.head.id
         when = moments.edges[(head, tail) if edge.back else (tail, head)]
         shapes.append((wire(scene, edge, scale), when))
+
+    shapes += [
+        (lettering(scene, text, scale), (None, moments.norms[text.id]))
+        for text in scene.texts
+        if text.id in moments.norms
+    ]
 
     def picture(number: int, caption: str) -> Any:
         """The frame of this number; -1 for the beginning."""
         mask = Image.new("L", whole.size, 255)
         pen = ImageDraw.Draw(mask)
         for waits in (True, False):  # what is there lies on top of what waits
-            for region, (forward, backward) in shapes:
-                since = forward if forward is not None else backward if region.back else -1
-                if (since is not None and since > number) == waits:
+            for region, (forward, _) in shapes:
+                if not region.back and (forward is not None and forward > number) == waits:
                     region.fill(pen, 0 if waits else 255)
-        image = Image.composite(whole, faint, mask)
+        image = Image.composite(ahead, faint, mask)
+        mask = Image.new("L", whole.size, 0)
+        pen = ImageDraw.Draw(mask)
+        for region, (_, backward) in shapes:
+            if region.back and backward is not None and backward <= number:
+                region.fill(pen, 255)
+        image.paste(whole, mask=mask)
         pen = ImageDraw.Draw(image)
         for region, (_, backward) in shapes:
-            if backward is not None and backward < number:
-                region.outline(pen, mix(of(BACKWARD), of(PAPER), BEEN), scale)
+            if backward is not None and backward < number and not region.back:
+                region.outline(pen, mix(of(region.colour), of(PAPER), BEEN), scale)
         for region, times in shapes:
             if number in times and number >= 0:
-                region.outline(pen, of(BACKWARD if sequence[number].back else FORWARD), scale)
+                colour = region.colour if sequence[number].back else FORWARD
+                region.outline(pen, of(colour), scale)
         sheet = Image.new("RGB", (image.width, image.height + round(STRIP * scale)), of(PAPER))
         sheet.paste(image)
         line = printable(shorten(caption, most_letters(image.width / scale)))
@@ -362,8 +401,8 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
     pictures = [picture(-1, ""), *(picture(n, frame.caption) for n, frame in enumerate(sequence))]
     palette = pictures[-1].copy()  # the colours of all frames: the whole picture and the marks
     pen = ImageDraw.Draw(palette)
-    for number, colour in enumerate((of(FORWARD), of(BACKWARD))):
-        pen.rectangle((0, 40 * number, palette.width // 4, 40 * number + 30), colour)
+    for number, colour in enumerate(map(of, (FORWARD, BACKWARD, *GRADIENT))):
+        pen.rectangle((0, 12 * number, palette.width // 4, 12 * number + 10), colour)
     palette.paste(pictures[0].resize((palette.width // 4, palette.height // 4)), (0, 80))
     palette = palette.quantize(255, dither=Image.Dither.NONE)
     indexed = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
@@ -386,8 +425,15 @@ def bitmap(drawing: Drawing) -> Image:
     return image.resize((GIF_WIDTH, height), Image.Resampling.LANCZOS)
 
 
-def bare(scene: Scene) -> Scene:
-    """A scene of the same size with its frames and texts only."""
+def forward_only(scene: Scene, moments: Moments) -> Scene:
+    """A scene without what only the backward pass brings."""
+    edges = [edge for edge in scene.edges if not edge.back]
+    texts = [text for text in scene.texts if text.id not in moments.norms]
+    return replace(scene, edges=edges, texts=texts, grades={})
+
+
+def bare(scene: Scene, moments: Moments) -> Scene:
+    """A scene of the same size with its frames and those texts only that are there at once."""
 
     def emptied(box: SceneBox) -> SceneBox:
         inner = [emptied(b) for b in box.boxes]
@@ -396,13 +442,15 @@ def bare(scene: Scene) -> Scene:
 
     corners = (scene.x1, scene.y1, scene.x2, scene.y2)
     boxes = [emptied(box) for box in scene.boxes]
-    return Scene(scene.view, boxes, [], [], scene.texts, {}, set(), *corners)
+    texts = [text for text in scene.texts if text.id not in moments.norms]
+    return Scene(scene.view, boxes, [], [], texts, {}, set(), *corners)
 
 
 class Region(NamedTuple):
     """Where a node or a wire is in the bitmap: rectangles, and lines of a width.
 
-    ``round`` is the radius of a frame's corners, 0 where there is no frame.
+    ``round`` is the radius of a frame's corners, 0 where there is no frame, and ``colour`` that of
+    its gradient.
     """
 
     boxes: list[tuple[float, float, float, float]]
@@ -410,6 +458,7 @@ class Region(NamedTuple):
     width: float
     round: float
     back: bool = False
+    colour: str = BACKWARD
 
     def fill(self, pen: Any, value: int) -> None:
         """Cover it."""
@@ -428,35 +477,40 @@ class Region(NamedTuple):
             pen.rounded_rectangle(self.boxes[0], self.round, outline=colour, width=wide)
 
 
-def regions(scene: Scene, node: SceneNode, scale: float) -> Region:
-    """Where a node is, and the lines of text beside it."""
+def place(scene: Scene, node: SceneNode, scale: float) -> Region:
+    """Where a node is, and what stands beside it."""
+    name = node.vertex.id
     x, y = (node.x - scene.x1 + PADDING) * scale, (scene.y2 - node.y + PADDING) * scale
     half, high = (node.half + 3) * scale, (node.high + 3) * scale
     boxes = [(x - half, y - high, x + half, y + high)]
-    lines = scene.notes.get(node.vertex.id)
-    if lines:
-        width = (8 + max(text_width(line, NOTE) for line in lines)) * scale
-        height = (4 + (NOTE + 1) * len(lines)) * scale
-        boxes.append((x, y - high - height, x + width, y - high))
+    width, height = scene.note_size(name)
+    if width:
+        boxes.append((x, y - high - (4 + height) * scale, x + (8 + width) * scale, y - high))
     framed = node.vertex.kind not in BESIDE
-    return Region(boxes, [], 0, framed * (min(half, high) if node.round else 8 * scale))
+    colour = GRADIENT[scene.grades[name]] if name in scene.grades else BACKWARD
+    corner = framed * (min(half, high) if node.round else 8 * scale)
+    return Region(boxes, [], 0, corner, colour=colour)
+
+
+def lettering(scene: Scene, text: SceneText, scale: float) -> Region:
+    """Where a line of text is; it is not outlined, and comes with the gradient."""
+    wide = text_width(text.text, text.size * 1.15) + 8
+    left = text.x - {"left": 4, "middle": wide // 2, "right": wide - 4}[text.anchor]
+    x, y = (left - scene.x1 + PADDING) * scale, (scene.y2 - text.y + PADDING) * scale
+    return Region([(x, y - 8 * scale, x + wide * scale, y + 8 * scale)], [], 0, 0, back=True)
 
 
 def wire(scene: Scene, edge: SceneEdge, scale: float) -> Region:
     """Where a wire runs, and its name."""
     points, tip = dot.bezier(edge.curve, CORNER)
 
-    def place(point: tuple[float, float]) -> tuple[float, float]:
-        x, y = point
-        return (x + edge.dx - scene.x1 + PADDING) * scale, (scene.y2 - y + PADDING) * scale
+    def at(x: float, y: float) -> tuple[float, float]:
+        return (x - scene.x1 + PADDING) * scale, (scene.y2 - y + PADDING) * scale
 
-    course = [place(point) for point in [*sampled(points), tip]]
+    course = [at(x + edge.dx, y) for x, y in [*sampled(points), tip]]
     boxes = []
     if edge.label:
-        x, y = (
-            (edge.label_at[0] - scene.x1 + PADDING) * scale,
-            (scene.y2 - edge.label_at[1] + PADDING) * scale,
-        )
+        x, y = at(*edge.label_at)
         boxes.append((x - 14 * scale, y - 9 * scale, x + 14 * scale, y + 9 * scale))
     return Region(boxes, [course], 9 * scale, 0, edge.back)
 
@@ -469,10 +523,6 @@ def sampled(points: Points) -> list[tuple[float, float]]:
         for k in range(1, 7):
             t = k / 6
             w = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-            out.append(
-                (
-                    math.fsum(u * p[0] for u, p in zip(w, (a, b, c, d), strict=True)),
-                    math.fsum(u * p[1] for u, p in zip(w, (a, b, c, d), strict=True)),
-                )
-            )
+            corners = list(zip(w, (a, b, c, d), strict=True))
+            out.append((sum(u * p[0] for u, p in corners), sum(u * p[1] for u, p in corners)))
     return out

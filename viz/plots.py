@@ -43,6 +43,7 @@ from .look import (
 from .notation import printable
 from .render import write_atomically
 from .structure import read
+from .trace import tape_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,6 +66,7 @@ R = TypeVar("R")
 
 LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")  # a line is told by its colour and by its marks
+STEPS = 3  # of a cell that is unrolled to be shown
 MOST_LABELS = 40  # words along an axis; of more every second, third, ... is named
 UNITS = {
     "loss": "loss (nats)",
@@ -86,7 +88,7 @@ def activations(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
     A gate is a scope inside of a time step, and what it gives is its last result.
 
     Args:
-        tape: The tape of an unrolled network, or a Tensor that came of it.
+        tape: The tape of an unrolled network, or a Tensor that came of it; of a cell 3 steps.
         sequence: Which sequence of a batch.
 
     Returns:
@@ -95,7 +97,7 @@ def activations(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
 
     Raises:
         ValueError: There is no gate on the tape, or no such sequence.
-        TypeError: ``tape`` is neither a Tape nor a Tensor.
+        TypeError: ``tape`` is none of these.
 
     Example:
         >>> import numpy as np
@@ -105,7 +107,7 @@ def activations(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
         >>> {gate: values.shape for gate, values in activations(ys).items()}
         {'update': (5, 4), 'reset': (5, 4), 'candidate': (5, 4)}
     """
-    structure = read(tape_of("activations", tape))
+    structure = read(tape_of("activations", tape, STEPS))
     found: dict[tuple[int, str], dict[int, Array]] = {}
     for record, place, group in zip(
         structure.records, structure.where, structure.group, strict=True
@@ -127,7 +129,7 @@ def states(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
     """The states of an unrolled network over time.
 
     Args:
-        tape: Its tape, or a Tensor that came of it.
+        tape: Its tape, or a Tensor that came of it; of a cell 3 steps.
         sequence: Which sequence of a batch.
 
     Returns:
@@ -136,7 +138,7 @@ def states(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
 
     Raises:
         ValueError: No state is carried from step to step, or there is no such sequence.
-        TypeError: ``tape`` is neither a Tape nor a Tensor.
+        TypeError: ``tape`` is none of these.
 
     Example:
         >>> import numpy as np
@@ -146,7 +148,7 @@ def states(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
         >>> bool((states(ys)["h"] == ys.data).all())
         True
     """
-    structure = read(tape_of("states", tape))
+    structure = read(tape_of("states", tape, STEPS))
     records = structure.records
     found: dict[tuple[int, str], dict[int, Array]] = {}
     for loop in structure.loops:
@@ -222,18 +224,6 @@ def sensitivity(ys: Tensor, xs: Tensor, sequence: int = 0) -> Array:
             squares[t] += np.square(found[xs][here]).sum(axis=-1)
     result: Array = np.sqrt(squares)
     return result
-
-
-def tape_of(who: str, what: Any) -> Tape:
-    """A Tape, or that of a Tensor."""
-    if isinstance(what, Tape):
-        return what
-    if isinstance(what, Tensor):
-        return Tape(what)
-    raise TypeError(
-        f"{who}: expected the Tape of an unrolled network, or a Tensor that came of it, got "
-        f"{type(what).__name__}"
-    )
 
 
 def check_sequence(who: str, sequence: int, batch: int) -> None:
@@ -482,7 +472,7 @@ def plot_gates(
     """The gates over a sentence: a heat map of units and words for each of them.
 
     Args:
-        tape: The tape of an unrolled network, or a Tensor that came of it.
+        tape: The tape of an unrolled network, or a Tensor that came of it; of a cell 3 steps.
         words: One for each time step; without them steps are numbered.
         gates: Which ones, by the names of ``activations``; all by default.
         sequence: Which sequence of a batch.
