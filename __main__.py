@@ -7,12 +7,15 @@ exit code 130. Files are written whole or not at all.
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import platform
 import sys
+import tempfile
 import textwrap
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -20,34 +23,56 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from . import __version__, cells
+from . import __version__
 from .autograd import Tape
 from .cells import unroll
 from .models import (
     Adam,
+    Features,
+    Labelled,
+    Labels,
     LanguageModel,
     NGram,
+    Saved,
     Stream,
     Vocabulary,
+    accuracy,
+    bits_of,
+    confusion,
     evaluate,
     fit,
     hold_out,
     load_model,
+    load_tagged,
     load_text,
+    predictions,
     python_manual,
     save_history,
     save_model,
+    span_scores,
     tokenize,
 )
 from .models.baselines import perplexity_of
+from .models.metrics import Score
+from .models.runs import (
+    CELLS,
+    Examples,
+    Folder,
+    contents,
+    make_classifier,
+    make_tagger,
+    mark_spans,
+    measures,
+    read_sentences,
+    read_texts,
+    sentence_task,
+    text_task,
+)
+from .models.schedules import cosine
+from .models.text import words
 from .models.training import History, count_targets
 from .viz import Drawing, draw
 
-CELLS = {
-    name.lower(): thing
-    for name, thing in vars(cells).items()
-    if isinstance(thing, type) and issubclass(thing, cells.GatedCell) and thing.gates
-}
 DEVELOPMENT = 0.06  # of what is not held out: enough to see when to stop
 
 
@@ -123,36 +148,19 @@ def print_table(texts: Texts, rows: Sequence[tuple[str, float]]) -> None:
         print(f"  {name:<36}{perplexity:10.1f}")
 
 
-def train_language_model(
-    model: LanguageModel, texts: Texts, path: Path, args: argparse.Namespace
-) -> History:
-    """Fit with early stopping, the best model so far always on disk."""
-    start = texts.vocabulary.start
-    written: list[Path] = []
-
-    def save() -> None:
-        save_model(path, model, vocabulary=texts.vocabulary)
-        written.append(path)
-
+def fit_options(texts: Texts, args: argparse.Namespace) -> dict[str, Any]:
+    """How a language model is trained, with early stopping."""
     # <s> is learnt, so that generation can begin a paragraph, but counts in no perplexity.
-    task = Stream(texts.train, args.batch, args.steps, reset=0.05, rng=args.seed)
-    try:
-        return fit(
-            model,
-            task,
-            Adam(model.parameters(), args.lr),
-            epochs=args.epochs,
-            seconds=args.seconds,
-            validation=Stream(texts.development, batch=8, steps=100, ignore=start),
-            patience=4,
-            clip=args.clip,
-            schedule=lambda progress: max(1 - progress, 0.02),
-            save=save,
-        )
-    except KeyboardInterrupt:
-        if written:
-            print(f"unspool: interrupted; the last good model is in {path}", file=sys.stderr)
-        raise
+    development = Stream(texts.development, batch=8, steps=100, ignore=texts.vocabulary.start)
+    return {
+        "task": Stream(texts.train, args.batch, args.steps, reset=0.05, rng=args.seed),
+        "validation": development,
+        "epochs": args.epochs,
+        "seconds": args.seconds,
+        "patience": args.patience,
+        "clip": args.clip,
+        "schedule": lambda progress: max(1 - progress, 0.02),
+    }
 
 
 def writable(path: Path) -> None:
@@ -170,11 +178,12 @@ def write(
     temperature: float,
     top_k: int | None,
     rng: Any,
+    top_p: float | None = None,
 ) -> str:
     """A prompt and what the model makes of it; <unk> is left out."""
     ids = vocabulary.encode(prompt, start=True)
     unknown = [vocabulary.unknown]
-    new = model.generate(ids, steps, temperature, top_k, rng, exclude=unknown)
+    new = model.generate(ids, steps, temperature, top_k, rng, top_p=top_p, exclude=unknown)
     return vocabulary.decode(np.concatenate([ids, new]))
 
 
@@ -215,8 +224,13 @@ def demo(args: argparse.Namespace) -> None:
 
     before = samples()
 
-    args.batch, args.steps, args.lr, args.clip = 20, 35, 0.01, 1.0
-    history = train_language_model(model, texts, out / "model.npz", args)
+    args.batch, args.steps, args.clip, args.patience = 20, 35, 1.0, 4
+    optimizer = Adam(model.parameters(), 0.01)
+
+    def save() -> None:
+        save_model(out / "model.npz", model, vocabulary=vocabulary)
+
+    history = fit(model, optimizer=optimizer, save=save, **fit_options(texts, args))
     took = history[-1]["seconds"]
     rows.append((f"LSTM, after {took:.0f} s of training", held_out_perplexity(model, texts)))
     print_table(texts, rows)
@@ -235,9 +249,7 @@ def demo(args: argparse.Namespace) -> None:
     }.items():
         files.append(save_picture(drawing, out / f"{name}.svg").name)
     print(f"written to {out}/: {', '.join(files)}")
-    print(
-        f"{time.perf_counter() - began:.0f} s in all; unspool generate {out}/model.npz writes more"
-    )
+    print(f"{time.perf_counter() - began:.0f} s in all; unspool generate {out} writes more")
 
 
 def save_picture(drawing: Drawing, path: Path) -> Path:
@@ -250,39 +262,271 @@ def save_picture(drawing: Drawing, path: Path) -> Path:
         return path
 
 
+# What says how long to train, or where to put it; all other options say what is trained.
+FREE = {"command", "run", "out", "restart", "epochs", "seconds", "patience", "every"}
+
+
+def folder_of(args: argparse.Namespace) -> Folder:
+    """The folder of a training, with its options in it; or an error that says what differs."""
+    config = {name: value for name, value in vars(args).items() if name not in FREE}
+    for name in ("files", "dev", "test", "vectors"):
+        if config.get(name):
+            config[name] = contents(config[name])
+    return Folder(args.out or Path(args.kind), config, restart=args.restart)
+
+
+def train_in(folder: Folder, model: Any, what: dict[str, Any], **options: Any) -> History:
+    """Train in a folder; an interruption says how to go on."""
+    try:
+        return folder.fit(model, what=what, **options)
+    except KeyboardInterrupt:
+        print(f"unspool: interrupted; the same command goes on in {folder.path}", file=sys.stderr)
+        raise
+
+
 def train_lm(args: argparse.Namespace) -> None:
-    """Train a language model on a text file."""
-    writable(args.out)
-    texts = prepare(load_text(args.file), args.level, args.minimum_count, args.lower, args.held_out)
+    """Train a language model on text files."""
+    text = "\n\n".join(load_text(path) for path in args.files)
+    texts = prepare(text, args.level, args.minimum_count, args.lower, args.held_out)
+    folder = folder_of(args)
     print(describe_texts(texts))
     model = LanguageModel(
         len(texts.vocabulary),
         args.width,
-        CELLS[args.cell],
+        CELLS[args.model],
         args.layers,
         tied=not args.untied,
         dropout=args.dropout,
         rng=args.seed,
     )
-    print(f"model       {CELLS[args.cell].__name__}, {model.size():,} parameters", flush=True)
-    history = train_language_model(model, texts, args.out, args)
-    if args.history is not None:
-        save_history(args.history, history)
+    name = CELLS[args.model].__name__
+    print(f"model       {name}, {model.size():,} parameters", flush=True)
+    history = train_in(
+        folder,
+        model,
+        {"vocabulary": texts.vocabulary},
+        optimizer=Adam(model.parameters(), args.lr),
+        every=args.every,
+        **fit_options(texts, args),
+    )
     rows = baseline_table(texts)
-    took = history[-1]["seconds"]
     trained = held_out_perplexity(model, texts)
-    rows.append((f"{CELLS[args.cell].__name__}, after {took:.0f} s of training", trained))
+    rows.append((f"{name}, after {history[-1]['seconds']:.0f} s of training", trained))
     print_table(texts, rows)
     if args.level == "character":
         print("bits per character: " + ", ".join(f"{math.log2(p):.3f}" for _, p in rows))
-    print(f"the model is in {args.out}")
+    print(f"the model is {folder.model}")
+
+
+def learn_labels(
+    args: argparse.Namespace,
+    make: Callable[[Examples], tuple[Any, dict[str, Any]]],
+    read: Callable[[Sequence[str]], Examples],
+    task_of: Callable[..., Any],
+) -> None:
+    """Train a classifier or a tagger, and print how good it is.
+
+    Args:
+        args: The options.
+        make: From what is to be learnt to a model, and what is saved with it.
+        read: From files to examples.
+        task_of: From examples and what is saved to a Task.
+    """
+    learnt = read(args.files)
+    if args.dev:
+        development = read(args.dev)
+    else:
+        learnt, development = learnt.parts(args.held_out, args.seed)
+    test = read(args.test) if args.test else None
+    model, what = make(learnt)
+    labels = what["labels"]
+    task = task_of(learnt, **what, batch=args.batch, rng=args.seed)
+    validation = task_of(development, **what)
+    tested = None if test is None else task_of(test, **what)
+    folder = folder_of(args)
+    sizes = f"{len(task.sequences):,} to learn from, {len(validation.sequences):,} to develop on"
+    print(f"{args.kind:12}{sizes}; {len(labels)} labels")
+    print(f"model       {args.model}, {model.size():,} parameters", flush=True)
+    metrics = measures(labels, development.labels)
+    train_in(
+        folder,
+        model,
+        what,
+        task=task,
+        optimizer=Adam(model.parameters(), args.lr),
+        validation=validation,
+        metrics=metrics,
+        monitor="validation_" + [*metrics][-1],
+        mode="max",
+        epochs=args.epochs,
+        seconds=args.seconds,
+        patience=args.patience,
+        clip=args.clip,
+        schedule=cosine(),
+        every=args.every,
+    )
+    print_scores("development part", model, labels, validation)
+    if tested is not None:
+        print_scores("test part", model, labels, tested)
+    print(f"the model is {folder.model}")
+
+
+def train_classifier(args: argparse.Namespace) -> None:
+    """Train a classifier on labelled texts."""
+
+    def make(texts: Examples) -> tuple[Any, dict[str, Any]]:
+        model, vocabulary, labels = make_classifier(
+            args.model,
+            texts,
+            level=args.level,
+            lower=not args.keep_case,
+            minimum_count=args.minimum_count,
+            pooling=args.pooling,
+            **options_of_networks(args),
+        )
+        return model, {"vocabulary": vocabulary, "labels": labels}
+
+    learn_labels(args, make, read_texts, text_task)
+
+
+def train_tagger(args: argparse.Namespace) -> None:
+    """Train a tagger on tagged sentences."""
+
+    def make(sentences: Examples) -> tuple[Any, dict[str, Any]]:
+        model, features, labels = make_tagger(
+            args.model,
+            sentences,
+            lower=not args.keep_case,
+            minimum_count=args.minimum_count,
+            suffixes=args.suffixes,
+            prefixes=args.prefixes,
+            shape=not args.no_shape,
+            letters=args.letters,
+            other=args.other,
+            crf=args.crf,
+            constraints=args.constraints,
+            word_dropout=args.word_dropout,
+            **options_of_networks(args),
+        )
+        return model, {"features": features, "labels": labels, "notes": columns_of(args)}
+
+    def task_of(examples: Examples, notes: Any, **options: Any) -> Any:
+        return sentence_task(examples, **options)
+
+    learn_labels(args, make, functools.partial(read_sentences, **columns_of(args)), task_of)
+
+
+def options_of_networks(args: argparse.Namespace) -> dict[str, Any]:
+    """What classifiers and taggers are made with alike."""
+    names = ("embedding", "width", "layers", "dropout", "frozen", "seed")
+    options = {name: getattr(args, name) for name in names}
+    return {**options, "vectors": args.vectors[0] if args.vectors else None}
+
+
+def columns_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Which columns of tagged text are read."""
+    return {"tag": args.column, "extra": args.extra}
+
+
+def print_scores(name: str, model: Any, labels: Labels, task: Labelled) -> None:
+    """The loss and the metrics on a part, and those of each label, or kind of span."""
+    gold, found = task.labels or [], predictions(model, task)
+    print(f"\n{name}: loss {evaluate(model, task):.4f}, accuracy {accuracy(gold, found):.4f}")
+    if mark_spans(labels):
+        print(span_scores([*map(labels.decode, gold)], [*map(labels.decode, found)]))
+        return
+    table = confusion(gold, found, len(labels))
+    width = max(7, *map(len, labels.names))
+    print(f"{'':{width}}  precision  recall      F1    gold")
+    scores = [
+        Score(int(table[i].sum()), int(table[:, i].sum()), int(table[i, i]))
+        for i in range(len(labels))
+    ]
+    rows = np.array([(score.precision, score.recall, score.f1) for score in scores]) * 100
+    counts = [score.gold for score in scores]
+    for label, (precision, recall, f1), count in zip(
+        [*labels.names, "mean"], [*rows, rows.mean(0)], [*counts, sum(counts)], strict=True
+    ):
+        print(f"{label:{width}}  {precision:9.2f}  {recall:6.2f}  {f1:6.2f}  {count:6}")
+
+
+def saved_in(path: Path) -> Saved:
+    """The model in a file, or in the folder of a training."""
+    return load_model(path / "model.npz" if path.is_dir() else path)
+
+
+def evaluate_model(args: argparse.Namespace) -> None:
+    """Print how good a model is on files."""
+    saved = saved_in(args.model)
+    model, vocabulary, features, labels, notes = saved
+    if isinstance(model, LanguageModel) and vocabulary is not None:
+        text = "\n\n".join(load_text(path) for path in args.files)
+        ids = vocabulary.encode(tokenize(text, vocabulary.level, vocabulary.lower))
+        loss = evaluate(model, Stream(ids, batch=1, steps=100, ignore=vocabulary.start))
+        count = count_targets(ids[None], None, vocabulary.start)
+        print(
+            f"loss {loss:.4f} nats a token, perplexity {perplexity_of(loss):.2f}, {count:,} tokens"
+        )
+        print(f"{np.mean(ids == vocabulary.unknown):.1%} of them are <unk>")
+        if vocabulary.level == "character":
+            print(f"{bits_of(loss):.4f} bits per character")
+    elif features is not None and labels is not None:
+        sentences = read_sentences(args.files, **notes)
+        print_scores("tagger", model, labels, sentence_task(sentences, features, labels))
+    elif vocabulary is not None and labels is not None:
+        task = text_task(read_texts(args.files), vocabulary, labels)
+        print_scores("classifier", model, labels, task)
+    else:
+        raise ValueError(f"{args.model}: the file does not say what the model's ids mean")
+
+
+def predict(args: argparse.Namespace) -> None:
+    """Write labels of texts, or of words, as tab-separated text."""
+    model, vocabulary, features, labels, notes = saved_in(args.model)
+    if labels is None or (features is None and vocabulary is None):
+        raise ValueError(
+            f"{args.model}: it predicts no labels; a language model writes by unspool generate"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        if not args.files:
+            args.files = [Path(folder, "standard input")]
+            args.files[0].write_bytes(sys.stdin.buffer.read())
+        if features is not None:
+            label_words(model, features, labels, args, notes.get("extra", []))
+        elif vocabulary is not None:
+            lines = [line.strip() for path in args.files for line in load_text(path).split("\n")]
+            texts = [line for line in lines if line]
+            task = Labelled(map(vocabulary.encode, texts), batch=64)
+            for label, line in zip(labels.decode(predictions(model, task)), texts, strict=True):
+                print(f"{label}\t{line}")
+
+
+def label_words(
+    model: Any, features: Features, labels: Labels, args: argparse.Namespace, extra: Sequence[int]
+) -> None:
+    """Words and their tags, a word a line, a blank line after each sentence."""
+    if args.tokenize and extra:
+        raise ValueError(f"{args.model}: it reads more columns than words; leave --tokenize out")
+    sentences: list[Any] = []
+    for path in args.files:
+        if args.tokenize:
+            sentences += [[words(line)] for line in load_text(path).split("\n") if words(line)]
+        else:
+            sentences += zip(*load_tagged(path, (0, *extra)), strict=True)
+    task = Labelled([features.encode(*columns) for columns in sentences], batch=64)
+    for (tokens, *_), ids in zip(sentences, predictions(model, task), strict=True):
+        for token, tag in zip(tokens, labels.decode(ids), strict=True):
+            print(f"{token}\t{tag}")
+        print()
 
 
 def generate(args: argparse.Namespace) -> None:
     """Write text with a trained model."""
-    model, vocabulary, *_ = load_model(args.model)
-    if vocabulary is None:
-        raise ValueError(f"{args.model}: the model has no vocabulary to write with")
+    model, vocabulary, *_ = saved_in(args.model)
+    if vocabulary is None or not isinstance(model, LanguageModel):
+        raise ValueError(
+            f"{args.model}: a {type(model).__name__}, writes no text; unspool predict labels it"
+        )
     ids = vocabulary.encode(args.prompt)
     if (ids == vocabulary.unknown).any():
         print("unspool: a part of the prompt is not in the vocabulary (<unk>)", file=sys.stderr)
@@ -290,7 +534,7 @@ def generate(args: argparse.Namespace) -> None:
     for i in range(args.count):
         if i:
             print("\n---\n")
-        settings = args.steps, args.temperature, args.top_k, rng
+        settings = args.steps, args.temperature, args.top_k, rng, args.top_p
         print(write(model, vocabulary, args.prompt, *settings))
 
 
@@ -350,6 +594,78 @@ def cell_type(text: str) -> str:
     return text.lower()
 
 
+def model_type(*others: str) -> Callable[[str], str]:
+    """A type for argparse: one of these, a cell, or bi and a cell."""
+
+    def read(text: str) -> str:
+        name = text.lower()
+        if name not in (*others, *CELLS) and name.removeprefix("bi") not in CELLS:
+            known = ", ".join([*others, *CELLS])
+            raise argparse.ArgumentTypeError(
+                f"expected one of {known}, or bi and a cell as in bilstm, got {text!r}"
+            )
+        return name
+
+    return read
+
+
+RESUMABLE = """\
+The folder --out holds the best model so far, and a checkpoint: the same command again goes on,
+also after Ctrl-C or kill -9, to the very numbers of a training that was not stopped."""
+
+
+def add_training(
+    command: argparse.ArgumentParser,
+    *,
+    epochs: int,
+    batch: int,
+    lr: float,
+    clip: float,
+    patience: int,
+) -> None:
+    """The options of every training."""
+    count, rate = number(int, 1), number(float, 0, above=True)
+    add = command.add_argument
+    add("--out", type=Path, help="folder (named as MODEL)")
+    add("--restart", action="store_true", help="begin anew in a folder that has a training")
+    add("--every", type=number(float, 0), default=60.0, help="seconds between checkpoints (60)")
+    add("--held-out", type=number(float, 0, 1, True), default=0.1, help="a part (0.1)")
+    add("--epochs", type=count, default=epochs, help=f"passes, at most ({epochs})")
+    add("--seconds", type=rate, help="of training, at most")
+    add("--patience", type=count, default=patience, help=f"passes without gain ({patience})")
+    add("--batch", type=count, default=batch, help=f"how many side by side ({batch})")
+    add("--lr", type=rate, default=lr, help=f"learning rate ({lr})")
+    add("--clip", type=rate, default=clip, help=f"largest gradient norm ({clip})")
+    add("--seed", type=number(int, 0), default=0, help="of all that is random (0)")
+
+
+def add_vocabulary(command: argparse.ArgumentParser, least: int) -> None:
+    """The options of a vocabulary."""
+    levels = ("word", "character")
+    command.add_argument("--level", choices=levels, default="word", help="what a token is (word)")
+    command.add_argument(
+        "--minimum-count", type=number(int, 1), default=least, help=f"rarer is <unk> ({least})"
+    )
+
+
+def add_network(command: argparse.ArgumentParser, dropout: float) -> None:
+    """The options of a classifier's or tagger's network."""
+    count, add = number(int, 1), command.add_argument
+    add("--embedding", type=count, default=100, help="width of a word's vector (100)")
+    add("--width", type=count, default=100, help="of states, or of filters (100)")
+    add("--layers", type=count, default=1, help="how many are stacked (1)")
+    add("--dropout", type=number(float, 0, 1), default=dropout, help=f"({dropout})")
+    add("--vectors", nargs=1, metavar="FILE", help="pretrained ones, as GloVe's")
+    add("--frozen", action="store_true", help="leave the words' vectors as they are")
+    add("--keep-case", action="store_true", help="capitals are not made small")
+
+
+def add_parts(command: argparse.ArgumentParser) -> None:
+    """The options that name further parts of the data."""
+    command.add_argument("--dev", nargs="+", metavar="FILE", help="to choose the best pass by")
+    command.add_argument("--test", nargs="+", metavar="FILE", help="looked at in the end")
+
+
 def build_parser() -> Parser:
     """The commands and their options."""
     plain = argparse.RawDescriptionHelpFormatter
@@ -360,8 +676,10 @@ def build_parser() -> Parser:
         epilog="""\
 examples:
   unspool demo
-  unspool train lm book.txt --out book.npz --seconds 300
-  unspool generate book.npz --prompt "Once upon a" --temperature 0.8
+  unspool train lm book.txt --out book --seconds 300
+  unspool generate book --prompt "Once upon a" --temperature 0.8
+  unspool train tagger train.tsv --out upos
+  unspool predict upos words.txt
   unspool draw lstm --steps 3 --level op --out lstm.svg
 """,
     )
@@ -390,44 +708,119 @@ examples:
         "train",
         help="train a model on your own data",
         description="Train a model on your own data.",
-        epilog="example:\n  unspool train lm book.txt --out book.npz",
+        epilog="example:\n  unspool train lm book.txt --out book",
         formatter_class=plain,
     )
     kinds = train.add_subparsers(dest="kind", metavar="MODEL", required=True)
     command = kinds.add_parser(
         "lm",
         formatter_class=plain,
-        help="a language model on a text file",
-        description="Train a language model on a text file (UTF-8). The end of the text is held "
-        "out; the\nbest model so far is always in --out, also after Ctrl-C.",
+        help="a language model on text files",
+        description="Train a language model on text files (UTF-8). The end of the text is held "
+        f"out.\n{RESUMABLE}",
         epilog="examples:\n"
-        "  unspool train lm book.txt --out book.npz --seconds 300\n"
-        "  unspool train lm plays.txt --level character --minimum-count 1 --cell gru --layers 2",
+        "  unspool train lm book.txt --out book --seconds 300\n"
+        "  unspool train lm plays.txt --level character --minimum-count 1 --model gru --layers 2",
     )
-    command.add_argument("file", metavar="FILE", help="the text")
-    command.add_argument("--out", type=Path, default=Path("model.npz"), help="model (model.npz)")
-    command.add_argument("--history", type=Path, help="where to write the loss curve, as CSV")
-    command.add_argument(
-        "--level", choices=("word", "character"), default="word", help="what a token is (word)"
-    )
-    command.add_argument(
-        "--minimum-count", type=count, default=2, help="rarer tokens are <unk> (2)"
-    )
+    command.add_argument("files", metavar="FILE", nargs="+", help="the text")
+    add_training(command, epochs=12, batch=20, lr=0.01, clip=1.0, patience=4)
+    add_vocabulary(command, 2)
     command.add_argument("--lower", action="store_true", help="make capitals small")
-    command.add_argument("--held-out", type=number(float, 0, 1, True), default=0.1, help="(0.1)")
-    command.add_argument("--cell", type=cell_type, default="lstm", help=f"{', '.join(CELLS)}")
+    command.add_argument("--model", type=cell_type, default="lstm", help=f"{', '.join(CELLS)}")
     command.add_argument("--width", type=count, default=128, help="of states and embeddings (128)")
     command.add_argument("--layers", type=count, default=1, help="how many cells are stacked (1)")
     command.add_argument("--untied", action="store_true", help="a softmax matrix of its own")
     command.add_argument("--dropout", type=number(float, 0, 1), default=0.3, help="(0.3)")
-    command.add_argument("--epochs", type=count, default=12, help="passes, at most (12)")
-    command.add_argument("--seconds", type=rate, help="of training, at most")
-    command.add_argument("--batch", type=count, default=20, help="parts read side by side (20)")
     command.add_argument("--steps", type=count, default=35, help="how far gradients go back (35)")
-    command.add_argument("--lr", type=rate, default=0.01, help="learning rate (0.01)")
-    command.add_argument("--clip", type=rate, default=1.0, help="largest gradient norm (1.0)")
-    command.add_argument("--seed", type=seed, default=0, help="of all that is random (0)")
     command.set_defaults(run=train_lm)
+
+    command = kinds.add_parser(
+        "classifier",
+        formatter_class=plain,
+        help="a label a text",
+        description="Train a classifier on labelled texts (UTF-8). A FILE has label<TAB>text on "
+        "each line\n(a .csv commas and quotes). A folder has a sub-folder for each class with a "
+        "text a file, or\na file for each class with a text a line.\n" + RESUMABLE,
+        epilog="examples:\n"
+        "  unspool train classifier reviews.tsv --model bilstm --out reviews\n"
+        "  unspool train classifier train.tsv --dev dev.tsv --test test.tsv --vectors glove.txt "
+        "--embedding 50\n"
+        "  unspool train classifier names/ --level character --minimum-count 1 --pooling last",
+    )
+    command.add_argument("files", metavar="FILE", nargs="+", help="labelled texts")
+    add_training(command, epochs=15, batch=32, lr=0.002, clip=5.0, patience=3)
+    add_vocabulary(command, 2)
+    known = "bag, cnn, CELL or biCELL, where CELL is one of " + ", ".join(CELLS)
+    command.add_argument("--model", type=model_type("bag", "cnn"), default="bilstm", help=known)
+    command.add_argument("--pooling", choices=("last", "mean", "max", "sum"), help="over time")
+    add_network(command, dropout=0.5)
+    add_parts(command)
+    command.set_defaults(run=train_classifier)
+
+    command = kinds.add_parser(
+        "tagger",
+        formatter_class=plain,
+        help="a label a word",
+        description="Train a tagger on tagged sentences (UTF-8): word<TAB>tag on each line, a "
+        "blank line\nbetween sentences. It reads words, their suffixes and their shapes, and if "
+        "asked for their\nletters and further columns.\n" + RESUMABLE,
+        epilog="examples:\n"
+        "  unspool train tagger train.tsv --dev dev.tsv --test test.tsv --out upos\n"
+        "  unspool train tagger chunks.tsv --column 2 --extra 1 --crf --constraints BIO",
+    )
+    command.add_argument("files", metavar="FILE", nargs="+", help="tagged sentences")
+    add_training(command, epochs=8, batch=32, lr=0.004, clip=5.0, patience=3)
+    command.add_argument("--minimum-count", type=count, default=1, help="rarer is <unk> (1)")
+    column = number(int, -99)
+    command.add_argument("--column", type=column, default=1, help="the tags', from 0; -1: last (1)")
+    command.add_argument(
+        "--extra", type=column, nargs="+", default=[], help="columns that are read beside words"
+    )
+    command.add_argument("--model", type=model_type(), default="bilstm", help="CELL or biCELL")
+    command.add_argument(
+        "--crf", action="store_true", help="choose the tags of a sentence together"
+    )
+    command.add_argument("--constraints", choices=("BIO", "BIOES"), help="that the CRF keeps to")
+    command.add_argument(
+        "--suffixes", type=count, nargs="*", default=[2, 3], help="their lengths (2 3)"
+    )
+    command.add_argument("--prefixes", type=count, nargs="*", default=[], help="their lengths")
+    command.add_argument("--no-shape", action="store_true", help="do not read shapes, as Xx of The")
+    command.add_argument(
+        "--letters", type=number(int, 0), default=0, help="how many letters an RNN reads (0)"
+    )
+    command.add_argument("--other", type=count, default=25, help="width of what is no word (25)")
+    command.add_argument("--word-dropout", type=number(float, 0, 1), default=0.1, help="(0.1)")
+    add_network(command, dropout=0.4)
+    add_parts(command)
+    command.set_defaults(run=train_tagger)
+
+    command = commands.add_parser(
+        "evaluate",
+        formatter_class=plain,
+        help="how good a trained model is on files",
+        description="Print the loss, and perplexity, or accuracy and F1, on files of the form "
+        "that\nthe model was trained on.",
+        epilog="examples:\n  unspool evaluate upos test.tsv\n"
+        "  unspool evaluate book/model.npz b.txt",
+    )
+    command.add_argument("model", metavar="MODEL", type=Path, help="a training's folder, or a file")
+    command.add_argument("files", metavar="FILE", nargs="+", help="what to evaluate on")
+    command.set_defaults(run=evaluate_model)
+
+    command = commands.add_parser(
+        "predict",
+        formatter_class=plain,
+        help="label texts or words",
+        description="Write label<TAB>text for each line, or word<TAB>tag for each word. A tagger "
+        "reads a\nword a line and blank lines between sentences, or with --tokenize lines of text.",
+        epilog="examples:\n  unspool predict reviews new.txt\n"
+        "  echo 'They can fish.' | unspool predict upos --tokenize",
+    )
+    command.add_argument("model", metavar="MODEL", type=Path, help="a training's folder, or a file")
+    command.add_argument("files", metavar="FILE", nargs="*", help="texts; none: standard input")
+    command.add_argument("--tokenize", action="store_true", help="a tagger's lines are plain text")
+    command.set_defaults(run=predict)
 
     command = commands.add_parser(
         "generate",
@@ -435,16 +828,19 @@ examples:
         help="write text with a trained model",
         description="Write text with a trained model.",
         epilog="examples:\n"
-        "  unspool generate demo/model.npz --prompt 'If the' --temperature 0.7\n"
-        "  unspool generate book.npz --temperature 0          (the most probable token each time)",
+        "  unspool generate demo --prompt 'If the' --temperature 0.7\n"
+        "  unspool generate book --temperature 0          (the most probable token each time)",
     )
-    command.add_argument("model", metavar="MODEL", help="a file that train or demo wrote")
+    command.add_argument("model", metavar="MODEL", type=Path, help="a training's folder, or a file")
     command.add_argument("--prompt", default="", help="how the text begins")
     command.add_argument("--steps", type=number(int, 0), default=60, help="new tokens (60)")
     command.add_argument(
         "--temperature", type=number(float, 0), default=0.8, help="0 is greedy (0.8)"
     )
     command.add_argument("--top-k", type=count, help="draw from the k most probable tokens")
+    command.add_argument(
+        "--top-p", type=number(float, 0, 1.0000001, True), help="draw from the share p of them"
+    )
     command.add_argument("--count", type=count, default=1, help="how many texts (1)")
     command.add_argument("--seed", type=seed, help="the same seed writes the same text")
     command.set_defaults(run=generate)
@@ -479,7 +875,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     reconfigure(sys.stdout, errors="replace")  # a terminal may lack “ and ”
     args = build_parser().parse_args(argv)
     try:
-        args.run(args)
+        with warnings.catch_warnings():
+            warnings.showwarning = show_warning
+            args.run(args)
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("unspool: stopped by Ctrl-C", file=sys.stderr)
@@ -500,8 +898,13 @@ def reconfigure(stream: Any, **options: str) -> None:
         stream.reconfigure(**options)
 
 
-def complain(error: Exception, code: int) -> int:
-    """An error as one line."""
+def show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as one line."""
+    complain(message)
+
+
+def complain(error: Warning | Exception | str, code: int = 0) -> int:
+    """An error or a warning as one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     print(f"unspool: {text}", file=sys.stderr)
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import random
 import re
@@ -18,7 +19,8 @@ import numpy as np
 import pytest
 
 import unspool
-from unspool.__main__ import CELLS, build_parser, prepare
+from unspool.__main__ import CELLS, build_parser, main, prepare
+from unspool.cells import load_npz
 from unspool.models import load_model
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
@@ -36,6 +38,22 @@ def run(*args, cwd, **options):
         timeout=120,
         **options,
     )
+
+
+@pytest.fixture
+def here(monkeypatch, capsys):
+    """``run`` in this process, which is faster."""
+
+    def call(*args, cwd, input=""):
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+        try:
+            code = main([*map(str, args)])
+        except SystemExit as end:
+            code = end.code
+        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
+
+    return call
 
 
 def refused(result):
@@ -60,21 +78,78 @@ def folder(tmp_path_factory):
     (folder / "empty.txt").write_text("\n")
     (folder / "short.txt").write_text("Five words are too few.")
     (folder / "latin.txt").write_bytes("d\xe9j\xe0 vu".encode("latin-1"))
+    words = {"pos": ["good", "great", "lovely"], "neg": ["bad", "awful", "dull"]}
+    reviews = [
+        f"{label}\tThe {rng.choice(['film', 'plot'])} was {rng.choice(words[label])}, they said."
+        for label in ("pos", "neg") * 60
+    ]
+    (folder / "reviews.tsv").write_text("\n".join(reviews), encoding="utf-8")
+    (folder / "one.tsv").write_text("pos\tgood\n" * 30)
+    (folder / "same.tsv").write_text("a\tX\n\n" * 30)
+    (folder / "bare.tsv").write_text("pos\tgood\nbad\n")
+    (folder / "other.tsv").write_text("pos\tA good plot.\nfair\tA film.\n")
+    kinds = {"the": "DET", "a": "DET", "cat": "NOUN", "dog": "NOUN", "sees": "VERB", "is": "VERB"}
+    sentences = [
+        [rng.choice(["the", "a"]), rng.choice(["cat", "dog"]), rng.choice(["sees", "is"])]
+        for _ in range(80)
+    ]
+    tagged = [[f"{w}\t{kinds[w]}\t{'I' if w == 'cat' else 'O'}" for w in s] for s in sentences]
+    (folder / "tagged.tsv").write_text("\n\n".join(map("\n".join, tagged)))
+    spans = [
+        "\n".join(f"{w}\t{kinds[w]}\t{t}" for w, t in zip(s, ("B-NP", "I-NP", "O"), strict=True))
+        for s in sentences
+    ]
+    (folder / "spans.tsv").write_text("\n\n".join(spans))
+    (folder / "vectors.txt").write_text("good 1 0 0\nbad -1 0 0\nfilm 0 1 0.5\n")
+    for label, lines in words.items():
+        (folder / "lines").mkdir(exist_ok=True)
+        (folder / "lines" / f"{label}.txt").write_text("\n".join(lines * 12))
+        (folder / "texts" / label).mkdir(parents=True)
+        for i, word in enumerate(lines * 12):
+            (folder / "texts" / label / f"{i}.txt").write_text(f"{word}\nindeed")
     return folder
+
+
+LM = ["train", "lm", "text.txt", "--out", "lm", "--width", 24, "--batch", 8, "--steps", 12]
 
 
 @pytest.fixture(scope="module")
 def trained(folder):
-    """What ``train lm`` printed; the model is in model.npz."""
-    options = ["--width", 24, "--epochs", 20, "--batch", 8, "--steps", 12, "--history", "loss.csv"]
-    return run("train", "lm", "text.txt", *options, cwd=folder)
+    """What ``train lm`` printed; the model is in the folder lm."""
+    return run(*LM, "--epochs", 20, cwd=folder)
+
+
+NETWORK = ["--width", 12, "--embedding", 8, "--lr", 0.03, "--dropout", 0.1, "--epochs", 12]
+
+
+@pytest.fixture(scope="module")
+def classifier(folder):
+    return run("train", "classifier", "reviews.tsv", "--out", "reviews", *NETWORK, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def tagger(folder):
+    files = ["tagged.tsv", "--dev", "tagged.tsv", "--test", "tagged.tsv"]
+    return run("train", "tagger", *files, "--out", "upos", *NETWORK, cwd=folder)
 
 
 # Help and wrong input ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["demo"], ["train"], ["train", "lm"], ["generate"], ["draw"]]
+    "command",
+    [
+        [],
+        ["demo"],
+        ["train"],
+        ["train", "lm"],
+        ["train", "classifier"],
+        ["train", "tagger"],
+        ["evaluate"],
+        ["predict"],
+        ["generate"],
+        ["draw"],
+    ],
 )
 def test_help_has_examples(command, tmp_path):
     result = run(*command, "--help", cwd=tmp_path)
@@ -97,7 +172,7 @@ def test_every_example_of_the_help_is_a_valid_command():
             words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', re.split(r" > |\s+\(", line)[0])
             build_parser().parse_args([word.strip("\"'") for word in words[1:]])
             found += 1
-    assert found >= 12
+    assert found >= 22
 
 
 def test_version(tmp_path):
@@ -122,11 +197,40 @@ WRONG = {
     "rate": (["train", "lm", "text.txt", "--lr", "nan"], "a number above 0, got 'nan'"),
     "held out": (["train", "lm", "text.txt", "--held-out", "1.5"], "above 0 and below 1"),
     "seconds": (["train", "lm", "text.txt", "--seconds", "-1"], "a number above 0, got '-1'"),
-    "cell": (["train", "lm", "text.txt", "--cell", "rnn"], "expected one of"),
-    "out": (["train", "lm", "text.txt", "--out", "."], "cannot be written"),
+    "cell": (["train", "lm", "text.txt", "--model", "rnn"], "expected one of"),
+    "network": (
+        ["train", "tagger", "tagged.tsv", "--model", "bag"],
+        "or bi and a cell as in bilstm",
+    ),
+    "out": (["train", "lm", "text.txt", "--out", "text.txt"], "text.txt: cannot be written"),
+    "out below a file": (["train", "lm", "text.txt", "--out", "text.txt/a"], "cannot be written"),
+    "one class": (["train", "classifier", "one.tsv"], "two labels or more to tell apart, got only"),
+    "no label": (["train", "classifier", "bare.tsv"], "bare.tsv, line 2: expected a label"),
+    "no folder": (["train", "classifier", "nowhere/"], "no such text file"),
+    "no tags": (["train", "tagger", "text.txt"], "text.txt, line 1: there is no column 1"),
+    "no column": (["train", "tagger", "tagged.tsv", "--column", "7"], "there is no column 7"),
+    "one tag": (["train", "tagger", "same.tsv"], "two labels or more to tell apart, got only"),
+    "constraints": (
+        ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
+        "a label of BIO is O, or one of",
+    ),
+    "unknown label": (["train", "classifier", "reviews.tsv", "--test", "other.tsv"], "no label"),
+    "vectors": (["train", "classifier", "reviews.tsv", "--vectors", "none.txt"], "no such file"),
+    "vectors' width": (
+        ["train", "classifier", "reviews.tsv", "--vectors", "vectors.txt"],
+        "its vectors are 3 wide, the embedding 100; give --embedding 3",
+    ),
+    "foreign vectors": (
+        ["train", "classifier", "reviews.tsv", "--vectors", "reviews.tsv"],
+        "reviews.tsv: it has no vector of a word of the texts",
+    ),
     "option": (["train", "lm", "text.txt", "--wide", "3"], "unrecognized arguments: --wide"),
     "model": (["generate", "nofile.npz"], "nofile.npz: no such file"),
     "foreign model": (["generate", "text.txt"], "is no readable model"),
+    "empty folder": (["generate", "lines"], "lines/model.npz: no such file"),
+    "evaluate what": (["evaluate", "lm"], "arguments are required: FILE"),
+    "predict by what": (["predict"], "arguments are required: MODEL"),
+    "top p": (["generate", "model.npz", "--top-p", "2"], "above 0"),
     "temperature": (["generate", "model.npz", "--temperature", "-1"], "a number from 0, got '-1'"),
     "top k": (["generate", "model.npz", "--top-k", "0"], "a whole number from 1, got '0'"),
     "steps": (["generate", "model.npz", "--steps", "1.5"], "a whole number from 0, got '1.5'"),
@@ -139,13 +243,18 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_wrong_input_is_one_line_and_code_2(name, folder):
+def test_wrong_input_is_one_line_and_code_2(name, folder, here):
     args, message = WRONG[name]
-    assert message in refused(run(*args, cwd=folder))
+    assert message in refused(here(*args, cwd=folder))
+
+
+def test_wrong_input_of_a_process(folder):
+    assert "nofile.txt: no such text file" in refused(run("train", "lm", "nofile.txt", cwd=folder))
+    assert "invalid choice: 'paint'" in refused(run("paint", cwd=folder))
 
 
 def test_a_truncated_model_file(trained, folder):
-    whole = (folder / "model.npz").read_bytes()
+    whole = (folder / "lm" / "model.npz").read_bytes()
     (folder / "cut.npz").write_bytes(whole[: len(whole) // 2])
     message = refused(run("generate", "cut.npz", cwd=folder))
     assert "'cut.npz' is no readable model of unspool" in message
@@ -162,9 +271,11 @@ def test_train_lm_reports_and_writes(trained, folder):
     unigram, bigram = float(rows["unigram"]), float(rows["bigram, Witten-Bell"])
     (lstm,) = (float(rows[name]) for name in rows if name.startswith("LSTM, after"))
     assert lstm < bigram < unigram
-    model, vocabulary, *_ = load_model(folder / "model.npz")
+    model, vocabulary, *_ = load_model(folder / "lm" / "model.npz")
     assert model.vocab_size == len(vocabulary) == 18
-    with open(folder / "loss.csv", newline="") as file:
+    names = {path.name for path in (folder / "lm").iterdir()}
+    assert names == {"config.json", "checkpoint.npz", "model.npz", "history.csv"}
+    with open(folder / "lm" / "history.csv", newline="") as file:
         losses = [float(row["validation_loss"]) for row in csv.DictReader(file)]
     assert losses[-1] < losses[0]
     for part in ("loss", "perplexity", "tokens/s", "epoch 1/20"):
@@ -173,7 +284,7 @@ def test_train_lm_reports_and_writes(trained, folder):
 
 def test_the_printed_perplexities_are_those_of_the_models(trained, folder):
     texts = prepare((folder / "text.txt").read_text(), "word", 2, False, 0.1)
-    model, vocabulary, *_ = load_model(folder / "model.npz")
+    model, vocabulary, *_ = load_model(folder / "lm" / "model.npz")
     assert vocabulary.tokens == texts.vocabulary.tokens
     ids = texts.held_out
     loss = model.stream_loss(ids, ignore=vocabulary.start)[0].item()
@@ -186,34 +297,273 @@ def test_the_printed_perplexities_are_those_of_the_models(trained, folder):
 
 def test_generate(trained, folder):
     options = ["--prompt", "All the cats", "--steps", 12, "--seed", 3]
-    first = run("generate", "model.npz", *options, cwd=folder)
+    first = run("generate", "lm", *options, cwd=folder)
     assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("All the cats ")
     assert first.stderr == ""
-    assert run("generate", "model.npz", *options, cwd=folder).stdout == first.stdout
+    assert run("generate", "lm", *options, cwd=folder).stdout == first.stdout
     greedy = ["--prompt", "All the cats", "--steps", 1, "--temperature", 0]
-    assert run("generate", "model.npz", *greedy, cwd=folder).stdout == "All the cats purr\n"
-    several = run("generate", "model.npz", "--count", 3, "--steps", 5, cwd=folder)
+    assert run("generate", "lm", *greedy, cwd=folder).stdout == "All the cats purr\n"
+    several = run("generate", "lm", "--count", 3, "--steps", 5, cwd=folder)
     assert several.stdout.count("\n---\n") == 2
-    unknown = run("generate", "model.npz", "--prompt", "All unicorns", cwd=folder)
+    unknown = run("generate", "lm", "--prompt", "All unicorns", cwd=folder)
     assert unknown.returncode == 0
     assert "not in the vocabulary" in unknown.stderr
 
 
 def test_characters_and_stacks(folder):
-    options = ["--level", "character", "--minimum-count", 1, "--cell", "GRU", "--layers", 2]
-    options += ["--untied", "--width", 12, "--epochs", 1, "--out", "folder/c.npz"]
+    options = ["--level", "character", "--minimum-count", 1, "--model", "GRU", "--layers", 2]
+    options += ["--untied", "--width", 12, "--epochs", 1, "--out", "folder/c"]
     result = run("train", "lm", "text.txt", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "bits per character" in result.stdout
-    written = run("generate", "folder/c.npz", "--prompt", "All", "--steps", 20, cwd=folder)
+    written = run("generate", "folder/c", "--prompt", "All", "--steps", 20, cwd=folder)
     assert written.returncode == 0
     assert written.stdout.startswith("All")
 
 
+# Classifiers and taggers ------------------------------------------------------------------------
+
+
+def test_train_classifier(classifier, folder):
+    assert classifier.returncode == 0, classifier.stderr
+    assert "classifier  108 to learn from, 12 to develop on; 2 labels" in classifier.stdout
+    assert re.search(r"development part: loss 0\.\d+, accuracy 1\.0000", classifier.stdout)
+    assert re.search(r"^mean +100\.00  100\.00  100\.00 +12$", classifier.stdout, re.M)
+    saved = load_model(folder / "reviews" / "model.npz")
+    assert saved.labels.names == ("neg", "pos")
+    assert saved.vocabulary.lower
+    (folder / "new.txt").write_text("A lovely film!\n\nawful, they said\n")
+    result = run("predict", "reviews", "new.txt", cwd=folder)
+    assert result.stdout == "pos\tA lovely film!\nneg\tawful, they said\n"
+    piped = run("predict", "reviews/model.npz", cwd=folder, input="A lovely film!\n")
+    assert piped.stdout == "pos\tA lovely film!\n"
+    result = run("evaluate", "reviews", "reviews.tsv", cwd=folder)
+    assert "accuracy 1.0000" in result.stdout
+    (folder / "again.tsv").write_text("pos\tgood\npos\tawful\nneg\tbad\nneg\tdull\n")
+    result = run("evaluate", "reviews", "again.tsv", cwd=folder)
+    assert "accuracy 0.7500" in result.stdout
+    assert re.search(r"^neg +66\.67  100\.00 +80\.00 +2$", result.stdout, re.M)
+    assert re.search(r"^pos +100\.00 +50\.00 +66\.67 +2$", result.stdout, re.M)
+
+
+@pytest.mark.parametrize("model", ["bag", "cnn", "elman", "gru", "bigru"])
+@pytest.mark.parametrize("data", ["lines", "texts"])
+def test_every_model_and_form_of_data(model, data, folder, here):
+    options = ["--model", model, "--out", f"{data}_{model}", "--minimum-count", 1, *NETWORK]
+    result = here("train", "classifier", data, *options, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "classifier  65 to learn from, 7 to develop on" in result.stdout
+    assert here("predict", f"{data}_{model}", cwd=folder, input="lovely").stdout == "pos\tlovely\n"
+
+
+def test_vectors_letters_and_last_states(folder, here):
+    options = ["--vectors", "vectors.txt", "--embedding", 3, "--frozen", "--epochs", 1]
+    options += ["--model", "lstm", "--pooling", "last", "--layers", 2, "--out", "frozen"]
+    result = here("train", "classifier", "reviews.tsv", *options, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    saved = load_model(folder / "frozen" / "model.npz")
+    E = saved.model.embedding.E.data
+    np.testing.assert_array_equal(E[saved.vocabulary.ids["good"]], [1, 0, 0])
+    options = ["--level", "character", "--minimum-count", 1, "--epochs", 1, "--out", "letters"]
+    assert here("train", "classifier", "lines", *options, cwd=folder).returncode == 0
+    assert len(load_model(folder / "letters" / "model.npz").vocabulary) < 30
+
+
+def test_train_tagger(tagger, folder):
+    assert tagger.returncode == 0, tagger.stderr
+    assert "tagger      80 to learn from, 80 to develop on; 3 labels" in tagger.stdout
+    for part in ("development part", "test part"):
+        assert re.search(rf"{part}: loss 0\.\d+, accuracy 1\.0000", tagger.stdout)
+    result = run("predict", "upos", "tagged.tsv", cwd=folder)
+    expected = [line.split("\t")[:2] for line in (folder / "tagged.tsv").read_text().split("\n")]
+    assert [line.split("\t") for line in result.stdout.split("\n")][:240] == expected[:240]
+    result = run("predict", "upos", "--tokenize", cwd=folder, input="the dog is\n\na cat\n")
+    assert result.stdout == "the\tDET\ndog\tNOUN\nis\tVERB\n\na\tDET\ncat\tNOUN\n\n"
+    assert "accuracy 1.0000" in run("evaluate", "upos", "tagged.tsv", cwd=folder).stdout
+
+
+def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
+    options = ["--column", -1, "--extra", 1, "--constraints", "BIO", "--letters", 4, *NETWORK]
+    options += ["--suffixes", "--no-shape", "--model", "gru", "--out", "chunks"]
+    result = run("train", "tagger", "spans.tsv", *options, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^NP +100\.00 +100\.00 +100\.00", result.stdout, re.M)
+    assert "validation perplexity" in result.stderr
+    assert "f1 1.0000" in result.stderr
+    saved = load_model(folder / "chunks" / "model.npz")
+    assert saved.notes == {"tag": -1, "extra": [1]}
+    assert saved.features.names == ["word", "extra1", "letter1", "letter2", "letter3", "letter4"]
+    result = run("predict", "chunks", cwd=folder, input="a\tDET\ncat\tNOUN\n")
+    assert result.stdout == "a\tB-NP\ncat\tI-NP\n\n"
+    assert "there is no column 1" in refused(run("predict", "chunks", cwd=folder, input="a\n"))
+    message = refused(run("predict", "chunks", "--tokenize", cwd=folder, input="a\n"))
+    assert "leave --tokenize out" in message
+
+
+def test_a_model_for_something_else(trained, classifier, tagger, folder, here):
+    message = refused(here("generate", "reviews", cwd=folder))
+    assert "reviews: an Acceptor, writes no text" in message or "writes no text" in message
+    message = refused(here("predict", "lm", "text.txt", cwd=folder))
+    assert "it predicts no labels; a language model writes by unspool generate" in message
+    message = refused(here("evaluate", "reviews", "other.tsv", cwd=folder))
+    assert "'fair' is no label that was learnt; they are neg, pos" in message
+    message = refused(here("evaluate", "upos", "spans.tsv", "--x", cwd=folder))
+    assert "unrecognized arguments: --x" in message
+    assert "no column 1" in refused(here("evaluate", "upos", "text.txt", cwd=folder))
+    result = here("evaluate", "lm", "text.txt", cwd=folder)
+    assert re.search(
+        r"loss \d\.\d{4} nats a token, perplexity \d\.\d\d, [\d,]+ tokens", result.stdout
+    )
+
+
+# Going on -----------------------------------------------------------------------------------------
+
+
+def rows_of(path):
+    with open(path, newline="") as file:
+        return [
+            {k: v for k, v in row.items() if k not in ("seconds", "tokens_per_second")}
+            for row in csv.DictReader(file)
+        ]
+
+
+COMMANDS = {
+    "lm": ["lm", "text.txt", "--width", 24, "--epochs", 6],
+    "classifier": ["classifier", "reviews.tsv", "--batch", 2, *NETWORK],
+    "tagger": ["tagger", "tagged.tsv", "--batch", 2, "--crf", *NETWORK],
+}
+
+
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_ctrl_c_exits_130_with_the_last_good_model_on_disk(folder):
-    options = ["--width", "24", "--epochs", "100000", "--out", "stopped.npz"]
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
+    command = ["train", *COMMANDS[kind], "--every", "0"]
+    whole = run(*command, "--out", f"{kind}_whole", cwd=folder)
+    assert whole.returncode == 0, whole.stderr
+    out = folder / f"{kind}_killed"
+    for wait in (0.2, 0.5):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "unspool", *map(str, command), "--out", out.name],
+            cwd=folder,
+            env=ENVIRONMENT,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            limit = time.monotonic() + 60
+            while not (out / "checkpoint.npz").exists() and time.monotonic() < limit:
+                time.sleep(0.01)
+            time.sleep(wait)
+        finally:
+            process.kill()
+            process.wait()
+    again = run(*command, "--out", out.name, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert "going on from" in again.stderr
+    a, b = load_npz(out / "model.npz"), load_npz(folder / f"{kind}_whole" / "model.npz")
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name])
+    assert rows_of(out / "history.csv") == rows_of(folder / f"{kind}_whole" / "history.csv")
+    assert not list(out.glob(".*"))
+
+    def figures(result):
+        return [line for line in result.stdout.split("\n") if "s of training" not in line][:-2]
+
+    assert figures(again) == figures(whole)
+
+
+def test_another_configuration_is_refused_and_restart_begins_anew(folder, classifier):
+    assert classifier.returncode == 0
+    shutil.copytree(folder / "reviews", folder / "mine")
+    before = (folder / "mine" / "checkpoint.npz").read_bytes()
+    command = ["train", "classifier", "reviews.tsv", "--out", "mine", *NETWORK]
+    message = refused(run(*command, "--lr", 0.5, "--model", "bag", cwd=folder))
+    for part in (
+        "mine: another training is in this folder: ",
+        "lr was 0.03, now 0.5",
+        "model was bilstm, now bag",
+        "--restart to begin anew",
+    ):
+        assert part in message
+    message = refused(run("train", "lm", "text.txt", "--out", "mine", cwd=folder))
+    assert "kind was classifier, now lm" in message
+    data = (folder / "reviews.tsv").read_text()
+    (folder / "longer").mkdir()
+    (folder / "longer" / "reviews.tsv").write_text(data + "\npos\tgood\n")
+    message = refused(run(*[*command[:2], "longer/reviews.tsv", *command[3:]], cwd=folder))
+    assert re.search(r"files was \['reviews.tsv \(.*\)'\], now \['reviews.tsv", message)
+    assert (folder / "mine" / "checkpoint.npz").read_bytes() == before
+    longer = run(*command[:-1], 13, "--patience", 30, cwd=folder)
+    assert "going on from" in longer.stderr
+    assert "epoch 13/13" in longer.stderr
+    anew = run(*command, "--lr", 0.5, "--restart", "--epochs", 1, cwd=folder)
+    assert anew.returncode == 0, anew.stderr
+    assert "going on" not in anew.stderr
+    assert len(rows_of(folder / "mine" / "history.csv")) == 1
+
+
+def test_a_folder_of_something_else(folder, classifier, here):
+    command = ["train", "classifier", "reviews.tsv", *NETWORK, "--epochs", 1, "--out"]
+    for name, content, message in [
+        ("a", "{", "config.json: damaged"),
+        ("b", "[1]", "config.json is of something else; give another --out"),
+    ]:
+        (folder / name).mkdir()
+        (folder / name / "config.json").write_text(content)
+        assert message in refused(here(*command, name, cwd=folder))
+        assert (folder / name / "config.json").read_text() == content
+    (folder / "c").mkdir()
+    (folder / "c" / "model.npz").write_text("mine")
+    assert "model.npz is in the way" in refused(here(*command, "c", cwd=folder))
+    assert (folder / "c" / "model.npz").read_text() == "mine"
+    shutil.copytree(folder / "reviews", folder / "d")
+    (folder / "d" / "checkpoint.npz").write_bytes(b"PK nonsense")
+    message = refused(here(*command, "d", cwd=folder))
+    assert "checkpoint.npz" in message
+    assert "Give another --out, or --restart to begin anew" in message
+
+
+LIMITED = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+from unspool.__main__ import main
+sys.exit(main())
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+def test_a_full_disk(folder):
+    """Checkpoints fail and training goes on; a model that cannot be written is an error."""
+    command = ["train", "classifier", "reviews.tsv", *NETWORK, "--epochs", 2, "--out"]
+    size = 20_000  # the model fits in, the checkpoint, four times as much, does not
+    results = [
+        subprocess.run(
+            [sys.executable, "-c", LIMITED, *map(str, [limit, *command, f"full_{limit}"])],
+            cwd=folder,
+            env=ENVIRONMENT,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=100,
+        )
+        for limit in (size, 2000)
+    ]
+    assert results[0].returncode == 0, results[0].stderr
+    assert "unspool: fit: the checkpoint full_20000/checkpoint.npz was not written" in (
+        results[0].stderr
+    )
+    names = {path.name for path in (folder / "full_20000").iterdir()}
+    assert names == {"config.json", "model.npz", "history.csv"}
+    assert results[1].returncode == 2
+    assert "full_2000/model.npz was not written" in results[1].stderr
+    assert results[1].stderr.splitlines()[-1].startswith("unspool: [Errno 27] File too large")
+    assert {path.name for path in (folder / "full_2000").iterdir()} == {"config.json"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+def test_ctrl_c_exits_130_and_says_how_to_go_on(folder):
+    options = ["--width", "24", "--epochs", "100000", "--out", "stopped"]
     process = subprocess.Popen(
         [sys.executable, "-m", "unspool", "train", "lm", "text.txt", *options],
         cwd=folder,
@@ -224,7 +574,7 @@ def test_ctrl_c_exits_130_with_the_last_good_model_on_disk(folder):
     )
     try:
         limit = time.monotonic() + 60
-        while not (folder / "stopped.npz").exists() and time.monotonic() < limit:
+        while not (folder / "stopped" / "model.npz").exists() and time.monotonic() < limit:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
@@ -233,15 +583,99 @@ def test_ctrl_c_exits_130_with_the_last_good_model_on_disk(folder):
         process.wait()
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "the last good model is in stopped.npz" in err
-    model, *_ = load_model(folder / "stopped.npz")
+    assert "interrupted; the same command goes on in stopped" in err
+    model, *_ = load_model(folder / "stopped" / "model.npz")
     assert model.generate([1], 3, rng=0).shape == (3,)
-    assert not list(folder.glob(".stopped*"))
+    assert not list((folder / "stopped").glob(".*"))
+
+
+def test_a_loss_that_is_not_finite(folder):
+    options = ["--lr", "1e38", "--clip", "1e38", "--out", "astray"]
+    result = run("train", "lm", "text.txt", "--width", 8, *options, cwd=folder)
+    assert result.returncode == 1
+    assert "unspool: fit: the " in result.stderr
+    assert re.search(r"is (nan|inf) in epoch 1, batch \d+", result.stderr)
+    assert "Traceback" not in result.stderr
+
+
+# Files that are not what they should be -----------------------------------------------------------
+
+ODD = {
+    "binary": (bytes(range(256)) * 40, "not utf-8 text at byte 128"),
+    "UTF-16": ("\ufeffpos\tgood".encode("utf-16-le"), "not utf-8 text at byte 0"),
+    "empty": (b"", "the file is empty"),
+    "blank": (b" \n\t\n\r\n", "the file is empty"),
+    "BOM alone": (b"\xef\xbb\xbf", "the file is empty"),
+}
+
+
+@pytest.mark.parametrize("kind", ["lm", "classifier", "tagger"])
+@pytest.mark.parametrize("name", ODD)
+def test_files_that_are_no_text(name, kind, tmp_path, here):
+    content, message = ODD[name]
+    (tmp_path / "odd.tsv").write_bytes(content)
+    assert f"odd.tsv: {message}" in refused(here("train", kind, "odd.tsv", cwd=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["odd.tsv"]
+
+
+@pytest.mark.parametrize("kind", ["lm", "tagger"])
+def test_a_folder_in_place_of_a_file(kind, tmp_path, here):
+    assert "a folder, where a text file is expected" in refused(
+        here("train", kind, ".", cwd=tmp_path)
+    )
+
+
+def test_folders_of_classes_that_are_none(tmp_path, here):
+    assert "the folder is empty" in refused(here("train", "classifier", ".", cwd=tmp_path))
+    (tmp_path / "pos").mkdir()
+    assert "there is no text in its folders" in refused(
+        here("train", "classifier", ".", cwd=tmp_path)
+    )
+    (tmp_path / "pos" / "a.txt").write_bytes(b"\x00\xff")
+    message = refused(here("train", "classifier", ".", cwd=tmp_path))
+    assert "a.txt: not utf-8 text at byte 1" in message
+
+
+def test_lines_of_any_kind_are_read_alike(folder, classifier, here):
+    """Other line ends, a byte order mark, NUL bytes and a very long line."""
+    plain = "pos\tA good film.\nneg\tA dull plot.\n"
+    forms = {
+        "plain": plain.encode(),
+        "CRLF": plain.replace("\n", "\r\n").encode(),
+        "CR": plain.replace("\n", "\r").encode(),
+        "BOM": b"\xef\xbb\xbf" + plain.encode(),
+    }
+    found = set()
+    for name, content in forms.items():
+        (folder / f"{name}.tsv").write_bytes(content)
+        found.add(here("evaluate", "reviews", f"{name}.tsv", cwd=folder).stdout)
+    assert len(found) == 1
+    (folder / "odd.txt").write_bytes(b"good\x00 film\n" + b"dull " * 3_000 + b"\n")
+    result = here("predict", "reviews", "odd.txt", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert [line.split("\t")[0] for line in result.stdout.splitlines()] == ["pos", "neg"]
+    assert len(result.stdout) > 15_000
+
+
+def test_nothing_to_predict_and_too_little_to_learn_from(folder, classifier, here):
+    assert "the file is empty" in refused(here("predict", "reviews", cwd=folder, input=" \n"))
+    (folder / "few.tsv").write_text("pos\tgood\nneg\tbad\n")
+    message = refused(here("train", "classifier", "few.tsv", "--out", "few", cwd=folder))
+    assert "2 examples are too few to hold 0.1 of them out; give more" in message
+    assert not (folder / "few").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
+@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written(folder):
+    (folder / "closed").mkdir(mode=0o500)
+    message = refused(run("train", "lm", "text.txt", "--out", "closed/x", cwd=folder))
+    assert "closed/x: cannot be written (Permission denied); give a folder of yours" in message
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes as the shell's")
 def test_a_reader_that_leaves_is_no_error(folder, trained):
-    command = f"{sys.executable} -m unspool generate model.npz --count 400 | head -n 1"
+    command = f"{sys.executable} -m unspool generate lm --count 400 | head -n 1"
     result = subprocess.run(
         command, shell=True, cwd=folder, env=ENVIRONMENT, capture_output=True, encoding="utf-8"
     )
@@ -253,7 +687,7 @@ def test_a_terminal_without_curly_quotes(folder, trained):
     command = [sys.executable, "-m", "unspool"]
     options = {"cwd": folder, "env": environment, "capture_output": True}
     prompt = ["--prompt", '"All', "--steps", "2", "--temperature", "0"]
-    result = subprocess.run([*command, "generate", "model.npz", *prompt], **options)
+    result = subprocess.run([*command, "generate", "lm", *prompt], **options)
     assert result.returncode == 0, result.stderr
     result = subprocess.run([*command, "draw", "lstm"], **options)
     assert "σ" in result.stdout.decode("utf-8")  # DOT is UTF-8 everywhere

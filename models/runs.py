@@ -1,0 +1,412 @@
+"""Trainings in a folder: of classifiers, taggers and language models, from files of text.
+
+A folder holds ``config.json`` (what the training is), ``checkpoint.npz`` (where it has come to),
+``model.npz`` (the best model so far) and ``history.csv``. The same training begun again in the
+same folder goes on; another one is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+import zlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..cells import Bidirectional, Module, Stacked
+from ..cells.composite import width_out
+from ..cells.storage import PathLike, unfinished, write_atomically
+from . import persist
+from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
+from .batches import Labelled, Labels, predictions
+from .checkpoint import differences
+from .crf import CRF
+from .features import CharacterEncoder, FeatureEmbedding, Features
+from .layers import Embedding
+from .metrics import accuracy, span_f1, spans
+from .readers import load_labelled, load_tagged
+from .text import Vocabulary, hold_out, load_text, tokenize
+from .training import History, fit, save_history
+from .transducer import Transducer
+from .vectors import align_vectors, load_vectors
+
+__all__ = ["CELLS", "Folder", "make_classifier", "make_tagger", "network_named"]
+
+Ids = NDArray[np.int64]
+Sentences = list[list[str]]
+CELLS = {name.lower(): cell for name, cell in persist.CELLS.items()}
+
+
+# The folder -------------------------------------------------------------------------------------
+
+
+class Folder:
+    """The folder of a training.
+
+    Args:
+        path: The folder; it is made if it is missing.
+        config: What the training is: plain values by name.
+        restart: Whether to begin anew, whatever there is.
+
+    Attributes:
+        model: The file of the best model.
+
+    Raises:
+        ValueError: It holds another training (what differs is named), or files that are none of
+            a training's; or it cannot be written.
+    """
+
+    def __init__(self, path: PathLike, config: Mapping[str, Any], *, restart: bool = False) -> None:
+        self.path = Path(path)
+        self.model = self.path / "model.npz"
+        self.checkpoint = self.path / "checkpoint.npz"
+        self.history = self.path / "history.csv"
+        described = {"format": "unspool training", **config}
+        written = self.path / "config.json"
+        files = [written, self.checkpoint, self.model, self.history]
+        there = [file for file in files if file.exists()]
+        for left in (part for file in there for part in unfinished(file)):
+            left.unlink(missing_ok=True)
+        if restart:
+            for file in there:
+                file.unlink()
+        elif written in there:
+            problems = differences(read_config(written), json.loads(json.dumps(described)))
+            if problems:
+                raise ValueError(
+                    f"{self.path}: another training is in this folder: {'; '.join(problems)}. "
+                    "Give the options that it was begun with, another --out, or --restart to "
+                    "begin anew"
+                )
+        elif there:
+            raise ValueError(
+                f"{there[0]} is in the way, and there is no config.json to say what of; give "
+                "another --out, or --restart to write over it"
+            )
+        try:
+            text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
+            write_atomically(written, lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise ValueError(
+                f"{self.path}: cannot be written ({error.strerror}); give a folder of yours"
+            ) from error
+
+    def fit(self, model: Module, task: Any, *args: Any, what: Any, **options: Any) -> History:
+        """``fit``, going on from the checkpoint; the best model is kept in its file.
+
+        Args:
+            model, task, *args, **options: Of ``fit``.
+            what: The keyword arguments of ``save_model``.
+        """
+
+        def save() -> None:
+            try:
+                persist.save_model(self.model, model, **what)
+            except OSError as error:
+                warnings.warn(
+                    f"{self.model} was not written: {error}", RuntimeWarning, stacklevel=2
+                )
+
+        try:
+            history = fit(model, task, *args, checkpoint=self.checkpoint, save=save, **options)
+        except ValueError as error:
+            cure = "another --out, or --restart"
+            text = str(error).replace("another checkpoint=, or resume=False", cure)
+            raise ValueError(text) from error
+        persist.save_model(self.model, model, **what)  # where this fails, it is an error
+        save_history(self.history, history)
+        return history
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The configuration of a training, or an error that says what is wrong with the file."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: damaged, {error}; --restart begins anew") from error
+    if not isinstance(config, dict) or config.get("format") != "unspool training":
+        raise ValueError(f"{path} is of something else; give another --out")
+    return config
+
+
+def contents(paths: Iterable[PathLike]) -> list[str]:
+    """Names, sizes and checksums of files, those in folders too."""
+    found = []
+    for path in map(Path, paths):
+        files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        for file in files:
+            data = file.read_bytes() if file.exists() else b""
+            found.append(f"{file.name} ({len(data):,} bytes, checksum {zlib.crc32(data):08x})")
+    return found
+
+
+# Networks ---------------------------------------------------------------------------------------
+
+
+def network_named(name: str, d_in: int, width: int, layers: int, dropout: float, rng: Any) -> Any:
+    """A cell by its name in small letters, with "bi" in front in both directions; stacked."""
+    both = name not in CELLS and name.startswith("bi")
+    cell = CELLS[name.removeprefix("bi") if both else name]
+    members: list[Any] = []
+    for _ in range(layers):
+        below = width_out(members[-1]) if members else d_in
+        made = [cell(below, width, rng=rng) for _ in range(1 + both)]
+        members.append(Bidirectional(*made) if both else made[0])
+    return members[0] if layers == 1 else Stacked(members, dropout=dropout, rng=rng)
+
+
+def begin_with_vectors(embedding: Embedding, words: Vocabulary, path: str, rng: Any) -> float:
+    """Put pretrained vectors into an embedding; the share of the words that have one."""
+    wanted = {*words.tokens, *(token.lower() for token in words.tokens)}
+    vectors = load_vectors(path, wanted)
+    if not vectors:
+        raise ValueError(f"{path}: it has no vector of a word of the texts; is it of another kind?")
+    matrix, found = align_vectors(vectors, words, rng=rng)
+    if matrix.shape[1] != embedding.d:
+        raise ValueError(
+            f"{path}: its vectors are {matrix.shape[1]} wide, the embedding {embedding.d}; give "
+            f"--embedding {matrix.shape[1]}"
+        )
+    embedding.E.data[...] = matrix
+    return float(found.mean())
+
+
+# Classifiers ------------------------------------------------------------------------------------
+
+
+class Examples(NamedTuple):
+    """Texts, or the columns of tagged sentences, and their labels, or tags."""
+
+    inputs: Sequence[Any]
+    labels: Sequence[Any]
+
+    def at(self, places: Iterable[int]) -> Examples:
+        """Those at these places."""
+        chosen = list(places)
+        return Examples([self.inputs[i] for i in chosen], [self.labels[i] for i in chosen])
+
+    def parts(self, fraction: float, seed: int) -> tuple[Examples, Examples]:
+        """In two parts, drawn at random, each in its old order."""
+        order = np.random.default_rng(seed).permutation(len(self.inputs))
+        if not 0 < round(fraction * len(order)) < len(order):
+            raise ValueError(
+                f"{len(order)} examples are too few to hold {fraction:g} of them out; give more, "
+                "or a file of others to develop on"
+            )
+        return tuple(self.at(sorted(part)) for part in hold_out(order, fraction))  # type: ignore[return-value]
+
+
+def read_texts(paths: Iterable[PathLike]) -> Examples:
+    """Labelled texts from files and folders.
+
+    A file has ``label<TAB>text`` on each line (a ``.csv`` commas and quotes). In a folder each
+    sub-folder is a class, and each file in it a text; or, where it has no sub-folder, each file
+    is a class, and each line in it a text.
+    """
+    texts: list[str] = []
+    labels: list[str] = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = [*texts_of_folder(path)]
+            if not found:
+                raise ValueError(f"{path}: there is no text in its folders")
+            new, names = [text for text, _ in found], [label for _, label in found]
+        else:
+            new, names = load_labelled(path)
+        texts += new
+        labels += names
+    return Examples(texts, labels)
+
+
+def texts_of_folder(path: Path) -> Iterable[tuple[str, str]]:
+    """(text, label) of each file in the sub-folders, or of each line of the files."""
+    members = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    folders = [member for member in members if member.is_dir()]
+    if not members:
+        raise ValueError(f"{path}: the folder is empty; expected a sub-folder or a file a class")
+    for folder in folders:
+        for file in sorted(p for p in folder.iterdir() if p.is_file()):
+            yield load_text(file).strip(), folder.name
+    for file in [] if folders else members:
+        for line in load_text(file).split("\n"):
+            if line.strip():
+                yield line.strip(), file.stem
+
+
+def text_task(
+    texts: Examples, vocabulary: Vocabulary, labels: Labels, batch: int = 64, rng: Any = 0
+) -> Labelled:
+    """The examples as a Task of ids."""
+    ids = map(vocabulary.encode, texts.inputs)
+    return Labelled(ids, labels.encode(texts.labels), batch, rng=rng)
+
+
+def make_classifier(
+    model: str,
+    texts: Examples,
+    *,
+    level: str = "word",
+    lower: bool = True,
+    minimum_count: int = 2,
+    embedding: int = 100,
+    width: int = 100,
+    layers: int = 1,
+    pooling: str | None = None,
+    dropout: float = 0.5,
+    vectors: str | None = None,
+    frozen: bool = False,
+    seed: int = 0,
+) -> tuple[Classifier, Vocabulary, Labels]:
+    """A classifier for texts, with the vocabulary and labels of these.
+
+    Args:
+        model: "bag", "cnn", or a network as in ``network_named``.
+        texts: What it is to learn from.
+        level, lower, minimum_count: Of the vocabulary.
+        embedding: The width of the embedding.
+        width: Of states, or how many filters there are of each width.
+        layers: How many layers are stacked.
+        pooling: Of ``Acceptor`` or ``BagClassifier``; None for "max", of a bag for "mean".
+        dropout: The probability of it.
+        vectors: A file of pretrained vectors.
+        frozen: Whether the embedding stays as it is.
+        seed: Of all that is random.
+    """
+    labels = Labels.count(texts.labels)
+    tokens = (token for text in texts.inputs for token in tokenize(text, level, lower))
+    vocabulary = Vocabulary.count(tokens, minimum_count, level=level, lower=lower)
+    rng = np.random.default_rng(seed)
+    E = Embedding(len(vocabulary), embedding, rng=rng)
+    if vectors is not None:
+        begin_with_vectors(E, vocabulary, vectors, rng)
+    if frozen:
+        E.freeze()
+    made: Classifier
+    if model == "bag":
+        made = BagClassifier(
+            E, len(labels), pooling or "mean", hidden=[width], dropout=dropout, rng=rng
+        )
+    elif model == "cnn":
+        made = TextCNN(embedding, len(labels), filters=width, embedding=E, dropout=dropout, rng=rng)
+    else:
+        network = network_named(model, embedding, width, layers, dropout, rng)
+        made = Acceptor(
+            network, len(labels), pooling or "max", embedding=E, dropout=dropout, rng=rng
+        )
+    return made, vocabulary, labels
+
+
+# Taggers ----------------------------------------------------------------------------------------
+
+
+def read_sentences(paths: Iterable[PathLike], tag: int, extra: Sequence[int]) -> Examples:
+    """Tagged sentences from files, their columns (words, extra ones) and their tags."""
+    inputs: list[tuple[list[str], ...]] = []
+    tags: Sentences = []
+    for path in paths:
+        *columns, new = load_tagged(path, (0, *extra, tag))
+        inputs += zip(*columns, strict=True)
+        tags += new
+    return Examples(inputs, tags)
+
+
+def sentence_task(
+    sentences: Examples, features: Features, labels: Labels, batch: int = 64, rng: Any = 0
+) -> Labelled:
+    """The examples as a Task of ids."""
+    ids = [features.encode(*columns) for columns in sentences.inputs]
+    return Labelled(ids, [labels.encode(tags) for tags in sentences.labels], batch, rng=rng)
+
+
+def make_tagger(
+    model: str,
+    sentences: Examples,
+    *,
+    suffixes: Sequence[int] = (2, 3),
+    prefixes: Sequence[int] = (),
+    shape: bool = True,
+    letters: int = 0,
+    lower: bool = True,
+    minimum_count: int = 1,
+    embedding: int = 100,
+    other: int = 25,
+    width: int = 100,
+    layers: int = 1,
+    crf: bool = False,
+    constraints: str | None = None,
+    dropout: float = 0.4,
+    word_dropout: float = 0.1,
+    vectors: str | None = None,
+    frozen: bool = False,
+    seed: int = 0,
+) -> tuple[Transducer, Features, Labels]:
+    """A tagger of words, with the features and labels of these sentences.
+
+    Args:
+        model: A network as in ``network_named``.
+        sentences: What it is to learn from.
+        suffixes, prefixes, shape, letters, lower, minimum_count: Of ``Features``.
+        embedding: The width of a word's vector.
+        other: The width of the vectors of the other columns.
+        width: Of states.
+        layers: How many layers are stacked.
+        crf: Whether labels are chosen together.
+        constraints: "BIO" or "BIOES", what the CRF's label sequences have to keep to, or None.
+        dropout, word_dropout: The probabilities of them.
+        vectors: A file of pretrained vectors of words.
+        frozen: Whether the words' vectors stay as they are.
+        seed: Of all that is random.
+    """
+    labels = Labels.count(sentences.labels)
+    columns = [list(column) for column in zip(*sentences.inputs, strict=True)]
+    features = Features.count(
+        *columns,
+        suffixes=suffixes,
+        prefixes=prefixes,
+        shape=shape,
+        letters=letters,
+        lower=lower,
+        minimum_count=minimum_count,
+    )
+    rng = np.random.default_rng(seed)
+    encoder = None
+    if letters:
+        encoder = CharacterEncoder(len(features.vocabularies[-1]), other, other, rng=rng)
+    widths = [embedding] + [other] * (len(features.sizes) - 1)
+    words = FeatureEmbedding(
+        features.sizes, widths, letters=encoder, word_dropout=word_dropout, rng=rng
+    )
+    if vectors is not None:
+        begin_with_vectors(words.columns[0], features.vocabularies[0], vectors, rng)
+    if frozen:
+        words.columns[0].freeze()
+    network = network_named(model, words.d, width, layers, dropout, rng)
+    chain = CRF(labels.names, constraints) if crf or constraints else None
+    tagger = Transducer(network, len(labels), embedding=words, crf=chain, dropout=dropout, rng=rng)
+    return tagger, features, labels
+
+
+def mark_spans(labels: Labels) -> bool:
+    """Whether labels mark spans, as B-NP, I-NP and O do."""
+    try:
+        spans(labels.names)
+    except ValueError:
+        return False
+    return any(name != "O" for name in labels.names)
+
+
+def measures(labels: Labels, gold: Sequence[Any]) -> dict[str, Callable[[Any, Any], float]]:
+    """The metrics for ``fit``: accuracy, and of labels that mark spans their F1."""
+
+    def share(model: Any, task: Any) -> float:
+        found = predictions(model, task)
+        return accuracy(task.labels, found)
+
+    def f1(model: Any, task: Any) -> float:
+        return span_f1(gold, [labels.decode(ids) for ids in predictions(model, task)])
+
+    return {"accuracy": share, **({"f1": f1} if mark_spans(labels) else {})}
