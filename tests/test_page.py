@@ -234,9 +234,21 @@ def test_reach_goes_by_both_directions_and_through_layers():
     assert found == {f"x_{s}": {float(f"{w:.4g}")} for s, w in enumerate(wanted, 1)}
 
 
+def test_each_steps_share_in_a_parameters_gradient():
+    tape = lstm_tape(steps=3)
+    grads = tape.gradients()
+    data = data_of(page_of(tape, grads=grads))
+    b = next(x for x in tape.leaves if x.name == "b_f")
+    (number,) = [n for n, t in enumerate(data["tensors"]) if t["n"] == "b_f"]
+    sums = [r for r in tape if any(x is b for x in r.inputs)]  # a bias has its sum's gradient
+    wanted = {r.step: np.linalg.norm(grads[r.output]) for r in sums}
+    found = {t: m for loop, t, m in data["shares"][str(number)]}
+    assert found == pytest.approx(wanted, rel=1e-3)
+
+
 def test_without_gradients_nothing_is_reached():
     data = data_of(page_of(lstm_tape()))
-    assert data["reach"] == {}
+    assert data["reach"] == data["shares"] == {}
     assert any("grads=tape.gradients()" in note for note in data["notes"])
 
 
@@ -623,6 +635,10 @@ def test_a_parameter_tells_its_gradient(opened, browser):
     np.testing.assert_allclose(shown[0], b.data, rtol=1e-3)
     np.testing.assert_allclose(shown[1], grads[b], rtol=1e-3)
     assert "used 3 times" in browser.text("#card")
+    shares = browser.run(
+        "return [...document.querySelectorAll('.shares tr')].map(r => r.innerText)"
+    )
+    assert [share.split()[0] for share in shares] == ["t=1", "t=2", "t=3"]
 
 
 def test_hovering_over_a_step_colours_the_inputs_by_their_gradient(opened, browser):
@@ -686,6 +702,15 @@ def test_a_cell_opens_and_closes(opened, browser):
         "return [...document.querySelectorAll('.cover.of-cell')].map(e => +e.dataset.box)"
     )
     assert sorted(closed) == sorted(columns[:2])
+
+
+def test_what_opens_is_in_sight(opened, browser):
+    opened(lstm_tape(20), level="cell", steps=20)
+    browser.run(
+        "[...document.querySelectorAll('.node.cell')].at(-1).dispatchEvent(new MouseEvent('click'))"
+    )
+    ((x1, _, x2, _),) = frames(browser, ".band")
+    assert 0 < x1 < x2 < browser.run("return document.getElementById('picture').clientWidth")
 
 
 def test_a_gate_opens_and_closes(opened, browser):
@@ -766,6 +791,38 @@ def test_boxes_keep_clear_of_each_other_whatever_is_closed(opened, browser, clos
                 x1 >= other[2] - 1 or other[0] >= x2 - 1 or y1 >= other[3] - 1 or other[1] >= y2 - 1
             )
             assert apart, (shown[n], other, bars)
+
+
+def test_what_is_closed_takes_less_room(opened, browser):
+    data = opened(lstm_tape(4))
+    size = "const b = document.querySelector('#picture > g').getBBox(); return [b.width, b.height]"
+    wide, high = browser.run(size)
+    columns = boxes_of(data, "column")
+    for b in columns:
+        browser.run(
+            "document.querySelector(arguments[0]).dispatchEvent(new MouseEvent('click'))",
+            f'.handle[data-box="{b}"]',
+        )
+    assert browser.count(".cover.of-cell") == 4
+    less_wide, less_high = browser.run(size)
+    assert less_wide < 0.5 * wide
+    assert less_high < 0.7 * high
+    browser.run("document.querySelector('[data-scene=op]').click()")
+    assert browser.run(size) == pytest.approx([wide, high])
+
+
+def test_a_wide_picture_begins_where_it_can_be_read(opened, browser):
+    opened(lstm_tape(20), steps=20)
+    scale = "return d3.zoomTransform(document.getElementById('picture')).k"
+    assert browser.run(scale) > 0.4
+    assert frames(browser, ".band")[0][0] > 0
+    browser.run("document.getElementById('last').click()")  # what is lit comes into sight
+    ((x1, _, x2, _),) = frames(browser, ".node.lit")
+    wide = browser.run("return document.getElementById('picture').getBoundingClientRect().right")
+    assert 0 < x1 < x2 < wide
+    browser.press("0")
+    assert browser.run(scale) < 0.2
+    assert frames(browser, ".band")[-1][2] < wide
 
 
 def test_as_many_steps_are_shown_as_are_asked_for(opened, browser):
@@ -852,6 +909,7 @@ def test_it_can_be_used_by_the_keyboard_alone(opened, browser):
     browser.press("Enter")
     assert browser.count(".cover.of-cell") == 2
     scale = "return d3.zoomTransform(document.getElementById('picture')).k"
+    browser.press("0")
     before = browser.run(scale)
     browser.press("+", "+")
     assert browser.run(scale) == pytest.approx(1.69 * before)
@@ -911,6 +969,7 @@ def test_hostile_labels_do_nothing(opened, browser):
     assert browser.run("return document.title") == HOSTILE[1]
     for scene in data["scenes"]:
         browser.run("document.querySelector(arguments[0]).click()", f"[data-scene={scene}]")
+        browser.press("0")
         for target in browser.run(
             "return [...document.querySelectorAll('[data-node]')].map(e => e.dataset.node)"
         )[:12]:

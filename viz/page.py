@@ -26,6 +26,7 @@ import numpy as np
 
 from ..autograd import Tape, Tensor
 from ..autograd.context import path_text
+from ..autograd.tape import backpropagate
 from ..autograd.tensor import options_text
 from .equations import Equations
 from .layout import lay_out
@@ -40,6 +41,7 @@ __all__ = ["make_page"]
 WHOLE = 64  # arrays of so many numbers stand in the page number by number
 NUMBERS = 120_000  # so many numbers are in a page; beyond them arrays are summarised
 MOST_RECORDS = 5_000  # longer tapes are cut to the steps that make so many
+MOST_VISITS = 300_000  # records that are gone back through to find what reaches the inputs
 MOST_NODES = 15_000  # scenes of more are left out, if there is a coarser one
 DIGITS = 4
 SCENES = ("folded", "cell", "gate", "op")  # from coarse to fine
@@ -87,6 +89,7 @@ def make_page(
         titles = view.titles
         scene = lay_out(view, gradients=None if folded else gradients)
         scenes[name] = book.scene(scene)
+        book.add_shares(scene)
     left_out = [name for name, made in scenes.items() if len(made["nodes"]) > MOST_NODES]
     for name in left_out[: len(scenes) - 1]:
         del scenes[name]
@@ -181,6 +184,7 @@ class Book:
         small = [x.size if x.size <= WHOLE else 0 for x in self.number]
         fits = (1 + (gradients is not None)) * sum(small) <= NUMBERS
         self.whole = WHOLE if fits else DIGITS
+        self.shares: dict[int, list[list[Any]]] = {}
         self.same_place: dict[Hashable, list[int]] = {}
         for i in kept:
             place = structure.where[i]
@@ -197,7 +201,15 @@ class Book:
                 for loop in self.structure.loops
             ],
             "reach": self.reach(),
+            "shares": self.shares,
         }
+
+    def add_shares(self, scene: Scene) -> None:
+        """Each step's share in the gradient of each parameter: [loop, step, norm]."""
+        for x, columns in scene.shares.items():
+            self.shares[self.number[x]] = [
+                [*(place or (-1, 0)), rounded(norm(share))] for place, share in columns.items()
+            ]
 
     def tensor(self, x: Tensor) -> dict[str, Any]:
         """A Tensor: name, shape, dtype, numbers, gradient."""
@@ -261,28 +273,36 @@ class Book:
         Loop -> step -> the row of h_t, and for each input [row of x_s, ‖∂L/∂h_t · ∂h_t/∂x_s‖]:
         the pass back begins at h_t alone, with the gradient that h_t has.
         """
-        inputs = list(self.inputs())
+        inputs = list(self.inputs()) if self.gradients else []
+        sources = {source for _, source, _ in inputs}
         out: dict[str, dict[int, list[Any]]] = {}
+        visits = 0
+        for loop, t, i in self.hidden_states() if inputs else ():
+            state = self.structure.records[i].output
+            seed = self.gradient(state)
+            visits += i + 1
+            if seed is None or i not in self.row or visits > MOST_VISITS:
+                continue
+            found: dict[Tensor, Any] = {}
+            backpropagate([(state, seed)], found.__setitem__, every=True, stop=sources)
+            arrived = [
+                [self.number[x], rounded(norm(found[source][index]))]
+                for x, source, index in inputs
+                if source in found
+            ]
+            reached: list[Any] = [pair for pair in arrived if pair[1] != 0]
+            out.setdefault(str(loop), {})[t] = [self.number[state], *reached]
+        return out
+
+    def hidden_states(self) -> Iterator[tuple[int, int, int]]:
+        """For each step of each loop where its h is made: (loop, step, position on the tape)."""
         for loop in self.structure.loops:
             slots = self.structure.slots[loop.index]
-            if not inputs or not slots or not self.gradients:
-                continue
-            h = next((slot for slot in slots if slot.name == "h"), slots[0])
+            h = next((slot for slot in slots if slot.name == "h"), slots[0] if slots else None)
             for t, positions in loop.steps.items():
-                ends = [i for i in positions if self.structure.key[i] in h.keys]
-                state = self.structure.records[ends[-1]].output if ends else None
-                seed = None if state is None else self.gradient(state)
-                if state is None or seed is None or ends[-1] not in self.row:
-                    continue
-                found = Tape(state).gradients(seed)
-                arrived = [
-                    [self.number[x], rounded(norm(np.asarray(found[source])[index]))]
-                    for x, source, index in inputs
-                    if source in found
-                ]
-                reached: list[Any] = [pair for pair in arrived if pair[1] != 0]
-                out.setdefault(str(loop.index), {})[t] = [self.number[state], *reached]
-        return out
+                made = [i for i in positions if h is not None and self.structure.key[i] in h.keys]
+                if made:
+                    yield loop.index, t, made[-1]
 
     def inputs(self) -> Iterator[tuple[Tensor, Tensor, Any]]:
         """The x_s: (its Tensor, what it was taken from, where); those that come from outside."""
@@ -380,9 +400,8 @@ class Book:
             column = re.fullmatch(r"t(\d*)(?:_block(\d+))?", box.id)
             assert column is not None
             out["t"], out["block"] = int(column[1] or 0), int(column[2] or 0)
-        if box.kind == "step" or (
-            box.kind == "column" and all(b.kind == "gate" for b in box.boxes)
-        ):
+        rows = any(inner.kind == "step" for inner in box.boxes)
+        if scene.view.level != "cell" and box.kind != "gate" and not rows:
             place = next(
                 (n.vertex.place for b in (box, *box.boxes) for n in b.nodes if n.vertex.place), None
             )
@@ -403,7 +422,7 @@ class Book:
         if scene.view.generic and v.kind == "op" and v.place is not None:
             same = self.same_place.get((v.place[0], self.structure.key[records[0]]))
             records = tuple(same or records)
-        optional = {
+        optional: dict[str, Any] = {
             "r": [self.row[i] for i in records if i in self.row],
             "x": self.number.get(v.tensor, -1) if v.tensor is not None else -1,
             "c": v.colour,
@@ -416,13 +435,9 @@ class Book:
             "t": v.place[1] if v.place is not None else 0,
             "loop": v.place[0] if v.place is not None and v.kind == "cell" else 0,
         }
-        usual = {"x": -1, "i": -1}
-        out.update({k: x for k, x in optional.items() if x and x != usual.get(k)})
-        if "i" not in out and inside.get(v.id) == 0:
-            out["i"] = 0
-        if "x" not in out and optional["x"] == 0:
-            out["x"] = 0
-        return out
+        counts_from_0 = ("i", "x")
+        written = {k: x for k, x in optional.items() if (x >= 0 if k in counts_from_0 else x)}
+        return out | written
 
 
 def rounded(value: Any) -> Any:

@@ -18,7 +18,7 @@
     closed: {}, // scene -> Set of boxes
   };
   let shown = null; // what is drawn: see render()
-  let untouched = true; // whether the reader has not yet zoomed or moved the picture
+  let untouched = "readable"; // how the picture was fitted; "" once the reader has moved it
 
   // Small helpers ---------------------------------------------------------------------------
 
@@ -96,8 +96,8 @@
   function scaleOf(norms) {
     const good = norms.filter((m) => typeof m === "number" && m > 0);
     if (!good.length) return null;
-    const low = Math.min(...good);
-    const high = Math.max(...good);
+    const low = good.reduce((a, b) => Math.min(a, b));
+    const high = good.reduce((a, b) => Math.max(a, b));
     const count = high < 1.01 * low ? 1 : GRADES;
     return Array.from({ length: count }, (_, n) => low * (high / low) ** (n / GRADES));
   }
@@ -297,13 +297,14 @@
     }
 
     const layers = Object.fromEntries(
-      ["frames", "wires", "nodes", "covers", "labels"].map((name) => [name, svg("g")]),
+      ["frames", "wires", "gaps", "nodes", "covers", "labels"].map((name) => [name, svg("g")]),
     );
     shown = { scene, covers, proxy, X, Y, things: [], ofNode: new Map(), wires: [], texts: [] };
     scene.boxes.forEach((box, b) => openBoxes[b] && drawFrame(layers.frames, box, b));
     drawWires(layers);
     scene.nodes.forEach((node, n) => proxy[n] || drawNode(layers.nodes, node, n));
-    for (const cover of covers) drawCover(layers.covers, cover);
+    // Bars run through behind what is left out, so that goes below them.
+    for (const cover of covers) drawCover(cover.kind === "dots" ? layers.gaps : layers.covers, cover);
     for (const text of texts) drawText(layers.labels, text);
     world.replaceChildren(...Object.values(layers));
     shown.extent = extentOf();
@@ -329,11 +330,14 @@
     });
     frames.push(...shown.texts);
     for (const { points } of shown.wires) for (const [x, y] of points) frames.push([x, y, x, y]);
-    if (!frames.length) return [0, 0, 1, 1];
-    return [0, 1, 2, 3].map((k) => {
-      const values = frames.map((f) => f[k]);
-      return k < 2 ? Math.min(...values) : Math.max(...values);
-    });
+    const out = [Infinity, Infinity, -Infinity, -Infinity];
+    for (const [x1, y1, x2, y2] of frames) {
+      out[0] = Math.min(out[0], x1);
+      out[1] = Math.min(out[1], y1);
+      out[2] = Math.max(out[2], x2);
+      out[3] = Math.max(out[3], y2);
+    }
+    return frames.length ? out : [0, 0, 1, 1];
   }
 
   function nodeFrame(node) {
@@ -407,11 +411,6 @@
     else if (box.t) thing(handle, { box: b }, name, middle);
   }
 
-  function kindOfShape(node) {
-    if (node.o) return "circle";
-    return "rect";
-  }
-
   function drawNode(layer, node, n) {
     const [x, y, half, high] = nodeFrame(node);
     const frame = [x - half, y - high, x + half, y + high];
@@ -421,7 +420,7 @@
     });
     if (node.c) group.style.setProperty("--hue", node.c);
     const round = { cell: 14, gate: 9, op: 8, delay: 2 }[node.k] ?? Math.min(high, 10);
-    const shape = kindOfShape(node) === "circle" ? svg("circle", { cx: x, cy: y, r: half }) : rectangle(frame, round);
+    const shape = node.o ? svg("circle", { cx: x, cy: y, r: half }) : rectangle(frame, round);
     shape.classList.add("shape");
     group.append(shape);
     const size = node.k === "cell" ? 18 : node.k === "op" && node.l.length <= 2 ? 14 : node.k === "parameter" || node.k === "delay" ? 12 : 13;
@@ -639,8 +638,10 @@
     hide();
     render();
     const frame = after();
-    if (!frame) return fit();
-    if (untouched) return fit();
+    if (untouched) {
+      fit(untouched === "readable");
+      return reveal(frame);
+    }
     const now = middle(frame);
     const k = d3.zoomTransform(picture).k;
     zoom.translateBy(d3.select(picture), (before[0] - now[0]) / k, (before[1] - now[1]) / k);
@@ -652,12 +653,6 @@
     const [x1, y1, x2, y2] = scene.boxes[b].b;
     return [X(x1), Y(y1), X(x2), Y(y2)];
   };
-
-  function refocus(test) {
-    const found = shown.things.find(test);
-    if (found && picture.contains(document.activeElement)) found.element.focus({ preventScroll: true });
-    return found;
-  }
 
   function open(b) {
     const focused = picture.contains(document.activeElement);
@@ -706,7 +701,7 @@
     }
     hide();
     render();
-    fit();
+    fit(true);
     if (focused) focusOn((other) => other.layer === loop);
   }
 
@@ -720,7 +715,7 @@
     $("steps").value = state.steps;
     hide();
     render();
-    fit();
+    fit(true);
   }
 
   function showScene(name) {
@@ -728,7 +723,7 @@
     state.closed[name] = new Set();
     hide();
     render();
-    fit();
+    fit(true);
   }
 
   // Zoom ----------------------------------------------------------------------------------------
@@ -737,21 +732,23 @@
   picture.append(world);
   const zoom = d3.zoom().scaleExtent([0.01, 8]).on("zoom", (event) => {
     world.setAttribute("transform", event.transform);
-    if (event.sourceEvent) { untouched = false; hide(); }
+    if (event.sourceEvent) { untouched = ""; hide(); }
   });
   d3.select(picture).call(zoom).on("dblclick.zoom", null);
 
-  function fit() {
+  // Show all; with ``readable`` only so much that it can be read, from the beginning on.
+  function fit(readable = false) {
     const [x1, y1, x2, y2] = shown.extent;
     const { clientWidth: wide, clientHeight: tall } = picture;
-    const k = Math.min(wide / (x2 - x1 + 48), tall / (y2 - y1 + 48), 1.6);
-    zoom.transform(d3.select(picture), d3.zoomIdentity
-      .translate(wide / 2, tall / 2).scale(Math.max(k, 0.01)).translate(-(x1 + x2) / 2, -(y1 + y2) / 2));
-    untouched = true;
+    const all = Math.min(wide / (x2 - x1 + 48), tall / (y2 - y1 + 48), 1.6);
+    const k = readable === true ? Math.max(all, Math.min(0.5, tall / (y2 - y1 + 48))) : Math.max(all, 0.01);
+    const x = (x2 - x1 + 48) * k > wide + 1 ? (24 - x1) * k : wide / 2 - (k * (x1 + x2)) / 2;
+    zoom.transform(d3.select(picture), d3.zoomIdentity.translate(x, tall / 2 - (k * (y1 + y2)) / 2).scale(k));
+    untouched = readable === true ? "readable" : "whole";
   }
 
   function zoomBy(factor) {
-    untouched = false;
+    untouched = "";
     zoom.scaleBy(d3.select(picture), factor);
   }
 
@@ -783,6 +780,7 @@
     if (lit) reveal(lit.frame);
   }
 
+  const marked = new WeakMap();
   const rowsOf = (n) => shown.scene.nodes[n].r ?? [];
 
   // Mark what is computed, what the gradient has reached, and the record itself.
@@ -800,24 +798,29 @@
       const held = what.node !== undefined ? scene.nodes[what.node] : null;
       const norms = rows.filter((row) => reached.has(row)).map((row) => tensors[records[row].r].m);
       const level = Math.max(-1, ...norms.map((m) => grade(m)));
-      mark(what.element, { lit, later: rows.length > 0 && !rows.some(done) && !lit, level });
       if (lit) shown.lit.push(what);
-      if (held && !rows.length && !what.open) {
+      if (held && !rows.length && !what.open) { // an input, a parameter, a state
         const ends = scene.wiresOf[what.node];
         const after = held.k === "end" && ends.every(([other]) => rowsOf(other).every((row) => !done(row)));
         const back = ends.some(([, using]) => using.some((row) => reached.has(row)));
         mark(what.element, { lit: false, later: after, level: back ? grade(tensors[held.x]?.m) : -1 });
+      } else {
+        mark(what.element, { lit, later: rows.length > 0 && !rows.some(done) && !lit, level });
       }
     }
     for (const wire of wires) {
-      let rows = proxy[wire.head] ? inCover.get(proxy[wire.head]) : rowsOf(wire.head);
-      if (scene.nodes[wire.head].k === "end") rows = rowsOf(wire.tail);
-      const using = rows.filter((row) => records[row].a.includes(wire.tensor));
-      const lit = Boolean(now) && using.includes(now.row);
+      if (!wire.rows) {
+        wire.rows = proxy[wire.head] ? inCover.get(proxy[wire.head]) : rowsOf(wire.head);
+        wire.using = wire.rows.filter((row) => records[row].a.includes(wire.tensor));
+        if (scene.nodes[wire.head].k === "end") wire.rows = rowsOf(wire.tail);
+      }
+      const { rows, using } = wire;
       const back = using.some((row) => reached.has(row));
-      const level = back ? grade(tensors[wire.tensor]?.m) : -1;
-      mark(wire.element, { lit: lit && !now.back, later: rows.length > 0 && !rows.some(done), level });
-      if (lit && now.back) wire.element.classList.add("lit");
+      mark(wire.element, {
+        lit: Boolean(now) && using.includes(now.row),
+        later: rows.length > 0 && !rows.some(done),
+        level: back ? grade(tensors[wire.tensor]?.m) : -1,
+      });
     }
     tell(now);
   }
@@ -829,7 +832,11 @@
   }));
   const usersOf = (x) => users.get(x) ?? [];
 
+  // Only what changes is touched: of thousands of things a step changes a few.
   function mark(target, { lit, later, level }) {
+    const key = `${lit} ${later} ${level}`;
+    if (marked.get(target) === key) return;
+    marked.set(target, key);
     target.classList.toggle("lit", lit);
     target.classList.toggle("later", later);
     target.classList.toggle("reached", level >= 0);
@@ -1025,7 +1032,6 @@
     $("walk").value = state.place;
     if (!now) {
       panel.replaceChildren(element("h2", {}, "Before the first record"));
-      if (data.caption) panel.append(element("p", {}, data.caption));
       panel.append(element("p", { class: "note" }, "→ computes the next record. Click or press Enter on a box to open it, on its title to close it; point at anything for its numbers."));
       for (const line of data.notes) panel.append(element("p", { class: "note" }, line));
       $("where").textContent = `${records.length} records`;
@@ -1047,7 +1053,7 @@
       $("where").textContent = `${now.back ? "backward" : "forward"} ${nth} of ${of}: ${record.o}`;
     }
     $("walk").setAttribute("aria-valuetext", $("where").textContent);
-    for (const button of tapeButtons) button.removeAttribute("aria-current");
+    $("tape").querySelector("[aria-current]")?.removeAttribute("aria-current");
     const button = now ? tapeButtons[now.row] : null;
     if (button) {
       button.setAttribute("aria-current", "true");
@@ -1114,7 +1120,10 @@
         if (what.node !== undefined && shown.scene.nodes[what.node].x === x) what.element.classList.add("lit");
       }
     };
-    const shut = () => { hide(); light(); };
+    const shut = () => {
+      hide();
+      for (const what of shown.things) what.element.classList.toggle("lit", shown.lit.includes(what));
+    };
     chip.addEventListener("pointerenter", open);
     chip.addEventListener("pointerleave", shut);
     chip.addEventListener("focus", open);
@@ -1127,13 +1136,26 @@
     return element("p", { class: "note" }, `used ${uses} ${uses === 1 ? "time" : "times"}`);
   }
 
-  // Each step's share in a parameter's gradient: they add up to the gradient.
+  // Each step's share in a parameter's gradient, as bars: together they are the gradient.
   function shareBlock(x) {
-    return [];
+    const shares = data.shares[x] ?? [];
+    if (shares.length < 2) return [];
+    const most = Math.max(...shares.map(([, , m]) => (typeof m === "number" ? m : 0)), 1e-300);
+    const body = element("table", { class: "shares" });
+    for (const [loop, t, m] of [...shares].sort((a, b) => a[0] - b[0] || a[1] - b[1])) {
+      const bar = element("i");
+      bar.style.width = `${typeof m === "number" ? Math.round((90 * m) / most) : 90}px`;
+      const name = loop < 0 ? "outside" : t ? `t=${t}` : "left out";
+      const row = element("tr", {}, element("td", {}, name), element("td", {}, bar), element("td", {}, number(m)));
+      body.append(row);
+    }
+    return [element("h3", {}, "Norm of each step's share"), body];
   }
 
   function setUp() {
     $("title").textContent = data.title;
+    $("caption").textContent = data.caption;
+    $("caption").hidden = !data.caption;
     const names = { folded: "Folded", cell: "Cells", gate: "Gates", op: "Ops" };
     for (const name of Object.keys(scenes)) {
       const button = element("button", { type: "button", "data-scene": name, "aria-pressed": "false" }, names[name]);
@@ -1158,7 +1180,7 @@
     $("walk").addEventListener("input", () => go(Number($("walk").value)));
     for (const row of tapeButtons) $("tape").querySelector("ol").append(element("li", {}, row));
     const actions = {
-      in: () => zoomBy(1.3), out: () => zoomBy(1 / 1.3), fit, play,
+      in: () => zoomBy(1.3), out: () => zoomBy(1 / 1.3), fit: () => fit(), play,
       first: () => go(0), back: () => go(state.place - 1), next: () => go(state.place + 1), last: () => go(total),
       ask: () => $("keys").showModal(),
     };
@@ -1228,7 +1250,7 @@
     const actions = {
       ArrowRight: () => go(state.place + 1), ArrowLeft: () => go(state.place - 1),
       Home: () => go(0), End: () => go(total),
-      "+": () => zoomBy(1.3), "=": () => zoomBy(1.3), "-": () => zoomBy(1 / 1.3), 0: fit,
+      "+": () => zoomBy(1.3), "=": () => zoomBy(1.3), "-": () => zoomBy(1 / 1.3), 0: () => fit(),
       "?": () => $("keys").showModal(),
     };
     const action = actions[event.key];
@@ -1237,10 +1259,10 @@
     return action();
   });
 
-  addEventListener("resize", () => { if (untouched) fit(); });
+  addEventListener("resize", () => { if (untouched) fit(untouched === "readable"); });
 
   setUp();
   render();
-  fit();
+  fit(true);
   document.documentElement.dataset.ready = "true";
 })();
