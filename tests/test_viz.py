@@ -27,11 +27,12 @@ import unspool
 from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
+from unspool.models import EncoderDecoder
 from unspool.viz import Drawing, draw, look, render, view
 from unspool.viz.dot import html, quote
 from unspool.viz.layers import assign_tiers, isotonic
 from unspool.viz.look import gate_colours, parameter_colour, shorten
-from unspool.viz.notation import printable, symbol
+from unspool.viz.notation import printable, split_name, symbol
 from unspool.viz.numbers import is_strip, magnitude, strip, value_text
 from unspool.viz.structure import read
 
@@ -748,6 +749,28 @@ def test_an_encoders_last_state_goes_on_into_the_decoder():
     assert right < float(dot.clusters["cluster_t1_block1"]["bb"].split(",")[0])
 
 
+def model_with_attention():
+    model = EncoderDecoder(8, 8, d=4, attention="bilinear", rng=0)
+    return Tape(model.loss(np.array([[3, 4, 5]]), np.array([[1, 5, 4, 2]])))
+
+
+@levels
+def test_a_scope_around_a_loop_is_no_box_for_what_comes_before_and_after(level):
+    drawing = draw(model_with_attention(), level=level)
+    dot = Dot(drawing)
+    titles = {shown(a["label"]) for a in dot.nodes.values()}
+    titles |= {a["label"] for a in dot.clusters.values()}
+    assert not titles & {"encoder", "decoder"}
+    for name in ("attention", "keys", "scores"):
+        assert any(name in title for title in titles)
+    heights = {node.vertex.id: node.y for node in drawing.scene.nodes}
+    for e in drawing.scene.edges:  # nothing leads downwards
+        if e.edge.tail.place is None and e.edge.kind == "data":
+            assert heights[e.edge.head.id] > heights[e.edge.tail.id]
+    cells = [node for node in drawing.scene.nodes if node.vertex.kind == "cell"]
+    assert len({node.y for node in cells}) <= 1  # the decoder goes on beside the encoder
+
+
 def test_values_and_shapes():
     tape = tape_of(Elman(3, 2, rng=0), 2)
     dot = Dot(draw(tape, values=True))
@@ -1007,6 +1030,15 @@ def test_labels_are_text_whatever_they_contain(level):
                 "\\G",
             ):
                 assert any(shorten(name) in text for text in texts), name
+
+
+def test_greek_letters_and_short_names_are_set_as_in_print():
+    assert split_name("alpha_12") == ("α", "12")
+    assert split_name("h̃_t") == ("h̃", "t")
+    assert split_name("x") is None
+    node = next(n for n in draw(language_model()).scene.nodes if n.vertex.label == "CE")
+    assert not node.round  # two wide letters do not fit into a circle
+    assert node.half * 2 > look.text_width("CE")
 
 
 def test_quoting():

@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable
 from typing import Any, NamedTuple
 
 from ..autograd import Parameter, Record, Tape, Tensor
-from .notation import SYMBOLS, index_text, is_number, number_text, printable, split_name
+from .notation import GREEK, SYMBOLS, index_text, is_number, number_text, printable, split_name
 from .structure import Group, Structure, read, stem
 from .trace import tape_of
 
@@ -82,7 +82,7 @@ def roman(text: str) -> str:
 
 def write_name(name: Name, latex: bool) -> str:
     """A name with its subscripts: ``h_{t-1}``, ``W_f``, ``f_t^{(0)}``."""
-    base, sub = split_name(name.base) or (shorten(name.base), "")
+    base, sub = split_name(name.base) or (GREEK.get(name.base, shorten(name.base)), "")
     if latex:
         base, sub = roman(base), roman(sub) if sub else ""
         layer = f"^{{({roman(name.layer)})}}" if name.layer else ""

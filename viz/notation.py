@@ -134,10 +134,14 @@ def index_text(index: Any) -> str:
 _SUBSCRIPT = re.compile(r"([^\W\d_]{1,5}\u0303?)_([^\W_]{1,4}(?:−1)?)")
 
 
+# Greek letters that names spell out.
+GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "theta": "θ", "sigma": "σ"}
+
+
 def split_name(name: str) -> tuple[str, str] | None:
     """``W_f`` as W and f, to be set with a subscript; None for names of another form."""
     match = _SUBSCRIPT.fullmatch(name)
-    return (match[1], match[2]) if match else None
+    return (GREEK.get(match[1], match[1]), match[2]) if match else None
 
 
 def printable(text: str) -> str:

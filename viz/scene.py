@@ -206,7 +206,7 @@ def vertex_size(v: Vertex, norms: bool) -> tuple[int, int, bool]:
     """Half the width, half the height, and whether it is a circle."""
     text = shown_text(v)
     if v.kind == "op":
-        if len(text) <= 2:
+        if len(text) <= 2 and text_width(text, NAME) <= 2 * RADIUS - 6:
             return RADIUS, RADIUS, True
         return max(RADIUS, text_width(shorten(text), NAME) // 2 + 7), RADIUS, False
     if v.kind in ("input", "output"):

@@ -285,8 +285,9 @@ def find_groups(
 ) -> tuple[list[Group], list[Key]]:
     """Each record's scopes inside of its step, and its place there.
 
-    A scope that is left and entered again is another group of the same name, so that a group
-    is one stretch of the tape and groups never depend on each other in a circle. Two records
+    A scope that is left and entered again is another group of the same name, and so is what
+    follows upon steps that ran in it, so that a group is one stretch of the tape and groups
+    never depend on each other in a circle. Two records
     have the same place in their steps if they agree in group, op, the kinds of their operands,
     and the how manieth of such they are.
     """
@@ -297,6 +298,8 @@ def find_groups(
     counts: dict[Hashable, int] = {}
     for i, record in enumerate(records):
         place, path = where[i], inner[i]
+        if place is None and i and where[i - 1] is not None:
+            seen.pop(None, None)
         before, group = seen.get(place, ((), ()))
         if path != before:
             common = 0

@@ -239,6 +239,7 @@ class _Maker:
         self.collapsed = self.collapse_depths() if level == "gate" else {}
         self.dots: list[Vertex | None] = [None] * len(structure.loops)
         self.of_record: list[Vertex | None] = [None] * len(structure.records)
+        self.outer_numbers: dict[Group, int] = {}
         self.by_unit: dict[Hashable, Vertex] = {}
         self.members: dict[Vertex, list[int]] = {}  # of the vertices that stand for several
         self.leaf_vertex: dict[Hashable, Vertex] = {}
@@ -305,11 +306,30 @@ class _Maker:
                     )
                 )
 
-    def collapse_depths(self) -> dict[Group, int]:
-        """How many scopes deep a record's gate stands.
+    def around(self, group: Group) -> int:
+        """How many scopes of a record outside of time stand around loops too."""
+        names = tuple(name for name, _ in group)
+        return next(
+            depth
+            for depth in range(len(names), -1, -1)
+            if any(loop.path[:depth] == names[:depth] for loop in self.s.loops) or not depth
+        )
+
+    def beside_loops(self, group: Group) -> Group:
+        """A group outside of time without the scopes that stand around loops too."""
+        depth = self.around(group)
+        if not depth or depth == len(group):
+            return group[depth:]
+        whole = group[: depth + 1]  # its number tells it from namesakes in other scopes
+        number = self.outer_numbers.setdefault(whole, len(self.outer_numbers))
+        return ((group[depth][0], -number), *group[depth + 1 :])
+
+    def collapse_depths(self) -> dict[tuple[bool, Group], int]:
+        """How many scopes deep a record's gate stands: (outside of time, group) -> depth.
 
         A gate is the outermost scope of a step, unless a scope of a textbook gate's name
-        stands inside of it: then the outer one is a container and stays open.
+        stands inside of it: then the outer one is a container and stays open. Outside of time
+        the scopes that stand around loops stay open too.
         """
         containers = {
             group[:depth]
@@ -320,8 +340,13 @@ class _Maker:
             if not any(name in GATES for name, _ in group[:depth])
         }
         return {
-            group: next((d for d in range(1, len(group) + 1) if group[:d] not in containers), 0)
-            for group in set(self.s.group)
+            (outside, group): next(
+                (d for d in range(start, len(group) + 1) if group[:d] not in containers), 0
+            )
+            for outside, group in {
+                (p is None, g) for p, g in zip(self.s.where, self.s.group, strict=True)
+            }
+            for start in [self.around(group) + 1 if outside else 1]
         }
 
     def vertex_of(self, i: int) -> Vertex | None:
@@ -341,14 +366,15 @@ class _Maker:
             if inside and not self.is_input(i):
                 assert place is not None
                 return self.unit(i, ("cell", place), "cell", self.titles[place[0]], (), ("cell",))
-            if place is None and s.group[i] and not self.is_loops_own(i):
-                name = s.group[i][0][0]
-                return self.unit(i, ("box", s.group[i][:1]), "gate", name, (), (s.group[i][:1],))
-        depth = self.collapsed.get(s.group[i], 0)
+            outer = s.group[i][: self.around(s.group[i]) + 1]
+            if place is None and not self.is_loops_own(i) and outer:
+                return self.unit(i, ("box", outer), "gate", outer[-1][0], (), (outer,))
+        depth = self.collapsed.get((place is None, s.group[i]), 0)
         if self.level == "gate" and depth and not (place is None and self.is_loops_own(i)):
             outer = s.group[i][:depth]
             name = outer[-1][0]
-            return self.unit(i, (place, outer), "gate", name, outer[:-1], (outer,))
+            group = outer[:-1] if place is not None else self.beside_loops(outer)[:-1]
+            return self.unit(i, (place, outer), "gate", name, group, (outer,))
         return self.op_vertex(i)
 
     def is_loops_own(self, i: int) -> bool:
@@ -412,7 +438,7 @@ class _Maker:
                 else generic_index(label, place[1])
             )
             note = self.generic_name(note, place[1])
-        group = s.group[i] if place is not None or not self.is_loops_own(i) else ()
+        group = s.group[i] if place is not None else self.beside_loops(s.group[i])
         colour = self.gates.get(group[-1][0], "") if group else ""
         return self.add(
             Vertex(
