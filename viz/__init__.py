@@ -5,7 +5,8 @@ shown; ``layout`` places it, with ``template`` for one time step, ``blocks`` for
 it and ``layers`` for the placing itself; ``dot`` writes it down and ``render`` has Graphviz
 draw it. ``notation`` knows how an op is written, ``equations`` what the ops together compute,
 ``look`` the colours and sizes; ``trace`` runs a cell that is to be shown; ``page`` puts all
-views of a tape, its numbers and a browser's script into one file.
+views of a tape, its numbers and a browser's script into one file, ``animation`` lets a drawing
+light up in the order of its tape. ``plots`` has the pictures beside the graph, by matplotlib.
 """
 
 from __future__ import annotations
