@@ -613,6 +613,25 @@ def test_wires_of_two_values_are_told_apart(name, level):
     assert all(len(tails) == 1 for tails in ends.values())
 
 
+@pytest.mark.parametrize("name", ["attention", "bidirectional", "deep bidirectional"])
+@levels
+def test_the_text_of_a_bar_is_clear_of_the_wires_that_cross_it(name, level):
+    drawing = draw(NETWORKS[name](), level=level)
+    nodes = {n.vertex.id: n for n in drawing.scene.nodes}
+    for bar in drawing.scene.bars:
+        node = nodes[bar]
+        half = look.text_width(node.vertex.detail) // 2
+        x = {
+            "": node.x,
+            "l": node.x - node.half + half + 6,
+            "r": node.x + node.half - half - 6,
+        }[drawing.scene.sides.get(bar, "")]
+        for e in drawing.scene.edges:
+            for (ax, ay), (bx, by) in itertools.pairwise(e.curve.points):
+                if ax == bx and min(ay, by) < node.y - 12 and max(ay, by) > node.y + 12:
+                    assert abs(ax + e.dx - x) > half
+
+
 # Which part of it ------------------------------------------------------------------------------
 
 

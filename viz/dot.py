@@ -329,10 +329,11 @@ class Writer:
         grade = self.scene.grades.get(v.id, -1)
         size = (node.half, node.high)
         detail = v.detail if v.kind != "share" else ""
-        look = (v.kind, v.label, detail, v.colour, v.bold, outside, bar, grade, size)
+        side = self.scene.sides.get(v.id, "")
+        look = (v.kind, v.label, detail, v.colour, v.bold, outside, bar, grade, size, side)
         found = self.labels.get(look)
         if found is None:
-            label = f"label={quote(v.detail)}" if bar else self.make_label(v)
+            label = self.bar_label(v) if bar else self.make_label(v)
             found = label + node_style(v, bar, grade, self.theme)
             if not node.round:
                 found += f" {(SHAPES if self.rich else LEAN_SHAPES).get(v.kind, ROUNDED)}"
@@ -342,6 +343,11 @@ class Writer:
                 found = LEAN.sub("", found)
             self.labels[look] = found
         return found
+
+    def bar_label(self, v: Vertex) -> str:
+        """What stands in a bar: in its middle, or at one side of it."""
+        side = self.scene.sides.get(v.id, "")
+        return f'label="{quote(v.detail)[1:-1]}\\{side}"' if side else f"label={quote(v.detail)}"
 
     def make_label(self, v: Vertex) -> str:
         """The label of a vertex, with the size of its font where it is another."""
@@ -355,10 +361,11 @@ class Writer:
         if v.kind == "gate" and v.detail:
             grade = self.scene.grades.get(v.id, -1)
             ink = WIRE if grade < 0 else INK if grade < 3 else PAPER
+            names = " ".join(name_html(word, SMALL) for word in shorten(v.detail).split())
             return (
                 'label=<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="1" CELLSPACING="0">'
                 f'<TR><TD><B>{name}</B></TD></TR><TR><TD><FONT POINT-SIZE="{SMALL}" '
-                f'COLOR="{self.theme.of(ink)}">{html(shorten(v.detail))}</FONT></TD></TR></TABLE>>'
+                f'COLOR="{self.theme.of(ink)}">{names}</FONT></TD></TR></TABLE>>'
             )
         if v.kind == "cut":
             return f"label=<<B>{name}</B>> fontsize={CUT_SIZE}"

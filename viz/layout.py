@@ -120,6 +120,7 @@ class _Layout:
         self.emit_columns()
         self.emit_outside()
         self.emit_edges()
+        self.turn_labels_aside()
         self.emit_texts()
         self.out.outline(10)
         return self.out
@@ -416,7 +417,7 @@ class _Layout:
         half = max(text_width(v.detail) // 2 + 10, (high - low) // 2)
         item.half, item.round, item.high = half, False, 12
         item.span = (middle - half, middle + half)
-        item.right, item.up, item.under = 0, 12, 0
+        item.right, item.up, item.under = 0, 20 if v.group else 12, 0  # below its frame's title
 
     def zone_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
         """The nets of a zone."""
@@ -707,6 +708,25 @@ class _Layout:
             if self.backward and self.flows_back(e):
                 back.append(self.way_back(out))
         self.out.edges += back
+
+    def turn_labels_aside(self) -> None:
+        """Let the text of a bar stand at its left or right where wires cross its middle."""
+        crossed: dict[Vertex, list[int]] = {}
+        for edge in self.out.edges:
+            points = edge.curve.points
+            for (ax, ay), (bx, by) in itertools.pairwise(points):
+                for v in self.bars if ax == bx else ():
+                    node = self.at[v]
+                    if min(ay, by) < node.y - node.high and max(ay, by) > node.y + node.high:
+                        crossed.setdefault(v, []).append(ax + edge.dx)
+        for v, xs in crossed.items():
+            node = self.at[v]
+            half = text_width(v.detail) // 2 + 6
+            middles = {"": node.x, "l": node.x - node.half + half, "r": node.x + node.half - half}
+            free = {
+                side: all(abs(x - middle) > half for x in xs) for side, middle in middles.items()
+            }
+            self.out.sides[v.id] = next((side for side in middles if free[side]), "")
 
     def flows_back(self, e: Edge) -> bool:
         """Whether a gradient comes along an edge: not past a cut, nor from behind the end."""

@@ -111,6 +111,7 @@ class Scene:
         notes: Vertex id -> the lines beside it.
         bars: Ids of the vertices that reach over many columns.
         x1, y1, x2, y2: The corners.
+        sides: Id of a bar -> "l" or "r", where its text stands at one side, clear of wires.
         strips: Vertex id -> the colours below these lines, row by row, for its value.
         grades: Vertex id -> how large the gradient of its value is, from 0 to 4.
         shares: Parameter -> column (loop, step), with step 0 for the steps left out, or None
@@ -131,6 +132,7 @@ class Scene:
     strips: dict[str, list[list[str]]] = field(default_factory=dict)
     grades: dict[str, int] = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
+    sides: dict[str, str] = field(default_factory=dict)
 
     def outline(self, margin: int) -> None:
         """Set the corners, so that nothing is cut off."""
