@@ -168,6 +168,15 @@ def test_numbers_are_the_tapes_own(given):
                 assert found["m"] == pytest.approx(np.linalg.norm(grads[x]), rel=1e-3)
 
 
+def test_what_equations_name_has_that_name():
+    data = data_of(page_of(lstm_tape(2)))
+    named = {t["e"]: t["n"] for t in data["tensors"] if "e" in t}
+    assert {"f_1", "i_1", "o_1", "g_1", "f_2", "i_2", "o_2", "g_2"} <= set(named)
+    assert all(re.fullmatch(r"v\d+", name) for name in named.values())
+    lines = {r["e"] for r in data["records"]}
+    assert {"f_1 = σ(x_1 W_f + h_0 U_f + b_f)", "h_2 = o_2 ⊙ tanh(c_2)"} <= lines
+
+
 def test_large_arrays_are_summed_up():
     x = Tensor(np.arange(1000.0).reshape(10, 100) - 300, name="x")
     ids = Tensor(np.arange(100), name="ids")

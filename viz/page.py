@@ -212,10 +212,14 @@ class Book:
             ]
 
     def tensor(self, x: Tensor) -> dict[str, Any]:
-        """A Tensor: name, shape, dtype, numbers, gradient."""
+        """A Tensor: its names on the tape and in equations, shape, dtype, numbers, gradient."""
         name = self.names.get(x, "·")
         out: dict[str, Any] = {"n": printable(name), "s": list(x.shape), "d": str(x.dtype)}
         out["v"] = self.numbers(np.asarray(x.data))
+        made = self.structure.made.get(x)
+        if made is not None and not x.name:
+            left, equals, _ = self.equations.statement(made).partition(" = ")
+            out |= {"e": left} if equals else {}
         if x._record is None:
             out["k"] = "number" if is_number(x) else "parameter" if x.requires_grad else "input"
         g = self.gradient(x)

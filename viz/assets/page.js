@@ -876,13 +876,14 @@
   }
 
   function tensorBlock(x, { what = "", gradient = true } = {}) {
-    const { n, s, d, v, g, m } = tensors[x];
+    const { n, s, d, v, g, m, e } = tensors[x];
     const shape = s.length ? `(${s.join(", ")}${s.length === 1 ? "," : ""})` : "scalar";
-    const head = element("h3", {}, mathematics(n), " ", element("span", { class: "shape" }, `${shape} ${d}`));
+    const more = `${e ? `${n} ` : ""}${shape} ${d}`;
+    const head = element("h3", {}, mathematics(e ?? n), " ", element("span", { class: "shape" }, more));
     if (what) head.prepend(element("span", { class: "what" }, `${what} `));
     const out = element("div", { class: "tensor", "data-tensor": x }, head, numbers(v, s));
     if (gradient && g !== undefined) {
-      const line = element("h3", {}, "∂L/∂", mathematics(n), " ", element("span", { class: "shape" }, `norm ${number(m)}`));
+      const line = element("h3", {}, "∂L/∂", mathematics(e ?? n), " ", element("span", { class: "shape" }, `norm ${number(m)}`));
       out.append(line, numbers(g, s));
     }
     return out;
@@ -1064,7 +1065,7 @@
 
   const tapeButtons = records.map((record, row) => {
     const t = record.t ? ` t=${record.t}` : "";
-    const button = element("button", { type: "button", tabindex: "-1" }, `${record.i} `, element("span", { class: "t" }, `${record.o}${t} `), mathematics(tensors[record.r].n));
+    const button = element("button", { type: "button", tabindex: "-1" }, `${record.i} `, element("span", { class: "t" }, `${record.o}${t} `), mathematics(tensors[record.r].e ?? tensors[record.r].n));
     button.addEventListener("click", () => {
       const back = state.place > records.length ? backward.indexOf(row) : -1;
       go(back >= 0 ? records.length + 1 + back : row + 1);
