@@ -398,18 +398,22 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
         ImageDraw.Draw(sheet).text(place, line, of(INK), font)
         return sheet
 
-    pictures = [picture(-1, ""), *(picture(n, frame.caption) for n, frame in enumerate(sequence))]
-    palette = pictures[-1].copy()  # the colours of all frames: the whole picture and the marks
+    # One palette for all frames: the colours of the first, of the last, and of the marks.
+    first, palette = picture(-1, ""), picture(len(sequence) - 1, sequence[-1].caption)
     pen = ImageDraw.Draw(palette)
     for number, colour in enumerate(map(of, (FORWARD, BACKWARD, *GRADIENT))):
         pen.rectangle((0, 12 * number, palette.width // 4, 12 * number + 10), colour)
-    palette.paste(pictures[0].resize((palette.width // 4, palette.height // 4)), (0, 80))
+    palette.paste(first.resize((palette.width // 4, palette.height // 4)), (0, 90))
     palette = palette.quantize(255, dither=Image.Dither.NONE)
-    indexed = [p.quantize(palette=palette, dither=Image.Dither.NONE) for p in pictures]
-    times = [round(10 * (b - a) * 10) * 10 for a, b in pairwise([0.0, *begins])]
+
+    def indexed(image: Any) -> Any:
+        return image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+    others = (indexed(picture(n, frame.caption)) for n, frame in enumerate(sequence))
+    times = [10 * round(100 * (b - a)) for a, b in pairwise([0.0, *begins])]  # milliseconds
     file = io.BytesIO()
-    indexed[0].save(
-        file, "GIF", save_all=True, append_images=indexed[1:], duration=times, loop=0, disposal=1
+    indexed(first).save(
+        file, "GIF", save_all=True, append_images=others, duration=times, loop=0, disposal=1
     )
     return file.getvalue()
 
