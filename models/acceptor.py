@@ -227,6 +227,15 @@ class Classifier(Module):
         """Vectors (batch, time, d_in) or (time, d_in), 0 at padding, to (batch, width)."""
         raise NotImplementedError(f"{type(self).__name__} defines no read(xs, real)")
 
+    def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
+        """Each sequence as one vector, which the head reads: (batch, width) or (width,).
+
+        Args and errors are those of ``logits``.
+        """
+        name = type(self).__name__
+        xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
+        return self.read(self.dropout(xs), real)
+
     def logits(self, x: Any, lengths: Any = None, mask: Any = None) -> Tensor:
         """The scores of the classes: (batch, d_out), or (d_out,) for a single sequence.
 
@@ -240,9 +249,7 @@ class Classifier(Module):
             ValueError: Shapes do not fit, or an id is out of range.
             TypeError: Ids or lengths are not integers.
         """
-        name = type(self).__name__
-        xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
-        vector = self.read(self.dropout(xs), real)
+        vector = self.vector(x, lengths, mask)
         with scope("head"):
             return self.head(self.dropout(vector))
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor, scope
+from ..autograd import scope
 from ..autograd.tensor import values
 from ..cells.composite import check_member, width_out
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
@@ -147,10 +147,10 @@ class HierarchicalAcceptor(Classifier):
             return spans_of(marks, real)
         return [spans_of(*row) for row in zip(marks, real, strict=True)]
 
-    def logits(self, x: Any, lengths: Any = None, mask: Any = None) -> Tensor:
-        """The scores of the classes: (batch, d_out), or (d_out,) for a single text.
+    def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
+        """Each text as one vector, which the head reads: (batch, width) or (width,).
 
-        Args and errors are those of ``Classifier.logits``. A text without words has no span.
+        Args and errors are those of ``logits``. A text without words has no span.
         """
         name = type(self).__name__
         xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
@@ -159,11 +159,7 @@ class HierarchicalAcceptor(Classifier):
         vectors, here = self._span_vectors(self.dropout(xs), texts)
         with scope("spans"):
             vector = read_by(self.spans, self.pooling, vectors, here)
-        with scope("head"):
-            scores = self.head(self.dropout(vector))
-        return scores if real.ndim == 2 else scores[0]
-
-    __call__ = logits
+        return vector if real.ndim == 2 else vector[0]
 
     def _span_vectors(self, xs: Any, texts: list[list[NDArray[np.intp]]]) -> tuple[Any, Bools]:
         """A vector for each span, (batch, most spans, width), and where there is one.
