@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .context import current, recording
+from .replay import LEAVES
 from .tape import backpropagate, reachable, seed_for
 from .tensor import Op, Tensor, apply, describe, values
 
@@ -479,8 +480,9 @@ def _captured(outputs: Sequence[Any], aliases: set[Tensor], first: int | None) -
         if t in seen or t in aliases or not t.requires_grad:
             continue
         seen.add(t)
-        if t._record is None or (first is not None and t._record[0] < first):
+        record = t._record
+        if record is None or (first is not None and record[0] < first and record[1] is not LEAVES):
             captured.append(t)
         else:
-            stack.extend(x for x in t._record[2] if isinstance(x, Tensor))
+            stack.extend(x for x in record[2] if isinstance(x, Tensor))
     return captured

@@ -85,15 +85,15 @@ def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
     return apply(UNBROADCAST, (g,), {"shape": shape})
 
 
+BASIC = frozenset({slice, int, type(None), type(Ellipsis)})
+
+
 def is_basic(index: Any) -> bool:
     """Whether an index selects a view (slices, integers): no place twice."""
-    parts = index if isinstance(index, tuple) else (index,)
-    return all(
-        part is None
-        or part is Ellipsis
-        or (isinstance(part, (slice, int, np.integer)) and not isinstance(part, (bool, np.bool_)))
-        for part in parts
-    )
+    for part in index if isinstance(index, tuple) else (index,):
+        if type(part) not in BASIC and not isinstance(part, np.integer):
+            return False
+    return True
 
 
 def _scatter_add(*gs: Array, indices: list[Any], shape: tuple[int, ...]) -> Array:
@@ -367,6 +367,7 @@ class Workspace:
     def __init__(self) -> None:
         self.transposes: dict[int, list[Any]] = {}  # id -> [array, its transpose or None]
         self.joins: dict[tuple[int, ...], tuple[Any, Any]] = {}  # ids -> (arrays, their rows)
+        self.totals: dict[Any, Any] = {}  # a replayed step's plan -> its leaves' gradients
 
     def joined(self, arrays: list[Array]) -> Array:
         """``np.concatenate(arrays)``, remembered for the next few."""

@@ -18,9 +18,13 @@ import numpy as np
 from .context import recording
 from .numpy_ops import unbroadcast
 from .tape import pool_size, reachable, sum_broadcast
-from .tensor import Op, Tensor, reserve_numbers
+from .tensor import NO_PARAMS, Op, Tensor, made_by, reserve_numbers
 
 __all__ = ["Plan"]
+
+# What a replayed step reads in the place of its weights: one operand and one gradient, which
+# is a ``Totals``, for all of them.
+LEAVES = Op("leaves", lambda *_: None, lambda g, y, *_: g.finished())
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -62,6 +66,7 @@ class _Trace:
             and all(t in operands for t in inputs)
             and all(t.ndim and t.dtype == dtype for t in self.place)
         )
+        self.dtype = dtype
         self.outputs = [self.place.get(t, "") for t in outputs]
         self.shapes = [np.shape(t) for t in outputs]
         self.lines = [
@@ -86,9 +91,10 @@ class Plan:
         backward: ``backward(inputs, leaves, results, gradients, uses)`` gives the gradients of
             the inputs, and appends each use of a leaf to the list of its pool in ``uses``.
         pools: (which leaf, its pool, shape of a use's gradient, what it waits for) of each list.
-        pool_sizes: How many uses may gather in each.
+        pool_sizes: How many uses may gather in each, and the smallest of these numbers.
         ops: The ops of the step's records.
         needs: Whether a leaf or the first input requires a gradient.
+        sink: A Tensor that stands for all leaves among the operands of a step.
         source: The text of both functions.
     """
 
@@ -98,6 +104,8 @@ class Plan:
         self.outputs = [int(place[1:]) for place in trace.outputs]
         self.shapes = trace.shapes
         self.needs = any(leaf_needs) or input_needs[0]
+        record = (reserve_numbers(1), LEAVES, tuple(self.leaves), (), NO_PARAMS, ())
+        self.sink = made_by(record, np.zeros((), trace.dtype), any(leaf_needs))
         self._names: dict[str, Any] = {}
         shape_of = {place: t.shape for t, place in trace.place.items()}
         self.forward = self._write("forward", self._forward_lines(trace))
@@ -110,6 +118,7 @@ class Plan:
             pool_size(shape, gather, self.leaves[leaf].shape)
             for leaf, _, shape, gather in self.pools
         ]
+        self.smallest_pool = min(self.pool_sizes, default=1)
 
     @classmethod
     def of(
@@ -251,3 +260,48 @@ class Plan:
         ]
         lines.append(f"return ({''.join(f'{w}, ' for w in wanted)})")
         return lines
+
+
+class Totals:
+    """The gradients of a plan's leaves, summed over all steps of a pass.
+
+    Args:
+        plan: The steps' plan.
+        leaves: The arrays of its leaves.
+
+    Attributes:
+        uses: For each of the plan's pools the uses that wait to be summed.
+    """
+
+    __slots__ = ("dtype", "leaves", "plan", "steps", "sums", "uses")
+
+    def __init__(self, plan: Plan, leaves: Sequence[Any]) -> None:
+        self.plan, self.leaves, self.dtype = plan, leaves, plan.sink.dtype
+        self.uses: list[list[Any]] = [[] for _ in plan.pools]
+        self.sums: list[Any] = [None] * len(leaves)
+        self.steps = 0
+
+    def stepped(self) -> None:
+        """The uses of a step have been appended: sum what has gathered, if it is enough."""
+        self.steps += 1
+        if self.steps % self.plan.smallest_pool == 0:
+            for slot, most in enumerate(self.plan.pool_sizes):
+                if len(self.uses[slot]) >= most:
+                    self._settle(slot)
+
+    def finished(self) -> list[Any]:
+        """The gradient of each leaf, None where there is none."""
+        for slot in range(len(self.uses)):
+            self._settle(slot)
+        return self.sums
+
+    def _settle(self, slot: int) -> None:
+        leaf, pool, _, _ = self.plan.pools[slot]
+        if self.uses[slot]:
+            g = pool(self.uses[slot], self.leaves[leaf])
+            if self.sums[leaf] is None:
+                self.sums[leaf] = np.array(g)
+            else:
+                self.sums[leaf] += g
+            # A new list: the old one may be kept, by identity, for its sum.
+            self.uses[slot] = []

@@ -353,14 +353,16 @@ def _run(
 
     def put(x: Tensor, pool: Any, use: Any, shape: tuple[int, ...], gather: str) -> None:
         """Let a use of x, with a gradient of this shape, wait for others."""
-        if x in waiting and pool in waiting[x]:
-            uses = waiting[x][pool]
+        pools = waiting.get(x)
+        if pools is None:
+            pools = waiting[x] = {}
+        uses = pools.get(pool)
+        if uses is None:
+            pools[pool] = [pool_size(shape, gather, x.data.shape), use]
+        else:
             uses.append(use)
             if len(uses) > uses[0]:
                 settle(x, pool)
-        else:
-            most = pool_size(shape, gather, x.data.shape)
-            waiting.setdefault(x, {})[pool] = [most, use]
 
     def settle(x: Tensor, pool: Any) -> None:
         uses = waiting[x].pop(pool)[1:]
@@ -401,11 +403,7 @@ def _run(
                 if gx is None or not isinstance(x, Tensor):
                     continue
                 if x.requires_grad or (every and x.data.dtype.kind == "f"):
-                    if type(gx) is Later:
-                        for pool, use, shape, gather in gx:
-                            put(x, pool, use, shape, gather)
-                    else:
-                        add(x, gx)
+                    add(x, gx)
             continue
         for x, (rule, pool) in zip(inputs, op.pairs):
             if not isinstance(x, Tensor) or rule is None:
@@ -446,13 +444,6 @@ def pool_size(shape: tuple[int, ...], gather: str, operand: tuple[int, ...]) -> 
         return max(math.prod(operand) // size, 1)
     rows = shape[0] if len(shape) > 1 else 1
     return max(POOL_ROWS // max(rows, 1), POOL_NUMBERS // size, 1)
-
-
-class Later(list[Any]):
-    """A variadic op's uses of a shared operand, to be summed with others.
-
-    Each is (pool, use, shape of its gradient, for how many it waits).
-    """
 
 
 def sum_broadcast(uses: list[Any], x: Any) -> Any:

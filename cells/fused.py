@@ -17,8 +17,9 @@ import numpy as np
 
 from ..autograd import Tensor
 from ..autograd.context import current, watched
-from ..autograd.replay import Plan
-from ..autograd.tape import Later, reachable
+from ..autograd.numpy_ops import workspace
+from ..autograd.replay import Plan, Totals
+from ..autograd.tape import reachable
 from ..autograd.tensor import Op, made_by, reserve_numbers
 
 __all__ = ["Replay", "plan_of"]
@@ -51,7 +52,7 @@ def plan_of(
     key = (shape, dtype.char, x_needs, one_step, *kinds)
     ids = [*map(id, vars(cell).values())]  # the cell's parameters may be replaced
     held = plans.get(key)
-    if held is None or held.ids != ids or held.flags != flags(held.tensors):
+    if held is None or held.ids != ids or held.changed():
         # Asked for the first time: it may never be asked for again.
         plans[key] = Held(cell, ids)
         if len(plans) > KEPT:
@@ -119,6 +120,14 @@ class Held:
         self.made = False
         self.plan: Plan | None = None
 
+    def changed(self) -> bool:
+        """Whether the flags of the tensors are no longer the ones that were noted."""
+        for t, (needs, dtype) in zip(self.tensors, self.flags):
+            own = t.data.dtype
+            if t.requires_grad is not needs or (own is not dtype and own != dtype):
+                return True
+        return False
+
 
 class Replay:
     """A plan run over time, or for one step, with what its gradient and its records need.
@@ -166,18 +175,19 @@ class Replay:
         arrays = self.one_step() if self.order is None else self.all_steps()
         if path is None:
             return [Tensor(array) for array in arrays]
-        inputs = (self.x, *self.state, *self.plan.leaves)
+        inputs = (self.x, *self.state, self.plan.sink)
         needs = self.plan.needs or any(s.requires_grad for s in self.state)
         # Per step: the plan's records, the slice of the input, the masks of states and of y.
         steps = 1 if self.order is None else len(self.order)
-        self.first = reserve_numbers(steps * (len(self.plan.ops) + len(self.state) + 2) + 2)
+        count = steps * (len(self.plan.ops) + len(self.state) + 2) + 2
+        self.first = first = reserve_numbers(count + len(arrays))
         params = {"run": self}
         if len(arrays) == 1:
-            outputs = [made_by((self.first, REPLAY, inputs, (), params, path), arrays[0], needs)]
+            outputs = [made_by((first, REPLAY, inputs, (), params, path), arrays[0], needs)]
         else:
-            hub = made_by((self.first, REPLAY, inputs, (), params, path), arrays[0], needs)
+            hub = made_by((first, REPLAY, inputs, (), params, path), arrays[0], needs)
             outputs = [
-                made_by((reserve_numbers(1), OUTPUT, (hub,), (), {"output": k}, path), array, needs)
+                made_by((first + count + k, OUTPUT, (hub,), (), {"output": k}, path), array, needs)
                 for k, array in enumerate(arrays)
             ]
         self.alive = [weakref.ref(output) for output in outputs]
@@ -214,60 +224,41 @@ class Replay:
     def gradients(self, parts: list[Any]) -> list[Any]:
         """The gradients of x, of the state before, and of the plan's leaves, from the outputs'."""
         plan, leaves = self.plan, self.leaves
-        uses: list[list[Any]] = [[] for _ in plan.pools]
+        # A loop over steps uses the same weights again: one sum in the whole pass.
+        shared: Any = workspace.get()
+        totals = shared.totals.get(plan)
+        of_leaves = None  # the sink has it already
+        if totals is None:
+            of_leaves = totals = shared.totals[plan] = Totals(plan, leaves)
         if self.order is None:
             inputs, results = self.kept[0]
             for k, place in enumerate(plan.outputs):
                 if parts[k] is None:
                     parts[k] = np.zeros_like(results[place])
-            given = plan.backward(inputs, leaves, results, parts, uses)
-            # The weights' gradients wait: a loop over steps uses the same weights again.
-            later: list[Any] = [None] * len(leaves)
-            for (leaf, pool, shape, gather), waiting in zip(plan.pools, uses, strict=True):
-                if later[leaf] is None:
-                    later[leaf] = Later()
-                later[leaf] += [(pool, use, shape, gather) for use in waiting]
-            return [*given, *later]
-        totals: list[Any] = [None] * len(leaves)
-
-        def settle(slot: int) -> None:
-            leaf, pool, _, _ = plan.pools[slot]
-            if uses[slot]:
-                g = pool(uses[slot], leaves[leaf])
-                if totals[leaf] is None:
-                    totals[leaf] = np.array(g)
-                else:
-                    totals[leaf] += g
-                uses[slot] = []  # a new list: the old one may be kept, by identity, for its sum
-
+            given = plan.backward(inputs, leaves, results, parts, totals.uses)
+            totals.stepped()
+            return [*given, of_leaves]
         (_, *state), results = self.kept[0]
         *gs, gys = parts
         gs = [np.zeros_like(s) if g is None else g for g, s in zip(gs, state, strict=True)]
         y = results[plan.outputs[-1]]
         gxs = np.zeros_like(self.x.data) if self.x.requires_grad else None
         batch = (slice(None),) * (self.x.ndim - 2)
-        smallest = min(plan.pool_sizes, default=1)
-        steps = zip(reversed(self.order), reversed(self.kept), strict=True)
-        for count, (t, (inputs, results)) in enumerate(steps, 1):
+        for t, (inputs, results) in zip(reversed(self.order), reversed(self.kept), strict=True):
             gy = np.zeros_like(y) if gys is None else gys[(*batch, t)]
             here = self.masks[t]
             if here is not None:
                 gy = np.where(fit(here, gy), gy, 0)
                 passed = [np.where(fit(here, g), 0, g) for g in gs]
                 gs = [np.where(fit(here, g), g, 0) for g in gs]
-            gx, *gs = plan.backward(inputs, leaves, results, (*gs, gy), uses)
+            gx, *gs = plan.backward(inputs, leaves, results, (*gs, gy), totals.uses)
             gs = [np.zeros_like(a) if g is None else g for g, a in zip(gs, inputs[1:], strict=True)]
             if here is not None:
                 gs = [g + p for g, p in zip(gs, passed, strict=True)]
             if gxs is not None and gx is not None:
                 gxs[..., t, :] = gx
-            if count % smallest == 0:
-                for slot, most in enumerate(plan.pool_sizes):
-                    if len(uses[slot]) >= most:
-                        settle(slot)
-        for slot in range(len(uses)):
-            settle(slot)
-        return [gxs, *gs, *totals]
+            totals.stepped()
+        return [gxs, *gs, of_leaves]
 
     def record(self) -> None:
         """Put the steps' records behind the outputs, with the arrays that the plan computed."""

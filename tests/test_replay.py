@@ -1139,6 +1139,60 @@ def test_two_threads_train_two_models():
         same_gradients({name: p.data for name, p in cell.named_parameters()}, wanted, 1e-9)
 
 
+@pytest.mark.parametrize("batch", [3, 150])
+def test_steps_of_a_loop_share_one_sum_of_their_weights_gradients(batch):
+    """Also where every step's uses are summed at once, in two passes, and beside other uses."""
+    cell = cell_of(LSTM)
+    xs = Tensor(numbers(batch, 6, D))
+
+    def gradients(cell):
+        state, outputs = cell.initial_state(batch), []
+        for t in range(6):
+            y, state = cell(xs[:, t], state)
+            outputs.append(y)
+        loss = np.stack(outputs).sum() + (cell.W_f**2).sum()
+        found = Tape(loss).gradients()
+        for p in cell.parameters():
+            p.grad = None
+        loss.backward()
+        loss.backward()
+        return [(p.grad, 2 * found[p]) for p in cell.parameters()]
+
+    for _ in range(3):
+        found = gradients(cell)
+    plain = gradients(twin(cell))
+    for (g, of_tape), (wanted, _) in zip(found, plain, strict=True):
+        np.testing.assert_allclose(g, wanted, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(of_tape, wanted, rtol=1e-11, atol=1e-12)
+
+
+def test_a_checkpoint_around_steps_finds_the_cells_weights():
+    """What stands for the weights in a step's record is no operand of the checkpoint's."""
+    cell = cell_of(LSTM)
+    xs = Tensor(numbers(2, 6, D))
+
+    def steps(xs, state):
+        for t in range(3):
+            _, state = cell(xs[:, t], state)
+        return state
+
+    state = cell.initial_state(2)
+    for _ in range(3):
+        steps(xs, state)
+    sums = []
+    for f in (lambda *a: checkpoint(steps, *a), steps):
+        h, _ = f(xs[:, 3:], f(xs[:, :3], state))
+        if f is not steps:
+            assert all(r.op != "leaves" for r in Tape(h))
+            assert [r.op for r in Tape(h)].count("checkpoint") == 2
+        for p in cell.parameters():
+            p.grad = None
+        h.sum().backward()
+        sums.append([p.grad for p in cell.parameters()])
+    for g, wanted in zip(*sums, strict=True):
+        np.testing.assert_allclose(g, wanted, rtol=1e-12, atol=1e-14)
+
+
 def test_two_threads_share_one_cells_plan():
     cell = cell_of(LSTM)
     data = [numbers(2, 5, D, seed=k) for k in range(4)]
