@@ -553,6 +553,10 @@ def test_it_steps_forward_and_back_along_the_tape(opened, browser):
     data = opened(tape, grads=grads)
     assert browser.count(".lit") == 0
     count = len(tape)
+    nodes = data["scenes"]["op"]["nodes"]
+    # What runs along a wire is used by the record at its head; at an end it only goes out.
+    ends = [(nodes[tail], nodes[head]) for tail, head, *_ in data["scenes"]["op"]["edges"]]
+    used = [(tail if head["k"] == "end" else head)["r"][0] for tail, head in ends]
     for place in range(1, count + 1):
         browser.run("document.getElementById('next').click()")
         assert browser.text("#now h2") == f"Forward: record {place}"
@@ -566,6 +570,7 @@ def test_it_steps_forward_and_back_along_the_tape(opened, browser):
         waiting = {node_of(data, row) for row in range(place, count)}
         ops = {n for n in later if data["scenes"]["op"]["nodes"][n].get("r")}
         assert ops == waiting
+        assert browser.count(".wire.later") == sum(row >= place for row in used)
         assert browser.count(".reached") == 0
     for place in range(count, 0, -1):
         browser.run("document.getElementById('next').click()")
