@@ -87,13 +87,13 @@ def test_a_step_lights_up_at_once():
     assert sorted(kinds[i] for i in sequence[0].ids) == ["cell", "input"]
 
 
-def test_captions_are_lines_of_the_tape():
+def test_captions_are_equations():
     tape = Tape(loss_of(networks()["elman"], steps=1))
     captions = [f.caption for f in frames(draw(tape).scene)]
-    assert "forward   elman / t=1   v2 = matmul(x_1, W)" in captions
-    assert "backward   elman / t=1   h_1 = tanh(v5)" in captions
+    assert "forward   elman / t=1   x_1 W" in captions
+    assert "backward   elman / t=1   h_1 = tanh(x_1 W + h_0 U + b)" in captions
     gates = [f.caption for f in frames(draw(loss_of(networks()["lstm"]), level="gate").scene)]
-    assert "forward   lstm / t=2 / forget" in gates
+    assert "forward   lstm / t=2 / forget   f_2 = σ(x_2 W_f + h_1 U_f + b_f)" in gates
 
 
 def test_the_layer_is_named_and_long_pictures_go_by_steps():

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd.context import path_text
 from . import dot, render
+from .equations import Equations
 from .layers import Path as Points
 from .look import CORNER, FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
 from .notation import printable
@@ -93,28 +94,24 @@ def frames(scene: Scene, by: str | None = None) -> list[Frame]:
             f"animate: {2 * len(ordered):,} frames, and more than {MOST} are watched by nobody; "
             'write by="step", or draw fewer steps (steps=)'
         )
-    names = scene.view.structure.tape.names()
-    there = [Frame(False, tuple(v.id for v in vs), caption(scene, vs, by, names)) for vs in ordered]
+    lines = Equations(scene.view.structure)
+    there = [Frame(False, tuple(v.id for v in vs), caption(scene, vs, by, lines)) for vs in ordered]
     return [
         *(Frame(False, f.ids, f"forward   {f.caption}") for f in there),
         *(Frame(True, f.ids, f"backward   {f.caption}") for f in reversed(there)),
     ]
 
 
-def caption(scene: Scene, vertices: Sequence[Vertex], by: str, names: Any) -> str:
-    """What a frame is about: a time step, a gate, or a line of the tape."""
-    records = scene.view.structure.records
+def caption(scene: Scene, vertices: Sequence[Vertex], by: str, lines: Equations) -> str:
+    """What a frame is about: a time step, or the equation of a record or of a gate."""
+    structure = scene.view.structure
     last = vertices[-1]
-    record = records[max(last.records)]
     if by == "step" and last.place is not None:
         loop, step = last.place
-        around = [*scene.view.structure.loops[loop].path[:-1], scene.view.titles[loop]]
+        around = [*structure.loops[loop].path[:-1], scene.view.titles[loop]]
         return f"{' · '.join(around)}   t = {step}"
-    where = path_text(record.scope)
-    if len(last.records) > 1:
-        return where
-    operands = ", ".join(names[x] for x in record.inputs)
-    return f"{where}   {names[record.output]} = {record.op}({operands})".strip()
+    i = max(last.records)
+    return f"{path_text(structure.records[i].scope)}   {lines.statement(i)}".strip()
 
 
 class Moments(NamedTuple):
