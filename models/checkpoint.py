@@ -21,7 +21,18 @@ from ..cells import Module
 from ..cells.storage import PathLike, load_described, save_described, unfinished
 from .optim import Optimizer
 
-__all__ = ["describe_model", "describe_optimizer", "describe_task", "differences"]
+__all__ = [
+    "describe_model",
+    "describe_optimizer",
+    "describe_task",
+    "differences",
+    "generators",
+    "load_checkpoint",
+    "random_states",
+    "save_checkpoint",
+    "seeded",
+    "set_random_states",
+]
 
 Arrays = dict[str, NDArray[Any]]
 FORMAT = "unspool checkpoint"

@@ -14,7 +14,17 @@ import time
 import numpy as np
 import pytest
 
-from unspool.cells import GRU, LSTM, Bidirectional, Elman, VariationalDropout, load_npz, save_npz
+from unspool import Parameter
+from unspool.cells import (
+    GRU,
+    LSTM,
+    Bidirectional,
+    Elman,
+    Module,
+    VariationalDropout,
+    load_npz,
+    save_npz,
+)
 from unspool.cells.storage import load_described, save_described, unfinished
 from unspool.models import (
     CRF,
@@ -25,6 +35,7 @@ from unspool.models import (
     Adam,
     AdamW,
     BagClassifier,
+    Dropout,
     Embedding,
     EncoderDecoder,
     LanguageModel,
@@ -270,6 +281,82 @@ def test_it_says_that_it_goes_on(tmp_path, capsys):
     err = capsys.readouterr().err
     assert err.count("going on from") == 1
     assert f"going on from {tmp_path / 't.npz'}, after update 4\n" in err
+
+
+# Gone astray ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", TRAININGS)
+@pytest.mark.parametrize("how", ["overflow", "NaN"])
+def test_a_training_that_goes_astray_has_its_last_good_model(name, how, tmp_path, monkeypatch):
+    """It stops, says where it began, and the checkpoint is still that of a good moment."""
+    model, task, optimizer, options = TRAININGS[name]()
+    loss, count, good, named = type(task).loss, 0, [], []
+    best_first = {**options, "validation": None, "metrics": None, "monitor": "validation_loss"}
+
+    def spoiled(self, model, batch, carry):
+        nonlocal count
+        if model.training:
+            count += 1
+            if count == len(task) + 2:
+                matrices = [(n, p) for n, p in model.named_parameters() if p.ndim > 1]
+                for path, matrix in matrices[-1:] if how == "NaN" else matrices:
+                    named.append(path)
+                    matrix.data[...] = np.nan if how == "NaN" else 3e38
+        return loss(self, model, batch, carry)
+
+    monkeypatch.setattr(type(task), "loss", spoiled)
+    path = tmp_path / "training.npz"
+    with pytest.raises(FloatingPointError) as error, np.errstate(all="ignore"):
+        fit(
+            model,
+            task,
+            optimizer,
+            epochs=3,
+            save=lambda: good.append(model.state_dict()),
+            checkpoint=path,
+            every=0,
+            progress=False,
+            **best_first,
+        )
+    message = str(error.value)
+    assert f"in epoch 2, batch 2 (update {len(task) + 2})" in message
+    assert "its parameters of epoch 1 again" in message
+    if how == "NaN":
+        assert f"not finite before this batch: {named[0]}" in message
+    else:
+        assert "; it began at: " in message
+    assert len(good) == 1
+    assert_same(model.state_dict(), good[0])
+    state = load_described(path, FORMAT, VERSION)[1]
+    assert all(np.isfinite(array).all() for array in state.values())
+
+
+def test_where_a_nan_began_is_said_also_of_dropout(monkeypatch):
+    """Only where dropout leaves most elements does their sum overflow: they are drawn once more."""
+    drop = Dropout(0.5, rng=0)
+
+    class Model(Module):
+        def __init__(self):
+            self.p = Parameter(np.full(8, 2e38, np.float32))
+            self.drop = drop
+
+        def loss(self, batch):
+            return np.sum(self.drop(self.p * batch)) * 1e-38
+
+    class Task:
+        def __len__(self):
+            return 60
+
+        def batches(self, epoch):
+            return iter([np.float32(0.16)] * 60)  # five elements of 6.4e37 fit, six do not
+
+        def loss(self, model, batch, carry):
+            return model.loss(batch), 1, None
+
+    model = Model()
+    with pytest.raises(FloatingPointError, match=r"the loss is inf .*; it began at: sum"):
+        fit(model, Task(), SGD(model.parameters(), 0.0), epochs=1, progress=False)
 
 
 # Killed -----------------------------------------------------------------------------------------
