@@ -81,8 +81,8 @@ def test_a_step_lights_up_at_once():
     scene = draw(loss_of(networks()["lstm"]), level="cell").scene
     sequence = frames(scene)
     captions = [f.caption for f in sequence]
-    assert captions[:3] == [f"forward   LSTM   t = {t}" for t in (1, 2, 3)]
-    assert captions[-3:] == [f"backward   LSTM   t = {t}" for t in (3, 2, 1)]
+    assert captions[:3] == [f"forward · LSTM · t = {t}" for t in (1, 2, 3)]
+    assert captions[-3:] == [f"backward · LSTM · t = {t}" for t in (3, 2, 1)]
     kinds = {n.vertex.id: n.vertex.kind for n in scene.nodes}
     assert sorted(kinds[i] for i in sequence[0].ids) == ["cell", "input"]
 
@@ -90,19 +90,19 @@ def test_a_step_lights_up_at_once():
 def test_captions_are_equations():
     tape = Tape(loss_of(networks()["elman"], steps=1))
     captions = [f.caption for f in frames(draw(tape).scene)]
-    assert "forward   elman / t=1   x_1 W" in captions
-    assert "backward   elman / t=1   h_1 = tanh(x_1 W + h_0 U + b)" in captions
+    assert "forward · elman / t=1 · x_1 W" in captions
+    assert "backward · elman / t=1 · h_1 = tanh(x_1 W + h_0 U + b)" in captions
     gates = [f.caption for f in frames(draw(loss_of(networks()["lstm"]), level="gate").scene)]
-    assert "forward   lstm / t=2 / forget   f_2 = σ(x_2 W_f + h_1 U_f + b_f)" in gates
+    assert "forward · lstm / t=2 / forget · f_2 = σ(x_2 W_f + h_1 U_f + b_f)" in gates
 
 
 def test_the_layer_is_named_and_long_pictures_go_by_steps():
     scene = draw(loss_of(networks()["stacked"], steps=4), level="cell").scene
     captions = [f.caption for f in frames(scene)]
     assert captions[3:6] == [
-        "forward   0 · GRU   t = 4",
-        "forward   1 · Elman   t = 1",
-        "forward   1 · Elman   t = 2",
+        "forward · 0 · GRU · t = 4",
+        "forward · 1 · Elman · t = 1",
+        "forward · 1 · Elman · t = 2",
     ]
     long = draw(loss_of(networks()["lstm"], steps=6), level="op").scene
     assert len(frames(long)) < 30 < animation.RECORDS < len(frames(long, by="record"))

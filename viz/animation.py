@@ -97,8 +97,8 @@ def frames(scene: Scene, by: str | None = None) -> list[Frame]:
     lines = Equations(scene.view.structure)
     there = [Frame(False, tuple(v.id for v in vs), caption(scene, vs, by, lines)) for vs in ordered]
     return [
-        *(Frame(False, f.ids, f"forward   {f.caption}") for f in there),
-        *(Frame(True, f.ids, f"backward   {f.caption}") for f in reversed(there)),
+        *(Frame(False, f.ids, f"forward · {f.caption}") for f in there),
+        *(Frame(True, f.ids, f"backward · {f.caption}") for f in reversed(there)),
     ]
 
 
@@ -109,9 +109,10 @@ def caption(scene: Scene, vertices: Sequence[Vertex], by: str, lines: Equations)
     if by == "step" and last.place is not None:
         loop, step = last.place
         around = [*structure.loops[loop].path[:-1], scene.view.titles[loop]]
-        return f"{' · '.join(around)}   t = {step}"
+        return f"{' · '.join(around)} · t = {step}"
     i = max(last.records)
-    return f"{path_text(structure.records[i].scope)}   {lines.statement(i)}".strip()
+    where = path_text(structure.records[i].scope)
+    return " · ".join(filter(None, (where, lines.statement(i))))
 
 
 class Moments(NamedTuple):
