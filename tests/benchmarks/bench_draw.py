@@ -87,7 +87,8 @@ def time_of_peer(peer: str, steps: int) -> str:
             return f"over {TIME_LIMIT} s"
     if child.returncode:
         return (errors.strip().splitlines() or [f"ended with code {child.returncode}"])[-1][:60]
-    return f"{float(out.splitlines()[-1]):.2f} s"
+    seconds, nodes = out.splitlines()[-1].split()
+    return f"{float(seconds):.2f} s ({nodes} nodes)"
 
 
 def picture_of_peer(peer: str, steps: int, folder: Path) -> None:
@@ -107,7 +108,8 @@ def picture_of_peer(peer: str, steps: int, folder: Path) -> None:
         def forward(self, xs: torch.Tensor) -> torch.Tensor:
             h = c = torch.zeros(4)
             ys = []
-            for x in xs:
+            for t in range(len(xs)):
+                x = xs[t]
                 f, i, o, g = (
                     x @ getattr(self, f"W_{gate}")
                     + h @ getattr(self, f"U_{gate}")
@@ -131,7 +133,9 @@ def picture_of_peer(peer: str, steps: int, folder: Path) -> None:
         import torchview
 
         start = time.perf_counter()
-        graph = torchview.draw_graph(net, input_data=xs, graph_dir="TB").visual_graph
+        graph = torchview.draw_graph(
+            net, input_data=xs, expand_nested=True, hide_module_functions=False
+        ).visual_graph
         graph.render("picture", folder, format="svg")
     else:
         import torchlens
@@ -140,8 +144,8 @@ def picture_of_peer(peer: str, steps: int, folder: Path) -> None:
         trace = torchlens.trace(net, xs)
         trace.draw(vis_outpath=str(folder / "picture"), vis_fileformat="svg", vis_save_only=True)
     seconds = time.perf_counter() - start
-    assert any(file.suffix == ".svg" for file in folder.iterdir()), list(folder.iterdir())
-    print(seconds)
+    (svg,) = (file.read_text() for file in folder.iterdir() if file.suffix == ".svg")
+    print(seconds, svg.count('class="node"'))
 
 
 if __name__ == "__main__":
