@@ -274,6 +274,22 @@ def test_gates_are_drawn_as_they_are():
     assert [t.get_text() for t in candidate.get_xticklabels()] == list("abcde")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_more_looks_like_more_to_every_eye(theme):
+    """Brightness runs one way from 0, and in black and white also from below 0."""
+    for low in (0.0, -1.0):
+        values = np.linspace(low, 1, 40)[None]
+        image = plot_states_of(values, theme).axes[0].get_images()[0]
+        red, green, blue, _ = image.cmap(image.norm(values[0])).T
+        steps = np.diff(0.299 * red + 0.587 * green + 0.114 * blue)
+        above = steps if low == 0 or theme == "print" else steps[20:]
+        assert (above < 0).all() or (above > 0).all()
+
+
+def plot_states_of(values, theme):
+    return plots.plot_over_time("plot_states", {"h": values.T}, None, None, theme, "value")
+
+
 def test_plots_go_into_given_axes():
     figure = Figure()
     above, below = figure.subplots(2, 1)

@@ -407,6 +407,8 @@ def heat_map(
     if low < 0:
         high = max(high, -low, 1.0 if scale is None else 0.0)
         low, colours = -high, [theme.of(DIVERGING[0]), paper, theme.of(DIVERGING[2])]
+        if theme.grey:  # two hues would be one grey
+            colours = [paper, mix(paper, ink, 0.5), ink]
     else:
         low, high = scale or (0.0, max(high, 1.0))
         colours = [paper, theme.of(BLUE), mix(theme.of(BLUE), ink, 0.35)]
