@@ -11,6 +11,7 @@ import csv
 import io
 import itertools
 import math
+import os
 import sys
 import time
 import warnings
@@ -287,6 +288,7 @@ def fit(
             nothing was saved yet, it is saved.
         ValueError: A setting is out of its range, or the checkpoint is damaged or that of
             another training; what differs is named.
+        OSError: The folder of the checkpoint is none, or not to be written in.
 
     Example:
         >>> from unspool.models import LanguageModel, Sequences, fit
@@ -579,6 +581,9 @@ class _Run:
             "schedule, plateaus": [plateau.settings() for plateau in plateaus(self.schedule)],
         }
         self.path, self.every = path, every
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(f"fit: no checkpoint can be written in {path.parent}")
         if resume and path.exists():
             try:
                 self.restore(load_checkpoint(path, self.training))

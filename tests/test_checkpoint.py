@@ -632,7 +632,15 @@ def test_files_that_are_no_checkpoints(tmp_path):
         trained(tmp_path)
 
 
-def test_bad_settings_of_checkpoints(tmp_path):
+def test_bad_settings_of_checkpoints(tmp_path, monkeypatch):
+    trained(tmp_path / "new" / "folder" / "t.npz")
+    assert (tmp_path / "new" / "folder" / "t.npz").exists()
+    with pytest.raises(OSError, match=r"t\.npz"):
+        trained(tmp_path / "new" / "folder" / "t.npz" / "t.npz")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)
+        with pytest.raises(PermissionError, match="no checkpoint can be written in"):
+            trained(tmp_path / "t.npz")
     with pytest.raises(ValueError, match="fit: every is 0 or more, got -1"):
         trained(tmp_path / "t.npz", every=-1)
 

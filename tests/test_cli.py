@@ -665,6 +665,23 @@ def test_nothing_to_predict_and_too_little_to_learn_from(folder, classifier, her
     assert not (folder / "few").exists()
 
 
+def test_a_text_in_one_line_with_bytes_that_are_no_characters(folder, here):
+    (folder / "line.txt").write_bytes(b"the cat\x00 sees a dog\x0c\xe2\x80\xa8" * 800)
+    options = ["--width", 8, "--epochs", 1, "--out", "line"]
+    result = here("train", "lm", "line.txt", *options, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    vocabulary = load_model(folder / "line" / "model.npz").vocabulary
+    assert set(vocabulary.tokens[3:]) == {"the", "cat", "\x00", "sees", "a", "dog"}
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self").exists(), reason="where nobody, not even root, may write"
+)
+def test_a_folder_where_nobody_may_write(folder, here):
+    message = refused(here("train", "lm", "text.txt", "--out", "/proc/x", cwd=folder))
+    assert re.search(r"/proc/x: cannot be written \(.*\); give a folder of yours", message)
+
+
 @pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
 @pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_cannot_be_written(folder):

@@ -41,11 +41,13 @@ from unspool.models import (
     CharacterEncoder,
     Classifier,
     Embedding,
+    EncoderDecoder,
     FeatureEmbedding,
     Features,
     Labels,
     LanguageModel,
     Optimizer,
+    Pairs,
     Sequences,
     Stream,
     TextCNN,
@@ -761,6 +763,61 @@ def test_bad_calls_of_fit():
         evaluate(model, Stream([1, 2, 2], ignore=2))
     with pytest.raises(ValueError, match="no token is to be predicted"):
         fit(model, Stream([1, 2, 2], ignore=2), progress=False)
+
+
+def small(kind, labels=2):
+    """A model of 5 ids."""
+    E = Embedding(5, 4, rng=0)
+    if kind == "tagger":
+        return Transducer(LSTM(4, 3, rng=0), labels, embedding=E, rng=0)
+    if kind == "crf":
+        return Transducer(LSTM(4, 3, rng=0), labels, embedding=E, crf=CRF(labels), rng=0)
+    if kind == "pairs":
+        return EncoderDecoder(5, 5, 4, rng=0)
+    return BagClassifier(E, labels) if kind == "bag" else LanguageModel(5, 4, rng=0)
+
+
+OUTSIDE = {
+    "stream": ("lm", lambda: Stream([1, 3, 9, 2, 1], 2, 2), "id 9 .* outside of 0..4"),
+    "sequence": ("lm", lambda: Sequences([[1, 3, -1, 2]]), "id -1 .* outside of 0..4"),
+    "text": ("bag", lambda: Labelled([[1, 9]], [0]), "id 9 .* outside of 0..4"),
+    "class": ("bag", lambda: Labelled([[1, 2]], [5]), "classes from 0 to 1, got 5"),
+    "tag": ("tagger", lambda: Labelled([[1, 2]], [[0, 7]]), "id 7 .* outside of 0..1"),
+    "tag of a CRF": ("crf", lambda: Labelled([[1, 2]], [[0, 7]]), "id 7 .* outside of 0..1"),
+    "source": ("pairs", lambda: Pairs([[9, 1]], [[1, 3, 2]]), "source: id 9 .* outside of 0..4"),
+    "target": ("pairs", lambda: Pairs([[1, 1]], [[1, 8, 2]]), "target: id 8 .* outside of 0..4"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_ids_out_of_range(name):
+    kind, task, message = OUTSIDE[name]
+    model = small(kind)
+    before = model.state_dict()
+    with pytest.raises(ValueError, match=message):
+        fit(model, task(), epochs=1, progress=False)
+    with pytest.raises(ValueError, match=message):
+        evaluate(model, task())
+    for path, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[path])
+    assert model.training
+
+
+def test_the_history_is_drawn(tmp_path):
+    plots = pytest.importorskip("unspool.viz.plots")
+    pytest.importorskip("matplotlib")
+    task = Labelled([[1, 2], [3, 4]], [0, 1], 1, rng=0)
+    history = fit(
+        small("bag"),
+        task,
+        epochs=3,
+        validation=task,
+        metrics={"accuracy": lambda model, task: 0.5},
+        progress=False,
+    )
+    for what in ("loss", "perplexity", "validation_accuracy"):
+        plots.plot_training(history, what=what).savefig(tmp_path / f"{what}.png")
+        assert (tmp_path / f"{what}.png").stat().st_size > 5000
 
 
 # Reports ----------------------------------------------------------------------------------------
