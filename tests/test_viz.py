@@ -28,7 +28,7 @@ from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
 from unspool.models import EncoderDecoder
-from unspool.viz import Drawing, draw, look, render, view
+from unspool.viz import Drawing, draw, equations, look, render, view
 from unspool.viz.dot import html, quote
 from unspool.viz.layers import assign_tiers, isotonic
 from unspool.viz.look import gate_colours, parameter_colour, shorten
@@ -1049,6 +1049,20 @@ def test_labels_are_text_whatever_they_contain(level):
                 "\\G",
             ):
                 assert any(shorten(name) in text for text in texts), name
+
+
+def test_the_equation_of_what_is_pointed_at_is_shown():
+    tape = tape_of(GRU(3, 4), 2)
+    ops = Dot(draw(tape))
+    last = next(i for i, r in enumerate(tape, 1) if r.output.name == "h_2")
+    said = "h_2 = (1 - z_2) ⊙ h_1 + z_2 ⊙ h̃_2"
+    assert ops.nodes[f"r{last}"]["tooltip"].split("&#10;") == ["h_2 (4,) float64", said]
+    gates = Dot(draw(tape, level="gate"))
+    reset = next(a for a in gates.nodes.values() if shown(a["label"]).startswith("reset"))
+    assert reset["tooltip"].endswith("&#10;r_1 = σ(x_1 W_r + h_0 U_r + b_r)")
+    (cell,) = Dot(draw(GRU(3, 4), level="cell", fold=True)).ids(r"cell\d+")
+    lines = Dot(draw(GRU(3, 4), level="cell", fold=True)).nodes[cell]["tooltip"].split("&#10;")[1:]
+    assert lines == equations(GRU(3, 4))
 
 
 def test_greek_letters_and_short_names_are_set_as_in_print():

@@ -43,7 +43,7 @@ from .look import (
 from .notation import printable as printable
 from .notation import split_name
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText, shown_text
-from .view import Vertex, tensor_text
+from .view import Vertex, hover_text
 
 RICH = 12_000  # pictures of more nodes are written leanly
 ARROW = 6  # length of an arrowhead
@@ -390,8 +390,8 @@ class Writer:
             x, y = node.x + 5 + width // 2, node.y + node.high + 3 + height // 2
             text += f' xlabel={self.note(v.id)} xlp="{x},{y}"'
         if self.rich and (v.tensor is not None or v.kind == "share"):
-            shown = tensor_text(v.tensor) if v.tensor is not None else v.detail
-            text += f" tooltip={quote(shown)}"
+            lines = [quote(line)[1:-1] for line in hover_text(v).split("\n")]
+            text += f' tooltip="{"&#10;".join(lines)}"'
         self.lines.append(text + "]")
 
     def note(self, name: str) -> str:

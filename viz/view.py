@@ -10,12 +10,12 @@ import re
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ..autograd import Parameter, Record, Tape, Tensor
-from .equations import Names, write_name
+from .equations import Equations, write_name
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
-from .notation import holds_number, is_number, number_text, symbol
+from .notation import holds_number, is_number, number_text, printable, symbol
 from .structure import Group, Key, Loop, Slot, Structure, read, stem
 
 LEVELS = ("op", "gate", "cell")
@@ -24,7 +24,7 @@ ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 CUT = "//"  # where truncated backpropagation stops
 MOST_VERTICES = 60_000  # above, a simpler view is shown
 LAST = 2_000  # records of a tape that has no simpler view
-MOST_NAMED = 3_000  # records of which gates' results are named by their letters
+MOST_NAMED = 3_000  # records whose equations are shown, and gates' letters
 
 
 @dataclass(slots=True, eq=False)
@@ -46,6 +46,7 @@ class Vertex:
         records: Positions of the records that it stands for.
         bold: Whether it is an output of the tape.
         slot: The state whose value it is.
+        equation: What it computes, for the text shown on hover; lines for several results.
     """
 
     id: str
@@ -62,6 +63,7 @@ class Vertex:
     records: tuple[int, ...] = ()
     bold: bool = False
     slot: Slot | None = None
+    equation: str = ""
 
 
 class Edge(NamedTuple):
@@ -247,7 +249,7 @@ class _Maker:
         self.seen_edges: set[Hashable] = set()
         self.arrivals: dict[str, int] = {}
         shown = sum(len(structure.loops[loop].steps[t]) for loop, t in self.visible)
-        self.names = Names(structure).names if shown <= MOST_NAMED else {}
+        self.equations = Equations(structure, generic=fold) if shown <= MOST_NAMED else None
         self.final_states = {
             structure.records[slot.end].output: slot
             for slots in structure.slots
@@ -463,7 +465,7 @@ class _Maker:
         own, place = self.s.records[i].output.name or "", self.s.where[i]
         if own:
             return f"{own}_{place[1]}" if place is not None and own.isalpha() else own
-        name = self.names.get(i)
+        name = self.equations.names.get(i) if self.equations is not None else None
         if name is None or place is None or len(name.base) > 1:
             return ""
         return write_name(name._replace(layer="", when=str(place[1])), latex=False)
@@ -865,8 +867,20 @@ class _Maker:
                 assert v.tensor is not None
                 added.append(Edge(cell, output, operand, v.tensor, None, "data"))
 
+    def write_equations(self, equations: Equations) -> None:
+        """What each op, gate and cell computes; of a cell what has a name in it."""
+        for vertex in self.vertices:
+            lines = [equations.statement(i) for i in vertex.records]
+            if vertex.kind == "cell":
+                lines = [line for line in lines if " = " in line]
+            elif vertex.kind == "gate":
+                lines = lines[-1:]
+            vertex.equation = "\n".join(lines)
+
     def finish_details(self) -> None:
         """The second line of gates: the parameters inside."""
+        if self.equations is not None:
+            self.write_equations(self.equations)
         for vertex in self.vertices:
             if vertex.kind == "gate":
                 leaves = [
@@ -962,6 +976,10 @@ def loop_label(path: tuple[str, ...], title: str) -> str:
     return " · ".join([*parts, title])
 
 
-def tensor_text(x: Any) -> str:
-    """A Tensor's name, shape and dtype, for the text shown on hover."""
-    return f"{x.name + ' ' if x.name else ''}{x.shape} {x.dtype}"
+def hover_text(v: Vertex) -> str:
+    """What is shown on hover: a Tensor's name, shape and dtype, and what it is computed from."""
+    if v.tensor is None:
+        return v.detail
+    x = v.tensor
+    text = f"{printable(x.name) + ' ' if x.name else ''}{x.shape} {x.dtype}"
+    return f"{text}\n{v.equation}" if v.equation else text
