@@ -144,6 +144,20 @@ def test_no_gradient_is_told_before_the_backward_pass():
     assert not animation.ungraded(draw(tape, grads=tape.gradients())).scene.grades
 
 
+@pytest.mark.parametrize("name", networks())
+@pytest.mark.parametrize("shown", [{"fold": True}, {"at": 2}, {"steps": 3}, {"values": True}])
+@pytest.mark.parametrize("level", ["op", "gate", "cell"])
+def test_every_view_with_gradients_has_its_moments(name, shown, level):
+    tape = Tape(loss_of(networks()[name], steps=7))
+    grads = tape.gradients()
+    scene = draw(tape, level=level, grads=grads, backward=True, **shown).scene
+    sequence = frames(scene)
+    moments = moments_of(scene, sequence)
+    assert sequence[0].caption.startswith("forward · ")
+    assert sequence[-1].caption.startswith("backward · ")
+    assert all(sequence[number].back for number in moments.norms.values())
+
+
 def test_the_clock():
     scene = draw(loss_of(networks()["elman"]), level="cell").scene
     sequence = frames(scene)

@@ -176,7 +176,7 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
         if text.id.startswith("norm_"):
             of = max((v for v in nodes if f"{text.id}_".startswith(f"norm_{v}_")), key=len)
             uses = [*readers.get(of, ()), of, *makers.get(of, ())]
-            norms[text.id] = next(backward[v] for v in uses if v in backward)
+            norms[text.id] = next((backward[v] for v in uses if v in backward), len(sequence) - 1)
     return Moments(nodes, edges, norms)
 
 
@@ -359,7 +359,6 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
         tail, head = edge.edge.tail.id, edge.edge.head.id
         when = moments.edges[(head, tail) if edge.back else (tail, head)]
         shapes.append((wire(scene, edge, scale), when))
-
     shapes += [
         (lettering(scene, text, scale), (None, moments.norms[text.id]))
         for text in scene.texts
@@ -392,8 +391,8 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
         sheet = Image.new("RGB", (image.width, image.height + round(STRIP * scale)), of(PAPER))
         sheet.paste(image)
         line = printable(shorten(caption, most_letters(image.width / scale)))
-        place = (round(12 * scale), round(image.height + STRIP * scale / 4))
-        ImageDraw.Draw(sheet).text(place, line, of(INK), font)
+        corner = (round(12 * scale), round(image.height + STRIP * scale / 4))
+        ImageDraw.Draw(sheet).text(corner, line, of(INK), font)
         return sheet
 
     # One palette for all frames: the colours of the first, of the last, and of the marks.
