@@ -271,6 +271,41 @@ def test_a_tape_that_is_too_long_is_cut_and_says_so(monkeypatch):
     assert len(data["records"]) <= 200
 
 
+def test_a_long_tape_without_steps_is_cut_too(monkeypatch):
+    monkeypatch.setattr(page, "MOST_RECORDS", 200)
+    monkeypatch.setattr(page, "LAST", 30)
+    x = Tensor(np.ones(2), name="x")
+    for _ in range(300):
+        x = np.tanh(x)
+    data = data_of(page_of(x))
+    assert len(data["records"]) == 30
+    assert "The page holds the last 30 of 300 records." in data["notes"]
+
+
+def test_shapes_and_values_may_stand_beside_the_ops():
+    tape = lstm_tape(2)
+    plain, full = (data_of(page_of(tape, values=v))["scenes"]["op"]["nodes"] for v in (False, True))
+    assert not any("strip" in node for node in plain)
+    made = next(node for node in full if node.get("h", [""])[0] == "x_1")
+    assert made["h"][1] == "(2,)"
+    assert sum(len(node.get("h", ())) for node in full) > len(full) / 2
+
+
+def test_where_the_gradient_is_cut_is_said():
+    xs = Tensor(np.ones((4, 2), np.float32), name="xs")
+    tape = Tape(unroll(LSTM(2, 3, rng=0), xs, truncate=2)[0].sum())
+    data = data_of(page_of(tape, grads=tape.gradients()))
+    assert any("truncated" in note for note in data["notes"])
+    assert sum(node["k"] == "cut" for node in data["scenes"]["op"]["nodes"]) == 2
+
+
+def test_long_names_are_cut_in_the_picture_alone():
+    x = Tensor(np.ones(2), name="x" * 200)
+    data = data_of(page_of(x * 2))
+    assert "x" * 200 in {t["n"] for t in data["tensors"]}
+    assert max(len(node["l"]) for node in data["scenes"]["op"]["nodes"]) <= page.LETTERS
+
+
 def test_scenes_that_are_too_large_are_left_out_and_it_says_so(monkeypatch):
     monkeypatch.setattr(page, "MOST_NODES", 60)
     data = data_of(page_of(lstm_tape(steps=10)))

@@ -243,6 +243,7 @@ def draw(
             steps=steps,
             at=at,
             backward=backward,
+            values=values,
             gradients=grads,
             title=title,
             caption=caption,

@@ -30,11 +30,11 @@ from ..autograd.tape import backpropagate
 from ..autograd.tensor import options_text
 from .equations import Equations
 from .layout import lay_out
-from .look import DIVERGING, NEUTRALS, STATES, THEMES, Theme
+from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
 from .notation import is_number, printable
 from .scene import Scene, SceneBox, SceneNode, shown_text
 from .structure import Structure, read
-from .view import choose_steps, is_input_leaf, loop_label, make_view
+from .view import LAST, Part, choose_steps, is_input_leaf, loop_label, make_view
 
 __all__ = ["make_page"]
 
@@ -44,11 +44,12 @@ MOST_RECORDS = 5_000  # longer tapes are cut to the steps that make so many
 MOST_VISITS = 300_000  # records that are gone back through to find what reaches the inputs
 MOST_NODES = 15_000  # scenes of more are left out, if there is a coarser one
 DIGITS = 4
+LETTERS = 40  # in a label, with its shape
 SCENES = ("folded", "cell", "gate", "op")  # from coarse to fine
 NEUTRAL_NAMES = ("ink", "wire", "faint", "band", "band-edge", "paper", "panel")
-# Kinds of vertices; the others are of the legend, which the page has beside the picture.
-KINDS = re.compile("op|gate|cell|input|output|state|end|copy|parameter|constant|dots|delay")
-LEGEND = ("parameters", "scale", "missing", "title", "caption", "share")  # begin such texts' ids
+# What the page has beside the picture: kinds of vertices, and texts whose ids begin so.
+LEGEND = ("swatch", "share")
+PARAGRAPHS = ("parameters", "scale", "missing", "title", "caption", "cut", "remark")
 
 
 def make_page(
@@ -60,6 +61,7 @@ def make_page(
     steps: int | None = None,
     at: int | None = None,
     backward: bool = False,
+    values: bool = False,
     gradients: Mapping[Tensor, Any] | None = None,
     title: str = "",
     caption: str = "",
@@ -72,12 +74,18 @@ def make_page(
         names: Scope -> how the cell is called in the picture.
         level, fold, steps, at: What the page shows when it is opened; all else is a click away.
         backward: Whether it opens at the end of the backward pass; needs ``gradients``.
+        values: Whether shapes and small values stand beside the ops all the time.
         gradients: What ``tape.gradients()`` returned; without it there is no backward pass.
         title, caption: Text above and below.
         theme: "dark" and "print" are kept to; "light" follows what the reader's system wants.
     """
     structure = read(tape)
     limit = steps_that_fit(structure)
+    whole = len(tape)
+    if len(records_of(structure, limit)) > 1.2 * MOST_RECORDS:  # it does not lie in the steps
+        tape = Part(tape, LAST)
+        structure = read(tape)
+        limit = steps_that_fit(structure)
     titles: list[str] = []
     book = Book(tape, structure, gradients, limit)
     scenes = {}
@@ -87,7 +95,7 @@ def make_page(
         shown = None if folded else limit
         view = make_view(tape, level=at_level, fold=folded, steps=shown, names=names)
         titles = view.titles
-        scene = lay_out(view, gradients=None if folded else gradients)
+        scene = lay_out(view, values=values, gradients=None if folded else gradients)
         scenes[name] = book.scene(scene)
         book.add_shares(scene)
     left_out = [name for name, made in scenes.items() if len(made["nodes"]) > MOST_NODES]
@@ -103,7 +111,7 @@ def make_page(
             (len(choose_steps(loop, steps, None, False)) for loop in structure.loops), default=0
         ),
         "at": at or 0,
-        "notes": notes(structure, limit, left_out, gradients),
+        "notes": [*notes(structure, whole, limit, left_out, gradients), *book.remarks],
         "end": backward and gradients is not None,
         **book.tables(),
     }
@@ -123,11 +131,20 @@ def steps_that_fit(structure: Structure) -> int:
     longest = max((len(loop.steps) for loop in structure.loops), default=0)
     inside = sum(place is not None for place in structure.where)
     room = MOST_RECORDS - (len(structure.records) - inside)
-    return longest if inside <= room else max(min(longest, room * longest // inside), 2)
+    return longest if inside <= max(room, 0) else max(min(longest, room * longest // inside), 2)
+
+
+def records_of(structure: Structure, limit: int) -> list[int]:
+    """The records that are in the page, with so many steps of each loop: their positions."""
+    visible = {
+        (loop.index, t) for loop in structure.loops for t in choose_steps(loop, limit, None, False)
+    }
+    return [i for i, place in enumerate(structure.where) if place is None or place in visible]
 
 
 def notes(
     structure: Structure,
+    whole: int,
     limit: int,
     left_out: list[str],
     gradients: Mapping[Tensor, Any] | None,
@@ -135,6 +152,8 @@ def notes(
     """What is not in the page, and why."""
     out = []
     longest = max((len(loop.steps) for loop in structure.loops), default=0)
+    if len(structure.records) < whole:
+        out.append(f"The page holds the last {len(structure.records):,} of {whole:,} records.")
     if limit < longest:
         out.append(
             f"The page holds {limit} of {longest} steps: the first {limit - 1} and the last."
@@ -170,12 +189,7 @@ class Book:
         self.gradients = gradients or {}
         self.names = tape.names()
         self.equations = Equations(structure)
-        visible = {
-            (loop.index, t)
-            for loop in structure.loops
-            for t in choose_steps(loop, limit, None, False)
-        }
-        kept = [i for i, place in enumerate(structure.where) if place is None or place in visible]
+        kept = records_of(structure, limit)
         self.row = {i: n for n, i in enumerate(kept)}  # position on the tape -> row of the page
         self.number: dict[Tensor, int] = {}
         for i in kept:
@@ -185,6 +199,7 @@ class Book:
         fits = (1 + (gradients is not None)) * sum(small) <= NUMBERS
         self.whole = WHOLE if fits else DIGITS
         self.shares: dict[int, list[list[Any]]] = {}
+        self.remarks: dict[str, None] = {}  # what the scenes say in words
         self.same_place: dict[Hashable, list[int]] = {}
         for i in kept:
             place = structure.where[i]
@@ -219,7 +234,7 @@ class Book:
         made = self.structure.made.get(x)
         if made is not None and not x.name:
             left, equals, _ = self.equations.statement(made).partition(" = ")
-            out |= {"e": left} if equals else {}
+            out |= {"e": left} if equals and not left.startswith("v_") else {}
         if x._record is None:
             out["k"] = "number" if is_number(x) else "parameter" if x.requires_grad else "input"
         g = self.gradient(x)
@@ -337,9 +352,7 @@ class Book:
         for box in scene.boxes:
             self.add_box(scene, box, -1, boxes, inside)
         legend = {s.vertex for s in scene.view.shared}
-        nodes = [
-            n for n in scene.nodes if n.vertex not in legend and KINDS.fullmatch(n.vertex.kind)
-        ]
+        nodes = [n for n in scene.nodes if n.vertex not in legend and n.vertex.kind not in LEGEND]
         number = {n.vertex: k for k, n in enumerate(nodes)}
         curves: dict[Hashable, int] = {}
         paths: list[Any] = []
@@ -360,13 +373,14 @@ class Book:
                 self.number.get(e.edge.tensor, -1),
             ]
             if e.label:
-                row += [printable(e.label), e.label_at[0], -e.label_at[1]]
+                row += [printable(shorten(e.label)), e.label_at[0], -e.label_at[1]]
             edges.append(row)
         texts = [
-            [printable(t.text), t.x, -t.y, t.size, t.anchor, t.colour, t.id]
+            [printable(shorten(t.text, MOST_LETTERS)), t.x, -t.y, t.size, t.anchor, t.colour, t.id]
             for t in scene.texts
-            if not t.id.startswith(LEGEND)
+            if not t.id.startswith(PARAGRAPHS)
         ]
+        self.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
         return {
             "boxes": boxes,
             "nodes": [self.node(scene, n, inside) for n in nodes],
@@ -386,7 +400,7 @@ class Book:
         """A frame and those in it."""
         out: dict[str, Any] = {
             "k": box.kind,
-            "n": printable(box.title),
+            "n": printable(shorten(box.title)),
             "b": [box.x1, -box.y2, box.x2, -box.y1],
             "p": parent,
         }
@@ -419,7 +433,7 @@ class Book:
         bar = v.id in scene.bars
         out: dict[str, Any] = {
             "k": v.kind,
-            "l": printable(v.detail if bar else shown_text(v)),
+            "l": printable(v.detail if bar else shorten(shown_text(v), LETTERS)),
             "b": [n.x, -n.y, n.half, n.high],
         }
         records = v.records
@@ -432,6 +446,7 @@ class Book:
             "c": v.colour,
             "d": "" if bar else printable(v.detail),
             "h": [printable(line) for line in scene.notes.get(v.id, ())],
+            "strip": scene.strips.get(v.id, []),
             "i": inside.get(v.id, -1),
             "o": n.round,
             "bar": bar,

@@ -238,6 +238,15 @@
   // Drawing ---------------------------------------------------------------------------------------
 
   const HEADER = 20;
+  const SQUARE = 8; // a number in a strip of colours
+
+  // How high what stands above a node is, and how far it reaches to the right.
+  function noteSize(node) {
+    const rows = node.strip?.length ?? 0;
+    const columns = node.strip?.[0]?.length ?? 0;
+    const long = Math.max(0, SQUARE * columns, ...(node.h ?? []).map((line) => width(line, 11)));
+    return [long && long + 8, 12 * (node.h?.length ?? 0) + (rows ? SQUARE * rows + 4 : 0)];
+  }
 
   function render() {
     const scene = scenes[state.scene];
@@ -267,9 +276,9 @@
     scene.nodes.forEach((node, n) => {
       if (proxy[n]) return;
       const [x, y, half, high] = node.b;
-      const beside = Math.max(0, ...(node.h ?? []).map((line) => width(line, 11) + 8));
+      const [beside, above] = noteSize(node);
       if (!node.bar) rigidX.push([x - half - 6, x + Math.max(half, beside) + 6]);
-      rigidY.push([y - high - 6 - (node.h ? 12 * node.h.length : 0), y + high + 6]);
+      rigidY.push([y - high - 6 - above, y + high + 6]);
     });
     scene.boxes.forEach((box, b) => {
       if (!openBoxes[b]) return;
@@ -326,7 +335,8 @@
     scene.nodes.forEach((node, n) => {
       if (shown.proxy[n]) return;
       const [x, y, half, high] = nodeFrame(node);
-      frames.push([x - half, y - high - 12 * (node.h?.length ?? 0), x + half, y + high]);
+      const [beside, above] = noteSize(node);
+      frames.push([x - half, y - high - above, x + Math.max(half, beside), y + high]);
     });
     frames.push(...shown.texts);
     for (const { points } of shown.wires) for (const [x, y] of points) frames.push([x, y, x, y]);
@@ -433,9 +443,16 @@
       const star = node.l === "*";
       group.append(label(star ? "∗" : node.l, x, y + 0.35 * size, size, { class: node.k === "cell" ? "strong" : "" }));
     }
+    const squares = node.strip?.length ?? 0;
+    (node.strip ?? []).forEach((row, r) => row.forEach((colour, c) => {
+      const [left, top] = [x + 6 + SQUARE * c, y - high - 4 - SQUARE * (squares - r)];
+      const square = svg("rect", { x: left, y: top, width: SQUARE, height: SQUARE, class: "square" });
+      square.style.fill = colour;
+      group.append(square);
+    }));
     (node.h ?? []).forEach((line, k) => {
-      const up = node.h.length - 1 - k;
-      group.append(label(line, x + 5, y - high - 4 - 12 * up, 11, { "text-anchor": "start" }));
+      const up = 12 * (node.h.length - 1 - k) + (squares ? SQUARE * squares + 4 : 0);
+      group.append(label(line, x + 5, y - high - 4 - up, 11, { "text-anchor": "start" }));
     });
     layer.append(group);
     const into = node.k === "cell" || node.k === "gate" ? boxFor(node) : -1;
@@ -736,15 +753,17 @@
   });
   d3.select(picture).call(zoom).on("dblclick.zoom", null);
 
-  // Show all; with ``readable`` only so much that it can be read, from the beginning on.
+  // Show all. What is too large for that to be read begins where it begins, at the lower left.
   function fit(readable = false) {
     const [x1, y1, x2, y2] = shown.extent;
     const { clientWidth: wide, clientHeight: tall } = picture;
-    const all = Math.min(wide / (x2 - x1 + 48), tall / (y2 - y1 + 48), 1.6);
-    const k = readable === true ? Math.max(all, Math.min(0.5, tall / (y2 - y1 + 48))) : Math.max(all, 0.01);
-    const x = (x2 - x1 + 48) * k > wide + 1 ? (24 - x1) * k : wide / 2 - (k * (x1 + x2)) / 2;
-    zoom.transform(d3.select(picture), d3.zoomIdentity.translate(x, tall / 2 - (k * (y1 + y2)) / 2).scale(k));
-    untouched = readable === true ? "readable" : "whole";
+    const [byWidth, byHeight] = [wide / (x2 - x1 + 48), tall / (y2 - y1 + 48)];
+    const all = Math.max(Math.min(byWidth, byHeight, 1.6), 0.01);
+    const k = readable && all < 0.3 ? Math.min(0.5, Math.max(byWidth, byHeight, 0.3)) : all;
+    const x = byWidth < k ? (24 - x1) * k : (wide - k * (x1 + x2)) / 2;
+    const y = byHeight < k ? tall - (y2 + 24) * k : (tall - k * (y1 + y2)) / 2;
+    zoom.transform(d3.select(picture), d3.zoomIdentity.translate(x, y).scale(k));
+    untouched = readable ? "readable" : "whole";
   }
 
   function zoomBy(factor) {
@@ -1010,6 +1029,7 @@
     if (!content.childNodes.length) return;
     card.replaceChildren(content);
     card.hidden = false;
+    what.element.setAttribute("aria-describedby", "card");
     const box = what.element.getBoundingClientRect();
     const size = card.getBoundingClientRect();
     let x = (event ? event.clientX : box.right) + 16;
