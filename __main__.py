@@ -35,6 +35,7 @@ from .models import (
     NGram,
     Saved,
     Stream,
+    TextModel,
     Vocabulary,
     accuracy,
     bits_of,
@@ -171,7 +172,7 @@ def writable(path: Path) -> None:
 
 
 def write(
-    model: LanguageModel,
+    model: TextModel,
     vocabulary: Vocabulary,
     prompt: str,
     steps: int,
@@ -459,7 +460,7 @@ def evaluate_model(args: argparse.Namespace) -> None:
     """Print how good a model is on files."""
     saved = saved_in(args.model)
     model, vocabulary, features, labels, notes = saved
-    if isinstance(model, LanguageModel) and vocabulary is not None:
+    if isinstance(model, TextModel) and vocabulary is not None:
         text = "\n\n".join(load_text(path) for path in args.files)
         ids = vocabulary.encode(tokenize(text, vocabulary.level, vocabulary.lower))
         loss = evaluate(model, Stream(ids, batch=1, steps=100, ignore=vocabulary.start))
@@ -523,9 +524,9 @@ def label_words(
 def generate(args: argparse.Namespace) -> None:
     """Write text with a trained model."""
     model, vocabulary, *_ = saved_in(args.model)
-    if vocabulary is None or not isinstance(model, LanguageModel):
+    if vocabulary is None or not isinstance(model, TextModel):
         raise ValueError(
-            f"{args.model}: a {type(model).__name__}, writes no text; unspool predict labels it"
+            f"{args.model}: {type(model).__name__} writes no text; unspool predict labels some"
         )
     ids = vocabulary.encode(args.prompt)
     if (ids == vocabulary.unknown).any():

@@ -22,12 +22,15 @@ from ..cells.composite import StackedCell
 from ..cells.storage import PathLike, load_described, save_described
 from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
 from .batches import Labels
-from .crf import CRF, Constraints
+from .crf import CRF, Chain, Constraints, PairwiseCRF
+from .deepmoji import DeepMoji
 from .features import FeatureEmbedding, Features
+from .hierarchical import HierarchicalAcceptor
 from .language_model import LanguageModel
 from .layers import Embedding, FeedForward
 from .text import SPECIALS, Vocabulary
 from .transducer import Transducer
+from .window import WindowLanguageModel
 
 __all__ = ["Saved", "load_model", "save_model"]
 
@@ -234,7 +237,26 @@ def transducer_settings(model: Transducer) -> Settings:
     return settings | {"split": model.head is not None, "dtype": dtype_of(model)}
 
 
-def crf_settings(crf: CRF) -> Settings:
+def deepmoji_settings(model: DeepMoji) -> Settings:
+    settings = classifier_settings(model, "pooling")
+    embedding, first = settings.pop("embedding"), model.layers[0].forward
+    sizes = {"vocab_size": embedding.n, "d": embedding.d, "cells": first.d_h}
+    return {**settings, **sizes, "layers": len(model.layers)}
+
+
+def window_settings(model: WindowLanguageModel) -> Settings:
+    return {
+        "vocab_size": model.vocab_size,
+        "d": model.d,
+        "window": model.window,
+        "hidden": [layer.d_out for layer in model.hidden.layers],
+        "activation": model.hidden.layers[0].activation,
+        "dropout": model.dropout.p,
+        "dtype": dtype_of(model),
+    }
+
+
+def crf_settings(crf: Chain) -> Settings:
     given = crf.constraints
     constraints = None if given is None else [part.tolist() for part in given]
     labels = crf.n_labels if crf.labels is None else list(crf.labels)
@@ -249,18 +271,23 @@ def make_language_model(cell: Settings, **settings: Any) -> LanguageModel:
     return LanguageModel(cell=functools.partial(CELLS[cell["part"]], **options), **settings)
 
 
-def make_crf(constraints: Any, **settings: Any) -> CRF:
+def make_crf(
+    constraints: Any, rng: Any, d_in: int | None = None, **settings: Any
+) -> CRF | PairwiseCRF:
+    """A PairwiseCRF where there is a ``d_in``."""
     if constraints is not None:
         constraints = Constraints(*(np.array(part, bool) for part in constraints))
-    return CRF(constraints=constraints, **settings)
+    if d_in is None:
+        return CRF(constraints=constraints, **settings)
+    return PairwiseCRF(constraints=constraints, d_in=d_in, rng=rng, **settings)
 
 
 def make_features(rng: Any, **settings: Any) -> FeatureEmbedding:
     return FeatureEmbedding.from_config(settings, rng=rng)
 
 
-def without_rng(make: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda rng, **settings: make(**settings)
+def make_bidirectional(rng: Any, **settings: Any) -> Bidirectional:
+    return Bidirectional(**settings)
 
 
 # The cells that a file may name: those of this package that are made of two widths.
@@ -280,12 +307,14 @@ PARTS: dict[str, tuple[Any, Callable[[Any], Settings], Callable[..., Any]]] = {
     "Bidirectional": (
         Bidirectional,
         lambda m: {"forward": m.forward, "backward": m.backward, "merge": m.merge},
-        without_rng(Bidirectional),
+        make_bidirectional,
     ),
     "Embedding": (Embedding, lambda m: {"n": m.n, "d": m.d, "dtype": dtype_of(m)}, Embedding),
     "FeatureEmbedding": (FeatureEmbedding, lambda m: m.config(), make_features),
-    "CRF": (CRF, crf_settings, without_rng(make_crf)),
+    "CRF": (CRF, crf_settings, make_crf),
+    "PairwiseCRF": (PairwiseCRF, lambda m: {**crf_settings(m), "d_in": m.d_in}, make_crf),
     "LanguageModel": (LanguageModel, language_model_settings, make_language_model),
+    "WindowLanguageModel": (WindowLanguageModel, window_settings, WindowLanguageModel),
     "Acceptor": (Acceptor, lambda m: classifier_settings(m, "network", "pooling"), Acceptor),
     "BagClassifier": (
         BagClassifier,
@@ -293,6 +322,12 @@ PARTS: dict[str, tuple[Any, Callable[[Any], Settings], Callable[..., Any]]] = {
         BagClassifier,
     ),
     "TextCNN": (TextCNN, cnn_settings, TextCNN),
+    "HierarchicalAcceptor": (
+        HierarchicalAcceptor,
+        lambda m: classifier_settings(m, "words", "spans", "punctuation", "pooling"),
+        HierarchicalAcceptor,
+    ),
+    "DeepMoji": (DeepMoji, deepmoji_settings, DeepMoji),
     "Transducer": (Transducer, transducer_settings, Transducer),
 }
 UNMADE = ("cell", "letters")  # arguments from which a part makes its own parts

@@ -40,19 +40,23 @@ from unspool.models import (
     BagClassifier,
     CharacterEncoder,
     Classifier,
+    DeepMoji,
     Embedding,
     EncoderDecoder,
     FeatureEmbedding,
     Features,
+    HierarchicalAcceptor,
     Labels,
     LanguageModel,
     Optimizer,
     Pairs,
+    PairwiseCRF,
     Sequences,
     Stream,
     TextCNN,
     Transducer,
     Vocabulary,
+    WindowLanguageModel,
     clip_by_global_norm,
     evaluate,
     fit,
@@ -991,6 +995,14 @@ SAVED = {
     "tagger": lambda E: Transducer(both(6, 4, LayerNormLSTM), 3, embedding=E, hidden=[5], rng=0),
     "split": lambda E: Transducer(both(6, 4, PeepholeLSTM), 3, embedding=E, split=True, rng=0),
     "crf": lambda E: Transducer(MGU(6, 4, rng=0), 3, embedding=E, crf=CRF(TAGS.names, "BIO")),
+    "pairwise": lambda E: Transducer(
+        both(6, 4), 3, embedding=E, crf=PairwiseCRF(TAGS.names, 8, "BIO", rng=0)
+    ),
+    "hierarchical": lambda E: HierarchicalAcceptor(
+        GRU(6, 4, rng=0), both(4, 3), 3, [4, 7], "mean", embedding=E, hidden=[5], rng=0
+    ),
+    "deepmoji": lambda E: DeepMoji(8, 3, d=6, cells=4, pooling="mean", dropout=0.2, rng=0),
+    "attention": lambda E: DeepMoji(8, 3, d=6, cells=4, layers=1, hidden=[5], rng=0),
     "residual": lambda E: Transducer(
         Stacked([ResetAfterGRU(6, 6, rng=i) for i in range(3)], residual=True), 3, embedding=E
     ),
@@ -1018,6 +1030,13 @@ def test_classifiers_and_taggers_come_back(name, tmp_path):
     targets = [0, 1] if isinstance(model, Classifier) else np.array([[0, 1, 2, 2], [0, 2, 0, 0]])
     a, b = (m.eval().loss(IDS, targets, [4, 2]).item() for m in (model, saved.model))
     assert a == b
+
+
+def test_window_models_come_back(tmp_path):
+    model = WindowLanguageModel(8, 6, 2, [5, 4], "relu", dropout=0.3, rng=0)
+    save_model(tmp_path / "m.npz", model, vocabulary=Vocabulary(WORDS))
+    other = load_model(tmp_path / "m.npz").model
+    np.testing.assert_array_equal(other.logits(IDS).data, model.eval().logits(IDS).data)
 
 
 def test_features_come_back(tmp_path):
