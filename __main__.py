@@ -749,7 +749,7 @@ examples:
         "  unspool train classifier names/ --level character --minimum-count 1 --pooling last",
     )
     command.add_argument("files", metavar="FILE", nargs="+", help="labelled texts")
-    add_training(command, epochs=15, batch=32, lr=0.002, clip=5.0, patience=3)
+    add_training(command, epochs=15, batch=32, lr=0.002, clip=5.0, patience=5)
     add_vocabulary(command, 2)
     known = "bag, cnn, CELL or biCELL, where CELL is one of " + ", ".join(CELLS)
     command.add_argument("--model", type=model_type("bag", "cnn"), default="bilstm", help=known)
@@ -770,7 +770,7 @@ examples:
         "  unspool train tagger chunks.tsv --column 2 --extra 1 --crf --constraints BIO",
     )
     command.add_argument("files", metavar="FILE", nargs="+", help="tagged sentences")
-    add_training(command, epochs=8, batch=32, lr=0.004, clip=5.0, patience=3)
+    add_training(command, epochs=8, batch=32, lr=0.004, clip=5.0, patience=5)
     command.add_argument("--minimum-count", type=count, default=1, help="rarer is <unk> (1)")
     column = number(int, -99)
     command.add_argument("--column", type=column, default=1, help="the tags', from 0; -1: last (1)")

@@ -255,8 +255,9 @@ def fit(
         epochs: How many passes at most.
         seconds: How long at most, validation included; training stops after the batch at hand.
         validation: A Task that is looked at after each pass and not learnt from.
-        metrics: By name, functions of (model, validation) that give a number: computed after
-            each pass, without dropout.
+        metrics: By name, functions of (model, validation) that give a number, as ``lambda model,
+            task: accuracy(task.labels, predictions(model, task))``: computed after each pass,
+            without dropout.
         monitor: The column of the history that says which pass was the best.
         mode: "min" or "max", what is best of ``monitor``; may be left out for a loss or
             perplexity.
@@ -307,14 +308,6 @@ def fit(
         )
     if seconds is not None and not seconds > 0:
         raise ValueError(f"fit: seconds is above 0, got {seconds}")
-    columns = ["loss", "perplexity", *map("validation_{}".format, ["loss", "perplexity"])]
-    columns += [f"validation_{name}" for name in metrics or {}]
-    if monitor not in columns:
-        raise ValueError(f"fit: monitor is one of {', '.join(columns)}, got {monitor!r}")
-    if mode is None and monitor.endswith(("loss", "perplexity")):
-        mode = "min"
-    if mode not in ("min", "max"):
-        raise ValueError(f'fit: mode is "min" or "max", what is best of {monitor}; got {mode!r}')
     for name, limit in (("clip", clip), ("clip_value", clip_value), ("every", every)):
         if limit is not None:
             number("fit", name, limit)
@@ -322,7 +315,8 @@ def fit(
         optimizer = Adam(model.parameters())
     run = _Run(model, task, optimizer, validation)
     run.epochs, run.seconds, run.patience = epochs, seconds, patience
-    run.metrics, run.monitor, run.sign = metrics or {}, monitor, -1 if mode == "max" else 1
+    run.metrics, run.monitor = metrics or {}, monitor
+    run.sign = direction(monitor, mode, run.metrics)
     run.clip, run.clip_value, run.schedule, run.target = clip, clip_value, schedule, save
     was_training = model.training
     model.train()
@@ -335,6 +329,19 @@ def fit(
         return run.train(report)
     finally:
         model.train(was_training)
+
+
+def direction(monitor: str, mode: str | None, metrics: Iterable[str]) -> int:
+    """1 where less of what is monitored is better, -1 where more is; or an error."""
+    columns = ["loss", "perplexity", "validation_loss", "validation_perplexity"]
+    known = [*columns, *(f"validation_{name}" for name in metrics)]
+    if monitor not in known:
+        raise ValueError(f"fit: monitor is one of {', '.join(known)}, got {monitor!r}")
+    if mode is None and monitor in columns:
+        mode = "min"
+    if mode not in ("min", "max"):
+        raise ValueError(f'fit: mode is "min" or "max", what is best of {monitor}; got {mode!r}')
+    return 1 if mode == "min" else -1
 
 
 class Pass:
