@@ -673,6 +673,30 @@ def test_hovering_shows_value_gradient_equation_and_shape(opened, browser):
     assert browser.run("return document.getElementById('card').hidden")
 
 
+@pytest.mark.parametrize("level", ["op", "cell"])
+def test_a_state_is_asked_by_its_name_on_the_wire(opened, browser, level):
+    tape = lstm_tape(3)
+    grads = tape.gradients()
+    data = opened(tape, grads=grads, level=level)
+    (c,) = [r.output for r in tape if r.output.name == "c_2"]
+    number = next(n for n, t in enumerate(data["tensors"]) if t["n"] == "c_2")
+    browser.hover(f'text[data-tensor="{number}"]')
+    shown = numbers_shown(browser, "#card")[number]
+    np.testing.assert_allclose(shown[0], c.data, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(shown[1], grads[c], rtol=1e-3, atol=1e-6)
+    assert browser.text("#card .equation") == "c2 = k2 + j2"
+
+
+@pytest.mark.parametrize("level", ["op", "cell"])
+def test_one_step_in_detail(opened, browser, level):
+    data = opened(lstm_tape(8), at=4, level=level)
+    boxes = data["scenes"]["op"]["boxes"]
+    shown = browser.run("return [...document.querySelectorAll('.band')].map(e => +e.dataset.box)")
+    assert [boxes[b]["t"] for b in shown] == [4]
+    assert browser.count(".cover.of-cell") == 4  # 1, 2, 3 and the last, with 5 to 7 left out
+    assert browser.count(".cover.of-dots") == 1
+
+
 def test_a_parameter_tells_its_gradient(opened, browser):
     tape = lstm_tape(3)
     grads = tape.gradients()

@@ -369,11 +369,16 @@
     const made = { element: group, frame, name, ...what };
     shown.things.push(made);
     group.addEventListener("click", (event) => { event.stopPropagation(); act(made); });
-    group.addEventListener("pointerenter", (event) => { if (event.pointerType !== "touch") show(made, event); });
-    group.addEventListener("pointerleave", () => { if (document.activeElement !== group) hide(); });
+    answer(group, made);
     group.addEventListener("focus", () => { if (group.matches(":focus-visible")) show(made); });
     group.addEventListener("blur", hide);
     return made;
+  }
+
+  // Show the numbers of a thing while the pointer is on it.
+  function answer(target, what) {
+    target.addEventListener("pointerenter", (event) => { if (event.pointerType !== "touch") show(what, event); });
+    target.addEventListener("pointerleave", () => { if (document.activeElement !== target) hide(); });
   }
 
   function where(box) {
@@ -610,11 +615,18 @@
       if (backward.length && kind !== "side") {
         group.append(svg("path", { class: "tip return", d: arrow(points[0], points[1], size + 3) }));
       }
+      const target = { element: group, tensor };
+      if (slot >= 0 && tensor >= 0) { // a state is asked for its numbers by its wire and its name
+        group.append(svg("path", { class: "hit", d: course(points, free) }));
+        answer(group, target);
+      }
       layers.wires.append(group);
       shown.wires.push({ element: group, tail, head, tensor, points });
       if (name && !shown.covers.some((c) => inside(X(nameX), Y(nameY), c.frame))) {
         const text = label(name, X(nameX), Y(nameY) + 4, 13, { class: `label${slot >= 0 ? ` s${slot % 4}` : ""}` });
         layers.labels.append(text);
+        if (tensor >= 0) answer(text, { element: text, tensor });
+        text.dataset.tensor = tensor;
       }
     }
   }
@@ -940,6 +952,12 @@
     const out = document.createDocumentFragment();
     const node = what.node !== undefined ? scene.nodes[what.node] : null;
     let rows = node?.r ?? [];
+    if (what.tensor !== undefined) {
+      const made = records.find((record) => record.r === what.tensor);
+      if (made) out.append(element("p", { class: "equation" }, mathematics(made.e)));
+      out.append(tensorBlock(what.tensor));
+      return out;
+    }
     if (what.cover?.kind === "dots") {
       out.append(element("h2", {}, what.name), element("p", { class: "note" }, "Press to show one step more."));
       return out;
