@@ -3,7 +3,7 @@
 The networks see random strings of 1 to 10 digits; 1,000 others of length 10 are the test, and an
 answer counts when each of its digits and its end are right. The encoder is an LSTM in two
 directions, the decoder an LSTM, both of width 48; with attention the decoder looks back at what
-the encoder wrote. Settings were chosen on other strings than the test's (``--development``).
+the encoder wrote. Settings were chosen on other strings than the test's (``--develop``).
 
 To sort, the digits need only be counted, which one state can hold; to reverse, their order counts,
 and there attention is needed. Chance is the best answer of one who has not seen the string: to
@@ -19,7 +19,8 @@ from __future__ import annotations
 import os
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
+    os.environ[name] = "1"
+os.environ.pop("OPENBLAS_CORETYPE", None)
 
 import argparse
 import math
@@ -100,13 +101,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--development", action="store_true", help="strings to choose settings by")
+    parser.add_argument("--develop", action="store_true", help="strings to choose settings by")
     options = parser.parse_args()
-    test = held_out(1001 if options.development else 1000)
+    test = held_out(1001 if options.develop else 1000)
     print(
         f"{COUNT:,} strings of 1 to {LENGTH} digits, {EPOCHS} passes in batches of {BATCH}, width "
         f"{WIDTH}, Adam from {RATE} down to 0, norm at most {NORM}; {TESTED:,} strings of {LENGTH} "
-        f"{'for choices' if options.development else 'as test'}"
+        f"{'for choices' if options.develop else 'as test'}"
     )
     good = True
     for task in options.tasks:
