@@ -11,7 +11,7 @@ import pytest
 from unspool import Parameter
 from unspool.cells import load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
-from unspool.models.keras import RATES, Sequential, optimizers
+from unspool.models.keras import SETTINGS, Sequential, optimizers
 from unspool.models.keras import Dense as KerasDense
 from unspool.models.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
 from unspool.models.schedules import (
@@ -357,7 +357,7 @@ def test_keras_knows_them_by_name(name):
     losses = model.fit(x, x[:, :1] + 5, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert type(model.optimizer) is kind
-    assert model.optimizer.lr == RATES.get(name, 0.001)
+    assert model.optimizer.lr == SETTINGS[name].get("lr", 0.001)
 
 
 # Schedules --------------------------------------------------------------------------------------
