@@ -20,9 +20,9 @@ from tagging_common import Model, Part, Settings, arguments, compare
 from unspool.models import MostFrequentTag, accuracy, load_tagged
 
 MODELS = {
-    "words": Model(Settings(), 91.0),
-    "forms": Model(Settings(suffixes=(1, 2, 3), prefixes=(1, 2, 3), shape=True, epochs=6), 93.3),
-    "letters": Model(Settings(letters=16, shape=True, epochs=6), 93.3),
+    "words": Model(Settings(epochs=6), 91.0),
+    "forms": Model(Settings(suffixes=(1, 2, 3), prefixes=(1, 2, 3), shape=True, epochs=4), 93.3),
+    "letters": Model(Settings(letters=16, shape=True, epochs=4), 93.3),
 }
 
 
