@@ -18,10 +18,9 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
 from . import __version__
 from .autograd import Tape
@@ -32,7 +31,6 @@ from .models import (
     Labelled,
     Labels,
     LanguageModel,
-    NGram,
     Saved,
     Stream,
     TextModel,
@@ -42,7 +40,6 @@ from .models import (
     confusion,
     evaluate,
     fit,
-    hold_out,
     load_model,
     load_tagged,
     load_text,
@@ -59,11 +56,16 @@ from .models.runs import (
     CELLS,
     Examples,
     Folder,
+    Texts,
+    baseline_table,
     contents,
+    describe_texts,
+    held_out_perplexity,
     make_classifier,
     make_tagger,
     mark_spans,
     measures,
+    prepare,
     read_sentences,
     read_texts,
     sentence_task,
@@ -74,71 +76,7 @@ from .models.text import words
 from .models.training import History, count_targets
 from .viz import Drawing, draw
 
-DEVELOPMENT = 0.06  # of what is not held out: enough to see when to stop
-
-
-# Training a language model ------------------------------------------------------------------------
-
-
-class Texts(NamedTuple):
-    """A text in three contiguous parts, as ids."""
-
-    vocabulary: Vocabulary
-    train: NDArray[np.int64]
-    development: NDArray[np.int64]
-    held_out: NDArray[np.int64]
-
-    @property
-    def before(self) -> NDArray[np.int64]:
-        """All that is not held out."""
-        return np.concatenate([self.train, self.development])
-
-
-def prepare(text: str, level: str, minimum_count: int, lower: bool, fraction: float) -> Texts:
-    """Hold out the end of a text, and set apart what comes before it to see when to stop.
-
-    The vocabulary is that of what is not held out.
-    """
-    tokens = tokenize(text, level, lower)
-    try:
-        before, after = hold_out(tokens, fraction)
-        vocabulary = Vocabulary.count(before, minimum_count, level=level, lower=lower)
-        train, development = hold_out(vocabulary.encode(before), DEVELOPMENT)
-        parts = train, development, vocabulary.encode(after)
-        enough = all(count_targets(ids[None], None, vocabulary.start) for ids in parts)
-    except ValueError:
-        enough = False
-    if not enough:
-        raise ValueError(
-            f"{len(tokens)} tokens are too few to train on, to see when to stop "
-            f"({DEVELOPMENT:.0%}), and to hold out ({fraction:.0%}); give a longer text"
-        )
-    return Texts(vocabulary, *parts)
-
-
-def describe_texts(texts: Texts) -> str:
-    """The sizes of the parts and of the vocabulary."""
-    unknown = f"{np.mean(texts.held_out == texts.vocabulary.unknown):.1%}"
-    return (
-        f"vocabulary  {len(texts.vocabulary):,} tokens; {unknown} of those held out are <unk>\n"
-        f"tokens      {len(texts.train):,} to train on, {len(texts.development):,} to see when to "
-        f"stop, {len(texts.held_out):,} held out at the end"
-    )
-
-
-def baseline_table(texts: Texts) -> list[tuple[str, float]]:
-    """The held-out perplexity of counting, on all that is not held out."""
-    size, start = len(texts.vocabulary), texts.vocabulary.start
-    return [
-        (name, NGram(texts.before, size, order, start).perplexity(texts.held_out))
-        for order, name in enumerate(("unigram", "bigram, Witten-Bell"), 1)
-    ]
-
-
-def held_out_perplexity(model: LanguageModel, texts: Texts) -> float:
-    """The model's, read from the first token to the last, the state carried on."""
-    task = Stream(texts.held_out, batch=1, steps=100, ignore=texts.vocabulary.start)
-    return perplexity_of(evaluate(model, task))
+# What is printed -------------------------------------------------------------------------------
 
 
 def print_table(texts: Texts, rows: Sequence[tuple[str, float]]) -> None:

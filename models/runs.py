@@ -22,15 +22,17 @@ from ..cells.composite import width_out
 from ..cells.storage import PathLike, unfinished, write_atomically
 from . import persist
 from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
+from .baselines import NGram, perplexity_of
 from .batches import Labelled, Labels, predictions
 from .checkpoint import differences
 from .crf import CRF
 from .features import CharacterEncoder, FeatureEmbedding, Features
+from .language_model import LanguageModel
 from .layers import Embedding
 from .metrics import accuracy, span_f1, spans
 from .readers import load_labelled, load_tagged
 from .text import Vocabulary, hold_out, load_text, tokenize
-from .training import History, fit, save_history
+from .training import History, Stream, count_targets, evaluate, fit, save_history
 from .transducer import Transducer
 from .vectors import align_vectors, load_vectors
 
@@ -173,6 +175,72 @@ def begin_with_vectors(embedding: Embedding, words: Vocabulary, path: str, rng: 
         )
     embedding.E.data[...] = matrix
     return float(found.mean())
+
+
+# Language models --------------------------------------------------------------------------------
+
+DEVELOPMENT = 0.06  # of what is not held out: enough to see when to stop
+
+
+class Texts(NamedTuple):
+    """A text in three contiguous parts, as ids."""
+
+    vocabulary: Vocabulary
+    train: NDArray[np.int64]
+    development: NDArray[np.int64]
+    held_out: NDArray[np.int64]
+
+    @property
+    def before(self) -> NDArray[np.int64]:
+        """All that is not held out."""
+        return np.concatenate([self.train, self.development])
+
+
+def prepare(text: str, level: str, minimum_count: int, lower: bool, fraction: float) -> Texts:
+    """Hold out the end of a text, and set apart what comes before it to see when to stop.
+
+    The vocabulary is that of what is not held out.
+    """
+    tokens = tokenize(text, level, lower)
+    try:
+        before, after = hold_out(tokens, fraction)
+        vocabulary = Vocabulary.count(before, minimum_count, level=level, lower=lower)
+        train, development = hold_out(vocabulary.encode(before), DEVELOPMENT)
+        parts = train, development, vocabulary.encode(after)
+        enough = all(count_targets(ids[None], None, vocabulary.start) for ids in parts)
+    except ValueError:
+        enough = False
+    if not enough:
+        raise ValueError(
+            f"{len(tokens)} tokens are too few to train on, to see when to stop "
+            f"({DEVELOPMENT:.0%}), and to hold out ({fraction:.0%}); give a longer text"
+        )
+    return Texts(vocabulary, *parts)
+
+
+def describe_texts(texts: Texts) -> str:
+    """The sizes of the parts and of the vocabulary."""
+    unknown = f"{np.mean(texts.held_out == texts.vocabulary.unknown):.1%}"
+    return (
+        f"vocabulary  {len(texts.vocabulary):,} tokens; {unknown} of those held out are <unk>\n"
+        f"tokens      {len(texts.train):,} to train on, {len(texts.development):,} to see when to "
+        f"stop, {len(texts.held_out):,} held out at the end"
+    )
+
+
+def baseline_table(texts: Texts) -> list[tuple[str, float]]:
+    """The held-out perplexity of counting, on all that is not held out."""
+    size, start = len(texts.vocabulary), texts.vocabulary.start
+    return [
+        (name, NGram(texts.before, size, order, start).perplexity(texts.held_out))
+        for order, name in enumerate(("unigram", "bigram, Witten-Bell"), 1)
+    ]
+
+
+def held_out_perplexity(model: LanguageModel, texts: Texts) -> float:
+    """The model's, read from the first token to the last, the state carried on."""
+    task = Stream(texts.held_out, batch=1, steps=100, ignore=texts.vocabulary.start)
+    return perplexity_of(evaluate(model, task))
 
 
 # Classifiers ------------------------------------------------------------------------------------
