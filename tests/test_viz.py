@@ -811,16 +811,16 @@ def test_the_size_of_a_value_decides_how_it_is_shown():
     assert value_text(np.array([[0.123456, -1e-9, np.nan]])) == "[0.12 −1e−09 nan]"
     medium = np.linspace(-2, 1, 12).reshape(2, 6)
     assert value_text(medium) == ""
-    rows = strip(medium)
-    assert [len(row) for row in rows] == [6, 6]
-    assert rows[0][0] == look.BLUE  # the largest in size
-    assert rows[0][0] != rows[1][-1] != look.PAPER
-    assert strip(np.array([0.0] * 7)) == [[look.PAPER] * 7]
-    assert strip(np.array([np.nan, np.inf, 1.0, -1.0, 0, 0, 0]))[0][:3] == [
-        "#000000",
-        look.VERMILLION,
-        look.VERMILLION,
-    ]
+    np.testing.assert_allclose(strip(medium), medium / 2)  # 1 for the largest in size
+    assert strip(np.array([0.0] * 7)) == [[0.0] * 7]
+    odd = strip(np.array([np.nan, np.inf, -np.inf, 2.0, 1, 0, 0]))[0]
+    assert np.isnan(odd[0])
+    assert odd[1:] == [1, -1, 1, 0.5, 0, 0]
+    light, dark = look.THEMES["light"], look.THEMES["dark"]
+    assert light.diverging(-1) == look.BLUE
+    assert light.diverging(1) == look.VERMILLION
+    assert dark.diverging(0) == dark.of(look.PAPER) != light.diverging(0) == look.PAPER
+    assert dark.diverging(float("nan")) == dark.of(look.INK)
     large = np.random.default_rng(0).standard_normal((100, 50))
     assert not is_strip(large)
     text = value_text(large)

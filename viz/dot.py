@@ -78,6 +78,15 @@ def name_html(name: str, size: int) -> str:
     return f'{html(parts[0])}<SUB><FONT POINT-SIZE="{small}">{html(parts[1])}</FONT></SUB>'
 
 
+LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def with_low_digits(name: str) -> str:
+    """``x_2`` as x₂: among several lines, which Graphviz sets too close where fonts are mixed."""
+    parts = split_name(name)
+    return f"{parts[0]}{parts[1].translate(LOW)}" if parts and parts[1].isdigit() else name
+
+
 def name_label(name: str, size: int, rich: bool) -> str:
     """A name as a label."""
     if rich and split_name(name) is not None:
@@ -400,7 +409,9 @@ class Writer:
         if not self.rich and len(lines) == 1 and not rows:
             return quote(shorten(lines[0]))
         font = f'<FONT POINT-SIZE="{NOTE}" COLOR="{self.theme.of(INK)}">'
-        text = [name_html(line, NOTE) if n == 0 else html(line) for n, line in enumerate(lines)]
+        text = [html(with_low_digits(line)) for line in lines]
+        if len(lines) == 1:
+            text = [name_html(lines[0], NOTE)]
         if not rows:
             left = '<BR ALIGN="LEFT"/>'
             return f"<{font}{text[0] if len(text) == 1 else left.join([*text, ''])}</FONT>>"
@@ -413,8 +424,9 @@ class Writer:
         body = "".join(f'<TR><TD ALIGN="LEFT">{part}</TD></TR>' for part in parts)
         return f'<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="0">{body}</TABLE>>'
 
-    def square(self, colour: str) -> str:
+    def square(self, share: float) -> str:
         """One number of a strip."""
+        colour = self.theme.diverging(share)
         return f'<TD BGCOLOR="{colour}" WIDTH="{SQUARE}" HEIGHT="{SQUARE}" FIXEDSIZE="TRUE"></TD>'
 
     def line_of_text(self, text: SceneText) -> None:

@@ -1045,6 +1045,10 @@ class _Layout:
             text = f"{CUT} The gradient stops here: backpropagation through time is truncated."
             texts.append(SceneText("cut", text, left, y, SMALL, "left"))
             y -= 26
+        if self.out.strips:
+            text = "Strips: values below 0 in blue (print: dark), above in orange (light)"
+            texts.append(SceneText("strips", text, left, y, SMALL, "left"))
+            y -= 26
         if self.view.remark:
             texts.append(SceneText("remark", self.view.remark, left, y, SMALL, "left"))
             y -= 26

@@ -120,6 +120,17 @@ class Theme:
         """A colour as a background."""
         return mix(self.of(colour), self.of(PAPER), share)
 
+    def diverging(self, share: float) -> str:
+        """The colour of a value from -1 by way of 0 to 1; INK for a NaN.
+
+        Along DIVERGING, or in black and white from dark to light.
+        """
+        if share != share:
+            return self.of(INK)
+        if self.grey:
+            return mix(PAPER, "#333333", (max(min(share, 1.0), -1.0) + 1) / 2)
+        return self.tint(DIVERGING[0] if share < 0 else DIVERGING[2], min(abs(share), 1.0))
+
 
 NEUTRALS = (INK, WIRE, FAINT, BAND, BAND_EDGE, PAPER, PANEL)
 THEMES = {
@@ -146,12 +157,6 @@ def luminance(colour: str) -> float:
     """How bright a colour ``#rrggbb`` looks, from 0 to 255."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
     return 0.299 * red + 0.587 * green + 0.114 * blue
-
-
-def diverging(share: float) -> str:
-    """The colour of a value from -1 by way of 0 to 1, along DIVERGING."""
-    share = min(max(share, -1.0), 1.0)
-    return mix(DIVERGING[0] if share < 0 else DIVERGING[2], DIVERGING[1], abs(share))
 
 
 def wrap(text: str, width: int, size: int) -> list[str]:

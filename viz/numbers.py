@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
 from ..autograd.tape import backpropagate
-from .look import GRADIENT, diverging
+from .look import GRADIENT
 from .view import Edge, View
 
 MOST_NUMBERS = 6  # of a value that is written out
@@ -63,16 +63,13 @@ def value_text(array: NDArray[Any]) -> str:
     return f"{short(values.mean())} ± {short(values.std())}, {low} … {high}"
 
 
-def strip(array: NDArray[Any]) -> list[list[str]]:
-    """The colours of a strip, row by row: from blue for the smallest, if negative, to red.
-
-    Zero is white; a NaN is black. The scale is the array's own.
-    """
+def strip(array: NDArray[Any]) -> list[list[float]]:
+    """The numbers of a strip row by row, from -1 to 1: the scale is the array's own."""
     rows = np.atleast_2d(array.reshape(-1, array.shape[-1])).astype(float)
     finite = np.abs(rows[np.isfinite(rows)])
     most = finite.max() if finite.size else 0.0
-    scaled = rows / most if most else rows
-    return [["#000000" if math.isnan(v) else diverging(v) for v in row] for row in scaled.tolist()]
+    scaled: list[list[float]] = np.clip(rows / most if most else rows, -1, 1).tolist()
+    return scaled
 
 
 class Norms:

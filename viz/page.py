@@ -446,7 +446,10 @@ class Book:
             "c": v.colour,
             "d": "" if bar else printable(v.detail),
             "h": [printable(line) for line in scene.notes.get(v.id, ())],
-            "strip": scene.strips.get(v.id, []),
+            "strip": [
+                [THEMES["light"].diverging(share) for share in row]
+                for row in scene.strips.get(v.id, [])
+            ],
             "i": inside.get(v.id, -1),
             "o": n.round,
             "bar": bar,

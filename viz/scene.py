@@ -112,7 +112,8 @@ class Scene:
         bars: Ids of the vertices that reach over many columns.
         x1, y1, x2, y2: The corners.
         sides: Id of a bar -> "l" or "r", where its text stands at one side, clear of wires.
-        strips: Vertex id -> the colours below these lines, row by row, for its value.
+        strips: Vertex id -> the numbers, from -1 to 1, of its value, shown as colours below these
+            lines, row by row.
         grades: Vertex id -> how large the gradient of its value is, from 0 to 4.
         shares: Parameter -> column (loop, step), with step 0 for the steps left out, or None
             for what lies outside of time -> its share in the parameter's gradient.
@@ -129,7 +130,7 @@ class Scene:
     y1: int = 0
     x2: int = 0
     y2: int = 0
-    strips: dict[str, list[list[str]]] = field(default_factory=dict)
+    strips: dict[str, list[list[float]]] = field(default_factory=dict)
     grades: dict[str, int] = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)
     sides: dict[str, str] = field(default_factory=dict)
@@ -194,7 +195,7 @@ def shown_text(v: Vertex) -> str:
     return v.label
 
 
-def note_size(lines: list[str], rows: list[list[str]]) -> tuple[int, int]:
+def note_size(lines: list[str], rows: list[list[float]]) -> tuple[int, int]:
     """How wide and high lines of text are, with a strip of colours below them."""
     width = max((text_width(line, NOTE) for line in lines), default=0)
     height = (NOTE + 1) * len(lines)
@@ -266,7 +267,7 @@ class Measure:
                 lines.append(values)
         return lines
 
-    def strip(self, v: Vertex) -> list[list[str]]:
+    def strip(self, v: Vertex) -> list[list[float]]:
         """The colours of a vertex's value, if values are asked for and it is of some dozens."""
         if self.values and v.tensor is not None and v.kind in ("op", "input", "gate", "cell"):
             array = np.asarray(v.tensor.data)
