@@ -69,10 +69,11 @@ from .models.runs import (
     read_sentences,
     read_texts,
     sentence_task,
+    text_ids,
     text_task,
 )
 from .models.schedules import cosine
-from .models.text import words
+from .models.text import level_named, words
 from .models.training import History, count_targets
 from .viz import Drawing, draw
 
@@ -435,7 +436,7 @@ def predict(args: argparse.Namespace) -> None:
         elif vocabulary is not None:
             lines = [line.strip() for path in args.files for line in load_text(path).split("\n")]
             texts = [line for line in lines if line]
-            task = Labelled(map(vocabulary.encode, texts), batch=64)
+            task = Labelled(text_ids(texts, vocabulary), batch=64)
             for label, line in zip(labels.decode(predictions(model, task)), texts, strict=True):
                 print(f"{label}\t{line}")
 
@@ -507,19 +508,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(
-    kind: type, least: float, below: float = math.inf, above: bool = False
+    kind: type, least: float, below: float = math.inf, above: bool = False, most: float = math.inf
 ) -> Callable[[str], Any]:
-    """A type for argparse: a number from ``least`` (or above it) up to ``below``."""
+    """A type for argparse: a number from ``least`` (or above it) up to ``most``, or below one."""
 
     def read(text: str) -> Any:
         wanted = "a whole number" if kind is int else "a number"
         wanted += f" {'above' if above else 'from'} {least:g}"
         wanted += "" if below == math.inf else f" and below {below:g}"
+        wanted += "" if most == math.inf else f" to {most:g}"
         try:
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (least < value < below if above else least <= value < below):
+        if not (least <= value < below and value <= most) or (above and value == least):
             raise argparse.ArgumentTypeError(f"expected {wanted}, got {text!r}")
         return value
 
@@ -531,6 +533,15 @@ def cell_type(text: str) -> str:
     if text.lower() not in CELLS:
         raise argparse.ArgumentTypeError(f"expected one of {', '.join(CELLS)}, got {text!r}")
     return text.lower()
+
+
+def level_type(text: str) -> str:
+    """A type for argparse: the name of a level of ``tokenize``."""
+    try:
+        level_named(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
 
 
 def model_type(*others: str) -> Callable[[str], str]:
@@ -580,8 +591,12 @@ def add_training(
 
 def add_vocabulary(command: argparse.ArgumentParser, least: int) -> None:
     """The options of a vocabulary."""
-    levels = ("word", "character")
-    command.add_argument("--level", choices=levels, default="word", help="what a token is (word)")
+    command.add_argument(
+        "--level",
+        type=level_type,
+        default="word",
+        help="a token is a word, a character, or with re:PATTERN a match of it (word)",
+    )
     command.add_argument(
         "--minimum-count", type=number(int, 1), default=least, help=f"rarer is <unk> ({least})"
     )
@@ -778,7 +793,7 @@ examples:
     )
     command.add_argument("--top-k", type=count, help="draw from the k most probable tokens")
     command.add_argument(
-        "--top-p", type=number(float, 0, 1.0000001, True), help="draw from the share p of them"
+        "--top-p", type=number(float, 0, above=True, most=1), help="draw from the share p of them"
     )
     command.add_argument("--count", type=count, default=1, help="how many texts (1)")
     command.add_argument("--seed", type=seed, help="the same seed writes the same text")

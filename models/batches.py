@@ -166,6 +166,11 @@ class Labelled:
     def __len__(self) -> int:
         return -(-len(self.sequences) // self.batch)
 
+    @property
+    def unit(self) -> str:
+        """What the loss is a mean over."""
+        return "labels" if self.per_token else "sequences"
+
     def rows(self, epoch: int) -> list[NDArray[np.intp]]:
         """Which sequences stand in each batch of a pass; pass 0 is not shuffled."""
         order = np.arange(len(self.sequences))

@@ -74,7 +74,6 @@ class LanguageModel(TextModel):
         self.d = whole("LanguageModel", "d", d)
         self.layers = whole("LanguageModel", "layers", layers)
         self.tied = bool(tied)
-        self.make_cell = cell
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)
         members = [cell(d, d, rng=rng, dtype=dtype) for _ in range(layers)]

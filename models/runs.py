@@ -79,8 +79,11 @@ class Folder:
         elif written in there:
             problems = differences(read_config(written), json.loads(json.dumps(described)))
             if problems:
+                told = "; ".join(problems[:5]) + (
+                    f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+                )
                 raise ValueError(
-                    f"{self.path}: another training is in this folder: {'; '.join(problems)}. "
+                    f"{self.path}: another training is in this folder: {told}. "
                     "Give the options that it was begun with, another --out, or --restart to "
                     "begin anew"
                 )
@@ -110,7 +113,9 @@ class Folder:
                 persist.save_model(self.model, model, **what)
             except OSError as error:
                 warnings.warn(
-                    f"{self.model} was not written: {error}", RuntimeWarning, stacklevel=2
+                    f"{self.model} was not written: {error.strerror or error}",
+                    RuntimeWarning,
+                    stacklevel=2,
                 )
 
         try:
@@ -309,8 +314,20 @@ def text_task(
     texts: Examples, vocabulary: Vocabulary, labels: Labels, batch: int = 64, rng: Any = 0
 ) -> Labelled:
     """The examples as a Task of ids."""
-    ids = map(vocabulary.encode, texts.inputs)
+    ids = text_ids(texts.inputs, vocabulary)
     return Labelled(ids, labels.encode(texts.labels), batch, rng=rng)
+
+
+def text_ids(texts: Iterable[str], vocabulary: Vocabulary) -> Iterable[Ids]:
+    """The ids of each text, or an error that shows the one that has no token."""
+    for text in texts:
+        ids = vocabulary.encode(text)
+        if not len(ids):
+            raise ValueError(
+                f"there is no token (--level {vocabulary.level}) in the text {text[:60]!r}; leave "
+                "it out"
+            )
+        yield ids
 
 
 def make_classifier(

@@ -64,7 +64,8 @@ class Task(Protocol):
     """What ``fit`` and ``evaluate`` run through.
 
     What is drawn at random comes of an int attribute ``seed``, or of Generators in attributes or
-    batches: these are kept in checkpoints.
+    batches: these are kept in checkpoints. An attribute ``unit`` may say what the loss is a mean
+    over, where that is not tokens: reports then show no perplexity.
     """
 
     def __len__(self) -> int:
@@ -321,7 +322,8 @@ def fit(
     was_training = model.training
     model.train()
     try:
-        report = Report(epochs, len(task)) if progress else Silence()
+        unit = getattr(task, "unit", "tokens")
+        report = Report(epochs, len(task), unit) if progress else Silence()
         if checkpoint is not None:
             run.attach(Path(checkpoint), every, resume)
             if run.updates:
@@ -624,7 +626,8 @@ class _Run:
             save_checkpoint(self.path, self.training, state)
         except OSError as error:
             warnings.warn(
-                f"fit: the checkpoint {self.path} was not written, the one before stays: {error}",
+                f"fit: the checkpoint {self.path} was not written, the one before stays: "
+                f"{error.strerror or error}",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -651,8 +654,9 @@ class _Run:
 # Reports ----------------------------------------------------------------------------------------
 
 
-def summary(loss: float, speed: float) -> str:
-    return f"loss {loss:.3f}, perplexity {perplexity_of(loss):.1f}, {speed:,.0f} tokens/s"
+def summary(loss: float, speed: float, unit: str) -> str:
+    perplexity = f", perplexity {perplexity_of(loss):.1f}" if unit == "tokens" else ""
+    return f"loss {loss:.3f}{perplexity}, {speed:,.0f} {unit}/s"
 
 
 ROW = ("validation_loss", "validation_perplexity")  # what is no metric of the user's
@@ -677,8 +681,8 @@ class Silence:
 class Report(Silence):
     """A bar of tqdm, or a line that rewrites itself on a terminal; and a line for each pass."""
 
-    def __init__(self, epochs: int, batches: int) -> None:
-        self.epochs, self.batches = epochs, batches
+    def __init__(self, epochs: int, batches: int, unit: str = "tokens") -> None:
+        self.epochs, self.batches, self.unit = epochs, batches, unit
         self.terminal = sys.stderr.isatty()
         self.bar: Any = None
         self.shown = 0.0
@@ -707,20 +711,22 @@ class Report(Silence):
                     file=sys.stderr,
                     mininterval=pause,
                 )
-            self.bar.set_postfix_str(summary(loss, speed), refresh=False)
+            self.bar.set_postfix_str(summary(loss, speed, self.unit), refresh=False)
             self.bar.update()
         elif self.terminal and time.perf_counter() - self.shown > 0.1:
             self.shown = time.perf_counter()
-            line = f"{title}, batch {number}/{self.batches}: {summary(loss, speed)}"
+            line = f"{title}, batch {number}/{self.batches}: {summary(loss, speed, self.unit)}"
             print(f"\r{line:<79}", end="", file=sys.stderr, flush=True)
 
     def row(self, row: dict[str, float]) -> None:
         """Show what a pass came to."""
         self.close()
         line = f"epoch {row['epoch']}/{self.epochs}: "
-        line += summary(row["loss"], row["tokens_per_second"])
-        if "validation_loss" in row:
+        line += summary(row["loss"], row["tokens_per_second"], self.unit)
+        if "validation_loss" in row and self.unit == "tokens":
             line += f"; validation perplexity {row['validation_perplexity']:.1f}"
+        elif "validation_loss" in row:
+            line += f"; validation loss {row['validation_loss']:.3f}"
         for name, value in row.items():
             if name.startswith("validation_") and name not in ROW:
                 line += f", {name.removeprefix('validation_')} {value:.4f}"
