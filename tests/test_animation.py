@@ -139,7 +139,7 @@ def test_no_gradient_is_told_before_the_backward_pass():
     assert moments.norms.keys() == told.keys()
     assert all(sequence[number].back for number in moments.norms.values())
     when = {text.split("∂")[2].split("‖")[0]: moments.norms[name] for name, text in told.items()}
-    assert when["h_3"] <= when["h_2"] <= when["h_1"] <= when["h_0"]
+    assert when["h₃"] <= when["h₂"] <= when["h₁"] <= when["h₀"]
     assert scene.grades
     assert not animation.ungraded(draw(tape, grads=tape.gradients())).scene.grades
 

@@ -486,7 +486,8 @@ def place(scene: Scene, node: SceneNode, scale: float) -> Region:
     boxes = [(x - half, y - high, x + half, y + high)]
     width, height = scene.note_size(name)
     if width:
-        boxes.append((x, y - high - (4 + height) * scale, x + (8 + width) * scale, y - high))
+        reach = (scene.beside + 3 + width) * scale
+        boxes.append((x, y - high - (4 + height) * scale, x + reach, y - high))
     framed = node.vertex.kind not in BESIDE
     colour = GRADIENT[scene.grades[name]] if name in scene.grades else BACKWARD
     corner = framed * (min(half, high) if node.round else 8 * scale)

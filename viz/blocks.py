@@ -39,6 +39,9 @@ class Item:
     base: int | None = None
     span: tuple[int, int] | None = None
     on_rail: bool = False  # may stand on a rail
+    note: int = 0  # how far what is written beside it reaches: above it, from its middle on
+    note_high: int = 0  # and how high
+    note_left: bool = False  # whether that is at its left, until the step is turned round
     count: int = 1  # how many steps have it
 
     def hang_above(self) -> None:
@@ -49,13 +52,15 @@ class Item:
             self.pill = self.under = 0
             self.left = max(self.half, width // 2)
             self.right = max(self.right, self.left + (width + 6 if several else 0))
-            self.up = max(self.up, self.high + 2 * PILL + 16)
+            self.up = max(self.up, self.high + self.note_high + 2 * PILL + 16)
 
     def grow(self, other: Item) -> None:
         """Make room for another that stands at the same place in another step."""
         self.half, self.high = max(self.half, other.half), max(self.high, other.high)
         self.left, self.right = max(self.left, other.left), max(self.right, other.right)
         self.up = max(self.up, other.up)
+        self.note = max(self.note, other.note)
+        self.note_high = max(self.note_high, other.note_high)
         self.pill, self.under = max(self.pill, other.pill), max(self.under, other.under)
         self.round = self.round and other.round
         self.on_rail = self.on_rail and other.on_rail
@@ -75,6 +80,7 @@ class Wire:
         left, right: Whether it crosses the left or the right edge.
         below, above: Whether it comes in from below, or leaves above; for outermost diagrams.
         below_x, above_x: Where, if that is given.
+        straight: The x at which it runs straight up, past everything and over bars.
     """
 
     name: Name
@@ -86,6 +92,7 @@ class Wire:
     above: bool = False
     below_x: int | None = None
     above_x: int | None = None
+    straight: int | None = None
 
 
 class Frame(NamedTuple):
@@ -234,7 +241,7 @@ class Diagram:
                 continue
             net = Net(wire.name, source, list(sinks))
             if not group:
-                net.left, net.right = wire.left, wire.right
+                net.left, net.right, net.straight = wire.left, wire.right, wire.straight
             if source is not None and leaves:
                 net.sinks.append((("top", wire.name), 0))
             if source is None and not net.left:
@@ -262,8 +269,9 @@ class Diagram:
             name,
             half=half,
             high=item.high,
-            left=max(half, item.left),
-            right=max(half + item.pill, item.right),
+            left=max(half, item.left, item.note if item.note_left else 0),
+            right=max(half + item.pill, item.right, 0 if item.note_left else item.note),
+            note=-item.note if item.note_left else item.note,
             up=max(item.high, item.up),
             down=item.high,
             round=item.round,
@@ -425,7 +433,10 @@ class Diagram:
             room = min(tops) - 4 if tops else right
             left = min(left, room - title)
             right = max(right, left + title)
-        out = Block(left=left, right=right, height=placed.height + 2 * pad + (4 if group else 0))
+        # Above what stands highest there is room for the title.
+        highest = max((u.y + u.up for u in placed.units.values() if not u.thin), default=0)
+        head = max(4, TITLE + 8 - pad - (placed.height - highest)) if group else 0
+        out = Block(left=left, right=right, height=placed.height + 2 * pad + head)
         boxes: dict[Name, tuple[int, int]] = {}
         for name, u in placed.units.items():
             x, y = round(u.x), u.y + pad

@@ -41,7 +41,7 @@ from .look import (
     text_width,
 )
 from .notation import printable as printable
-from .notation import split_name
+from .notation import split_name, with_low_digits
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText, shown_text
 from .view import Vertex, hover_text
 
@@ -76,15 +76,6 @@ def name_html(name: str, size: int) -> str:
         return html(shorten(name))
     small = max(7, round(size * 0.72))
     return f'{html(parts[0])}<SUB><FONT POINT-SIZE="{small}">{html(parts[1])}</FONT></SUB>'
-
-
-LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
-
-
-def with_low_digits(name: str) -> str:
-    """``x_2`` as x₂: among several lines, which Graphviz sets too close where fonts are mixed."""
-    parts = split_name(name)
-    return f"{parts[0]}{parts[1].translate(LOW)}" if parts and parts[1].isdigit() else name
 
 
 def name_label(name: str, size: int, rich: bool) -> str:
@@ -396,7 +387,7 @@ class Writer:
         text = f'{v.id} [{self.looks(node)} pos="{node.x},{node.y}!"'
         width, height = self.scene.note_size(v.id)
         if width:
-            x, y = node.x + 5 + width // 2, node.y + node.high + 3 + height // 2
+            x, y = node.x + self.scene.beside + width // 2, node.y + node.high + 3 + height // 2
             text += f' xlabel={self.note(v.id)} xlp="{x},{y}"'
         if self.rich and (v.tensor is not None or v.kind == "share"):
             lines = [quote(line)[1:-1] for line in hover_text(v).split("\n")]
@@ -470,7 +461,7 @@ class Writer:
                 x, y = edge.label_at
                 text += f' label={name_label(edge.label, NAME, True)} lp="{x},{y}"'
                 if edge.state >= 0:
-                    text += f' fontcolor="{self.theme.of(STATES[edge.state % len(STATES)])}"'
+                    text += f' fontcolor="{self.theme.letters(STATES[edge.state % len(STATES)])}"'
             elif edge.label:
                 # Labels of edges would cost each edge five attributes more.
                 name = f"name{len(self.lines)} [label={quote(edge.label)} {self.at(*edge.label_at)}"

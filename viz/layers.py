@@ -41,6 +41,8 @@ class Unit:
         fixed: Where it must stand, if that is given.
         pill: The width of what hangs beside it, on one side or the other.
         under: How far down it would reach with its pill below it, 0 if it may not hang there.
+        note: How far what is written above it reaches to the right of its middle, or, below 0,
+            to the left: there no wire goes up.
         prefer: Its place in the order before anything is improved.
         ordered: Whether its operands should come in from left to right.
         tier: The tier, from below.
@@ -63,6 +65,7 @@ class Unit:
     prefer: float = 0.0
     ordered: bool = False
     under: int = 0
+    note: int = 0
     tier: int = 0
     x: float = 0.0
     y: int = 0
@@ -81,6 +84,8 @@ class Net:
         sinks: (unit, operand) of each use.
         left: Whether it comes in from the left edge.
         right: Whether it goes out to the right edge.
+        straight: The x at which it runs straight up: what is in the way gives way, and bars
+            are crossed.
     """
 
     name: Name
@@ -88,6 +93,7 @@ class Net:
     sinks: list[tuple[Name, int]]
     left: bool = False
     right: bool = False
+    straight: int | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -199,6 +205,7 @@ class _Arranger:
         self.optional = optional
         self.side_entries = side_entries
         self.margin = margin
+        self.straight = {net.name: net.straight for net in nets if net.straight is not None}
         self.hops: dict[tuple[Name, Name, int], list[Hop]] = {}
         self.rail_steps: dict[tuple[Name, Name, int], Unit] = {}  # straight along the rail
         self.exit_hops: dict[Name, Hop] = {}
@@ -242,7 +249,9 @@ class _Arranger:
         name = ("turn", net, tier)
         if name not in self.units:
             self.last[tier] = prefer = self.last.get(tier, 0.0) + 1
-            self.units[name] = Unit(name, thin=True, tier=tier, prefer=prefer)
+            fixed = self.straight.get(net)
+            turn = self.units[name] = Unit(name, thin=True, tier=tier, prefer=prefer, fixed=fixed)
+            turn.x = fixed or 0
         return self.units[name]
 
     def route(self, net: Net) -> None:
@@ -316,7 +325,10 @@ class _Arranger:
         """The units of each tier, in their first order."""
         rows: dict[int, list[Unit]] = {}
         on_rail = set(self.rail)
+        barred = {u.tier for u in self.units.values() if u.span is not None}
         for u in sorted(self.units.values(), key=lambda u: u.prefer):
+            if u.thin and u.fixed is not None and u.tier in barred:
+                continue  # it crosses the bar
             if u.name not in on_rail and not (u.thin and u in self.taps.values()):
                 rows.setdefault(u.tier, []).append(u)
         if self.rail:
@@ -443,6 +455,7 @@ class _Arranger:
         ]
         if not free:
             self.pack()
+            self.give_way()
             return
         best, order = math.inf, [list(row) for row in free]
         main = max(free, key=lambda row: sum(not u.thin for u in row))
@@ -466,6 +479,29 @@ class _Arranger:
             else:
                 row[i], row[j] = row[j], row[i]
         self.pack()
+        self.give_way()
+
+    def give_way(self) -> None:
+        """Let what stands among wires that run straight up stand where there is room for it."""
+        for row in self.rows.values():
+            wires = sorted((u for u in row if u.thin and u.fixed is not None), key=fixed_x)
+            others = [u for u in row if not (u.thin and u.fixed is not None)]
+            if not wires or any(u.fixed is not None for u in others):
+                row[:] = sorted(row, key=fixed_x) if not others else row
+                continue
+            edges = [-math.inf, *(fixed_x(u) for u in wires), math.inf]
+            groups: list[list[Unit]] = [[] for _ in edges[1:]]
+            room = [right - left - 20 for left, right in itertools.pairwise(edges)]
+            first = 0
+            for u in others:
+                xs = [v.x + t - own for v, own, t in self.neighbours[u.name]]
+                wanted, wide = sum(xs) / len(xs) if xs else 0.0, u.left + u.right + GAP
+                slots = [n for n in range(first, len(room)) if room[n] >= wide]
+                first = min(slots, key=lambda n: max(edges[n] - wanted, wanted - edges[n + 1], 0.0))
+                groups[first].append(u)
+                room[first] -= wide
+            line = [u for group, wire in zip(groups, wires, strict=False) for u in (*group, wire)]
+            row[:] = [*line, *groups[-1]]
 
     def work(self) -> int:
         """How long one judgement of an order takes, about, in hops looked at."""
@@ -514,7 +550,7 @@ class _Arranger:
                 if not u.pill or u.name in self.rail:
                     continue
                 u.pill_left = n < (len(solid) - 1) / 2
-                plain = max(u.half, u.left if u.left != u.half + u.pill else 0)
+                plain = max(u.half, -u.note)
                 reach = u.half + u.pill
                 if crowded and u.under:
                     u.pill_under = True
@@ -523,9 +559,8 @@ class _Arranger:
                     for end in self.ends.values():
                         if end.unit is u and end.edge == "bottom":
                             end.offset = 11 if u.pill_left else -11
-                notes = u.right if u.right != u.half + u.pill else u.half
-                u.left = reach if u.pill_left else plain
-                u.right = max(notes, u.half if u.pill_left else reach)
+                u.left = max(plain, reach if u.pill_left else 0)
+                u.right = max(u.half, u.note, 0 if u.pill_left else reach)
 
     # Positions ------------------------------------------------------------------------------
 
@@ -558,7 +593,7 @@ class _Arranger:
         for u in row:
             if u.fixed is not None:
                 wanted.append(float(u.fixed))
-                weights.append(1e6)
+                weights.append(1e9)
                 continue
             near = self.neighbours[u.name]
             facing = [n for n in near if (n[0].tier - tier) * side > 0]
@@ -657,27 +692,28 @@ class _Arranger:
         for (name, edge), ends in meeting.items():
             u = self.units[name]
             reach = 9 if u.round else max(u.half - 8, 4)
+            low, high = -reach, reach
+            if u.note and edge == "top":
+                low, high = (low, 0) if u.note > 0 else (0, high)
             # One operand, of which unlike steps have it from unlike places, has one pin.
             first: dict[int | str, End] = {}
             for e in sorted(ends, key=lambda e: ends[e]):
                 first.setdefault(e.operand, e)
             ordered = list(first.values())
-            wanted = [min(max(ends[e], -reach), reach) for e in ordered]
+            wanted = [min(max(ends[e], low), high) for e in ordered]
             if u.pill_under and edge == "bottom":
                 for n, end in enumerate(ordered):
                     end.offset = (11 - 7 * n) * (1 if u.pill_left else -1)
                 share_pins(ends, first)
                 continue
             if len(ordered) == 1:
-                near = abs(wanted[0]) <= 3 or (not u.round and abs(ends[ordered[0]]) <= reach)
-                ordered[0].offset = (
-                    round(ends[ordered[0]]) if near and ordered[0] not in between else 0
-                )
+                near = abs(wanted[0]) <= 3 or (not u.round and low <= ends[ordered[0]] <= high)
+                ordered[0].offset = round(wanted[0]) if near and ordered[0] not in between else 0
                 share_pins(ends, first)
                 continue
-            gap = min(8.0, 2 * reach / (len(ordered) - 1))
+            gap = min(8.0, (high - low) / (len(ordered) - 1))
             places = isotonic(wanted, [1.0] * len(wanted), [gap] * (len(wanted) - 1))
-            shift = max(0.0, places[-1] - reach) or min(0.0, places[0] + reach)
+            shift = max(0.0, places[-1] - high) or min(0.0, places[0] - low)
             for end, place in zip(ordered, places, strict=True):
                 end.offset = round(place - shift)
             share_pins(ends, first)
@@ -699,8 +735,9 @@ class _Arranger:
             row = self.rows[tier]
             if n == 0:
                 y += max((u.down for u in row), default=0)
-            for u in row:
-                u.y = y
+            for u in self.units.values():
+                if u.tier == tier:
+                    u.y = y
             top = y + max((u.up for u in row), default=0)
             if n + 1 == len(tiers):
                 if tier in wires:  # exits above the last tier
@@ -789,6 +826,11 @@ class _Arranger:
             else:
                 out.exits[net.name] = [(round(u.x) + u.half, u.y), (right, u.y)]
         return out
+
+
+def fixed_x(u: Unit) -> float:
+    """Where a unit must stand."""
+    return float(u.fixed or 0)
 
 
 def share_pins(ends: Iterable[End], first: dict[int | str, End]) -> None:

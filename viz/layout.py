@@ -29,13 +29,17 @@ from .look import (
     PILL,
     SHARE,
     SMALL,
+    TITLE,
     TRACK,
     shorten,
     text_width,
     wrap,
 )
+from .notation import with_low_digits
 from .numbers import Norms, magnitude, shares_by_column
 from .scene import (
+    BESIDE_TWO,
+    BESIDE_WIRE,
     Curve,
     Measure,
     Scene,
@@ -53,6 +57,7 @@ ROW_PAD = 14  # between a step's insides and the upper and lower edge of its col
 HEADER = 20  # for ``t=1`` at the top of a column
 COLUMN_GAP = 46  # between two columns, for the names of states
 GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_t‖ too
+BEFORE = 14  # how far from a column a state from elsewhere turns into it
 DOTS = 84  # the width of the column of steps left out
 DELAY = 28  # from one way back of a folded picture to the next
 MOST_WAYS = 40  # so many wires between bars and columns are kept clear of other things
@@ -93,12 +98,16 @@ class _Layout:
         backward: bool,
     ) -> None:
         self.view = view
-        self.measure = Measure(view.structure, values, gradients is not None)
         self.norms = Norms(gradients)
         self.backward = backward and gradients is not None
+        beside = BESIDE_TWO if self.backward else BESIDE_WIRE
+        self.measure = Measure(view.structure, values, gradients is not None, beside)
         self.missing_gradients = backward and gradients is None
-        self.gap = COLUMN_GAP if gradients is None else GRADIENT_GAP
-        self.out = Scene(view)
+        # Wide enough for the names of states, each above its wire.
+        names = [e.tensor.name or e.slot.name or "" for e in view.edges if e.slot is not None]
+        widest = max([name_width(name) for name in names], default=0)
+        self.gap = max(COLUMN_GAP if gradients is None else GRADIENT_GAP, widest + 12)
+        self.out = Scene(view, beside=beside)
         if gradients is not None:
             self.out.shares = shares_by_column(view, gradients)
         self.curves: dict[Hashable, Curve] = {}
@@ -121,6 +130,7 @@ class _Layout:
         self.emit_outside()
         self.emit_edges()
         self.turn_labels_aside()
+        self.turn_titles_aside()
         self.emit_texts()
         self.out.outline(10)
         return self.out
@@ -249,20 +259,18 @@ class _Layout:
         return [self.loop_at[block, row] for row in rows if (block, row) in self.loop_at]
 
     def add_lanes(self) -> None:
-        """Room beside the steps for wires that pass from a row below to one above."""
+        """Room beside the steps for wires that pass from a row below to one above.
+
+        Each has a lane of its own, the same in all rows.
+        """
         self.loop_at = {(self.block[i], self.row[i]): i for i in self.active}
+        self.lanes: dict[int, dict[Hashable, int]] = {i: {} for i in self.block.values()}
         if len(self.active) > 1:
             for e in self.view.edges:
                 passing = self.passing(e)
-                if passing is not None:
-                    name, *way = passing
-                    for loop in self.passed(*way):
-                        self.templates[loop].lanes.setdefault(name, 0)
-        for template in self.templates.values():
-            for n, name in enumerate(template.lanes):
-                template.lanes[name] = template.left - TRACK * (n + 1)
-            if template.lanes:
-                template.left -= TRACK * (len(template.lanes) + 1)
+                if passing is not None and self.passed(*passing[1:]):
+                    name, block = passing[:2]
+                    self.lanes[block].setdefault(name, len(self.lanes[block]) + 1)
 
     def place_columns(self) -> None:
         """x of each column; all columns of a block are equally wide."""
@@ -282,6 +290,11 @@ class _Layout:
             delays = [2 * self.measure.size(v)[0] + 24 for i in loops for v in self.delays(i)]
             wider = (max(delays, default=0) - before - after + 1) // 2
             before, after = before + max(wider, 0), after + max(wider, 0)
+            lanes = self.lanes[block]
+            for template in templates:
+                edge = template.axis - before
+                template.lanes = {name: edge - TRACK * n for name, n in lanes.items()}
+            before += TRACK * (len(lanes) + 1) if lanes else 0
             steps = sorted({t for i in loops for t in self.view.shown[i]})
             elided = [i for i in loops if self.view.dots[i] is not None]
             last = steps[-1] if len(steps) > 1 else None
@@ -431,14 +444,15 @@ class _Layout:
                 continue
             if a in self.bars and b.place is not None and e.slot is None:
                 if crowded:  # keep the way free, straight up
-                    name = ("past", b.id, e.operand)
-                    straight[name] = Wire(name, a, above=True, above_x=self.outer_x(e))
+                    name, x = ("past", b.id, e.operand), self.outer_x(e)
+                    straight[name] = Wire(name, a, above=True, above_x=x, straight=x)
                 continue
             if b in self.bars and a.place is not None:
                 if crowded:
                     name = ("past", a.id, e.operand)
                     x = self.outer_x(e)
-                    straight[name] = Wire(name, None, [(b, e.operand)], below=True, below_x=x)
+                    sinks: list[tuple[Name, int]] = [(b, e.operand)]
+                    straight[name] = Wire(name, None, sinks, below=True, below_x=x, straight=x)
                 continue
             wire = wires.setdefault(a, Wire(("z", a), a if a in items else None))
             if b in items:
@@ -516,11 +530,14 @@ class _Layout:
             if (name, to) in done:
                 continue
             done.add((name, to))
+            place = e.tail.place or e.head.place
+            assert place is not None
+            edge, _ = self.column_span[self.block[place[0]], place[1]]
             for zone, x1, x2 in self.crossings(e):
-                if zone == z and x1 != x2:
+                if zone == z and x1 != x2:  # seen from the column's edge: all columns are alike
                     ends = found.setdefault(name, set())
-                    ends.add(End(Unit("below", thin=True, x=x1), "top", name))
-                    ends.add(End(Unit("above", thin=True, x=x2), "bottom", name))
+                    ends.add(End(Unit("below", thin=True, x=x1 - edge), "top", name))
+                    ends.add(End(Unit("above", thin=True, x=x2 - edge), "bottom", name))
         return assign_tracks(found) if found else {}
 
     def crossings(self, e: Edge) -> list[tuple[int, int, int]]:
@@ -624,7 +641,8 @@ class _Layout:
         for n, side in enumerate(node.vertex.sides):
             half = self.measure.size(side)[0]
             if hang == "above":
-                x, y = node.x + (2 * half + 6) * n, node.y + node.high + 14 + PILL
+                high = node.high + self.out.note_size(node.vertex.id)[1]
+                x, y = node.x + (2 * half + 6) * n, node.y + high + 14 + PILL
                 end = (
                     (node.x, node.y + node.high) if not n else (node.x + 9, node.y + node.high - 4)
                 )
@@ -728,9 +746,29 @@ class _Layout:
             }
             self.out.sides[v.id] = next((side for side in middles if free[side]), "")
 
+    def turn_titles_aside(self) -> None:
+        """Let the title of a frame outside of time stand at its right where a wire crosses it."""
+        wires = [
+            (ax + edge.dx, min(ay, by), max(ay, by))
+            for edge in self.out.edges
+            for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points)
+            if ax == bx
+        ]
+        frames = [box for box in self.out.boxes if box.kind == "gate"]
+        for box in frames:
+            width = text_width(shorten(box.title), TITLE) + 12
+            crossed = [
+                x for x, low, high in wires if low < box.y2 - 4 and high > box.y2 - 4 - TITLE
+            ]
+            at_left = any(box.x1 < x < box.x1 + width for x in crossed)
+            box.mirrored = at_left and not any(box.x2 - width < x < box.x2 for x in crossed)
+            frames += [inner for inner in box.boxes if inner.kind == "gate"]
+
     def flows_back(self, e: Edge) -> bool:
         """Whether a gradient comes along an edge: not past a cut, nor from behind the end."""
-        if e.kind == "side" or e.head.kind in ("end", "cut") or self.norms.norm(e.tensor) is None:
+        if e.kind == "side" or "cut" in (e.tail.kind, e.head.kind) or e.head.kind == "end":
+            return False
+        if self.norms.norm(e.tensor) is None:
             return False
         inside = [self.view.structure.records[i] for i in e.head.records]
         users = [r for r in inside if any(x is e.tensor for x in r.inputs)] or inside
@@ -803,8 +841,8 @@ class _Layout:
         norm = self.norms.norm(x)
         if norm is not None:
             what = x.name or "state"
-            text = f"‖∂L/∂{shorten(what, 12)}‖ = {magnitude(norm)}"
-            colour = GRADIENT[max(self.norms.grade(x), 2)]
+            text = f"‖∂L/∂{shorten(with_low_digits(what), 12)}‖ = {magnitude(norm)}"
+            colour = GRADIENT[max(self.norms.grade(x), 3)]  # paler letters could not be read
             self.out.texts.append(SceneText(name, text, at_x, at_y, SMALL, anchor, colour))
 
     def course(self, e: Edge) -> tuple[Curve, int]:
@@ -897,7 +935,7 @@ class _Layout:
             points = shifted(self.zone_block[z].ports[("z", e.tail)], 0, self.zone_y[z])
             return [*points, (points[-1][0], y)]
         x1, x2 = self.column_span[self.block[loop], e.head.place[1]]
-        gate = x2 + self.gap // 2 if self.loops[loop].reverse else x1 - self.gap // 2
+        gate = x2 + BEFORE if self.loops[loop].reverse else x1 - BEFORE
         if e.origin is not None:
             before = self.templates[e.origin.loop]
             path = before.leave.get((e.origin.number, before.keys[e.tail]))
@@ -1073,7 +1111,6 @@ class _Layout:
         """The shared parameters, each one solid node, in rows; returns the y of the last row."""
         shared = self.view.shared
         groups = [(loop, list(g)) for loop, g in itertools.groupby(shared, key=lambda s: s.loop)]
-        loops = [loop for loop, _ in groups if loop is not None]
         title = "Parameters"
         x, top = left, y
         self.share_room = SHARE + 6 if self.out.shares else 0
@@ -1082,12 +1119,11 @@ class _Layout:
             common = (
                 f", each shared by {members[0].uses}" if loop is not None and len(uses) == 1 else ""
             )
-            if len(loops) > 1 and loop is not None:
+            if len(groups) > 1:
                 y -= 28 + self.share_room if x > left else 20
-                line = SceneText(
-                    f"parameters{loop}", self.row_title(loop) + common, left, y + 2, SMALL, "left"
-                )
-                self.out.texts.append(line)
+                line = (self.row_title(loop) if loop is not None else "outside of time") + common
+                name = f"parameters{len(self.out.texts)}"
+                self.out.texts.append(SceneText(name, line, left, y + 2, SMALL, "left"))
                 x = left
             else:
                 title += common
@@ -1109,9 +1145,7 @@ class _Layout:
             s.vertex.detail = shape_text(s.vertex.tensor) or "()"
             s.vertex.detail += f"  ×{s.uses}" if count else ""
             width = name_width(s.vertex.label) + text_width(f" {s.vertex.detail}", SMALL)
-            bars = (
-                len(self.out.shares.get(s.vertex.tensor, ())) if s.vertex.tensor is not None else 0
-            )
+            bars = len(self.share_columns(s.vertex.tensor))
             halves.append(max(width // 2 + 9, bars * 4 + 2))
         together = sum(2 * half + 8 for half in halves)
         for n, (s, half) in enumerate(zip(family, halves, strict=True)):
@@ -1122,6 +1156,15 @@ class _Layout:
             self.emit_shares(s.vertex, x + half, y - PILL - 3)
             x += 2 * half + 8
         return x, y
+
+    def share_columns(self, x: Tensor | None) -> set[tuple[int, int] | None]:
+        """The columns in which a parameter may have a share: all of the loops that it is in."""
+        shares = self.out.shares.get(x, {}) if x is not None else {}
+        loops = {column[0] for column in shares if column is not None}
+        columns: set[tuple[int, int] | None] = set(shares)
+        if not self.view.generic:
+            columns.update((i, t) for i in loops for t in self.view.shown[i])
+        return columns
 
     def emit_shares(self, parameter: Vertex, x: int, top: int) -> None:
         """Each step's share in a parameter's gradient, as bars that stand below it."""
@@ -1138,7 +1181,10 @@ class _Layout:
             shown = self.view.shown[column[0]]
             return column[0], column[1] or max(shown) - 0.5
 
-        for n, column in enumerate(sorted(norms, key=order)):
+        columns = self.share_columns(parameter.tensor)
+        for n, column in enumerate(sorted(columns, key=order)):
+            if column not in norms:
+                continue  # no gradient comes here: its place stays empty
             norm = norms[column]
             high = max(round(SHARE * norm / most) if most and math.isfinite(most) else 0, 2) // 2
             when = "outside of time" if column is None else f"t={column[1]}"
@@ -1148,11 +1194,11 @@ class _Layout:
             text = f"{when}: {magnitude(norm)} of ‖∂L/∂{shorten(parameter.label)}‖"
             v = Vertex(f"{parameter.id}_share{n}", "share", "", detail=text)
             v.colour = GRADIENT[self.norms.grade_of(norm)]
-            self.node(v, x - 4 * len(norms) + 8 * n + 4, top - SHARE + high, (3, high, False))
+            self.node(v, x - 4 * len(columns) + 8 * n + 4, top - SHARE + high, (3, high, False))
 
     def emit_scale(self, left: int, y: int) -> int:
         """What the gradients' colours and widths mean."""
-        title = "Norm of the gradient, at least"
+        title = "Norm of the gradient (log scale): from"
         self.out.texts.append(SceneText("scale", title, left, y, NOTE, "left", bold=True))
         x, y = left, y - 24
         for n, bound in enumerate(self.norms.scale):

@@ -116,6 +116,10 @@ class Theme:
             return f"#{level:02X}{level:02X}{level:02X}"
         return mix(colour, self.neutrals[0], self.keep)
 
+    def letters(self, colour: str) -> str:
+        """A hue for text: nearer to the ink, so that small letters can be read."""
+        return mix(self.of(colour), self.of(INK), 0.75)
+
     def tint(self, colour: str, share: float = 0.16) -> str:
         """A colour as a background."""
         return mix(self.of(colour), self.of(PAPER), share)

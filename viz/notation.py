@@ -131,7 +131,11 @@ def index_text(index: Any) -> str:
     return f"[{', '.join(map(show, parts))}]"
 
 
-_SUBSCRIPT = re.compile(r"([^\W\d_]{1,5}\u0303?)_([^\W_]{1,4}(?:−1)?)")
+# A short name and what follows it, or any name and a number or the time.
+_SUBSCRIPT = re.compile(
+    r"(?P<name>[^\W\d_]{1,5}\u0303?)_(?P<low>[^\W_]{1,4}(?:−1)?)"
+    r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:−1)?)"
+)
 
 
 # Greek letters that names spell out.
@@ -141,7 +145,19 @@ GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "theta": "θ
 def split_name(name: str) -> tuple[str, str] | None:
     """``W_f`` as W and f, to be set with a subscript; None for names of another form."""
     match = _SUBSCRIPT.fullmatch(name)
-    return (GREEK.get(match[1], match[1]), match[2]) if match else None
+    if match is None:
+        return None
+    base, low = match["name"] or match["long"], match["low"] or match["number"]
+    return GREEK.get(base, base), low
+
+
+LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+
+
+def with_low_digits(name: str) -> str:
+    """``x_2`` as x₂, where a line of text cannot have letters of two sizes."""
+    parts = split_name(name)
+    return f"{parts[0]}{parts[1].translate(LOW)}" if parts and parts[1].isdigit() else name
 
 
 def printable(text: str) -> str:

@@ -90,7 +90,7 @@ def render(
             if not problem:
                 pictures = [text.with_suffix(f".{form}").read_bytes() for text in texts]
                 data = laid_on_each_other(pictures)
-                return lower_subscripts(data) if form == "svg" else data
+                return join_texts(data) if form == "svg" else data
             problems.append(f"{how}: {problem}")
     raise RuntimeError(f"Graphviz could not make the {form.upper()}: {'; '.join(problems)}")
 
@@ -167,14 +167,39 @@ def with_resolution(source: str, size: tuple[int, int]) -> str:
     return f"{first}\ngraph [dpi={dpi:.6g}]\n{rest}"
 
 
-SUBSCRIPT = re.compile(rb' y="(-?[\d.]+)"([^>]*?) baseline-shift="sub"')
+TEXT = re.compile(
+    rb'<text xml:space="preserve" text-anchor="start" x="[^"]*" y="(?P<y>[^"]*)"'
+    rb'(?P<font>[^>]*?)(?P<low> baseline-shift="sub")? font-size="(?P<size>[^"]*)"'
+    rb"(?P<fill>[^>]*)>(?P<text>[^<]*)</text>\n"
+)
+DROP = 2.6  # points by which a subscript stands lower
 
 
-def lower_subscripts(svg: bytes) -> bytes:
-    """Put subscripts lower by their y: browsers ignore the baseline-shift that Graphviz writes."""
-    if b'baseline-shift="sub"' not in svg:
-        return svg
-    return SUBSCRIPT.sub(lambda m: b' y="%.2f"%b' % (float(m[1]) + 2.6, m[2]), svg)
+def join_texts(svg: bytes) -> bytes:
+    """Let the parts of a line that differ in size follow each other as wide as they turn out.
+
+    Graphviz places every part by a guess at how wide the one before it is, and marks subscripts
+    by a baseline-shift that browsers ignore.
+    """
+    out: list[bytes] = []
+    end = 0
+    line: tuple[bytes, ...] = ()  # what the parts of one line have in common
+    lowered = b""
+    for part in TEXT.finditer(svg):
+        joined = part.start() == end and (part["y"], part["font"], part["fill"]) == line
+        line, low = (part["y"], part["font"], part["fill"]), part["low"] or b""
+        if joined:
+            drop = DROP * (bool(low) - bool(lowered))
+            down = b' dy="%g"' % drop if drop else b""
+            out[-1] = out[-1].removesuffix(b"</text>\n")
+            out.append(
+                b'<tspan font-size="%b"%b>%b</tspan></text>\n' % (part["size"], down, part["text"])
+            )
+        else:
+            out += [svg[end : part.start()], part[0].replace(b' baseline-shift="sub"', b"")]
+            low = b""
+        lowered, end = low, part.end()
+    return b"".join([*out, svg[end:]])
 
 
 BEGIN = re.compile(rb'<g id="graph0"[^>]*>\s*<title>[^<]*</title>\s*<polygon[^>]*>\s*')

@@ -17,6 +17,7 @@ from .numbers import Shares, is_strip, strip, value_text
 from .structure import Structure
 from .view import Edge, Vertex, View
 
+BESIDE_WIRE, BESIDE_TWO = 5, 10  # from a wire to the text at its right; from two wires
 BESIDE = ("state", "end", "cut", "delay", "dots")  # kinds that stand between or above the columns
 
 
@@ -115,6 +116,7 @@ class Scene:
         strips: Vertex id -> the numbers, from -1 to 1, of its value, shown as colours below these
             lines, row by row.
         grades: Vertex id -> how large the gradient of its value is, from 0 to 4.
+        beside: How far from a vertex's middle the text beside it begins.
         shares: Parameter -> column (loop, step), with step 0 for the steps left out, or None
             for what lies outside of time -> its share in the parameter's gradient.
     """
@@ -132,6 +134,7 @@ class Scene:
     y2: int = 0
     strips: dict[str, list[list[float]]] = field(default_factory=dict)
     grades: dict[str, int] = field(default_factory=dict)
+    beside: int = BESIDE_WIRE
     shares: Shares = field(default_factory=dict)
     sides: dict[str, str] = field(default_factory=dict)
 
@@ -151,14 +154,14 @@ class Scene:
             if e.label:
                 xs += (e.label_at[0] - 20, e.label_at[0] + 20)
         for t in self.texts:
-            width = text_width(t.text, t.size * 1.15)
+            width = text_width(t.text, t.size * (1.15 if t.bold else 1))
             start = t.x - {"left": 0, "middle": width // 2, "right": width}[t.anchor]
             xs += (start, start + width)
             ys += (t.y - t.size, t.y + t.size)
         for n in free:
             width, height = self.note_size(n.vertex.id)
             if width:
-                xs.append(n.x + 8 + width)
+                xs.append(n.x + self.beside + 3 + width)
                 ys.append(n.y + n.high + 4 + height)
         self.x1, self.x2 = min(xs, default=0) - margin, max(xs, default=0) + margin
         self.y1, self.y2 = min(ys, default=0) - margin, max(ys, default=0) + margin
@@ -239,12 +242,16 @@ class Measure:
         structure: The tape.
         values: Whether shapes and small values stand beside ops.
         norms: Whether the norms of gradients stand beside states.
+        beside: How far from the middle of a vertex that begins which stands beside it.
     """
 
-    def __init__(self, structure: Structure, values: bool, norms: bool) -> None:
+    def __init__(
+        self, structure: Structure, values: bool, norms: bool, beside: int = BESIDE_WIRE
+    ) -> None:
         self.structure = structure
         self.values = values
         self.norms = norms
+        self.beside = beside
         self.sizes: dict[Hashable, tuple[int, int, bool]] = {}
 
     def size(self, v: Vertex) -> tuple[int, int, bool]:
@@ -287,7 +294,7 @@ class Measure:
             item.under = high + 6 + 2 * PILL if v.kind == "op" else 0
         width, height = note_size(self.notes(v), self.strip(v))
         if width:
-            item.right = max(item.right, 8 + width)
+            item.note, item.note_high = self.beside + 3 + width, height
             item.up = high + 4 + height
         if v.kind == "op":
             op = self.structure.records[v.records[0]].op

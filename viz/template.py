@@ -176,6 +176,7 @@ class _Maker:
                 looks[key] = look
                 order = v.records[-1] - first if v.records else LAST if v.kind == "output" else -1
                 item = self.measure.item(v, key, order)
+                item.note_left = self.view.structure.loops[self.loop].reverse
                 if known is None:
                     self.items[key] = item
                 else:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..autograd import Parameter, Record, Tape, Tensor
 from .equations import Equations, write_name
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
-from .notation import holds_number, is_number, number_text, printable, symbol
+from .notation import holds_number, is_number, number_text, printable, symbol, with_low_digits
 from .structure import Group, Key, Loop, Slot, Structure, read, stem
 
 LEVELS = ("op", "gate", "cell")
@@ -712,7 +712,7 @@ class _Maker:
         if end is not None and tail is not None:
             self.edges.append(Edge(tail, delay, 0, self.s.records[end].output, slot, "delay"))
         first = self.first_value(loop, slot)
-        delay.detail = f"first {first}" if first else ""
+        delay.detail = f"first {with_low_digits(first)}" if first else ""
 
     def first_value(self, loop: Loop, slot: Slot) -> str:
         """What a state begins with, as far as it has a name."""
@@ -967,7 +967,7 @@ def cell_title(path: tuple[str, ...], names: dict[str, str]) -> str:
     known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
     if not path:
         return "cell"
-    return names.get(path[-1]) or known.get(path[-1]) or path[-1]
+    return names.get(path[-1]) or known.get(path[-1]) or path[-1].replace("_", " ")
 
 
 def loop_label(path: tuple[str, ...], title: str) -> str:
