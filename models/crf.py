@@ -101,6 +101,7 @@ class Scored(NamedTuple):
     real: Bools  # (batch, time)
     order: Ids | None  # (batch, time), where each position came from; None: nothing was moved
     batched: bool
+    time: int  # how many positions were given; 0 where the one there is stands for none
 
     def pair_into(self, t: int) -> Any:
         """The scores of (label at t - 1, label at t), (n, n) or (batch, n, n)."""
@@ -384,7 +385,7 @@ class Chain(Module):
                 unary = np.concatenate([first, unary[:, 1:]], axis=1)
                 pair, end = np.where(follows, pair, -np.inf), np.where(ends, end, -np.inf)
                 self._check_possible(who, real.sum(1))
-        return Scored(unary, pair, end, real, order, batched)
+        return Scored(unary, pair, end, real, order, batched, shape[-2])
 
     def _check_possible(self, who: str, lengths: NDArray[Any]) -> None:
         """Raise if no sequence of one of these lengths keeps the constraints."""
@@ -447,6 +448,8 @@ class Chain(Module):
             shape = [1] * result.ndim
             shape[0], shape[axis] = back.shape
             result = np.take_along_axis(result, back.reshape(shape), axis)
+        if not found.time:
+            result = np.delete(result, 0, axis)
         return result if found.batched else result[0]
 
 

@@ -21,9 +21,11 @@ from ..cells import Bidirectional, Module, Stacked
 from ..cells.composite import StackedCell
 from ..cells.storage import PathLike, load_described, save_described
 from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
+from .attention import ATTENTIONS
 from .batches import Labels
 from .crf import CRF, Chain, Constraints, PairwiseCRF
 from .deepmoji import DeepMoji
+from .encoder_decoder import EncoderDecoder
 from .features import FeatureEmbedding, Features
 from .hierarchical import HierarchicalAcceptor
 from .language_model import LanguageModel
@@ -67,8 +69,8 @@ def save_model(
 ) -> None:
     """Write a model with all that is needed to use it: whole, or not at all.
 
-    A language model, classifier or tagger of unspool's own parts is written with how it is put
-    together; one with parts of yours is loaded into a model that you made.
+    A language model, classifier, tagger or encoder-decoder of unspool's own parts is written with
+    how it is put together; one with parts of yours is loaded into a model that you made.
 
     Args:
         path: The file.
@@ -202,6 +204,18 @@ def language_model_settings(model: LanguageModel) -> Settings:
     }
 
 
+def encoder_decoder_settings(model: EncoderDecoder) -> Settings:
+    names = {kind: name for name, kind in ATTENTIONS.items()}
+    kept = ("source_size", "target_size", "d", "layers", "bidirectional", "start", "end")
+    return {
+        **{name: getattr(model, name) for name in kept},
+        "attention": None if model.attention is None else names[type(model.attention)],
+        "dropout": model.dropout.p,
+        "dtype": dtype_of(model),
+        "cell": model.decoder.members[0],
+    }
+
+
 def head_settings(head: FeedForward) -> Settings:
     return {
         "hidden": [layer.d_out for layer in head.layers[:-1]],
@@ -263,12 +277,12 @@ def crf_settings(crf: Chain) -> Settings:
     return {"labels": labels, "constraints": constraints, "dtype": dtype_of(crf)}
 
 
-def make_language_model(cell: Settings, **settings: Any) -> LanguageModel:
-    """The cell's widths and dtype are the model's own."""
+def make_of_cells(kind: Any, cell: Settings, **settings: Any) -> Any:
+    """A model that makes its cells itself: their widths and dtype are its own."""
     if not isinstance(cell, dict) or cell.get("part") not in CELLS:
         raise ValueError(f"its cell is unknown here: {cell!r}")
     options = {k: v for k, v in cell.items() if k not in ("part", "d_in", "d_h", "dtype")}
-    return LanguageModel(cell=functools.partial(CELLS[cell["part"]], **options), **settings)
+    return kind(cell=functools.partial(CELLS[cell["part"]], **options), **settings)
 
 
 def make_crf(
@@ -313,7 +327,16 @@ PARTS: dict[str, tuple[Any, Callable[[Any], Settings], Callable[..., Any]]] = {
     "FeatureEmbedding": (FeatureEmbedding, lambda m: m.config(), make_features),
     "CRF": (CRF, crf_settings, make_crf),
     "PairwiseCRF": (PairwiseCRF, lambda m: {**crf_settings(m), "d_in": m.d_in}, make_crf),
-    "LanguageModel": (LanguageModel, language_model_settings, make_language_model),
+    "LanguageModel": (
+        LanguageModel,
+        language_model_settings,
+        functools.partial(make_of_cells, LanguageModel),
+    ),
+    "EncoderDecoder": (
+        EncoderDecoder,
+        encoder_decoder_settings,
+        functools.partial(make_of_cells, EncoderDecoder),
+    ),
     "WindowLanguageModel": (WindowLanguageModel, window_settings, WindowLanguageModel),
     "Acceptor": (Acceptor, lambda m: classifier_settings(m, "network", "pooling"), Acceptor),
     "BagClassifier": (

@@ -137,6 +137,10 @@ def test_batch_of_one_and_no_steps(kind):
     assert crf.log_partition(x[:, :0]).data.tolist() == [0]
     assert crf.loss(x[:, :0], tags[:, :0]).item() == 0
     assert crf.decode(x[:0]).shape == (0, 4)
+    assert crf.decode(x[:, :0]).shape == (1, 0)
+    assert crf.decode(x[0, :0]).shape == (0,)
+    assert crf.nbest(x[:, :0], 2)[0].shape == (1, 2, 0)
+    assert crf.marginals(x[:, :0]).shape == (1, 0, crf.n_labels)
 
 
 @KINDS

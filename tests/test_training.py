@@ -42,6 +42,7 @@ from unspool.models import (
     CharacterEncoder,
     Classifier,
     DeepMoji,
+    DotAttention,
     Embedding,
     EncoderDecoder,
     FeatureEmbedding,
@@ -1045,6 +1046,52 @@ def test_window_models_come_back(tmp_path):
     save_model(tmp_path / "m.npz", model, vocabulary=Vocabulary(WORDS))
     other = load_model(tmp_path / "m.npz").model
     np.testing.assert_array_equal(other.logits(IDS).data, model.eval().logits(IDS).data)
+
+
+@pytest.mark.parametrize("attention", [None, "dot", "scaled_dot", "bilinear", "additive"])
+@pytest.mark.parametrize("cell", [LSTM, functools.partial(Elman, activation="relu")])
+def test_encoder_decoders_come_back(attention, cell, tmp_path):
+    both_ways = attention in (None, "bilinear", "additive")
+    model = EncoderDecoder(
+        8,
+        7,
+        6,
+        cell,
+        layers=2,
+        bidirectional=both_ways,
+        attention=attention,
+        dropout=0.3,
+        start=3,
+        end=4,
+        rng=0,
+    ).eval()
+    save_model(tmp_path / "m.npz", model, notes={"language": "digits"})
+    saved = load_model(tmp_path / "m.npz")
+    assert saved.notes == {"language": "digits"}
+    source, target = [[5, 6, 7], [1, 2, 0]], [[3, 5, 6, 4], [3, 1, 4, 0]]
+    for other, lengths in ((saved.model, [3, 2]), (saved.model.train().eval(), [1, 2])):
+        np.testing.assert_array_equal(
+            other.logits(source, target, lengths, [4, 3]).data,
+            model.logits(source, target, lengths, [4, 3]).data,
+        )
+    assert (saved.model.start, saved.model.end, saved.model.dropout.p) == (3, 4, 0.3)
+    assert [h.ids.tolist() for h in saved.model.beam([5, 6], 4)] == [
+        h.ids.tolist() for h in model.beam([5, 6], 4)
+    ]
+
+
+def test_an_attention_of_ones_own_is_filled(tmp_path):
+    class Last(DotAttention):
+        pass
+
+    def make(rng):
+        return EncoderDecoder(8, 8, 6, attention=Last, rng=rng)
+
+    save_model(tmp_path / "m.npz", make(0))
+    with pytest.raises(ValueError, match="it has parts of your own"):
+        load_model(tmp_path / "m.npz")
+    loaded = load_model(tmp_path / "m.npz", make(1)).model
+    np.testing.assert_array_equal(loaded.V.data, make(0).V.data)
 
 
 def test_features_come_back(tmp_path):
