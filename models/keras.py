@@ -39,7 +39,7 @@ from ..cells.composite import MERGES
 from ..cells.initial import orthogonal
 from . import layers, optim, text
 from .layers import ACTIVATIONS, Activation, evaluating, whole
-from .optim import Optimizer
+from .optim import Optimizer, global_norm, gradients
 
 __all__ = [
     "GRU",
@@ -894,8 +894,8 @@ class Sequential(Module):
 
         Raises:
             ValueError: The network is not compiled, there are no data, or shapes do not fit.
-            FloatingPointError: The loss is not a finite number; the parameters are again those
-                before the pass.
+            FloatingPointError: The loss or the gradient is not a finite number; the parameters
+                are again those before the pass.
         """
         self._must_be_compiled("fit")
         whole("fit", "batch_size", batch_size)
@@ -946,16 +946,19 @@ class Sequential(Module):
             targets = y[begin : begin + batch_size]
             with np.errstate(over="ignore", invalid="ignore"):  # reported by name just below
                 loss = self._judge(x[begin : begin + batch_size], targets, sums)
-                if not np.isfinite(loss.data):
+                what, value = "loss", loss.item()
+                optimizer.zero_grad()
+                if np.isfinite(value):
+                    loss.backward()
+                    what, value = "gradient", global_norm(gradients(optimizer.parameters))
+                if not np.isfinite(value):
                     self.load_state_dict(before)
                     optimizer.zero_grad()
                     raise FloatingPointError(
-                        f"fit: the loss is {loss.item()} in epoch {epoch}, batch "
+                        f"fit: the {what} is {value} in epoch {epoch}, batch "
                         f"{begin // batch_size + 1}. The network has its parameters from before "
                         "this epoch again; lower the learning rate"
                     )
-                optimizer.zero_grad()
-                loss.backward()
             optimizer.step()
             del loss  # the graph goes before the next one is made
         return sums.means()

@@ -717,6 +717,20 @@ def test_a_loss_that_is_not_finite_stops_and_undoes_the_pass():
         np.testing.assert_array_equal(values, before[name])
 
 
+def test_a_gradient_that_is_not_finite_is_not_applied():
+    def steep(y, output):  # of value 0, and with a gradient beyond float32
+        return (output - output.data) * 1e38 * 1e3
+
+    model = Sequential([Dense(1)], rng=0)
+    model.compile("sgd", steep)
+    model.build((None, 2))
+    before = model.state_dict()
+    with pytest.raises(FloatingPointError, match="the gradient is inf in epoch 1, batch 1"):
+        model.fit(np.ones((3, 2)), np.ones((3, 1)), verbose=0)
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, before[name])
+
+
 def test_a_convolution_begins_glorot_uniform():
     model = Sequential([Conv1D(40, 3)], rng=0)
     model.build((None, None, 20))
