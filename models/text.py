@@ -48,6 +48,11 @@ SPECIALS = (UNKNOWN, START, END)
 # ``<=``; or a run of one punctuation mark: the line of 40 asterisks under a heading is one token,
 # not 39 easy guesses.
 WORD = r"\w+(?:['.-]\w+)*|\(\)|[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
+# An emoji with what modifies it or is joined to it, or two letters that are a flag.
+EMOJI = (
+    "[\U0001f1e6-\U0001f1ff]{2}"
+    r"|[^\w\s](?:[\ufe0f\u20e3\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f]|\u200d[^\w\s])+"
+)
 OPERATOR = re.compile(r"\.\.+|[!:]+=+|::")
 OPENING_DOUBLE = re.compile(r'(?<![^\s(\[{])"')
 OPENING_SINGLE = re.compile(r"(?<![^\s(\[{“])'(?=\S)")
@@ -60,7 +65,7 @@ BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
 
 @functools.cache
 def word_pattern(ascii_only: bool) -> re.Pattern[str]:
-    """WORD, for texts in any script also with the marks that ``\\w`` leaves out.
+    """WORD, for texts in any script also with EMOJI and the marks that ``\\w`` leaves out.
 
     Python's ``\\w`` has letters and digits, but neither accents that are characters of their own
     nor the vowel signs of Devanagari or Thai, nor the joiners within words.
@@ -68,7 +73,7 @@ def word_pattern(ascii_only: bool) -> re.Pattern[str]:
     if ascii_only:
         return re.compile(WORD)
     marks = "".join(c for c in map(chr, range(0x20000)) if unicodedata.category(c)[0] == "M")
-    return re.compile(WORD.replace(r"\w+", rf"\w[\w\u200c\u200d{marks}]*"))
+    return re.compile(EMOJI + "|" + WORD.replace(r"\w+", rf"\w[\w\u200c\u200d{marks}]*"))
 
 
 def words(text: str) -> list[str]:
