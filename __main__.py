@@ -260,7 +260,7 @@ def train_lm(args: argparse.Namespace) -> None:
 
 def learn_labels(
     args: argparse.Namespace,
-    make: Callable[[Examples], tuple[Any, dict[str, Any]]],
+    make: Callable[[Examples, Labels], tuple[Any, dict[str, Any]]],
     read: Callable[[Sequence[str]], Examples],
     task_of: Callable[..., Any],
 ) -> None:
@@ -268,18 +268,19 @@ def learn_labels(
 
     Args:
         args: The options.
-        make: From what is to be learnt to a model, and what is saved with it.
+        make: From what is to be learnt, and its labels, to a model and what is saved with it.
         read: From files to examples.
         task_of: From examples and what is saved to a Task.
     """
     learnt = read(args.files)
+    labels = Labels.count(learnt.labels)  # also those that only what is held out has
     if args.dev:
         development = read(args.dev)
     else:
         learnt, development = learnt.parts(args.held_out, args.seed)
     test = read(args.test) if args.test else None
-    model, what = make(learnt)
-    labels = what["labels"]
+    model, what = make(learnt, labels)
+    what["labels"] = labels
     task = task_of(learnt, **what, batch=args.batch, rng=args.seed)
     validation = task_of(development, **what)
     tested = None if test is None else task_of(test, **what)
@@ -314,17 +315,18 @@ def learn_labels(
 def train_classifier(args: argparse.Namespace) -> None:
     """Train a classifier on labelled texts."""
 
-    def make(texts: Examples) -> tuple[Any, dict[str, Any]]:
-        model, vocabulary, labels = make_classifier(
+    def make(texts: Examples, labels: Labels) -> tuple[Any, dict[str, Any]]:
+        model, vocabulary = make_classifier(
             args.model,
             texts,
+            labels,
             level=args.level,
             lower=not args.keep_case,
             minimum_count=args.minimum_count,
             pooling=args.pooling,
             **options_of_networks(args),
         )
-        return model, {"vocabulary": vocabulary, "labels": labels}
+        return model, {"vocabulary": vocabulary}
 
     learn_labels(args, make, read_texts, text_task)
 
@@ -332,10 +334,11 @@ def train_classifier(args: argparse.Namespace) -> None:
 def train_tagger(args: argparse.Namespace) -> None:
     """Train a tagger on tagged sentences."""
 
-    def make(sentences: Examples) -> tuple[Any, dict[str, Any]]:
-        model, features, labels = make_tagger(
+    def make(sentences: Examples, labels: Labels) -> tuple[Any, dict[str, Any]]:
+        model, features = make_tagger(
             args.model,
             sentences,
+            labels,
             lower=not args.keep_case,
             minimum_count=args.minimum_count,
             suffixes=args.suffixes,
@@ -348,7 +351,7 @@ def train_tagger(args: argparse.Namespace) -> None:
             word_dropout=args.word_dropout,
             **options_of_networks(args),
         )
-        return model, {"features": features, "labels": labels, "notes": columns_of(args)}
+        return model, {"features": features, "notes": columns_of(args)}
 
     def task_of(examples: Examples, notes: Any, **options: Any) -> Any:
         return sentence_task(examples, **options)

@@ -333,6 +333,7 @@ def text_ids(texts: Iterable[str], vocabulary: Vocabulary) -> Iterable[Ids]:
 def make_classifier(
     model: str,
     texts: Examples,
+    labels: Labels,
     *,
     level: str = "word",
     lower: bool = True,
@@ -345,12 +346,13 @@ def make_classifier(
     vectors: str | None = None,
     frozen: bool = False,
     seed: int = 0,
-) -> tuple[Classifier, Vocabulary, Labels]:
-    """A classifier for texts, with the vocabulary and labels of these.
+) -> tuple[Classifier, Vocabulary]:
+    """A classifier for texts, with the vocabulary of these.
 
     Args:
         model: "bag", "cnn", or a network as in ``network_named``.
         texts: What it is to learn from.
+        labels: The classes.
         level, lower, minimum_count: Of the vocabulary.
         embedding: The width of the embedding.
         width: Of states, or how many filters there are of each width.
@@ -361,7 +363,6 @@ def make_classifier(
         frozen: Whether the embedding stays as it is.
         seed: Of all that is random.
     """
-    labels = Labels.count(texts.labels)
     tokens = (token for text in texts.inputs for token in tokenize(text, level, lower))
     vocabulary = Vocabulary.count(tokens, minimum_count, level=level, lower=lower)
     rng = np.random.default_rng(seed)
@@ -382,7 +383,7 @@ def make_classifier(
         made = Acceptor(
             network, len(labels), pooling or "max", embedding=E, dropout=dropout, rng=rng
         )
-    return made, vocabulary, labels
+    return made, vocabulary
 
 
 # Taggers ----------------------------------------------------------------------------------------
@@ -410,6 +411,7 @@ def sentence_task(
 def make_tagger(
     model: str,
     sentences: Examples,
+    labels: Labels,
     *,
     suffixes: Sequence[int] = (2, 3),
     prefixes: Sequence[int] = (),
@@ -428,12 +430,13 @@ def make_tagger(
     vectors: str | None = None,
     frozen: bool = False,
     seed: int = 0,
-) -> tuple[Transducer, Features, Labels]:
-    """A tagger of words, with the features and labels of these sentences.
+) -> tuple[Transducer, Features]:
+    """A tagger of words, with the features of these sentences.
 
     Args:
         model: A network as in ``network_named``.
         sentences: What it is to learn from.
+        labels: The tags.
         suffixes, prefixes, shape, letters, lower, minimum_count: Of ``Features``.
         embedding: The width of a word's vector.
         other: The width of the vectors of the other columns.
@@ -446,7 +449,6 @@ def make_tagger(
         frozen: Whether the words' vectors stay as they are.
         seed: Of all that is random.
     """
-    labels = Labels.count(sentences.labels)
     columns = [list(column) for column in zip(*sentences.inputs, strict=True)]
     features = Features.count(
         *columns,
@@ -472,7 +474,7 @@ def make_tagger(
     network = network_named(model, words.d, width, layers, dropout, rng)
     chain = CRF(labels.names, constraints) if crf or constraints else None
     tagger = Transducer(network, len(labels), embedding=words, crf=chain, dropout=dropout, rng=rng)
-    return tagger, features, labels
+    return tagger, features
 
 
 def mark_spans(labels: Labels) -> bool:

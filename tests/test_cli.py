@@ -372,6 +372,17 @@ def test_tokens_of_a_regular_expression(folder):
     assert "there is no token (--level re:[a-z]+) in the text '12 !'; leave it out" in message
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_rare_label_may_be_held_out(seed, tmp_path, here):
+    rare = [f"{name}\tword" for name in "cdefgh"]
+    (tmp_path / "r.tsv").write_text("\n".join(["a\tgood", "b\tbad"] * 5 + rare))
+    options = ["--held-out", 0.5, "--epochs", 1, "--seed", seed, "--model", "bag", "--out", "r"]
+    result = here("train", "classifier", "r.tsv", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "8 to learn from, 8 to develop on; 8 labels" in result.stdout
+    assert load_model(tmp_path / "r" / "model.npz").labels.names == tuple("abcdefgh")
+
+
 def test_vectors_letters_and_last_states(folder, here):
     options = ["--vectors", "vectors.txt", "--embedding", 3, "--frozen", "--epochs", 1]
     options += ["--model", "lstm", "--pooling", "last", "--layers", 2, "--out", "frozen"]
