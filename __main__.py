@@ -41,7 +41,6 @@ from .models import (
     evaluate,
     fit,
     load_model,
-    load_tagged,
     load_text,
     predictions,
     python_manual,
@@ -66,6 +65,7 @@ from .models.runs import (
     mark_spans,
     measures,
     prepare,
+    read_columns,
     read_sentences,
     read_texts,
     sentence_task,
@@ -368,7 +368,17 @@ def options_of_networks(args: argparse.Namespace) -> dict[str, Any]:
 
 def columns_of(args: argparse.Namespace) -> dict[str, Any]:
     """Which columns of tagged text are read."""
-    return {"tag": args.column, "extra": args.extra}
+    return {
+        "tag": args.column,
+        "extra": args.extra,
+        "separator": None if args.spaces else "\t",
+    }
+
+
+def columns_noted(notes: dict[str, Any]) -> dict[str, Any]:
+    """The same of a tagger that was saved; one saved in Python may say nothing of it."""
+    known: dict[str, Any] = {"tag": 1, "extra": [], "separator": "\t"}
+    return {name: notes.get(name, default) for name, default in known.items()}
 
 
 def print_scores(name: str, model: Any, labels: Labels, task: Labelled) -> None:
@@ -414,7 +424,7 @@ def evaluate_model(args: argparse.Namespace) -> None:
         if vocabulary.level == "character":
             print(f"{bits_of(loss):.4f} bits per character")
     elif features is not None and labels is not None:
-        sentences = read_sentences(args.files, **notes)
+        sentences = read_sentences(args.files, **columns_noted(notes))
         print_scores("tagger", model, labels, sentence_task(sentences, features, labels))
     elif vocabulary is not None and labels is not None:
         task = text_task(read_texts(args.files), vocabulary, labels)
@@ -435,7 +445,7 @@ def predict(args: argparse.Namespace) -> None:
             args.files = [Path(folder, "standard input")]
             args.files[0].write_bytes(sys.stdin.buffer.read())
         if features is not None:
-            label_words(model, features, labels, args, notes.get("extra", []))
+            label_words(model, features, labels, args, columns_noted(notes))
         elif vocabulary is not None:
             lines = [line.strip() for path in args.files for line in load_text(path).split("\n")]
             texts = [line for line in lines if line]
@@ -445,17 +455,22 @@ def predict(args: argparse.Namespace) -> None:
 
 
 def label_words(
-    model: Any, features: Features, labels: Labels, args: argparse.Namespace, extra: Sequence[int]
+    model: Any,
+    features: Features,
+    labels: Labels,
+    args: argparse.Namespace,
+    noted: dict[str, Any],
 ) -> None:
     """Words and their tags, a word a line, a blank line after each sentence."""
-    if args.tokenize and extra:
+    columns = (0, *noted["extra"])
+    if args.tokenize and len(columns) > 1:
         raise ValueError(f"{args.model}: it reads more columns than words; leave --tokenize out")
     sentences: list[Any] = []
     for path in args.files:
         if args.tokenize:
             sentences += [[words(line)] for line in load_text(path).split("\n") if words(line)]
         else:
-            sentences += zip(*load_tagged(path, (0, *extra)), strict=True)
+            sentences += zip(*read_columns(path, columns, noted["separator"]), strict=True)
     task = Labelled([features.encode(*columns) for columns in sentences], batch=64)
     for (tokens, *_), ids in zip(sentences, predictions(model, task), strict=True):
         for token, tag in zip(tokens, labels.decode(ids), strict=True):
@@ -723,7 +738,8 @@ examples:
         "asked for their\nletters and further columns.\n" + RESUMABLE,
         epilog="examples:\n"
         "  unspool train tagger train.tsv --dev dev.tsv --test test.tsv --out upos\n"
-        "  unspool train tagger chunks.tsv --column 2 --extra 1 --crf --constraints BIO",
+        "  unspool train tagger chunks.tsv --column 2 --extra 1 --crf --constraints BIO\n"
+        "  unspool train tagger conll2000/train.txt --spaces --column -1 --extra 1 --crf",
     )
     command.add_argument("files", metavar="FILE", nargs="+", help="tagged sentences")
     add_training(command, epochs=8, batch=32, lr=0.004, clip=5.0, patience=5)
@@ -732,6 +748,9 @@ examples:
     command.add_argument("--column", type=column, default=1, help="the tags', from 0; -1: last (1)")
     command.add_argument(
         "--extra", type=column, nargs="+", default=[], help="columns that are read beside words"
+    )
+    command.add_argument(
+        "--spaces", action="store_true", help="white space stands between columns, not tabs"
     )
     command.add_argument("--model", type=model_type(), default="bilstm", help="CELL or biCELL")
     command.add_argument(

@@ -85,9 +85,12 @@ def load_tagged(
         for column, sentences in zip(columns, found, strict=True):
             if not -len(fields) <= column < len(fields) or not fields[column].strip():
                 between = "white space" if separator is None else repr(separator)
+                cure = ""
+                if separator is not None and len(line.split()) > len(fields):
+                    cure = f", and {len(line.split())} by white space (separator=None)"
                 raise ValueError(
                     f"{path}, line {number}: there is no column {column}; it has {len(fields)} "
-                    f"separated by {between}: {line[:60]!r}"
+                    f"separated by {between}{cure}: {line[:60]!r}"
                 )
             sentences[-1].append(fields[column])
     for sentences in found:

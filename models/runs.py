@@ -278,7 +278,7 @@ def read_texts(paths: Iterable[PathLike]) -> Examples:
 
     A file has ``label<TAB>text`` on each line (a ``.csv`` commas and quotes). In a folder each
     sub-folder is a class, and each file in it a text; or, where it has no sub-folder, each file
-    is a class, and each line in it a text.
+    is a class, and each line in it a text. A README is neither.
     """
     texts: list[str] = []
     labels: list[str] = []
@@ -297,8 +297,9 @@ def read_texts(paths: Iterable[PathLike]) -> Examples:
 
 def texts_of_folder(path: Path) -> Iterable[tuple[str, str]]:
     """(text, label) of each file in the sub-folders, or of each line of the files."""
-    members = sorted(p for p in path.iterdir() if not p.name.startswith("."))
+    members = sorted(p for p in path.iterdir() if not p.name.startswith((".", "README")))
     folders = [member for member in members if member.is_dir()]
+    stems = [member.stem for member in members]
     if not members:
         raise ValueError(f"{path}: the folder is empty; expected a sub-folder or a file a class")
     for folder in folders:
@@ -306,8 +307,8 @@ def texts_of_folder(path: Path) -> Iterable[tuple[str, str]]:
             yield load_text(file).strip(), folder.name
     for file in [] if folders else members:
         for line in load_text(file).split("\n"):
-            if line.strip():
-                yield line.strip(), file.stem
+            if line.strip():  # rt-polarity.pos and rt-polarity.neg are two classes
+                yield line.strip(), file.stem if stems.count(file.stem) == 1 else file.name
 
 
 def text_task(
@@ -389,12 +390,24 @@ def make_classifier(
 # Taggers ----------------------------------------------------------------------------------------
 
 
-def read_sentences(paths: Iterable[PathLike], tag: int, extra: Sequence[int]) -> Examples:
+def read_columns(
+    path: PathLike, columns: Sequence[int], separator: str | None = "\t"
+) -> tuple[Sentences, ...]:
+    """``load_tagged``, whose errors name the command line's options."""
+    try:
+        return load_tagged(path, columns, separator=separator)
+    except ValueError as error:
+        raise ValueError(str(error).replace("separator=None", "--spaces")) from error
+
+
+def read_sentences(
+    paths: Iterable[PathLike], tag: int, extra: Sequence[int], separator: str | None = "\t"
+) -> Examples:
     """Tagged sentences from files, their columns (words, extra ones) and their tags."""
     inputs: list[tuple[list[str], ...]] = []
     tags: Sentences = []
     for path in paths:
-        *columns, new = load_tagged(path, (0, *extra, tag))
+        *columns, new = read_columns(path, (0, *extra, tag), separator)
         inputs += zip(*columns, strict=True)
         tags += new
     return Examples(inputs, tags)

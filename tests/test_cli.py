@@ -21,7 +21,7 @@ import pytest
 import unspool
 from unspool.__main__ import CELLS, build_parser, main, prepare
 from unspool.cells import load_npz
-from unspool.models import load_model
+from unspool.models import load_model, save_model
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
 HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None
@@ -409,6 +409,37 @@ def test_train_tagger(tagger, folder):
     assert "accuracy 1.0000" in run("evaluate", "upos", "tagged.tsv", cwd=folder).stdout
 
 
+def test_columns_between_spaces(folder, here):
+    text = (folder / "spans.tsv").read_text()
+    (folder / "spans.txt").write_text(text.replace("\t", " "))
+    options = ["--column", -1, "--extra", 1, *NETWORK, "--epochs", 1, "--model", "elman"]
+    tabs = here("train", "tagger", "spans.tsv", *options, "--out", "tabs", cwd=folder)
+    options += ["--spaces", "--out", "spaces"]
+    spaces = here("train", "tagger", "spans.txt", *options, cwd=folder)
+    assert spaces.stdout.replace("spaces", "tabs") == tabs.stdout
+    assert (folder / "spaces" / "history.csv").exists()
+    figures = [
+        here("evaluate", name, f"spans.{suffix}", cwd=folder).stdout
+        for name, suffix in (("tabs", "tsv"), ("spaces", "txt"))
+    ]
+    assert figures[0] == figures[1]
+    assert "accuracy" in figures[0]
+    lines = "the DET\ndog NOUN\n"
+    assert here("predict", "spaces", cwd=folder, input=lines).stdout.startswith("the\tB-NP\ndog\t")
+    message = refused(here("evaluate", "tabs", "spans.txt", cwd=folder))
+    assert "it has 1 separated by '\\t', and 3 by white space (--spaces): 'the DET" in message
+
+
+def test_a_tagger_saved_in_python(folder, tagger, here):
+    """Its notes may be others than those of the command line."""
+    model, _, features, labels, _ = load_model(folder / "upos" / "model.npz")
+    for name, notes in (("bare", None), ("noted", {"language": "English"})):
+        path = folder / f"{name}.npz"
+        save_model(path, model, features=features, labels=labels, notes=notes)
+        assert here("evaluate", path, "tagged.tsv", cwd=folder).stdout.startswith("\ntagger: loss")
+        assert here("predict", path, cwd=folder, input="the\n").stdout == "the\tDET\n\n"
+
+
 def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
     options = ["--column", -1, "--extra", 1, "--constraints", "BIO", "--letters", 4, *NETWORK]
     options += ["--suffixes", "--no-shape", "--model", "gru", "--out", "chunks"]
@@ -419,7 +450,7 @@ def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
     assert "perplexity" not in result.stderr
     assert "f1 1.0000" in result.stderr
     saved = load_model(folder / "chunks" / "model.npz")
-    assert saved.notes == {"tag": -1, "extra": [1]}
+    assert saved.notes == {"tag": -1, "extra": [1], "separator": "\t"}
     assert saved.features.names == ["word", "extra1", "letter1", "letter2", "letter3", "letter4"]
     result = run("predict", "chunks", cwd=folder, input="a\tDET\ncat\tNOUN\n")
     assert result.stdout == "a\tB-NP\ncat\tI-NP\n\n"
@@ -660,9 +691,21 @@ def test_folders_of_classes_that_are_none(tmp_path, here):
     assert "there is no text in its folders" in refused(
         here("train", "classifier", ".", cwd=tmp_path)
     )
+    (tmp_path / "README.txt").write_text("Not a class.")
     (tmp_path / "pos" / "a.txt").write_bytes(b"\x00\xff")
     message = refused(here("train", "classifier", ".", cwd=tmp_path))
     assert "a.txt: not utf-8 text at byte 1" in message
+
+
+def test_a_readme_is_no_class_and_suffixes_tell_classes_apart(tmp_path, here):
+    """The folder of the corpus sentence_polarity, as NLTK has it."""
+    for name in ("README.txt", "rt-polarity.pos", "rt-polarity.neg"):
+        (tmp_path / name).write_text(f"of {name}\n" * 10)
+    options = ["--model", "bag", "--epochs", 1, "--out", "r"]
+    result = here("train", "classifier", ".", *options, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    labels = load_model(tmp_path / "r" / "model.npz").labels
+    assert labels.names == ("rt-polarity.neg", "rt-polarity.pos")
 
 
 def test_lines_of_any_kind_are_read_alike(folder, classifier, here):
