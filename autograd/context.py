@@ -34,9 +34,16 @@ class StepName(str):
         return str(self), self.step
 
 
+# The names of the same steps come again in every sequence, and making one takes half a scope's
+# time.
+step_name = functools.lru_cache(maxsize=1024)(StepName)
+
 Path: TypeAlias = tuple[str, ...]
 current: ContextVar[Path | None] = ContextVar("unspool_scope", default=())
 watched: ContextVar[bool] = ContextVar("unspool_detect_anomaly", default=False)
+# An entry for each block of detect_anomaly that is open in any thread or task: while there is
+# none, an op need not ask whether it is watched.
+watches: list[None] = []
 
 
 class scope:
@@ -71,19 +78,20 @@ class scope:
             position = operator.index(step)
             if position < 1:
                 raise ValueError(f"scope {name!r}: steps are counted from 1, got step={step}")
-            name = StepName(name, position)
+            name = step_name(name, position)
         self.name = name
-        self._previous: list[Path | None] = []  # a list: the object may be entered again inside
+        self._previous: Any = None  # a chain: the object may be entered again inside
 
     def __enter__(self) -> scope:
-        previous = current.get()
-        self._previous.append(previous)
-        if previous is not None:
-            current.set((*previous, self.name))
+        path = current.get()
+        self._previous = path, self._previous
+        if path is not None:
+            current.set((*path, self.name))
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
-        current.set(self._previous.pop())
+        path, self._previous = self._previous
+        current.set(path)
 
 
 class _Setting:
@@ -169,6 +177,14 @@ class detect_anomaly(_Setting):
 
     __slots__ = ()
     variable = watched
+
+    def __enter__(self) -> None:
+        watches.append(None)
+        super().__enter__()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
+        super().__exit__(kind, error, trace)
+        watches.pop()
 
     def value(self, previous: bool) -> bool:
         """On."""

@@ -19,7 +19,7 @@ import numpy as np
 from .context import current, recording
 from .replay import LEAVES
 from .tape import backpropagate, reachable, seed_for
-from .tensor import Op, Tensor, apply, describe, values
+from .tensor import Op, Tensor, apply, describe, operands_of, values
 
 __all__ = ["checkpoint", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -484,5 +484,5 @@ def _captured(outputs: Sequence[Any], aliases: set[Tensor], first: int | None) -
         if record is None or (first is not None and record[0] < first and record[1] is not LEAVES):
             captured.append(t)
         else:
-            stack.extend(x for x in record[2] if isinstance(x, Tensor))
+            stack.extend(x for x in operands_of(t) if isinstance(x, Tensor))
     return captured

@@ -285,7 +285,7 @@ def _embedding(E: Array, ids: Array) -> Array:
 
 def _embedding_pool(uses: list[Any], E: Any) -> Any:
     return scatter_add(
-        *(g for g, _, _, _ in uses), indices=[p["ids"] for _, _, _, p in uses], shape=E.shape
+        *(g for g, *_ in uses), indices=[p["ids"] for _, p, *_ in uses], shape=E.shape
     )
 
 

@@ -137,7 +137,7 @@ def scatter_add(*gs: Any, indices: list[Any], shape: tuple[int, ...]) -> Any:
 
 def _getitem_pool(uses: list[Any], x: Any) -> Any:
     return scatter_add(
-        *(g for g, _, _, _ in uses), indices=[p["index"] for _, _, _, p in uses], shape=x.shape
+        *(g for g, *_ in uses), indices=[p["index"] for _, p, *_ in uses], shape=x.shape
     )
 
 
@@ -431,10 +431,10 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
 def _matmul_right_pool(uses: list[Any], b: Any) -> Any:
     """A weight used at T steps: [x_1; ...; x_T]ᵀ [g_1; ...; g_T], one product for all."""
     if b.ndim != 2:
-        parts = [unbroadcast(_matmul_right(g, y, *ab), shape=b.shape) for g, y, ab, _ in uses]
+        parts = [unbroadcast(_matmul_right(g, y, *ab), shape=b.shape) for g, _, y, *ab in uses]
         return functools.reduce(operator.add, parts)
-    rows = [_rows(ab[0]) for _, _, ab, _ in uses]
-    gs = [_rows(g) for g, _, _, _ in uses]
+    rows = [_rows(a) for _, _, _, a, _ in uses]
+    gs = [_rows(g) for g, *_ in uses]
     return np.dot(joined(rows).T, joined(gs))  # one may be an array and the other a Tensor
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from .context import recording
 from .numpy_ops import unbroadcast
 from .tape import pool_size, reachable, sum_broadcast
-from .tensor import NO_PARAMS, Op, Tensor, made_by, reserve_numbers
+from .tensor import NO_PARAMS, Op, Tensor, made_by, operands_of, reserve_numbers
 
 __all__ = ["Plan"]
 
@@ -70,14 +70,14 @@ class _Trace:
         self.outputs = [self.place.get(t, "") for t in outputs]
         self.shapes = [np.shape(t) for t in outputs]
         self.lines = [
-            (r[1], [self.place.get(x, x) if isinstance(x, Tensor) else x for x in r[2]], r[4])
-            for r in (t._record for t in records)
+            (r[1], [self.place.get(x, x) if isinstance(x, Tensor) else x for x in xs], r[2])
+            for r, xs in ((t._record, operands_of(t)) for t in records)
             if r is not None
         ]
 
 
 def _operands(records: Sequence[Tensor]) -> list[Tensor]:
-    return [x for t in records if t._record for x in t._record[2] if isinstance(x, Tensor)]
+    return [x for t in records for x in operands_of(t) if isinstance(x, Tensor)]
 
 
 class Plan:
@@ -104,8 +104,10 @@ class Plan:
         self.outputs = [int(place[1:]) for place in trace.outputs]
         self.shapes = trace.shapes
         self.needs = any(leaf_needs) or input_needs[0]
-        record = (reserve_numbers(1), LEAVES, tuple(self.leaves), (), NO_PARAMS, ())
-        self.sink = made_by(record, np.zeros((), trace.dtype), any(leaf_needs))
+        number, nothing = reserve_numbers(1), np.zeros((), trace.dtype)
+        self.sink = made_by(
+            number, LEAVES, tuple(self.leaves), NO_PARAMS, (), nothing, any(leaf_needs)
+        )
         self._names: dict[str, Any] = {}
         shape_of = {place: t.shape for t, place in trace.place.items()}
         self.forward = self._write("forward", self._forward_lines(trace))
@@ -241,9 +243,8 @@ class Plan:
                 if not op.variadic and rule is None:
                     continue
                 if pool is not None and x[0] == "l":
-                    operands_of_use = self._arguments(operands, {})
-                    use = f"(g_{y}, {y}, ({operands_of_use},), {self._name('p', params)})"
-                    wait(x, pool, use, shape_of[y], op.gather)
+                    use = f"g_{y}, {self._name('p', params)}, {y}, {self._arguments(operands, {})}"
+                    wait(x, pool, f"({use})", shape_of[y], op.gather)
                     continue
                 value = f"{gs}[{j}]" if op.variadic else ""
                 value = value or f"{self._name('r', rule)}(g_{y}, {y}, {arguments})"

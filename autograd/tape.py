@@ -18,7 +18,17 @@ import numpy as np
 
 from .context import no_grad, path_text, step_of, watched
 from .numpy_ops import Workspace, joined, unbroadcast, workspace
-from .tensor import Op, Tensor, check_finite, describe, options_text
+from .tensor import (
+    OF_ONE,
+    OF_TWO,
+    Op,
+    Tensor,
+    arrays_of,
+    check_finite,
+    describe,
+    operands_of,
+    options_text,
+)
 
 __all__ = ["Gradients", "Record", "Tape"]
 
@@ -100,9 +110,9 @@ class Tape:
         self._records: list[Record] = []
         for index, output in reversed(order):
             assert output._record is not None
-            _, op, inputs, _, params, scope = output._record
+            _, op, params, scope, *_ = output._record
             operands = tuple(
-                x if isinstance(x, Tensor) else number(x, output.dtype) for x in inputs
+                x if isinstance(x, Tensor) else number(x, output.dtype) for x in operands_of(output)
             )
             self._records.append(Record(op, operands, output, params, scope, index))
 
@@ -244,7 +254,16 @@ def reachable(
             record = t._record
             assert record is not None
         order.append((record[0], t))
-        for x in record[2]:
+        if gradients_only and len(record) == OF_TWO:  # most of them: the loop below written out
+            _, _, _, _, a, b, _, _ = record
+            if isinstance(a, Tensor) and a.requires_grad and a not in seen:
+                seen.add(a)
+                stack.append(a)
+            if isinstance(b, Tensor) and b.requires_grad and b not in seen:
+                seen.add(b)
+                stack.append(b)
+            continue
+        for x in operands_of(t):
             if isinstance(x, Tensor) and (x.requires_grad or not gradients_only) and x not in seen:
                 seen.add(x)
                 stack.append(x)
@@ -351,14 +370,23 @@ def _run(
             if type(held) is np.ndarray:
                 owned.add(x)
 
-    def put(x: Tensor, pool: Any, use: Any, shape: tuple[int, ...], gather: str) -> None:
-        """Let a use of x, with a gradient of this shape, wait for others."""
+    def give(x: Tensor, g: Any, elementwise: bool) -> None:
+        """Add what a rule gave for x, which may be of the result's shape."""
+        if elementwise and g.shape != x.data.shape:
+            put(x, sum_broadcast, g, g, "rows")
+        elif x in grads:
+            add(x, g)
+        else:
+            grads[x] = g
+
+    def put(x: Tensor, pool: Any, use: Any, g: Any, gather: str) -> None:
+        """Let a use of x, with a gradient of the shape of g, wait for others."""
         pools = waiting.get(x)
         if pools is None:
             pools = waiting[x] = {}
         uses = pools.get(pool)
         if uses is None:
-            pools[pool] = [pool_size(shape, gather, x.data.shape), use]
+            pools[pool] = [pool_size(g.shape, gather, x.data.shape), use]
         else:
             uses.append(use)
             if len(uses) > uses[0]:
@@ -385,6 +413,7 @@ def _run(
         if t.requires_grad or every:
             add(t, g)
     pop = grads.pop
+    usual = not (every or anomaly or record)
     for _, t in order:
         g = total(t) if t in waiting else pop(t, None)
         if g is None:
@@ -394,12 +423,37 @@ def _run(
             g = g.astype(y.dtype)
         if keep_all:
             deliver(t, g)
-        _, op, inputs, arrays, params, path = t._record  # type: ignore[misc]
+        fields: Any = t._record
+        op, params = fields[1], fields[2]
+        if usual and op.pairs and not params:
+            # The loop below written out for two operands and for one, as most records have:
+            # it would take twice the time.
+            if len(fields) == OF_TWO:
+                _, _, _, _, a, b, left, right = fields
+                if isinstance(a, Tensor) and a.requires_grad:
+                    rule, pool = op.pairs[0]
+                    if pool is not None:
+                        put(a, pool, (g, params, y, left, right), g, op.gather)
+                    elif rule is not None:
+                        give(a, rule(g, y, left, right), op.elementwise)
+                if isinstance(b, Tensor) and b.requires_grad:
+                    rule, pool = op.pairs[1]
+                    if pool is not None:
+                        put(b, pool, (g, params, y, left, right), g, op.gather)
+                    elif rule is not None:
+                        give(b, rule(g, y, left, right), op.elementwise)
+                continue
+            if len(fields) == OF_ONE:
+                _, _, _, _, a, array = fields
+                rule, pool = op.pairs[0]
+                if a.requires_grad and rule is not None and pool is None:
+                    give(a, rule(g, y, array), op.elementwise)
+                    continue
+        path, inputs, arrays = fields[3], operands_of(t), arrays_of(t)
         if record:
             y, arrays = t, inputs
-        elementwise = op.elementwise
         if op.variadic:  # one rule gives all the gradients
-            for x, gx in zip(inputs, op.rules(g, y, *arrays, **params)):  # type: ignore[operator]
+            for x, gx in zip(inputs, op.rules(g, y, *arrays, **params)):
                 if gx is None or not isinstance(x, Tensor):
                     continue
                 if x.requires_grad or (every and x.data.dtype.kind == "f"):
@@ -411,20 +465,12 @@ def _run(
             if not x.requires_grad and not (every and x.data.dtype.kind == "f"):
                 continue
             if pool is not None:
-                put(x, pool, (g, y, arrays, params), g.shape, op.gather)
+                put(x, pool, (g, params, y, *arrays), g, op.gather)
                 continue
             gx = rule(g, y, *arrays, **params) if params else rule(g, y, *arrays)
             if anomaly:
                 check_finite(op, (*inputs, g), gx, path, f"gradients of {describe(x)}")
-            if elementwise and gx.shape != x.data.shape:
-                put(x, sum_broadcast, gx, gx.shape, "rows")
-            elif x not in grads:
-                grads[x] = gx
-            elif x in owned and not anomaly:
-                held = grads[x]
-                held += gx
-            else:
-                add(x, gx)
+            give(x, gx, op.elementwise)
     for leaf in leaves:
         g = total(leaf)
         if g is not None:

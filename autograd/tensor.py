@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from .context import current, path_text, watched
+from .context import current, path_text, watched, watches
 
 __all__ = ["Op", "Parameter", "Tensor", "apply"]
 
@@ -25,13 +25,17 @@ Array = NDArray[Any]
 Rule = Callable[..., Any]
 Params = dict[str, Any]
 
-# The record that made a Tensor: running number, op, operands, the operands' arrays (shared
-# with them), metadata, scope.
-RecordFields = tuple[int, "Op", tuple[Any, ...], tuple[Any, ...], Params, tuple[str, ...]]
+# The record that made a Tensor: running number, op, metadata, scope, then the operands, then
+# their arrays (shared with them). One flat tuple: what a record is made of is most of what it
+# costs, as the garbage collector counts and visits every object.
+RecordFields = tuple[Any, ...]
+OF_ONE, OF_TWO = 6, 8  # the length of a record of one operand, and of two
 
 NO_PARAMS: Params = {}
 SCALARS = frozenset({float, int, bool})
 running_number = itertools.count()
+next_number = running_number.__next__
+scope_here = current.get
 _new = object.__new__
 _ndarray = np.ndarray
 numpy: Any = np  # NumPy's stubs promise arrays; given Tensors its functions return Tensors
@@ -48,7 +52,7 @@ class Op(str):
         elementwise: Whether rules may answer in the result's shape: the pass back undoes the
             broadcasting.
         pairs: (rule, pool) of each operand. ``pool(uses, x)`` is the summed gradient of an
-            operand used many times, in one go.
+            operand used many times, in one go; a use is ``(g, params, y, *inputs)``.
         gather: How many uses a pool waits for: as many "rows" as make a product fast, as many
             as fill the "operand", or "all".
         names: The metadata in NumPy's order of arguments.
@@ -120,7 +124,14 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
     """
     forward = op.forward
     try:
-        if len(inputs) == 2 and not params:  # the branch of most records, and of BPTT's speed
+        if len(inputs) == 1:
+            (a,) = inputs
+            if not isinstance(a, Tensor):
+                return forward(a, **params)
+            needs_gradient = a.requires_grad
+            arrays: tuple[Any, ...] = (a.data,)
+            data = forward(a.data, **params) if params else forward(a.data)
+        elif len(inputs) == 2 and not params:
             a, b = inputs
             if isinstance(a, Tensor):
                 x = a.data
@@ -139,15 +150,8 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
                 needs_gradient = b.requires_grad
             else:
                 return forward(a, b)
-            arrays: tuple[Any, ...] = (x, z)
+            arrays = (x, z)
             data = forward(x, z)
-        elif len(inputs) == 1:
-            (a,) = inputs
-            if not isinstance(a, Tensor):
-                return forward(a, **params)
-            needs_gradient = a.requires_grad
-            arrays = (a.data,)
-            data = forward(a.data, **params) if params else forward(a.data)
         else:
             tensors = [x for x in inputs if isinstance(x, Tensor)]
             if not tensors:
@@ -165,16 +169,59 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
     out: Tensor = _new(Tensor)
     out.data = data
     out.grad = out.name = None
-    path = current.get()
+    path = scope_here()
     if path is None:
         out.requires_grad = False
         out._record = None
     else:
         out.requires_grad = needs_gradient
-        out._record = (next(running_number), op, inputs, arrays, params, path)
-    if watched.get():
+        out._record = (next_number(), op, params, path, *inputs, *arrays)
+    if watches and watched.get():
         check_finite(op, inputs, data, path or ())
     return out
+
+
+def operators(function: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
+    """``x + other`` and ``other + x`` of a Tensor x, for a ufunc such as ``np.add``.
+
+    The first is ``apply`` written out for two operands, of which the left is a Tensor: most
+    records of a network are such, and this takes two thirds of the time.
+    """
+
+    def left(self: Any, other: Any) -> Any:
+        op = TABLE[function]
+        x = self.data
+        needs_gradient = self.requires_grad
+        if isinstance(other, Tensor):
+            z = other.data
+            if other.requires_grad:
+                needs_gradient = True
+        else:
+            z = other = constant(other)
+        try:
+            data = op.forward(x, z)
+        except (ValueError, TypeError) as error:
+            raise explained(error, op, (self, other)) from error
+        if type(data) is not _ndarray:
+            data = np.asarray(data)
+        out: Tensor = _new(Tensor)
+        out.data = data
+        out.grad = out.name = None
+        path = scope_here()
+        if path is None:
+            out.requires_grad = False
+            out._record = None
+        else:
+            out.requires_grad = needs_gradient
+            out._record = (next_number(), op, NO_PARAMS, path, self, other, x, z)
+        if watches and watched.get():
+            check_finite(op, (self, other), data, path or ())
+        return out
+
+    def right(self: Any, other: Any) -> Any:
+        return apply(TABLE[function], (other, self))
+
+    return left, right
 
 
 class Tensor:
@@ -379,24 +426,17 @@ class Tensor:
     # Operators. TABLE is filled by the table's own files. ---------------------------------
 
     # fmt: off
-    def __add__(self, other: Any) -> Tensor: return apply(TABLE[np.add], (self, other))
-    def __radd__(self, other: Any) -> Tensor: return apply(TABLE[np.add], (other, self))
-    def __sub__(self, other: Any) -> Tensor: return apply(TABLE[np.subtract], (self, other))
-    def __rsub__(self, other: Any) -> Tensor: return apply(TABLE[np.subtract], (other, self))
-    def __mul__(self, other: Any) -> Tensor: return apply(TABLE[np.multiply], (self, other))
-    def __rmul__(self, other: Any) -> Tensor: return apply(TABLE[np.multiply], (other, self))
-    def __truediv__(self, other: Any) -> Tensor: return apply(TABLE[np.divide], (self, other))
-    def __rtruediv__(self, other: Any) -> Tensor: return apply(TABLE[np.divide], (other, self))
+    __add__, __radd__ = operators(np.add)
+    __sub__, __rsub__ = operators(np.subtract)
+    __mul__, __rmul__ = operators(np.multiply)
+    __truediv__, __rtruediv__ = operators(np.divide)
     def __floordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(self, other)
     def __rfloordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(other, self)
     def __divmod__(self, other: Any) -> Any: return numpy.divmod(self, other)
     def __rdivmod__(self, other: Any) -> Any: return numpy.divmod(other, self)
-    def __mod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (self, other))
-    def __rmod__(self, other: Any) -> Tensor: return apply(TABLE[np.remainder], (other, self))
-    def __pow__(self, other: Any) -> Tensor: return apply(TABLE[np.power], (self, other))
-    def __rpow__(self, other: Any) -> Tensor: return apply(TABLE[np.power], (other, self))
-    def __matmul__(self, other: Any) -> Tensor: return apply(TABLE[np.matmul], (self, other))
-    def __rmatmul__(self, other: Any) -> Tensor: return apply(TABLE[np.matmul], (other, self))
+    __mod__, __rmod__ = operators(np.remainder)
+    __pow__, __rpow__ = operators(np.power)
+    __matmul__, __rmatmul__ = operators(np.matmul)
     def __neg__(self) -> Tensor: return apply(TABLE[np.negative], (self,))
     def __pos__(self) -> Tensor: return self
     def __abs__(self) -> Tensor: return numpy.abs(self)
@@ -412,10 +452,9 @@ class Tensor:
     # fmt: on
 
     def __getitem__(self, index: Any) -> Tensor:
-        if isinstance(index, Tensor) or (
-            isinstance(index, tuple) and any(isinstance(i, Tensor) for i in index)
-        ):
-            index = values(index)
+        for part in index if type(index) is tuple else (index,):
+            if isinstance(part, Tensor):
+                index = values(index)
         return apply(TABLE[operator.getitem], (self,), {"index": index})
 
     # Methods, by NumPy's names --------------------------------------------------------------
@@ -536,11 +575,32 @@ class Parameter(Tensor):
         super().__init__(np.array(data) if not isinstance(data, Tensor) else data, True, name)
 
 
-def made_by(record: RecordFields, data: Array, requires_grad: bool) -> Tensor:
-    """A Tensor with a record that ``apply`` did not make."""
+def operands_of(t: Tensor) -> tuple[Any, ...]:
+    """The operands of the record that made it: Tensors, arrays and numbers. A leaf has none."""
+    record = t._record or ()
+    return record[4 : len(record) // 2 + 2]
+
+
+def arrays_of(t: Tensor) -> tuple[Any, ...]:
+    """The arrays and numbers that the op was run on, one for each operand."""
+    record = t._record or ()
+    return record[len(record) // 2 + 2 :]
+
+
+def made_by(
+    number: int,
+    op: Op,
+    inputs: tuple[Any, ...],
+    params: Params,
+    path: tuple[str, ...],
+    data: Array,
+    requires_grad: bool,
+) -> Tensor:
+    """A Tensor with a record that ``apply`` did not make, and without its operands' arrays."""
     out: Tensor = _new(Tensor)
     out.data, out.grad, out.name = data, None, None
-    out.requires_grad, out._record = requires_grad, record
+    out.requires_grad = requires_grad
+    out._record = (number, op, params, path, *inputs, *(None for _ in inputs))
     return out
 
 
@@ -748,7 +808,7 @@ def holds_nan(x: Any) -> bool:
 def origin(x: Any) -> Any:
     """The leaf, constant or result behind x that held a NaN first."""
     while isinstance(x, Tensor) and x._record is not None:
-        before = [operand for operand in x._record[2] if holds_nan(operand)]
+        before = [operand for operand in operands_of(x) if holds_nan(operand)]
         if not before:
             break
         x = before[0]

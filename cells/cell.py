@@ -133,18 +133,18 @@ class Cell(Module):
 
     def _check_tensors(self, new: State) -> None:
         """Raise if ``forward`` left the tape, or gave a state of another width."""
-        usual = type(self).initial_state is Cell.initial_state
-        for name, s in zip(self.states, new, strict=True):
+        width = (self.d_h,) if type(self).initial_state is Cell.initial_state else None
+        for k, s in enumerate(new):
             if not isinstance(s, Tensor):
                 raise TypeError(
                     f"{type(self).__name__}.forward must return Tensors, got {type(s).__name__} "
-                    f"for {name}: it left the tape; compute it from x and the state by np's "
-                    "functions"
+                    f"for {self.states[k]}: it left the tape; compute it from x and "
+                    "the state by np's functions"
                 )
-            if usual and s.data.shape[-1:] != (self.d_h,):
+            if width and s.data.shape[-1:] != width:
                 raise ValueError(
-                    f"{type(self).__name__}.forward must return {name} of width d_h = {self.d_h}, "
-                    f"got {describe(s)}"
+                    f"{type(self).__name__}.forward must return {self.states[k]} of "
+                    f"width d_h = {self.d_h}, got {describe(s)}"
                 )
 
     def checked_state(self, state: Any, batch: tuple[int, ...]) -> State:

@@ -20,7 +20,7 @@ from ..autograd.context import current, watched
 from ..autograd.numpy_ops import workspace
 from ..autograd.replay import Plan, Totals
 from ..autograd.tape import reachable
-from ..autograd.tensor import Op, made_by, reserve_numbers
+from ..autograd.tensor import Op, made_by, operands_of, reserve_numbers
 
 __all__ = ["Replay", "plan_of"]
 
@@ -183,11 +183,11 @@ class Replay:
         self.first = first = reserve_numbers(count + len(arrays))
         params = {"run": self}
         if len(arrays) == 1:
-            outputs = [made_by((first, REPLAY, inputs, (), params, path), arrays[0], needs)]
+            outputs = [made_by(first, REPLAY, inputs, params, path, arrays[0], needs)]
         else:
-            hub = made_by((first, REPLAY, inputs, (), params, path), arrays[0], needs)
+            hub = made_by(first, REPLAY, inputs, params, path, arrays[0], needs)
             outputs = [
-                made_by((first + count + k, OUTPUT, (hub,), (), {"output": k}, path), array, needs)
+                made_by(first + count + k, OUTPUT, (hub,), {"output": k}, path, array, needs)
                 for k, array in enumerate(arrays)
             ]
         self.alive = [weakref.ref(output) for output in outputs]
@@ -284,9 +284,9 @@ class Replay:
         size = len(self.plan.ops)
         left = size if self.order is None else 0
         for number, (_, t) in enumerate(reversed(order), self.first):
-            _, op, inputs, _, params, where = t._record  # type: ignore[misc]
-            inputs = tuple([outputs.get(x, x) if isinstance(x, Tensor) else x for x in inputs])
-            arrays = tuple([held.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs])
+            _, op, params, where, *_ = t._record  # type: ignore[misc]
+            inputs = [outputs.get(x, x) if isinstance(x, Tensor) else x for x in operands_of(t)]
+            arrays = [held.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs]
             if left:
                 planned_op, t.data = next(computed)
                 if op is not planned_op:
@@ -297,7 +297,7 @@ class Replay:
                 if op == "getitem" and inputs[0] is self.x:
                     left = size
             for same in {t, outputs.get(t, t)}:
-                same._record = (number, op, inputs, arrays, params, where)
+                same._record = (number, op, params, where, *inputs, *arrays)
                 same.name = same.name or t.name
 
 
@@ -316,7 +316,7 @@ def bundle(uses: list[Any], hub: Any) -> Bundle:
     """The pool of a replay's outputs: their gradients side by side."""
     parts = Bundle()
     parts.dtype = hub.dtype
-    for g, _, _, params in uses:
+    for g, params, *_ in uses:
         k = params["output"]
         parts += [None] * (k + 1 - len(parts))
         parts[k] = g
@@ -338,8 +338,8 @@ def expand(output: Tensor) -> None:
     """Put the records of the steps behind an output of a replay."""
     record: Any = output._record
     if record[1] is OUTPUT:
-        record = record[2][0]._record
-    record[4]["run"].record()
+        record = operands_of(output)[0]._record
+    record[2]["run"].record()
 
 
 REPLAY = Op("replay", unavailable, gradients, expand=expand)

@@ -19,6 +19,7 @@ import pytest
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import checkpoint, detect_anomaly, dropout, hessian, sigmoid
 from unspool.autograd.replay import Plan
+from unspool.autograd.tensor import operands_of
 from unspool.cells import (
     GRU,
     LSTM,
@@ -123,7 +124,7 @@ def is_replayed(*outputs):
         seen.add(t)
         if t._record[1] == "replay":
             return True
-        stack.extend(x for x in t._record[2] if isinstance(x, Tensor))
+        stack.extend(x for x in operands_of(t) if isinstance(x, Tensor))
     return False
 
 
