@@ -71,6 +71,7 @@ from .models.runs import (
     sentence_task,
     text_ids,
     text_task,
+    with_others,
 )
 from .models.schedules import cosine
 from .models.text import level_named, words
@@ -273,17 +274,18 @@ def learn_labels(
         task_of: From examples and what is saved to a Task.
     """
     learnt = read(args.files)
-    labels = Labels.count(learnt.labels)  # also those that only what is held out has
     if args.dev:
         development = read(args.dev)
     else:
         learnt, development = learnt.parts(args.held_out, args.seed)
+    labels = Labels.count([*learnt.labels, *development.labels])
     test = read(args.test) if args.test else None
+    known = labels if test is None else with_others(labels, test.labels)
     model, what = make(learnt, labels)
     what["labels"] = labels
     task = task_of(learnt, **what, batch=args.batch, rng=args.seed)
     validation = task_of(development, **what)
-    tested = None if test is None else task_of(test, **what)
+    tested = None if test is None else task_of(test, **{**what, "labels": known})
     folder = folder_of(args)
     sizes = f"{len(task.sequences):,} to learn from, {len(validation.sequences):,} to develop on"
     print(f"{args.kind:12}{sizes}; {len(labels)} labels")
@@ -308,7 +310,7 @@ def learn_labels(
     )
     print_scores("development part", model, labels, validation)
     if tested is not None:
-        print_scores("test part", model, labels, tested)
+        print_scores("test part", model, known, tested)
     print(f"the model is {folder.model}")
 
 
@@ -384,7 +386,9 @@ def columns_noted(notes: dict[str, Any]) -> dict[str, Any]:
 def print_scores(name: str, model: Any, labels: Labels, task: Labelled) -> None:
     """The loss and the metrics on a part, and those of each label, or kind of span."""
     gold, found = task.labels or [], predictions(model, task)
-    print(f"\n{name}: loss {evaluate(model, task):.4f}, accuracy {accuracy(gold, found):.4f}")
+    learnt = getattr(model, "n_labels", None) or max(model.d_out, 2)
+    loss = evaluate(model, task) if len(labels) == learnt else math.inf  # of what is not expected
+    print(f"\n{name}: loss {loss:.4f}, accuracy {accuracy(gold, found):.4f}")
     if mark_spans(labels):
         print(span_scores([*map(labels.decode, gold)], [*map(labels.decode, found)]))
         return
@@ -425,10 +429,12 @@ def evaluate_model(args: argparse.Namespace) -> None:
             print(f"{bits_of(loss):.4f} bits per character")
     elif features is not None and labels is not None:
         sentences = read_sentences(args.files, **columns_noted(notes))
+        labels = with_others(labels, sentences.labels)
         print_scores("tagger", model, labels, sentence_task(sentences, features, labels))
     elif vocabulary is not None and labels is not None:
-        task = text_task(read_texts(args.files), vocabulary, labels)
-        print_scores("classifier", model, labels, task)
+        texts = read_texts(args.files)
+        labels = with_others(labels, texts.labels)
+        print_scores("classifier", model, labels, text_task(texts, vocabulary, labels))
     else:
         raise ValueError(f"{args.model}: the file does not say what the model's ids mean")
 

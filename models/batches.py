@@ -62,10 +62,7 @@ class Labels:
         Raises:
             ValueError: There are fewer than two different ones.
         """
-        names: set[str] = set()
-        for label in labels:
-            names.update([label] if isinstance(label, str) else label)
-        return cls(sorted(names))
+        return cls(sorted(names_of(labels)))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -108,6 +105,11 @@ class Labels:
             if not 0 <= i < len(self):
                 raise ValueError(f"Labels.decode: id {i} is outside of 0..{len(self) - 1}")
         return [self.names[i] for i in array.tolist()]
+
+
+def names_of(labels: Iterable[str | Iterable[str]]) -> set[str]:
+    """The different labels of sequences, or of the tokens of sequences."""
+    return {name for label in labels for name in ([label] if isinstance(label, str) else label)}
 
 
 class Labelled:

@@ -23,7 +23,7 @@ from ..cells.storage import PathLike, unfinished, write_atomically
 from . import persist
 from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
 from .baselines import NGram, perplexity_of
-from .batches import Labelled, Labels, predictions
+from .batches import Labelled, Labels, names_of, predictions
 from .checkpoint import differences
 from .crf import CRF
 from .features import CharacterEncoder, FeatureEmbedding, Features
@@ -248,7 +248,7 @@ def held_out_perplexity(model: LanguageModel, texts: Texts) -> float:
     return perplexity_of(evaluate(model, task))
 
 
-# Classifiers ------------------------------------------------------------------------------------
+# Labelled examples ------------------------------------------------------------------------------
 
 
 class Examples(NamedTuple):
@@ -271,6 +271,32 @@ class Examples(NamedTuple):
                 "or a file of others to develop on"
             )
         return tuple(self.at(sorted(part)) for part in hold_out(order, fraction))  # type: ignore[return-value]
+
+
+def with_others(labels: Labels, found: Iterable[Any]) -> Labels:
+    """Labels that were learnt, and behind them those that were not, which are named in a warning.
+
+    CoNLL-2000's test part has two I-LST, of which the other part has none.
+
+    Raises:
+        ValueError: None of those found was learnt.
+    """
+    names = names_of(found)
+    others = sorted(names - {*labels.names})
+    if not others:
+        return labels
+    if len(others) == len(names):
+        labels.encode(others)  # raises
+    warnings.warn(
+        f"{', '.join(map(repr, others[:5]))}{', ...' * (len(others) > 5)}: not learnt, and counted "
+        "as errors",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return Labels([*labels.names, *others])
+
+
+# Classifiers ------------------------------------------------------------------------------------
 
 
 def read_texts(paths: Iterable[PathLike]) -> Examples:

@@ -87,7 +87,6 @@ def folder(tmp_path_factory):
     (folder / "one.tsv").write_text("pos\tgood\n" * 30)
     (folder / "same.tsv").write_text("a\tX\n\n" * 30)
     (folder / "bare.tsv").write_text("pos\tgood\nbad\n")
-    (folder / "other.tsv").write_text("pos\tA good plot.\nfair\tA film.\n")
     kinds = {"the": "DET", "a": "DET", "cat": "NOUN", "dog": "NOUN", "sees": "VERB", "is": "VERB"}
     sentences = [
         [rng.choice(["the", "a"]), rng.choice(["cat", "dog"]), rng.choice(["sees", "is"])]
@@ -214,7 +213,7 @@ WRONG = {
         ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
         "a label of BIO is O, or one of",
     ),
-    "unknown label": (["train", "classifier", "reviews.tsv", "--test", "other.tsv"], "no label"),
+    "other labels": (["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"], "no label"),
     "vectors": (["train", "classifier", "reviews.tsv", "--vectors", "none.txt"], "no such file"),
     "vectors' width": (
         ["train", "classifier", "reviews.tsv", "--vectors", "vectors.txt"],
@@ -409,6 +408,28 @@ def test_train_tagger(tagger, folder):
     assert "accuracy 1.0000" in run("evaluate", "upos", "tagged.tsv", cwd=folder).stdout
 
 
+def test_labels_that_were_not_learnt_are_errors(classifier, folder):
+    """Named once, counted as wrong; where nothing else is there it is the wrong file."""
+    (folder / "more.tsv").write_text("pos\tlovely\nneg\tdull\nfair\tplain\nsad\tplain\n")
+    result = run("evaluate", "reviews", "more.tsv", cwd=folder)
+    assert result.returncode == 0
+    assert result.stderr == "unspool: 'fair', 'sad': not learnt, and counted as errors\n"
+    assert "classifier: loss inf, accuracy 0.5000" in result.stdout
+    assert re.search(r"^fair +0\.00 +0\.00 +0\.00 +1$", result.stdout, re.M)
+    assert re.search(r"^pos .* 100\.00 .* 1$", result.stdout, re.M)
+    (folder / "new.tsv").write_text("the\tDET\ncat\tNOUN\nhm\tINTJ\n")
+    options = ["--test", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "new"]
+    result = run("train", "tagger", "tagged.tsv", *options, cwd=folder)
+    assert "unspool: 'INTJ': not learnt, and counted as errors\n" in result.stderr
+    assert re.search(r"^test part: loss inf, ", result.stdout, re.M)
+    assert "INTJ" not in load_model(folder / "new" / "model.npz").labels.names
+    # The development part's labels are known, so that there is a loss to choose the best pass by.
+    options = ["--dev", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "known"]
+    result = run("train", "tagger", "tagged.tsv", *options, cwd=folder)
+    assert result.returncode == 0, result.stderr
+    assert "INTJ" in load_model(folder / "known" / "model.npz").labels.names
+
+
 def test_columns_between_spaces(folder, here):
     text = (folder / "spans.tsv").read_text()
     (folder / "spans.txt").write_text(text.replace("\t", " "))
@@ -464,8 +485,8 @@ def test_a_model_for_something_else(trained, classifier, tagger, folder, here):
     assert "reviews: Acceptor writes no text; unspool predict labels some" in message
     message = refused(here("predict", "lm", "text.txt", cwd=folder))
     assert "it predicts no labels; a language model writes by unspool generate" in message
-    message = refused(here("evaluate", "reviews", "other.tsv", cwd=folder))
-    assert "'fair' is no label that was learnt; they are neg, pos" in message
+    message = refused(here("evaluate", "reviews", "tagged.tsv", cwd=folder))
+    assert "'a' is no label that was learnt; they are neg, pos" in message
     message = refused(here("evaluate", "upos", "spans.tsv", "--x", cwd=folder))
     assert "unrecognized arguments: --x" in message
     assert "no column 1" in refused(here("evaluate", "upos", "text.txt", cwd=folder))
