@@ -26,6 +26,7 @@ from unspool.viz import draw, page
 
 ASSETS = Path(page.__file__).with_name("assets")
 SOURCES = Path(__file__).parents[1] / "viz" / "assets"  # with what the assets are made from
+HIGH = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 HOSTILE = [
     "<script>window.hacked = 1</script>",
     "</script><script>window.hacked = 1</script>",
@@ -652,6 +653,34 @@ def test_the_panel_shows_the_numbers_of_the_record(opened, browser):
         )
 
 
+def test_no_norm_is_told_before_its_gradient_is_whole(opened, browser):
+    tape = lstm_tape(steps=3)
+    grads = tape.gradients()
+    data = opened(tape, level="cell", grads=grads)
+    told = (
+        "return [...document.querySelectorAll('#picture text')]"
+        ".filter(t => /∂L/.test(t.textContent) && !t.classList.contains('untold')).map(t => t.textContent)"
+    )
+    assert browser.run(told) == []
+    going = [n for n, r in enumerate(data["records"]) if data["tensors"][r["r"]].get("g")]
+    readers = {n: [row for row in going if n in data["records"][row]["a"]] for n in range(99)}
+    numbers = {f"{s}_{t}": n for n, x in enumerate(data["tensors"]) for s in "hc" for t in range(4)
+               if (x.get("e") or x["n"]) == f"{s}_{t}"}  # fmt: skip
+    for back in (1, 3, 20, 41, len(going)):
+        browser.run(
+            "const w = document.getElementById('walk'); w.value = arguments[0];"
+            "w.dispatchEvent(new Event('input'))",
+            len(tape) + back,
+        )
+        reached = set(going[::-1][:back])
+        whole = {name for name, n in numbers.items() if reached >= set(readers[n])}
+        found = {
+            re.sub(r".*∂L/∂(\w)(\d).*", r"\1_\2", t.translate(HIGH)) for t in browser.run(told)
+        }
+        assert found == whole, back
+    assert len(browser.run(told)) == 8
+
+
 def test_hovering_shows_value_gradient_equation_and_shape(opened, browser):
     tape = lstm_tape(3)
     grads = tape.gradients()
@@ -898,7 +927,7 @@ def test_a_wide_picture_begins_where_it_can_be_read(opened, browser):
     assert frames(browser, ".band")[-1][2] < wide
 
 
-def test_as_many_steps_are_shown_as_are_asked_for(opened, browser):
+def test_as_many_steps_are_foundas_are_asked_for(opened, browser):
     tape = lstm_tape(9)
     data = opened(tape)
     assert browser.run("return document.getElementById('steps').value") == "3"

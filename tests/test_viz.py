@@ -584,10 +584,20 @@ def boxes_of(drawing):
     ]
 
 
-@networks
+def variants(name):
+    """The options under which a network is looked at: unrolled, and folded if it has time."""
+    return [{}, {"fold": True}] if name not in ("feedforward", "layers") else [{}]
+
+
+looked_at = pytest.mark.parametrize(
+    ("name", "options"), [(name, options) for name in NETWORKS for options in variants(name)]
+)
+
+
+@looked_at
 @levels
-def test_no_two_nodes_overlap(name, level):
-    boxes = boxes_of(draw(NETWORKS[name](), level=level))
+def test_no_two_nodes_overlap(name, options, level):
+    boxes = boxes_of(draw(NETWORKS[name](), level=level, **options))
     boxes.sort(key=lambda b: b[1])
     for i, (a, ax1, ay1, ax2, ay2) in enumerate(boxes):
         for b, bx1, by1, bx2, by2 in boxes[i + 1 :]:
@@ -596,10 +606,10 @@ def test_no_two_nodes_overlap(name, level):
             assert not (ax1 < bx2 and bx1 < ax2 and ay1 < by2 and by1 < ay2), (a, b)
 
 
-@networks
+@looked_at
 @levels
-def test_no_wire_runs_through_a_node(name, level):
-    drawing = draw(NETWORKS[name](), level=level)
+def test_no_wire_runs_through_a_node(name, options, level):
+    drawing = draw(NETWORKS[name](), level=level, **options)
     outlines = {b[0]: b[1:] for b in boxes_of(drawing)}
     for e in drawing.scene.edges:
         ends = {e.edge.tail.id, e.edge.head.id}
@@ -627,10 +637,10 @@ def straight_parts(drawing):
     return lines
 
 
-@networks
+@looked_at
 @levels
-def test_wires_of_two_values_are_told_apart(name, level):
-    drawing = draw(NETWORKS[name](), level=level)
+def test_wires_of_two_values_are_told_apart(name, options, level):
+    drawing = draw(NETWORKS[name](), level=level, **options)
     for line, pieces in straight_parts(drawing).items():
         for (_, end, a), (begin, _, b) in itertools.pairwise(sorted(pieces)):
             assert a == b or begin > end - 4, (line, a, b)
@@ -780,6 +790,19 @@ def test_a_folded_picture_is_one_step_with_delays(make, level):
     if level == "cell":
         assert {"xt", "yt"} <= {shown(a["label"]) for a in dot.nodes.values()}
     assert columns(draw(tape_of(Bidirectional(GRU(3, 4), GRU(3, 4))), fold=True)) == []
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4])
+@levels
+def test_a_folded_loop_hands_on_what_came_last(level, steps):
+    _, (h,) = unroll(Bidirectional(Elman(3, 4), Elman(3, 4)).backward, inputs(steps))
+    scene = draw(h.sum(), level=level, fold=True).scene
+    (sum_,) = (n.vertex for n in scene.nodes if n.vertex.label == "Σ")
+    (into,) = (e.edge for e in scene.edges if e.edge.head is sum_)
+    assert into.tail.kind == "cell" if level == "cell" else into.tail.label == "tanh"
+    # Loops that run in two directions have their one step in one column.
+    both = draw(tape_of(Bidirectional(GRU(3, 4), GRU(3, 4)), steps), level=level, fold=True)
+    assert [box.title for box in both.scene.boxes if box.kind == "column"] == ["step t"]
 
 
 def test_one_step_in_detail():

@@ -175,8 +175,10 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
     for text in scene.texts:
         if text.id.startswith("norm_"):
             of = max((v for v in nodes if f"{text.id}_".startswith(f"norm_{v}_")), key=len)
-            uses = [*readers.get(of, ()), of, *makers.get(of, ())]
-            norms[text.id] = next((backward[v] for v in uses if v in backward), len(sequence) - 1)
+            read = [backward[v] for v in readers.get(of, ()) if v in backward]
+            made = [backward[v] for v in (of, *makers.get(of, ())) if v in backward]
+            # A gradient is whole when it has come from all that read the value.
+            norms[text.id] = max(read) if read else made[0] if made else len(sequence) - 1
     return Moments(nodes, edges, norms)
 
 

@@ -552,13 +552,13 @@ class _Arranger:
                 u.pill_left = n < (len(solid) - 1) / 2
                 plain = max(u.half, -u.note)
                 reach = u.half + u.pill
-                if crowded and u.under:
+                below = [e for e in self.ends.values() if e.unit is u and e.edge == "bottom"]
+                if crowded and u.under and len(below) < 2:  # beside two wires there is no room
                     u.pill_under = True
                     u.down = max(u.down, u.under)
                     reach = max(u.pill - GAP - 6, u.half)
-                    for end in self.ends.values():
-                        if end.unit is u and end.edge == "bottom":
-                            end.offset = 11 if u.pill_left else -11
+                    for end in below:
+                        end.offset = 11 if u.pill_left else -11
                 u.left = max(plain, reach if u.pill_left else 0)
                 u.right = max(u.half, u.note, 0 if u.pill_left else reach)
 
@@ -702,8 +702,7 @@ class _Arranger:
             ordered = list(first.values())
             wanted = [min(max(ends[e], low), high) for e in ordered]
             if u.pill_under and edge == "bottom":
-                for n, end in enumerate(ordered):
-                    end.offset = (11 - 7 * n) * (1 if u.pill_left else -1)
+                ordered[0].offset = 11 if u.pill_left else -11
                 share_pins(ends, first)
                 continue
             if len(ordered) == 1:

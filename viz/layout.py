@@ -287,9 +287,11 @@ class _Layout:
                 template.axis = cell[0] if cell else (template.left + template.right) // 2
             before = max(t.axis - t.left for t in templates)
             after = max(t.right - t.axis for t in templates)
-            delays = [2 * self.measure.size(v)[0] + 24 for i in loops for v in self.delays(i)]
-            wider = (max(delays, default=0) - before - after + 1) // 2
-            before, after = before + max(wider, 0), after + max(wider, 0)
+            for v in (v for i in loops for v in self.delays(i)):
+                assert v.place is not None
+                half = self.measure.size(v)[0] + 12
+                x = self.delay_x(v) - self.templates[v.place[0]].axis
+                before, after = max(before, half - x), max(after, x + half)
             lanes = self.lanes[block]
             for template in templates:
                 edge = template.axis - before
@@ -391,6 +393,9 @@ class _Layout:
         beside = [self.beside_width(i) for i in self.active] or [(0, 0)]
         left = min(a for a, _ in spans) - max(width for width, _ in beside) - 16
         right = max(b for _, b in spans) + max(width for _, width in beside) + 16
+        if self.view.generic:  # outside of the ways back
+            ways = max((len(self.delays(i)) for i in self.active), default=0)
+            left, right = left - RIGHT_OF_NEXT - 14 * ways, right + RIGHT_OF_NEXT + 14 * ways
         self.margin: dict[Vertex, int] = {}
         self.left_margin: dict[Vertex, int] = {}
         for e in self.view.edges:
@@ -405,6 +410,7 @@ class _Layout:
     def place_zones(self) -> None:
         """Arrange what is outside of time, zone by zone."""
         self.set_margins()
+        self.find_rising()
         self.zone_block: dict[int, Block] = {}
         self.zone_items: dict[int, dict[Vertex, Item]] = {}
         for z in range(self.top_zone + 1):
@@ -434,12 +440,13 @@ class _Layout:
 
     def zone_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
         """The nets of a zone."""
-        wires: dict[Vertex, Wire] = {}
+        wires: dict[Name, Wire] = {}
         straight: dict[Name, Wire] = {}
         columns = sum(len(self.bars.get(v, ())) for v in items)
         crowded = columns <= MOST_WAYS and any(v not in self.bars for v in items)
         for e in self.view.edges:
             a, b = e.tail, e.head
+            name: Name
             if e.kind == "side" or (a not in items and b not in items):
                 continue
             if a in self.bars and b.place is not None and e.slot is None:
@@ -454,19 +461,39 @@ class _Layout:
                     sinks: list[tuple[Name, int]] = [(b, e.operand)]
                     straight[name] = Wire(name, None, sinks, below=True, below_x=x, straight=x)
                 continue
-            wire = wires.setdefault(a, Wire(("z", a), a if a in items else None))
+            name = ("z", a) if b in items else self.way_out(e)
+            wire = wires.setdefault(name, Wire(name, a if a in items else None))
             if b in items:
                 wire.sinks.append((b, e.operand))
                 if a not in items:
                     wire.below = True
                     wire.below_x = self.margin[a] if a.place is None else self.outer_x(e)
                 continue
-            wire.above = True
-            if b.place is None:
-                wire.above_x = self.margin[a]
-            else:
-                wire.above_x = self.left_margin[a] if e.slot is not None else self.outer_x(e)
+            wire.above, wire.above_x = True, self.rising_x(e)
         return [*wires.values(), *straight.values()]
+
+    def find_rising(self) -> None:
+        """Every x at which wires from a vertex leave its zone."""
+        self.rising: dict[Vertex, set[int]] = {}
+        for e in self.view.edges:
+            a, b = e.tail, e.head
+            if a.place is not None or a not in self.zone or e.kind == "side":
+                continue
+            in_zone = b.place is None and self.zone.get(b) == self.zone[a]
+            from_bar = a in self.bars and b.place is not None and e.slot is None
+            if not in_zone and not from_bar:
+                self.rising.setdefault(a, set()).add(self.rising_x(e))
+
+    def rising_x(self, e: Edge) -> int:
+        """Where a wire from a vertex outside of time leaves its zone for what is above it."""
+        if e.head.place is None:
+            return self.margin[e.tail]
+        return self.left_margin[e.tail] if e.slot is not None else self.outer_x(e)
+
+    def way_out(self, e: Edge) -> Name:
+        """The net by which it leaves its zone: one for each x, that of the zone's for one alone."""
+        several = len(self.rising.get(e.tail, ())) > 1
+        return ("up", e.tail, self.rising_x(e)) if several else ("z", e.tail)
 
     # Heights --------------------------------------------------------------------------------
 
@@ -511,6 +538,16 @@ class _Layout:
     def delays(self, loop: int) -> list[Vertex]:
         """The delays of a folded loop."""
         return [v for v in self.beside if v.kind == "delay" and v.place and v.place[0] == loop]
+
+    def delay_x(self, v: Vertex) -> int:
+        """Where a delay stands in its step: where the state comes back, clear of what rises."""
+        assert v.place is not None
+        template = self.templates[v.place[0]]
+        half = self.measure.size(v)[0]
+        rises = [path[-1][0] for path in template.rise.values()]
+        if self.loops[v.place[0]].reverse:
+            return max(template.right - 12, *(x + 2 * half + 16 for x in rises), -(10**6)) - half
+        return min(template.left + 12, *(x - 2 * half - 16 for x in rises), 10**6) + half
 
     def fold_height(self, loop: int) -> int:
         """Room above a step for the ways back of its states."""
@@ -585,7 +622,7 @@ class _Layout:
                 if several:
                     left, right = x0 + template.left + 4, x0 + template.right - 4
                     name = f"{holder.id}_{loop}"
-                    top = y0 + template.height + 8
+                    top = y0 + template.height + self.fold_height(loop) + 8
                     step = SceneBox(name, "step", "", left, y0 - 8, right, top)
                     holder.boxes.append(step)
                     holder = step
@@ -673,9 +710,11 @@ class _Layout:
             size = self.measure.size(v)
             x1, x2 = self.column_span[self.block[loop], t]
             if v.kind == "delay":
-                top = self.row_y[loop] + self.templates[loop].height
+                template = self.templates[loop]
+                top = self.row_y[loop] + template.height
                 rank = self.delays(loop).index(v)
-                self.node(v, x1 + size[0] + 12, top + 14 + DELAY * rank, size)
+                x = self.origin[v.place] + self.delay_x(v)
+                self.node(v, x, top + 14 + DELAY * rank, size)
                 continue
             to_right = (v.kind == "end") != self.loops[loop].reverse
             reach = size[0] + (2 if v.kind == "cut" else min(self.gap, COLUMN_GAP) // 2)
@@ -843,7 +882,9 @@ class _Layout:
             what = x.name or "state"
             text = f"‖∂L/∂{shorten(with_low_digits(what), 12)}‖ = {magnitude(norm)}"
             colour = GRADIENT[max(self.norms.grade(x), 3)]  # paler letters could not be read
-            self.out.texts.append(SceneText(name, text, at_x, at_y, SMALL, anchor, colour))
+            self.out.texts.append(
+                SceneText(name, text, at_x, at_y, SMALL, anchor, colour, tensor=x)
+            )
 
     def course(self, e: Edge) -> tuple[Curve, int]:
         """An edge's wire, and how far to the right it is moved."""
@@ -932,7 +973,7 @@ class _Layout:
         y = self.level(loop, e.slot.number)
         if e.tail.place is None:
             z = self.zone[e.tail]
-            points = shifted(self.zone_block[z].ports[("z", e.tail)], 0, self.zone_y[z])
+            points = shifted(self.zone_block[z].ports[self.way_out(e)], 0, self.zone_y[z])
             return [*points, (points[-1][0], y)]
         x1, x2 = self.column_span[self.block[loop], e.head.place[1]]
         gate = x2 + BEFORE if self.loops[loop].reverse else x1 - BEFORE
@@ -1004,7 +1045,7 @@ class _Layout:
             points.append((self.outer_x(e), self.at[a].y + self.at[a].high))
         else:
             z = self.zone[a]
-            points += shifted(self.zone_block[z].ports[("z", a)], 0, self.zone_y[z])
+            points += shifted(self.zone_block[z].ports[self.way_out(e)], 0, self.zone_y[z])
         passing = self.passing(e)
         for z, x1, x2 in self.crossings(e):
             if passing is not None and (z, passing[0]) in self.jog_y:
@@ -1035,7 +1076,7 @@ class _Layout:
         last = shifted(path, 0, self.zone_y[zb])
         if za == zb or not path:
             return last
-        first = shifted(self.zone_block[za].ports[name], 0, self.zone_y[za])
+        first = shifted(self.zone_block[za].ports[self.way_out(e)], 0, self.zone_y[za])
         return simplify([*first, *last])
 
     def dotted(self, e: Edge) -> Path:

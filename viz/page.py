@@ -113,7 +113,7 @@ def make_page(
         "at": at or 0,
         "notes": [*notes(structure, whole, limit, left_out, gradients), *book.remarks],
         "end": backward and gradients is not None,
-        **book.tables(),
+        **book.tables(titles),
     }
     return assemble(data, theme)
 
@@ -206,14 +206,14 @@ class Book:
             if place is not None:
                 self.same_place.setdefault((place[0], structure.key[i]), []).append(i)
 
-    def tables(self) -> dict[str, Any]:
-        """All but the scenes."""
+    def tables(self, titles: list[str]) -> dict[str, Any]:
+        """All but the scenes; the titles are what the loops' cells are called."""
         return {
             "tensors": [self.tensor(x) for x in self.number],
             "records": [self.record(i) for i in self.row],
             "loops": [
-                printable(loop_label(loop.path, loop.path[-1] if loop.path else "cell"))
-                for loop in self.structure.loops
+                printable(loop_label(loop.path, title))
+                for loop, title in zip(self.structure.loops, titles, strict=True)
             ],
             "reach": self.reach(),
             "shares": self.shares,
@@ -376,7 +376,10 @@ class Book:
                 row += [printable(shorten(e.label)), e.label_at[0], -e.label_at[1]]
             edges.append(row)
         texts = [
-            [printable(shorten(t.text, MOST_LETTERS)), t.x, -t.y, t.size, t.anchor, t.colour, t.id]
+            [
+                *(printable(shorten(t.text, MOST_LETTERS)), t.x, -t.y, t.size, t.anchor, t.id),
+                self.number.get(t.tensor, -1) if t.tensor is not None else -1,
+            ]
             for t in scene.texts
             if not t.id.startswith(PARAGRAPHS)
         ]

@@ -87,7 +87,10 @@ class SceneBox:
 
 
 class SceneText(NamedTuple):
-    """A line of text by itself; ``anchor`` is "left", "middle" or "right"."""
+    """A line of text by itself; ``anchor`` is "left", "middle" or "right".
+
+    ``tensor`` is that of whose gradient it tells.
+    """
 
     id: str
     text: str
@@ -97,6 +100,7 @@ class SceneText(NamedTuple):
     anchor: str
     colour: str = ""
     bold: bool = False
+    tensor: Tensor | None = None
 
 
 @dataclass(slots=True, eq=False)

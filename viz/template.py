@@ -163,8 +163,9 @@ class _Maker:
         looks: dict[Name, Hashable] = {}
         for t in self.view.shown[self.loop]:
             counts: dict[Key, int] = {}
-            first = self.view.structure.loops[self.loop].steps[t][0]
-            for v in columns.get((self.loop, t), ()):
+            here = columns.get((self.loop, t), ())
+            first = min((v.records[0] for v in here if v.records), default=0)
+            for v in here:
                 counts[v.key] = n = counts.get(v.key, 0) + 1
                 key: Name = v.key if n == 1 else (v.key, n)
                 self.keys[v] = key

@@ -241,6 +241,7 @@ class _Maker:
         self.collapsed = self.collapse_depths() if level == "gate" else {}
         self.dots: list[Vertex | None] = [None] * len(structure.loops)
         self.of_record: list[Vertex | None] = [None] * len(structure.records)
+        self.stand_ins: dict[tuple[int, Key], Vertex] = {}
         self.outer_numbers: dict[Group, int] = {}
         self.by_unit: dict[Hashable, Vertex] = {}
         self.members: dict[Vertex, list[int]] = {}  # of the vertices that stand for several
@@ -275,6 +276,8 @@ class _Maker:
         if self.level == "cell":
             self.drop_plumbing()
         self.finish_details()
+        if self.fold:
+            self.join_columns()
         return View(
             self.s,
             self.level,
@@ -287,6 +290,13 @@ class _Maker:
             self.titles,
             self.gates,
         )
+
+    def join_columns(self) -> None:
+        """One column for all loops, whichever of its steps stands for the others."""
+        for vertex in self.vertices:
+            if vertex.place is not None:
+                vertex.place = (vertex.place[0], 1)
+        self.shown = [[1] if chosen else [] for chosen in self.shown]
 
     # Records --------------------------------------------------------------------------------
 
@@ -500,6 +510,8 @@ class _Maker:
     def connect(self, i: int, record: Record, head: Vertex) -> None:
         """The edges into one record."""
         s = self.s
+        joined: set[Vertex] = set()
+        folded: dict[Vertex, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
         for k, x in enumerate(record.inputs):
             slot = s.entering.get((i, k))
             j = s.made.get(x)
@@ -511,9 +523,28 @@ class _Maker:
                 continue
             if tail is None:
                 if slot is None or self.s.where[i] is None:
+                    stand_in = self.stand_in(j)
+                    if stand_in is not None:
+                        folded.setdefault(stand_in, (k, x))
                     continue
                 tail = self.state_before(slot, x)
+            joined.add(tail)
             self.edge(tail, head, k, x, tail.slot if tail.kind == "cut" else slot)
+        for tail, (k, x) in folded.items():
+            if tail not in joined and tail is not head:
+                self.edge(tail, head, k, x, None)
+
+    def stand_in(self, j: int) -> Vertex | None:
+        """What shows, in the one step of a folded picture, a record of another step."""
+        place = self.s.where[j]
+        if not self.fold or place is None:
+            return None
+        if not self.stand_ins:
+            for i, vertex in enumerate(self.of_record):
+                where = self.s.where[i]
+                if vertex is not None and where is not None:
+                    self.stand_ins[where[0], self.s.key[i]] = vertex
+        return self.stand_ins.get((place[0], self.s.key[j]))
 
     def edge(self, tail: Vertex, head: Vertex, k: int, x: Tensor, slot: Slot | None) -> None:
         """One edge; at the coarser levels one for all uses of a value in a box."""

@@ -36,6 +36,7 @@
     return out;
   }
 
+  const GREEK = { alpha: "α", beta: "β", gamma: "γ", delta: "δ", theta: "θ", sigma: "σ" };
   const NAME = /([\p{L}\p{N}\u0303]+)_(\{[^{}]*\}|[\p{L}\p{N}−]{1,5})(?![\p{L}\p{N}_])/gu;
 
   // A text in parts: plain ones, and names with their subscripts.
@@ -43,7 +44,7 @@
     let end = 0;
     for (const found of text.matchAll(NAME)) {
       if (found.index > end) yield [text.slice(end, found.index), ""];
-      yield [found[1], found[2].replace(/^\{|\}$/g, "")];
+      yield [GREEK[found[1]] ?? found[1], found[2].replace(/^\{|\}$/g, "")];
       end = found.index + found[0].length;
     }
     if (end < text.length) yield [text.slice(end), ""];
@@ -52,7 +53,8 @@
   function mathematics(text) {
     const out = document.createDocumentFragment();
     for (const [base, low] of parts(text)) {
-      out.append(base);
+      // What follows ^ in parentheses says where a value of this name is from.
+      base.split(/\^\(([^()]*)\)/).forEach((piece, k) => out.append(k % 2 ? element("sup", {}, `(${piece})`) : piece));
       if (low) out.append(element("sub", {}, low));
     }
     return out;
@@ -308,7 +310,7 @@
     const layers = Object.fromEntries(
       ["frames", "wires", "gaps", "nodes", "covers", "labels"].map((name) => [name, svg("g")]),
     );
-    shown = { scene, covers, proxy, X, Y, things: [], ofNode: new Map(), wires: [], texts: [] };
+    shown = { scene, covers, proxy, X, Y, things: [], ofNode: new Map(), wires: [], texts: [], norms: [] };
     scene.boxes.forEach((box, b) => openBoxes[b] && drawFrame(layers.frames, box, b));
     drawWires(layers);
     scene.nodes.forEach((node, n) => proxy[n] || drawNode(layers.nodes, node, n));
@@ -492,7 +494,7 @@
     cover.thing = thing(group, { cover, open: true, box: cover.box }, name, cover.frame);
   }
 
-  function drawText(layer, [text, x, y, size, anchor, colour, id]) {
+  function drawText(layer, [text, x, y, size, anchor, id, tensor]) {
     const { X, Y, scene } = shown;
     const row = /^row(\d+)$/.exec(id);
     const start = { left: "start", middle: "middle", right: "end" }[anchor];
@@ -502,6 +504,7 @@
     shown.texts.push([left, Y(y) - size, left + long, Y(y) + size]);
     if (!row) {
       out.classList.add("soft");
+      if (tensor >= 0) shown.norms.push({ element: out, tensor });
       layer.append(out);
       return;
     }
@@ -771,7 +774,7 @@
     const { clientWidth: wide, clientHeight: tall } = picture;
     const [byWidth, byHeight] = [wide / (x2 - x1 + 48), tall / (y2 - y1 + 48)];
     const all = Math.max(Math.min(byWidth, byHeight, 1.6), 0.01);
-    const k = readable && all < 0.3 ? Math.min(0.5, Math.max(byWidth, byHeight, 0.3)) : all;
+    const k = readable && all < 0.4 ? Math.min(0.55, Math.max(byWidth, byHeight, 0.4)) : all;
     const x = byWidth < k ? (24 - x1) * k : (wide - k * (x1 + x2)) / 2;
     const y = byHeight < k ? tall - (y2 + 24) * k : (tall - k * (y1 + y2)) / 2;
     zoom.transform(d3.select(picture), d3.zoomIdentity.translate(x, y).scale(k));
@@ -853,9 +856,16 @@
         level: back ? grade(tensors[wire.tensor]?.m) : -1,
       });
     }
+    // Before the backward pass has come to it there is no gradient to be told.
+    for (const { element: text, tensor } of shown.norms) {
+      const uses = usersOf(tensor).filter((row) => tensors[records[row].r].g);
+      const told = uses.length ? uses.every((row) => reached.has(row)) : reached.has(makers.get(tensor));
+      text.classList.toggle("untold", !told);
+    }
     tell(now);
   }
 
+  const makers = new Map(records.map((record, row) => [record.r, row]));
   const users = new Map();
   records.forEach((record, row) => record.a.forEach((x) => {
     if (!users.has(x)) users.set(x, []);
