@@ -659,7 +659,8 @@ def test_no_norm_is_told_before_its_gradient_is_whole(opened, browser):
     data = opened(tape, level="cell", grads=grads)
     told = (
         "return [...document.querySelectorAll('#picture text')]"
-        ".filter(t => /∂L/.test(t.textContent) && !t.classList.contains('untold')).map(t => t.textContent)"
+        ".filter(t => /∂L/.test(t.textContent) && !t.classList.contains('untold'))"
+        ".map(t => t.textContent)"
     )
     assert browser.run(told) == []
     going = [n for n, r in enumerate(data["records"]) if data["tensors"][r["r"]].get("g")]
