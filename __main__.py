@@ -318,7 +318,7 @@ def train_classifier(args: argparse.Namespace) -> None:
     """Train a classifier on labelled texts."""
 
     def make(texts: Examples, labels: Labels) -> tuple[Any, dict[str, Any]]:
-        model, vocabulary = make_classifier(
+        model, vocabulary, share = make_classifier(
             args.model,
             texts,
             labels,
@@ -328,6 +328,7 @@ def train_classifier(args: argparse.Namespace) -> None:
             pooling=args.pooling,
             **options_of_networks(args),
         )
+        print_share(share)
         return model, {"vocabulary": vocabulary}
 
     learn_labels(args, make, read_texts, text_task)
@@ -337,7 +338,7 @@ def train_tagger(args: argparse.Namespace) -> None:
     """Train a tagger on tagged sentences."""
 
     def make(sentences: Examples, labels: Labels) -> tuple[Any, dict[str, Any]]:
-        model, features = make_tagger(
+        model, features, share = make_tagger(
             args.model,
             sentences,
             labels,
@@ -353,12 +354,19 @@ def train_tagger(args: argparse.Namespace) -> None:
             word_dropout=args.word_dropout,
             **options_of_networks(args),
         )
+        print_share(share)
         return model, {"features": features, "notes": columns_of(args)}
 
     def task_of(examples: Examples, notes: Any, **options: Any) -> Any:
         return sentence_task(examples, **options)
 
     learn_labels(args, make, functools.partial(read_sentences, **columns_of(args)), task_of)
+
+
+def print_share(share: float | None) -> None:
+    """How much of the vocabulary the pretrained vectors have."""
+    if share is not None:
+        print(f"vectors     for {share:.1%} of the vocabulary")
 
 
 def options_of_networks(args: argparse.Namespace) -> dict[str, Any]:

@@ -373,8 +373,8 @@ def make_classifier(
     vectors: str | None = None,
     frozen: bool = False,
     seed: int = 0,
-) -> tuple[Classifier, Vocabulary]:
-    """A classifier for texts, with the vocabulary of these.
+) -> tuple[Classifier, Vocabulary, float | None]:
+    """A classifier for texts, the vocabulary of these, and the share of it that has vectors.
 
     Args:
         model: "bag", "cnn", or a network as in ``network_named``.
@@ -394,8 +394,7 @@ def make_classifier(
     vocabulary = Vocabulary.count(tokens, minimum_count, level=level, lower=lower)
     rng = np.random.default_rng(seed)
     E = Embedding(len(vocabulary), embedding, rng=rng)
-    if vectors is not None:
-        begin_with_vectors(E, vocabulary, vectors, rng)
+    share = None if vectors is None else begin_with_vectors(E, vocabulary, vectors, rng)
     if frozen:
         E.freeze()
     made: Classifier
@@ -410,7 +409,7 @@ def make_classifier(
         made = Acceptor(
             network, len(labels), pooling or "max", embedding=E, dropout=dropout, rng=rng
         )
-    return made, vocabulary
+    return made, vocabulary, share
 
 
 # Taggers ----------------------------------------------------------------------------------------
@@ -469,8 +468,8 @@ def make_tagger(
     vectors: str | None = None,
     frozen: bool = False,
     seed: int = 0,
-) -> tuple[Transducer, Features]:
-    """A tagger of words, with the features of these sentences.
+) -> tuple[Transducer, Features, float | None]:
+    """A tagger of words, the features of these sentences, and the share of words with vectors.
 
     Args:
         model: A network as in ``network_named``.
@@ -506,14 +505,16 @@ def make_tagger(
     words = FeatureEmbedding(
         features.sizes, widths, letters=encoder, word_dropout=word_dropout, rng=rng
     )
+    share = None
     if vectors is not None:
-        begin_with_vectors(words.columns[0], features.vocabularies[0], vectors, rng)
+        known = features.vocabularies[0]
+        share = begin_with_vectors(words.columns[0], known, vectors, rng)
     if frozen:
         words.columns[0].freeze()
     network = network_named(model, words.d, width, layers, dropout, rng)
     chain = CRF(labels.names, constraints) if crf or constraints else None
     tagger = Transducer(network, len(labels), embedding=words, crf=chain, dropout=dropout, rng=rng)
-    return tagger, features
+    return tagger, features, share
 
 
 def mark_spans(labels: Labels) -> bool:

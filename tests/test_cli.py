@@ -390,6 +390,8 @@ def test_vectors_letters_and_last_states(folder, here):
     saved = load_model(folder / "frozen" / "model.npz")
     E = saved.model.embedding.E.data
     np.testing.assert_array_equal(E[saved.vocabulary.ids["good"]], [1, 0, 0])
+    share = len({"good", "bad", "film"} & {*saved.vocabulary.tokens}) / len(saved.vocabulary)
+    assert f"\nvectors     for {share:.1%} of the vocabulary\n" in f"\n{result.stdout}"
     options = ["--level", "character", "--minimum-count", 1, "--epochs", 1, "--out", "letters"]
     assert here("train", "classifier", "lines", *options, cwd=folder).returncode == 0
     assert len(load_model(folder / "letters" / "model.npz").vocabulary) < 30
