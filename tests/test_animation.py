@@ -237,6 +237,18 @@ def test_the_svg_is_one_file_the_same_each_time_and_whole_without_motion():
     assert not set(names) & set(re.findall(r"@keyframes (\w+)", other))  # two on one page
 
 
+def test_names_in_captions_have_their_subscripts():
+    line = "forward · h_2 = o_2 ⊙ tanh(c_2) + alpha_12 W_f a_b_c __x__ ids[1_000]"
+    told = ET.fromstring(f"<text>{animation.lowered(line)}</text>")
+    low = [part.text for part in told if part.get("dy") == "2.6"]
+    assert low == ["2", "2", "2", "12", "f"]
+    assert "".join(told.itertext()) == (
+        "forward · h2 = o2 ⊙ tanh(c2) + α12 Wf a_b_c __x__ ids[1_000]"
+    )
+    back = sum(float(part.get("dy", 0)) for part in told)
+    assert back == pytest.approx(0)
+
+
 @needs_graphviz
 def test_hostile_names_stay_texts():
     x = Tensor(np.ones(2), name="</text><script>alert(1)</script>")
@@ -248,7 +260,8 @@ def test_hostile_names_stay_texts():
     svg = animated_svg(drawing, sequence, clock(sequence, None)).decode()
     root = ET.fromstring(svg)
     assert not list(root.iter(f"{SVG}script"))
-    captions = [t.text for t in root.iter(f"{SVG}text") if (t.get("class") or "").startswith("s t")]
+    told = [t for t in root.iter(f"{SVG}text") if (t.get("class") or "").startswith("s t")]
+    captions = ["".join(t.itertext()) for t in told]
     assert len(captions) == len(sequence)
     assert "script" in captions[0] or "evil" in captions[0]
 

@@ -24,7 +24,7 @@ from . import dot, render
 from .equations import Equations
 from .layers import Path as Points
 from .look import CORNER, FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
-from .notation import printable
+from .notation import pieces, printable
 from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode, SceneText
 from .view import Vertex
 
@@ -287,12 +287,23 @@ def animated_svg(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
     begin = svg.index(">", svg.index(f'<svg id="{name}"')) + 1
     lines = "".join(
         f'<text class="s t {"b" if frame.back else "f"}c{number}" x="12" y="{height + 18:g}">'
-        f"{html.escape(printable(shorten(frame.caption, most_letters(width))))}</text>\n"
+        f"{lowered(printable(shorten(frame.caption, most_letters(width))))}</text>\n"
         for number, frame in enumerate(sequence)
     )
     paper = f'<rect width="{width:g}" height="{height + STRIP:g}" fill="{theme.of(PAPER)}"/>\n'
     sheet = style_sheet(name, sequence, begins, theme)
     return f"{svg[:begin]}\n{sheet}{paper}{lines}{svg[begin:]}".encode()
+
+
+def lowered(line: str) -> str:
+    """A caption as SVG, what stands low in its names set low."""
+    out, rise = "", ""
+    for base, low in pieces(line):
+        text = html.escape(base)
+        out += f"<tspan{rise}>{text}</tspan>" if rise else text
+        rise = ' dy="-2.6"' if low else ""
+        out += f'<tspan dy="2.6" font-size="10">{html.escape(low)}</tspan>' if low else ""
+    return out
 
 
 def most_letters(width: float) -> int:
@@ -355,7 +366,8 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
     faint = Image.blend(empty, ahead, WAITING)
     scale = whole.width / (scene.x2 - scene.x1 + 2 * PADDING)  # pixels a point
     fonts = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    font = ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), max(11, round(13 * scale)))
+    size = max(11, round(13 * scale))
+    font, small = (ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), s) for s in (size, size * 0.7))
     shapes = [(place(scene, node, scale), moments.nodes[node.vertex.id]) for node in scene.nodes]
     for edge in scene.edges:
         tail, head = edge.edge.tail.id, edge.edge.head.id
@@ -394,7 +406,11 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
         sheet.paste(image)
         line = printable(shorten(caption, most_letters(image.width / scale)))
         corner = (round(12 * scale), round(image.height + STRIP * scale / 4))
-        ImageDraw.Draw(sheet).text(corner, line, of(INK), font)
+        x, y = corner
+        for base, low in pieces(line):
+            for text, letters, drop in ((base, font, 0), (low, small, size // 2)):
+                ImageDraw.Draw(sheet).text((x, y + drop), text, of(INK), letters)
+                x += round(letters.getlength(text))
         return sheet
 
     # One palette for all frames: the colours of the first, of the last, and of the marks.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,19 @@ def split_name(name: str) -> tuple[str, str] | None:
         return None
     base, low = match["name"] or match["long"], match["low"] or match["number"]
     return GREEK.get(base, base), low
+
+
+_NAMES = re.compile(r"(?<!\w)([^\W\d_][^\W_]*\u0303?)_([^\W_]{1,4})(?!\w)")
+
+
+def pieces(text: str) -> Iterator[tuple[str, str]]:
+    """A line of text in pieces, each with what stands low behind it: ``h_1 =`` is h, 1 and =."""
+    end = 0
+    for name in _NAMES.finditer(text):
+        yield text[end : name.start()] + GREEK.get(name[1], name[1]), name[2]
+        end = name.end()
+    if end < len(text):
+        yield text[end:], ""
 
 
 LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
