@@ -1,9 +1,11 @@
 """The eager engine beside its peers: one thread, float32, forward and backward of one LSTM,
 GRU or Elman layer written as its equations, every gradient asked for.
 
-Run: ``make bench``, or ``python bench_engine.py`` where unspool is installed. Peers that are
-not installed are left out. Each ratio is of medians of runs that alternate, so that a slow
-moment of the machine strikes both.
+Run: ``make bench``, or ``python bench_engine.py`` where unspool is installed; with names of
+cells only these, with ``overhead`` only what a record costs (``python bench_engine.py LSTM``).
+Peers that are not installed are left out. Each ratio is of medians of runs that alternate, so
+that a slow moment of the machine strikes both; times are those of the thread, which leave out
+what other processes take.
 """
 
 from __future__ import annotations
@@ -175,9 +177,9 @@ def medians(runs: dict[str, Callable[[], None]], seconds: float = 1.5) -> dict[s
     end = time.perf_counter() + seconds
     while time.perf_counter() < end or min(map(len, times.values())) < 5:
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = time.thread_time()
             run()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(time.thread_time() - start)
     return {name: statistics.median(t) for name, t in times.items()}
 
 
@@ -223,16 +225,20 @@ def overhead() -> None:
 
     def bare() -> None:
         state = [np.zeros(shape, np.float32)] * 2
-        kept = []
+        kept, outputs = [], []
         for t in range(steps):
             inputs = (xs[:, t], *state)
             results = plan.forward(inputs, arrays)
             kept.append((inputs, results))
             state = [results[k] for k in plan.outputs]
+            outputs.append(state[0])
+        ys = np.stack(outputs, axis=1)
+        loss = np.asarray(ys.sum())
+        g = np.broadcast_to(np.ones(loss.shape, loss.dtype), ys.shape)
         uses = [[] for _ in plan.pools]
-        gradients = [np.ones(shape, np.float32), np.zeros(shape, np.float32)]
-        for inputs, results in reversed(kept):
-            _, *gradients = plan.backward(inputs, arrays, results, gradients, uses)
+        gh, gc = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+        for t, (inputs, results) in zip(reversed(range(steps)), reversed(kept)):
+            _, gh, gc = plan.backward(inputs, arrays, results, [gh + g[:, t], gc], uses)
         for (leaf, pool, _, _), gathered in zip(plan.pools, uses):
             pool(gathered, arrays[leaf])
 
@@ -251,7 +257,11 @@ def overhead() -> None:
 
 
 def main() -> None:
-    only = sys.argv[1:]
+    only = set(sys.argv[1:])
+    if unknown := only - {*CELLS, "overhead"}:
+        sys.exit(f"bench_engine.py: no cell {', '.join(unknown)}; there are {', '.join(CELLS)}")
+    if only == {"overhead"}:
+        return overhead()
     peers = {
         name: make
         for name, make, there in (
