@@ -172,6 +172,8 @@ def test_predictions_stand_in_the_order_of_the_sequences():
     found = predictions(tagger(), Labelled(sequences, batch=4))
     for x, labels in zip(sequences, found, strict=True):
         np.testing.assert_array_equal(labels, tagger().predict(x))
+    assert predictions(acceptor(), Labelled(sequences[:1])).shape == (1,)
+    assert len(predictions(tagger(), Labelled(sequences[:1]))) == 1
 
 
 def test_a_tagger_learns_its_labels():
