@@ -279,6 +279,12 @@ def learn_labels(
     else:
         learnt, development = learnt.parts(args.held_out, args.seed)
     labels = Labels.count([*learnt.labels, *development.labels])
+    if len(labels) > max(10, len(learnt.labels) / 2):
+        column = "--columns" if args.kind == "classifier" else "--column"
+        complain(
+            f"{len(labels):,} labels for {len(learnt.labels):,} examples: are they in another "
+            f"column? ({column})"
+        )
     test = read(args.test) if args.test else None
     known = labels if test is None else with_others(labels, test.labels)
     model, what = make(learnt, labels)
@@ -329,9 +335,14 @@ def train_classifier(args: argparse.Namespace) -> None:
             **options_of_networks(args),
         )
         print_share(share)
-        return model, {"vocabulary": vocabulary}
+        return model, {"vocabulary": vocabulary, "notes": columns}
 
-    learn_labels(args, make, read_texts, text_task)
+    def task_of(examples: Examples, notes: Any, **options: Any) -> Any:
+        return text_task(examples, **options)
+
+    label, text = args.columns
+    columns = {"label": label, "text": text, "header": args.header}
+    learn_labels(args, make, functools.partial(read_texts, **columns), task_of)
 
 
 def train_tagger(args: argparse.Namespace) -> None:
@@ -385,10 +396,14 @@ def columns_of(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def columns_noted(notes: dict[str, Any]) -> dict[str, Any]:
-    """The same of a tagger that was saved; one saved in Python may say nothing of it."""
-    known: dict[str, Any] = {"tag": 1, "extra": [], "separator": "\t"}
-    return {name: notes.get(name, default) for name, default in known.items()}
+# What is read where a model's notes do not say it, as those of one that was saved in Python.
+TAGGED: dict[str, Any] = {"tag": 1, "extra": [], "separator": "\t"}
+LABELLED: dict[str, Any] = {"label": 0, "text": 1, "header": False}
+
+
+def noted(notes: dict[str, Any], usual: dict[str, Any]) -> dict[str, Any]:
+    """The columns that a model was trained on."""
+    return {name: notes.get(name, default) for name, default in usual.items()}
 
 
 def print_scores(name: str, model: Any, labels: Labels, task: Labelled) -> None:
@@ -436,11 +451,11 @@ def evaluate_model(args: argparse.Namespace) -> None:
         if vocabulary.level == "character":
             print(f"{bits_of(loss):.4f} bits per character")
     elif features is not None and labels is not None:
-        sentences = read_sentences(args.files, **columns_noted(notes))
+        sentences = read_sentences(args.files, **noted(notes, TAGGED))
         labels = with_others(labels, sentences.labels)
         print_scores("tagger", model, labels, sentence_task(sentences, features, labels))
     elif vocabulary is not None and labels is not None:
-        texts = read_texts(args.files)
+        texts = read_texts(args.files, **noted(notes, LABELLED))
         labels = with_others(labels, texts.labels)
         print_scores("classifier", model, labels, text_task(texts, vocabulary, labels))
     else:
@@ -459,7 +474,7 @@ def predict(args: argparse.Namespace) -> None:
             args.files = [Path(folder, "standard input")]
             args.files[0].write_bytes(sys.stdin.buffer.read())
         if features is not None:
-            label_words(model, features, labels, args, columns_noted(notes))
+            label_words(model, features, labels, args, noted(notes, TAGGED))
         elif vocabulary is not None:
             lines = [line.strip() for path in args.files for line in load_text(path).split("\n")]
             texts = [line for line in lines if line]
@@ -473,10 +488,10 @@ def label_words(
     features: Features,
     labels: Labels,
     args: argparse.Namespace,
-    noted: dict[str, Any],
+    how: dict[str, Any],
 ) -> None:
     """Words and their tags, a word a line, a blank line after each sentence."""
-    columns = (0, *noted["extra"])
+    columns = (0, *how["extra"])
     if args.tokenize and len(columns) > 1:
         raise ValueError(f"{args.model}: it reads more columns than words; leave --tokenize out")
     sentences: list[Any] = []
@@ -484,7 +499,7 @@ def label_words(
         if args.tokenize:
             sentences += [[words(line)] for line in load_text(path).split("\n") if words(line)]
         else:
-            sentences += zip(*read_columns(path, columns, noted["separator"]), strict=True)
+            sentences += zip(*read_columns(path, columns, how["separator"]), strict=True)
     task = Labelled([features.encode(*columns) for columns in sentences], batch=64)
     for (tokens, *_), ids in zip(sentences, predictions(model, task), strict=True):
         for token, tag in zip(tokens, labels.decode(ids), strict=True):
@@ -731,11 +746,21 @@ examples:
         "  unspool train classifier reviews.tsv --model bilstm --out reviews\n"
         "  unspool train classifier train.tsv --dev dev.tsv --test test.tsv --vectors glove.txt "
         "--embedding 50\n"
+        "  unspool train classifier reviews.csv --columns 1 0 --header\n"
         "  unspool train classifier names/ --level character --minimum-count 1 --pooling last",
     )
     command.add_argument("files", metavar="FILE", nargs="+", help="labelled texts")
     add_training(command, epochs=15, batch=32, lr=0.002, clip=5.0, patience=5)
     add_vocabulary(command, 2)
+    command.add_argument(
+        "--columns",
+        type=number(int, 0),
+        nargs=2,
+        metavar=("LABEL", "TEXT"),
+        default=[0, 1],
+        help="of a FILE, counted from 0 (0 1)",
+    )
+    command.add_argument("--header", action="store_true", help="a FILE's first line names them")
     known = "bag, cnn, CELL or biCELL, where CELL is one of " + ", ".join(CELLS)
     command.add_argument("--model", type=model_type("bag", "cnn"), default="bilstm", help=known)
     command.add_argument("--pooling", choices=("last", "mean", "max", "sum"), help="over time")

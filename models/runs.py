@@ -299,10 +299,13 @@ def with_others(labels: Labels, found: Iterable[Any]) -> Labels:
 # Classifiers ------------------------------------------------------------------------------------
 
 
-def read_texts(paths: Iterable[PathLike]) -> Examples:
+def read_texts(
+    paths: Iterable[PathLike], label: int = 0, text: int = 1, header: bool = False
+) -> Examples:
     """Labelled texts from files and folders.
 
-    A file has ``label<TAB>text`` on each line (a ``.csv`` commas and quotes). In a folder each
+    A file has ``label<TAB>text`` on each line (a ``.csv`` commas and quotes), or the columns that
+    are named, perhaps below a line of their names. In a folder each
     sub-folder is a class, and each file in it a text; or, where it has no sub-folder, each file
     is a class, and each line in it a text. A README is neither.
     """
@@ -313,9 +316,9 @@ def read_texts(paths: Iterable[PathLike]) -> Examples:
             found = [*texts_of_folder(path)]
             if not found:
                 raise ValueError(f"{path}: there is no text in its folders")
-            new, names = [text for text, _ in found], [label for _, label in found]
+            new, names = [words for words, _ in found], [name for _, name in found]
         else:
-            new, names = load_labelled(path)
+            new, names = load_labelled(path, label, text, header=header)
         texts += new
         labels += names
     return Examples(texts, labels)

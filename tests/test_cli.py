@@ -382,6 +382,40 @@ def test_a_rare_label_may_be_held_out(seed, tmp_path, here):
     assert load_model(tmp_path / "r" / "model.npz").labels.names == tuple("abcdefgh")
 
 
+def test_columns_of_a_table(folder, here):
+    """Text and label in another order, below a line of names."""
+    rows = [line.split("\t") for line in (folder / "reviews.tsv").read_text().splitlines()]
+    table = [
+        ["id", "review", "opinion"],
+        *([i, text, label] for i, (label, text) in enumerate(rows)),
+    ]
+    with open(folder / "table.csv", "w", newline="") as file:
+        csv.writer(file).writerows(table)
+    options = [*NETWORK, "--model", "bag", "--epochs", 2, "--out"]
+    plain = here("train", "classifier", "reviews.tsv", *options, "plain", cwd=folder)
+    options = ["--columns", 2, 1, "--header", *options]
+    result = here("train", "classifier", "table.csv", *options, "table", cwd=folder)
+    assert result.stdout.replace("table", "plain") == plain.stdout
+    assert load_model(folder / "table" / "model.npz").notes == {
+        "label": 2,
+        "text": 1,
+        "header": True,
+    }
+    figures = here("evaluate", "table", "table.csv", cwd=folder).stdout
+    assert figures == here("evaluate", "plain", "reviews.tsv", cwd=folder).stdout
+    message = refused(here("train", "classifier", "table.csv", "--columns", 1, 1, cwd=folder))
+    assert "label and text are two columns" in message
+
+
+def test_the_wrong_column_is_noticed(tmp_path, here):
+    """Where each label stands once they are texts."""
+    lines = [f"text number {i}\tgood" for i in range(30)]
+    (tmp_path / "swapped.tsv").write_text("\n".join(lines))
+    options = ["--epochs", 1, "--width", 2, "--embedding", 2]
+    result = here("train", "classifier", "swapped.tsv", *options, cwd=tmp_path)
+    assert "30 labels for 27 examples: are they in another column? (--columns)" in result.stderr
+
+
 def test_vectors_letters_and_last_states(folder, here):
     options = ["--vectors", "vectors.txt", "--embedding", 3, "--frozen", "--epochs", 1]
     options += ["--model", "lstm", "--pooling", "last", "--layers", 2, "--out", "frozen"]
