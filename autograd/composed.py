@@ -316,6 +316,38 @@ def _extract(condition: Any, arr: Any) -> Any:
     return np.compress(np.ravel(condition), np.ravel(arr))
 
 
+@composed("bincount")
+def _bincount(x: Any, weights: Any = None, minlength: int = 0) -> Any:
+    ids = np.asarray(values(x))
+    counts = np.bincount(ids, minlength=minlength)
+    if weights is None:
+        return counts
+    weights = operand(weights).astype(np.float64)  # as NumPy does
+    if ids.shape != weights.shape:
+        raise ValueError(
+            f"{call_text('bincount', (x, weights))}: there must be one weight for each number"
+        )
+    return scatter_add(weights, indices=[ids], shape=counts.shape)
+
+
+@composed("full_like")
+def _full_like(a: Any, fill_value: Any, dtype: Any = None, *, shape: Any = None) -> Any:
+    if not isinstance(fill_value, Tensor):
+        return np.full_like(values(a), fill_value, dtype, shape=shape)
+    full = np.broadcast_to(fill_value, np.shape(a) if shape is None else shape)
+    return full.astype(np.result_type(values(a)) if dtype is None else dtype)
+
+
+@composed("ix_")
+def _ix(*args: Any) -> tuple[Any, ...]:
+    return tuple(
+        np.reshape(x, tuple(-1 if i == k else 1 for i in range(len(args))))
+        if isinstance(x, Tensor) and x.dtype.kind == "f"
+        else np.ix_(*(values(x) if i == k else [0] for i in range(len(args))))[k]
+        for k, x in enumerate(args)
+    )
+
+
 @composed("select")
 def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     if len(condlist) != len(choicelist):

@@ -14,7 +14,7 @@ import pytest
 
 from unspool import Parameter, Tape, Tensor, no_grad
 from unspool.autograd import check_grads
-from unspool.autograd.tensor import PLAIN, TABLE
+from unspool.autograd.tensor import PLAIN, TABLE, function_name
 
 A = np.array([[0.5, -1.2, 2.0], [1.5, 0.3, -0.7]])
 B = np.array([[1.0, 2.0, -0.5], [0.2, -1.0, 0.6]])
@@ -211,6 +211,10 @@ PLAIN_CALLS: dict[str, Callable[[Any], Any]] = {
     "nonzero method": lambda x: x.nonzero()[1],
     "nanargmax": lambda x: np.nanargmax(x, axis=1),
     "isreal": np.isreal,
+    "bincount": lambda x: np.bincount((x > 0).ravel().astype(int)),
+    "full_like a number": lambda x: np.full_like(x, 2.0),
+    "ix_ of numbers": lambda x: np.ix_([1], np.argmax(x, axis=1))[1],
+    "ix_ of booleans": lambda x: np.ix_((x > 0).any(axis=1), [1, 2])[0],
     "diagonal's places": lambda x: np.diag_indices_from(x[:, :2])[0],
     "allclose": lambda x: np.allclose(x, A),
     "count_nonzero": lambda x: np.count_nonzero(x),
@@ -236,6 +240,26 @@ def test_integers_and_booleans_are_plain(name: str):
 
 def test_a_function_is_either_differentiated_or_plain():
     assert not PLAIN & set(TABLE)
+
+
+@pytest.mark.parametrize(
+    "f",
+    sorted(PLAIN - {np.empty_like}, key=function_name),  # what is in empty memory is by chance
+    ids=function_name,
+)
+def test_what_is_plain_holds_none_of_the_numbers(f: Any):
+    """Else a Tensor's values would go on as constants without a word."""
+    t = Parameter(np.full(2, 0.7321), name="t")
+    ids, ones = np.array([0, 1]), np.ones(2)
+    for args in ((t,), (t, t), (ids, t), (ones, t), (t, 2), (2, t), (t, ids), (t, ones, t)):
+        try:
+            result = f(*args)
+        except Exception:  # whatever NumPy says of such arguments
+            continue
+        parts = result if isinstance(result, (tuple, list)) else [result]
+        assert not any(
+            isinstance(part, (np.ndarray, float)) and np.isin(0.7321, part) for part in parts
+        ), f"{function_name(f)}{args}"
 
 
 def test_plain_results_index_and_choose():
