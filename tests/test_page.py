@@ -769,6 +769,22 @@ def test_hovering_over_a_step_colours_the_inputs_by_their_gradient(opened, brows
     assert browser.count(".arrived") == 0
 
 
+def test_an_input_of_both_directions_is_coloured_by_either(opened, browser):
+    xs = Tensor(np.random.default_rng(0).normal(size=(3, 2)), name="xs")
+    ys, _ = unroll(Bidirectional(LSTM(2, 3, rng=0), GRU(2, 3, rng=1)), xs)
+    tape = Tape((ys * ys).sum())
+    data = opened(tape, grads=tape.gradients(), level="cell")
+    nodes = data["scenes"]["cell"]["nodes"]
+    assert sum(v["k"] == "input" for v in nodes) == 3
+    for title, reached in (("LSTM", ["x1", "x2"]), ("GRU", ["x2", "x3"])):
+        (cell,) = (n for n, v in enumerate(nodes) if v["l"] == title and v["t"] == 2)
+        browser.hover(f'[data-node="{cell}"]')
+        texts = browser.run(
+            "return [...document.querySelectorAll('.arrived')].map(e => e.textContent)"
+        )
+        assert sorted(texts) == reached
+
+
 def boxes_of(data, kind, scene="op"):
     return [b for b, box in enumerate(data["scenes"][scene]["boxes"]) if box["k"] == kind]
 

@@ -869,6 +869,18 @@ def test_at_the_level_of_cells_layers_hand_on_directly():
     assert "stack → ys" in text
 
 
+@pytest.mark.parametrize("steps", [2, 3])
+def test_both_directions_read_one_input(steps):
+    tape = tape_of(Bidirectional(LSTM(3, 4), GRU(3, 4)), steps)
+    scene = draw(tape, level="cell").scene
+    read = collections.defaultdict(set)
+    for e in scene.edges:
+        if e.edge.tail.kind == "input":
+            read[e.edge.tail.label].add((e.edge.head.label, e.edge.head.place[1]))
+    assert read == {f"x_{t}": {("LSTM", t), ("GRU", t)} for t in range(1, steps + 1)}
+    assert sum(n.vertex.kind == "input" for n in scene.nodes) == steps
+
+
 def test_an_encoders_last_state_goes_on_into_the_decoder():
     dot = Dot(draw(encoder_decoder(), level="cell"))
     assert len(dot.ids(r"cell\d+")) == 5

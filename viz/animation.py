@@ -83,10 +83,15 @@ def frames(scene: Scene, by: str | None = None) -> list[Frame]:
     computed = [node.vertex for node in scene.nodes if node.vertex.records]
     if by is None:
         by = "step" if scene.view.level == "cell" or len(computed) > RECORDS else "record"
+
+    def done(v: Vertex) -> int:
+        """When it is there: a box with its last record, an input where it is first taken."""
+        return v.records[0] if v.kind == "input" else max(v.records)
+
     moments: dict[Any, list[Vertex]] = {}
-    for v in sorted(computed, key=lambda v: max(v.records)):
+    for v in sorted(computed, key=done):
         moments.setdefault(v.place if by == "step" and v.place else v.id, []).append(v)
-    ordered = sorted(moments.values(), key=lambda vs: max(max(v.records) for v in vs))
+    ordered = sorted(moments.values(), key=lambda vs: max(map(done, vs)))
     if not ordered:
         raise ValueError("animate: nothing in this drawing was computed")
     if 2 * len(ordered) > MOST:

@@ -168,7 +168,7 @@ class Diagram:
             ends += [wire.source] if wire.source is not None else []
             groups = [self.items[key].group for key in ends]
             prefixes = [group[:depth] for group in groups for depth in range(len(group) + 1)]
-            for group in dict.fromkeys(prefixes):
+            for group in dict.fromkeys(prefixes or [()]):
                 self.touching.setdefault(group, []).append(wire)
         return self.block(())
 
@@ -235,14 +235,15 @@ class Diagram:
                 leaves = wire.above
             elif source is not None:
                 leaves = leaves or wire.right or wire.above
-            if source is None and not sinks:
+            passes = wire.straight is not None and leaves
+            if source is None and not sinks and not passes:
                 continue
             if source is not None and not sinks and not leaves and not wire.right:
                 continue
             net = Net(wire.name, source, list(sinks))
             if not group:
                 net.left, net.right, net.straight = wire.left, wire.right, wire.straight
-            if source is not None and leaves:
+            if (source is not None or passes) and leaves:
                 net.sinks.append((("top", wire.name), 0))
             if source is None and not net.left:
                 net.source = ("bottom", wire.name)

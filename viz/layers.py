@@ -680,7 +680,7 @@ class _Arranger:
                         else (-1e4 if other.edge == "left" else 1e4)
                     )
                     if u.span is not None:
-                        end.offset = round(min(max(x, u.span[0] + 10), u.span[1] - 10) - u.x)
+                        end.offset = round(self.on_bar(u.span, x, end.net) - u.x)
                         continue
                     meeting.setdefault((u.name, end.edge), {})[end] = x - u.x
                     if (
@@ -716,6 +716,16 @@ class _Arranger:
             for end, place in zip(ordered, places, strict=True):
                 end.offset = round(place - shift)
             share_pins(ends, first)
+
+    def on_bar(self, span: tuple[int, int], x: float, net: Name) -> float:
+        """Where a wire meets a bar, clear of those that run straight across it."""
+        low, high = span[0] + 10, span[1] - 10
+        x = min(max(x, low), high)
+        if net in self.straight:
+            return x
+        aside = (d * s for d in range(0, high - low, TRACK) for s in (-1, 1))
+        places = (x + d for d in aside if low <= x + d <= high)
+        return next((p for p in places if all(abs(p - q) >= 7 for q in self.straight.values())), x)
 
     # Channels -------------------------------------------------------------------------------
 

@@ -470,7 +470,23 @@ class _Layout:
                     wire.below_x = self.margin[a] if a.place is None else self.outer_x(e)
                 continue
             wire.above, wire.above_x = True, self.rising_x(e)
-        return [*wires.values(), *straight.values()]
+        found = [*wires.values(), *straight.values()]
+        known = {wire.below_x for wire in found if wire.below}  # one that branches off is there
+        return [*found, *(w for w in self.passing_wires(items) if w.straight not in known)]
+
+    def passing_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
+        """The wires from row to row that cross a zone."""
+        z = self.zone[next(iter(items))]
+        xs: dict[int, None] = {}
+        for e in self.view.edges:
+            if e.tail in items or e.head in items:
+                continue
+            for zone, x, _ in self.crossings(e):
+                if zone == z:
+                    xs[x] = None
+        if len(xs) > MOST_WAYS:
+            return []
+        return [Wire(("by", x), None, [], False, False, True, True, x, x, x) for x in xs]
 
     def find_rising(self) -> None:
         """Every x at which wires from a vertex leave its zone."""

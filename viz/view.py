@@ -275,6 +275,7 @@ class _Maker:
         self.make_ends()
         if self.level == "cell":
             self.drop_plumbing()
+            self.share_inputs()
         self.finish_details()
         if self.fold:
             self.join_columns()
@@ -815,6 +816,26 @@ class _Maker:
             seen.add(identity)
             edges.append(e)
         self.edges = edges
+
+    def share_inputs(self) -> None:
+        """At the level of cells: one x_t for all that read it, such as both directions."""
+        first: dict[Hashable, Vertex] = {}
+        same: dict[Vertex, Vertex] = {}
+        for v in self.vertices:
+            if v.kind != "input" or v.place is None or len(v.records) != 1:
+                continue
+            record = self.s.records[v.records[0]]
+            if record.op == "getitem":
+                taken = (v.place[1], record.inputs[0], repr(record.params.get("index")))
+                kept = first.setdefault(taken, v)
+                if kept is not v:
+                    same[v] = kept
+        for v, kept in same.items():
+            kept.records += v.records
+        self.vertices = [v for v in self.vertices if v not in same]
+        self.edges = [
+            e._replace(tail=same.get(e.tail, e.tail)) for e in self.edges if e.head not in same
+        ]
 
     def parts_of(
         self, v: Vertex, into: dict[Vertex, list[Edge]], out_of: dict[Vertex, list[Edge]]

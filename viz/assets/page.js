@@ -1036,8 +1036,9 @@
     const bounds = scaleOf(reach.inputs.map(([, m]) => m));
     const byTensor = new Map(reach.inputs);
     shown.scene.nodes.forEach((node, n) => {
-      if (!byTensor.has(node.x)) return;
-      const level = grade(byTensor.get(node.x), bounds);
+      const x = [node.x, ...rowsOf(n).map((row) => records[row].r)].find((one) => byTensor.has(one));
+      if (x === undefined) return;
+      const level = grade(byTensor.get(x), bounds);
       const target = shown.proxy[n]?.thing ?? shown.ofNode.get(n);
       if (!target || target.cover?.kind === "dots") return;
       target.element.classList.add("arrived");
