@@ -60,7 +60,7 @@ def write_atomically(path: PathLike, write: Callable[[IO[bytes]], Any]) -> None:
         os.replace(temporary, path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)  # a full disk does not say which file it has no room for
         raise
 
