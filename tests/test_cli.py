@@ -360,14 +360,14 @@ def test_every_model_and_form_of_data(model, data, folder, here):
     assert here("predict", f"{data}_{model}", cwd=folder, input="lovely").stdout == "pos\tlovely\n"
 
 
-def test_tokens_of_a_regular_expression(folder):
+def test_tokens_of_a_regular_expression(folder, here):
     options = ["--level", "re:[a-z]+", "--minimum-count", 1, "--epochs", 1, "--out", "matches"]
-    result = run("train", "classifier", "reviews.tsv", *options, *NETWORK[:4], cwd=folder)
+    result = here("train", "classifier", "reviews.tsv", *options, *NETWORK[:4], cwd=folder)
     assert result.returncode == 0, result.stderr
     saved = load_model(folder / "matches" / "model.npz")
     assert saved.vocabulary.level == "re:[a-z]+"
-    assert len(run("predict", "matches", cwd=folder, input="good\nbad!").stdout.splitlines()) == 2
-    message = refused(run("predict", "matches", cwd=folder, input="good\n12 !\n"))
+    assert len(here("predict", "matches", cwd=folder, input="good\nbad!").stdout.splitlines()) == 2
+    message = refused(here("predict", "matches", cwd=folder, input="good\n12 !\n"))
     assert "there is no token (--level re:[a-z]+) in the text '12 !'; leave it out" in message
 
 
