@@ -637,6 +637,13 @@ def values(x: Any) -> Any:
     return x
 
 
+def asks_for_gradient(x: Any) -> bool:
+    """Whether an argument is a Tensor that requires a gradient, or has one inside of it."""
+    if isinstance(x, (tuple, list)):
+        return any(map(asks_for_gradient, x))
+    return isinstance(x, Tensor) and x.requires_grad
+
+
 def function_name(function: Callable[..., Any]) -> str:
     module = getattr(function, "__module__", None) or "numpy"
     prefix = module.replace("numpy", "np", 1) if module.startswith("numpy") else module
@@ -668,6 +675,12 @@ def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) 
             )
     params = {**dict(zip(row.names, rest, strict=False)), **kwargs}
     own = set(row.names) - OPTIONS - {"out", "dtype"}  # elsewhere None asks for nothing
+    for name, value in params.items():
+        if asks_for_gradient(value) and name != "out" and scope_here() is not None:
+            raise TypeError(
+                f"{call_text(function, args)} has no gradient for its {name}=; compute with it "
+                f"outside of {function_name(function)}, or give its values, {name}=x.detach()"
+            )
     params = {k: values(v) for k, v in params.items() if v is not None or k in own}
     wider = WIDER.get(function)
     for name in ("out", *params) if "out" in params else params:  # a @= t has axes= too
@@ -687,6 +700,9 @@ def in_its_name(
     except (ValueError, TypeError, IndexError) as error:
         if "unexpected keyword argument" in str(error):
             raise refused(function, args, str(error).split("'")[1]) from error
+        if "positional argument" in str(error):
+            counts = str(error).partition("() ")[2]
+            raise TypeError(f"{call_text(function, args)} {counts}") from error
         if error.__cause__ is None:
             raise
         raise explained(error.__cause__, function.__name__, args) from error.__cause__

@@ -411,6 +411,13 @@ DETACHING: dict[str, tuple[Callable[[], Any], str]] = {
     "savetxt": (lambda: np.savetxt(io.StringIO(), vector()), "np.savetxt"),
     "object array": (lambda: np.array(vector(), dtype=object), ".data"),
     "fft": (lambda: np.fft.fft(vector()), "np.fft.fft"),
+    "initial of a sum": (lambda: np.sum(np.exp(vector()), initial=scalar()), "initial=x.detach()"),
+    "initial of max": (lambda: vector().max(initial=scalar()), "initial=x.detach()"),
+    "mean of var": (lambda: np.var(vector(), mean=vector()[:1]), "outside of np.var"),
+    "padding": (lambda: np.pad(vector(), 1, constant_values=scalar()), "constant_values=x.detach"),
+    "two paddings": (lambda: np.pad(vector(), 1, constant_values=(0, scalar())), "of np.pad"),
+    "what stands for NaN": (lambda: np.nan_to_num(vector(), nan=scalar()), "nan=x.detach()"),
+    "a third operand": (lambda: np.dot(vector(), vector(), vector()), "takes 2 positional"),
 }
 
 
@@ -420,6 +427,13 @@ def test_what_would_leave_the_tape_raises_with_the_cure(name: str):
     with pytest.raises(TypeError) as caught:
         call()
     assert cure in str(caught.value)
+
+
+def test_metadata_may_be_a_tensor_where_no_gradient_is_asked_of_it():
+    x, c = Parameter([1.0, 2.0]), Parameter(3.0)
+    assert np.pad(x, 1, constant_values=c.detach()).data.tolist() == [3, 1, 2, 3]
+    with no_grad():
+        assert np.sum(x, initial=c).item() == 6.0
 
 
 @pytest.mark.parametrize(
