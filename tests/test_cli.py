@@ -545,8 +545,8 @@ def rows_of(path):
 
 COMMANDS = {
     "lm": ["lm", "text.txt", "--width", 24, "--epochs", 6],
-    "classifier": ["classifier", "reviews.tsv", "--batch", 2, *NETWORK],
-    "tagger": ["tagger", "tagged.tsv", "--batch", 2, "--crf", *NETWORK],
+    "classifier": ["classifier", "reviews.tsv", "--batch", 2, *NETWORK, "--epochs", 5],
+    "tagger": ["tagger", "tagged.tsv", "--batch", 2, "--crf", *NETWORK, "--epochs", 5],
 }
 
 
