@@ -651,6 +651,27 @@ def test_threads_do_not_disturb_each_other():
     assert found["after"] == ([2.0, 2.0, 2.0], ())
 
 
+def test_anomalies_are_watched_in_one_thread_only():
+    found: dict[str, Any] = {}
+
+    def work() -> None:
+        with np.errstate(divide="ignore"):
+            found["other"] = np.log(Parameter([0.0])).item()
+
+    with detect_anomaly(), np.errstate(divide="ignore"):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        for watched in (lambda p: np.log(p), lambda p: 1 / p, lambda p: p**-1):
+            with pytest.raises(FloatingPointError), detect_anomaly():
+                watched(Parameter([0.0]))
+        with pytest.raises(FloatingPointError):
+            np.log(Parameter([0.0]))
+    assert found["other"] == -np.inf
+    with np.errstate(divide="ignore"):
+        np.log(Parameter([0.0]))
+
+
 def test_many_threads_run_back_at_the_same_time():
     W = np.random.default_rng(0).normal(size=(20, 20)) * 0.2
     results: list[Any] = [None] * 4

@@ -355,6 +355,53 @@ def test_vjp_and_jvp_of_containers():
     same(gx, p["W"] @ inner + 2 * p["b"])
 
 
+def test_jacobian_jvp_and_hessian_of_dicts_lists_and_tuples_inside_each_other():
+    """An MLP's parameters as people keep them, against the same on one flat vector."""
+    shapes = [(3, 4), (4,), (4, 2), (2,), ()]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    x = numbers(2, 3)
+
+    def nested(flat):
+        parts = np.split(flat, np.cumsum(sizes)[:-1])
+        W, b, V, c, scale = (np.reshape(p, s) for p, s in zip(parts, shapes, strict=True))
+        return {"layers": [(W, b), (V, c)], "scale": scale}
+
+    def flat(p):
+        (W, b), (V, c) = p["layers"]
+        return np.concatenate([np.reshape(part, -1) for part in (W, b, V, c, p["scale"])])
+
+    def f(p):
+        h = x
+        for W, b in p["layers"]:
+            h = np.tanh(h @ W + b)
+        return [h * p["scale"], {"norms": (np.sum(h**2, axis=0), p["scale"] ** 3)}]
+
+    def f_of_flat(v):
+        h, rest = f(nested(v))
+        return np.concatenate([np.reshape(part, -1) for part in (h, *rest["norms"])])
+
+    at, direction = numbers(sum(sizes)), numbers(sum(sizes), seed=1)
+    J = jacobian(f_of_flat)(at)
+    same(J, differences(lambda v: f_of_flat(Tensor(v)).data, at), 1e-9)
+    h, rest = jacobian(f)(nested(at))
+    assert h["layers"][0][0].shape == (2, 2, 3, 4)
+    rows = [h, *rest["norms"]]
+    rows = [[*r["layers"][0], *r["layers"][1], r["scale"]] for r in rows]
+    columns = [
+        np.concatenate([np.reshape(r[k], (-1, n)) for r in rows]) for k, n in enumerate(sizes)
+    ]
+    same(np.concatenate(columns, axis=1), J)
+    y, dy = jvp(f, nested(at), nested(direction))
+    parts = [dy[0], *dy[1]["norms"]]
+    same(np.concatenate([np.reshape(part, -1) for part in parts]), J @ direction)
+    assert type(y[1]["norms"]) is tuple
+    H = hessian(lambda p: np.sum(f(p)[0]) + f(p)[1]["norms"][1])(nested(at))
+    H_flat = hessian(lambda v: np.sum(f(nested(v))[0]) + f(nested(v))[1]["norms"][1])(at)
+    same(H["layers"][0][1]["layers"][1][0].reshape(4, 8), H_flat[12:16, 16:24])
+    same(H["scale"]["scale"], H_flat[-1, -1])
+    same(flat(grad(lambda p: np.sum(f(p)[0]))(nested(at))), J[:4].sum(axis=0))
+
+
 def test_hessian_vector_products_two_ways():
     x, v = numbers(4), numbers(4, seed=1)
     H = hessian(bowl)(x)
@@ -367,18 +414,22 @@ def test_hessian_vector_products_two_ways():
     same(third, differences(lambda x: v @ hessian(bowl)(x) @ v, x), 1e-8)
 
 
-def lstm_loss(xs, cell):
-    ys, (_, c) = unroll(cell, xs)
-    return np.sum(np.sin(ys)) + np.sum(c * c)
+def cell_loss(xs, cell):
+    ys, state = unroll(cell, xs)
+    return np.sum(np.sin(ys)) + np.sum(state[-1] ** 2)
+
+
+cells_of_lectures = pytest.mark.parametrize("kind", [Elman, LSTM, GRU])
 
 
 @pytest.mark.parametrize("replayed", [False, True])
-def test_gradient_penalty_through_an_lstm(replayed):
-    cell = LSTM(2, 3, rng=0, dtype=float)
+@cells_of_lectures
+def test_gradient_penalty_through_a_cell(kind, replayed):
+    cell = kind(2, 3, rng=0, dtype=float)
     xs = numbers(2, 4, 2)
 
     def penalty():
-        return np.sum(grad(lstm_loss)(Tensor(xs), cell) ** 2)
+        return np.sum(grad(cell_loss)(Tensor(xs), cell) ** 2)
 
     for _ in range(3 if replayed else 1):
         for p in cell.parameters():
@@ -389,11 +440,46 @@ def test_gradient_penalty_through_an_lstm(replayed):
         def at(data, p=p):
             kept = p.data.copy()
             p.data[...] = data
-            value = np.sum(grad(lstm_loss)(xs, cell) ** 2)
+            value = np.sum(grad(cell_loss)(xs, cell) ** 2)
             p.data[...] = kept
             return value
 
         same(p.grad, differences(at, p.data), 1e-8)
+
+
+@pytest.mark.parametrize("replayed", [False, True])
+@cells_of_lectures
+def test_hessian_vector_products_through_a_cell(kind, replayed):
+    """H v by the inputs and by the weights, against differences of gradients along v."""
+    cell = kind(2, 3, rng=0, dtype=float)
+    xs, v, h = numbers(2, 4, 2), numbers(2, 4, 2, seed=1), 1e-4
+
+    def gradient(xs):
+        return grad(cell_loss)(xs, cell)
+
+    for _ in range(3 if replayed else 1):
+        backward = grad(lambda xs: np.sum(gradient(xs) * v))(xs)
+        forward = jvp(gradient, xs, v)[1]
+    wanted = (gradient(xs + h * v) - gradient(xs - h * v)) / (2 * h)
+    same(backward, wanted, 1e-6)
+    same(forward, wanted, 1e-6)
+
+    weights = cell.parameters()
+    directions = [numbers(*p.shape, seed=k) for k, p in enumerate(weights)]
+
+    def gradients_at(step):
+        for p, d in zip(weights, directions, strict=True):
+            p.data += step * d
+        found = Tape(cell_loss(xs, cell)).gradients()
+        for p, d in zip(weights, directions, strict=True):
+            p.data -= step * d
+        return [found[p] for p in weights]
+
+    first = Tape(cell_loss(xs, cell)).gradients(Tensor(1.0))
+    along = sum(np.sum(first[p] * d) for p, d in zip(weights, directions, strict=True))
+    second = Tape(along).gradients()
+    for p, up, down in zip(weights, gradients_at(h), gradients_at(-h), strict=True):
+        same(second[p], (up - down) / (2 * h), 1e-6)
 
 
 def test_hessian_of_a_cells_loss():

@@ -100,6 +100,18 @@ def test_what_the_readme_links_to_is_there():
         assert (ROOT / link).is_file(), link
 
 
+def test_the_names_in_the_readme_exist():
+    """Those of the table from the lecture to the code, and of all else with its module."""
+    names = set(re.findall(r"`(?:unspool\.)?((?:autograd|cells|models|viz)\.[\w.]+\w)", README))
+    assert len(names) > 40
+    for name in names:
+        found = unspool
+        for part in name.split("."):
+            found = getattr(found, part, None) or importlib.import_module(
+                f"{found.__name__}.{part}"
+            )
+
+
 def test_the_cell_of_the_readme_is_short():
     """A cell of one's own in under 15 lines."""
     block = next(b for b in re.findall(r"```python\n(.*?)```", README, re.S) if "(Cell)" in b)

@@ -386,7 +386,7 @@ class Diagram:
         return set(hanging)
 
     def part_bars(self, units: dict[Name, Unit]) -> None:
-        """A tier of its own for each bar: it reaches over everything."""
+        """Tiers for bars alone: a bar reaches over everything but bars beside it."""
         if not any(u.span for u in units.values()):
             return
         rows: dict[int, list[Unit]] = {}
@@ -396,9 +396,14 @@ class Diagram:
         for _, row in sorted(rows.items()):
             bars = [u for u in row if u.span]
             others = [u for u in row if not u.span]
+            lines: list[list[Unit]] = []
             for bar in bars:
-                bar.tier = tier
-                tier += 1
+                line = next((line for line in lines if all(apart(bar, b) for b in line)), None)
+                if line is None:
+                    lines.append(line := [])
+                line.append(bar)
+                bar.tier = tier + lines.index(line)
+            tier += len(lines)
             for u in others:
                 u.tier = tier
             tier += bool(others)
@@ -527,6 +532,13 @@ def cut_long_ways(units: dict[Name, Unit], nets: list[Net]) -> None:
     if turns > MOST_TURNS or hops > MOST_HOPS:
         for net in nets:
             net.sinks = [(sink, operand) for sink, operand in net.sinks if rise(net, sink) <= NEAR]
+
+
+def apart(a: Unit, b: Unit) -> bool:
+    """Whether two bars can stand side by side."""
+    assert a.span is not None
+    assert b.span is not None
+    return a.span[1] + GAP < b.span[0] or b.span[1] + GAP < a.span[0]
 
 
 def is_port(name: Name, kind: str) -> bool:

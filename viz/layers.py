@@ -680,7 +680,7 @@ class _Arranger:
                         else (-1e4 if other.edge == "left" else 1e4)
                     )
                     if u.span is not None:
-                        end.offset = round(self.on_bar(u.span, x, end.net) - u.x)
+                        end.offset = round(self.on_bar(u, x, end) - u.x)
                         continue
                     meeting.setdefault((u.name, end.edge), {})[end] = x - u.x
                     if (
@@ -717,15 +717,23 @@ class _Arranger:
                 end.offset = round(place - shift)
             share_pins(ends, first)
 
-    def on_bar(self, span: tuple[int, int], x: float, net: Name) -> float:
-        """Where a wire meets a bar, clear of those that run straight across it."""
-        low, high = span[0] + 10, span[1] - 10
+    def on_bar(self, bar: Unit, x: float, end: End) -> float:
+        """Where a wire meets a bar, clear of those that run straight up on that side of it."""
+        assert bar.span is not None
+        low, high = bar.span[0] + 10, bar.span[1] - 10
         x = min(max(x, low), high)
-        if net in self.straight:
+        if end.net in self.straight:
             return x
+        taken = [
+            net.straight
+            for net in self.nets
+            if net.straight is not None
+            and not (net.source == bar.name and end.edge == "bottom")
+            and not (any(sink == bar.name for sink, _ in net.sinks) and end.edge == "top")
+        ]
         aside = (d * s for d in range(0, high - low, TRACK) for s in (-1, 1))
         places = (x + d for d in aside if low <= x + d <= high)
-        return next((p for p in places if all(abs(p - q) >= 7 for q in self.straight.values())), x)
+        return next((p for p in places if all(abs(p - q) >= 7 for q in taken)), x)
 
     # Channels -------------------------------------------------------------------------------
 
