@@ -5,9 +5,11 @@ A row is ``row(function, rule of operand 1, rule of operand 2, ...)``, a rule is
 is recorded and can be differentiated again. ``g`` is the gradient of the result ``y``.
 
 Conventions where there is no one derivative: equal maxima and minima share the gradient
-evenly, and a NaN that np.max or np.min gives gets it; |x|, sign, the norm and the standard
-deviation have gradient 0 at 0; clip passes the gradient at its bounds; steps (floor, round,
-sign) have gradient 0.
+evenly (np.max, np.maximum, np.fmax and their likes); a NaN that np.max or np.min gives gets
+it, and where np.maximum or np.minimum gives one both operands get all of it, as in PyTorch;
+|x|, sign, the norm, hypot and the standard deviation have gradient 0 at 0; clip passes the
+gradient at its bounds; equal elements keep their order in sort; steps (floor, round, sign)
+have gradient 0.
 """
 
 from __future__ import annotations

@@ -378,6 +378,9 @@ class Tensor:
                 f"{how} would cut {describe(self)} off its tape without a word; write {cure}"
             )
 
+    # For one element, as in ``a[0] = t`` and ``np.fromiter``, NumPy raises a ValueError of its
+    # own ("setting an array element with a sequence"), whose cause is the TypeError from here.
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         self._leaves_tape(
             "making an array of it",
