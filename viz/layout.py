@@ -104,8 +104,9 @@ class _Layout:
         self.measure = Measure(view.structure, values, gradients is not None, beside)
         self.missing_gradients = backward and gradients is None
         # Wide enough for the names of states, each above its wire.
-        names = [e.tensor.name or e.slot.name or "" for e in view.edges if e.slot is not None]
-        widest = max([name_width(name) for name in names], default=0)
+        names = {slot.name for slots in view.structure.slots for slot in slots if slot.name}
+        last = max((t for steps in view.shown for t in steps), default=0)
+        widest = max((name_width(f"{name}_{last}") for name in names), default=0)
         self.gap = max(COLUMN_GAP if gradients is None else GRADIENT_GAP, widest + 12)
         self.out = Scene(view, beside=beside)
         if gradients is not None:
@@ -803,13 +804,15 @@ class _Layout:
 
     def turn_titles_aside(self) -> None:
         """Let the title of a frame outside of time stand at its right where a wire crosses it."""
+        frames = [box for box in self.out.boxes if box.kind == "gate"]
+        if not frames:
+            return
         wires = [
             (ax + edge.dx, min(ay, by), max(ay, by))
             for edge in self.out.edges
             for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points)
             if ax == bx
         ]
-        frames = [box for box in self.out.boxes if box.kind == "gate"]
         for box in frames:
             width = text_width(shorten(box.title), TITLE) + 12
             crossed = [

@@ -511,7 +511,6 @@ class _Maker:
     def connect(self, i: int, record: Record, head: Vertex) -> None:
         """The edges into one record."""
         s = self.s
-        joined: set[Vertex] = set()
         folded: dict[Vertex, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
         for k, x in enumerate(record.inputs):
             slot = s.entering.get((i, k))
@@ -529,11 +528,13 @@ class _Maker:
                         folded.setdefault(stand_in, (k, x))
                     continue
                 tail = self.state_before(slot, x)
-            joined.add(tail)
             self.edge(tail, head, k, x, tail.slot if tail.kind == "cut" else slot)
-        for tail, (k, x) in folded.items():
-            if tail not in joined and tail is not head:
-                self.edge(tail, head, k, x, None)
+        if folded:
+            made = [s.made.get(x) for x in record.inputs]
+            joined = {self.of_record[j] for j in made if j is not None} | {head}
+            for tail, (k, x) in folded.items():
+                if tail not in joined:
+                    self.edge(tail, head, k, x, None)
 
     def stand_in(self, j: int) -> Vertex | None:
         """What shows, in the one step of a folded picture, a record of another step."""
