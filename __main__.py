@@ -7,7 +7,6 @@ exit code 130. Files are written whole or not at all.
 from __future__ import annotations
 
 import argparse
-import functools
 import math
 import os
 import platform
@@ -262,36 +261,32 @@ def train_lm(args: argparse.Namespace) -> None:
 def learn_labels(
     args: argparse.Namespace,
     make: Callable[[Examples, Labels], tuple[Any, dict[str, Any]]],
-    read: Callable[[Sequence[str]], Examples],
+    read: Callable[..., Examples],
+    columns: dict[str, Any],
     task_of: Callable[..., Any],
 ) -> None:
     """Train a classifier or a tagger, and print how good it is.
 
     Args:
         args: The options.
-        make: From what is to be learnt, and its labels, to a model and what is saved with it.
-        read: From files to examples.
-        task_of: From examples and what is saved to a Task.
+        make: From what is to be learnt, and its labels, to a model and what makes ids of texts.
+        read: From files and ``columns`` to examples.
+        columns: What stands where in a file.
+        task_of: From examples, what makes ids of them, and labels to a Task.
     """
-    learnt = read(args.files)
+    learnt = read(args.files, **columns)
     if args.dev:
-        development = read(args.dev)
+        development = read(args.dev, **columns)
     else:
         learnt, development = learnt.parts(args.held_out, args.seed)
     labels = Labels.count([*learnt.labels, *development.labels])
-    if len(labels) > max(10, len(learnt.labels) / 2):
-        column = "--columns" if args.kind == "classifier" else "--column"
-        complain(
-            f"{len(labels):,} labels for {len(learnt.labels):,} examples: are they in another "
-            f"column? ({column})"
-        )
-    test = read(args.test) if args.test else None
+    see_column(labels, learnt, "--columns" if args.kind == "classifier" else "--column")
+    test = read(args.test, **columns) if args.test else None
     known = labels if test is None else with_others(labels, test.labels)
-    model, what = make(learnt, labels)
-    what["labels"] = labels
-    task = task_of(learnt, **what, batch=args.batch, rng=args.seed)
-    validation = task_of(development, **what)
-    tested = None if test is None else task_of(test, **{**what, "labels": known})
+    model, ids = make(learnt, labels)
+    task = task_of(learnt, **ids, labels=labels, batch=args.batch, rng=args.seed)
+    validation = task_of(development, **ids, labels=labels)
+    tested = None if test is None else task_of(test, **ids, labels=known)
     folder = folder_of(args)
     sizes = f"{len(task.sequences):,} to learn from, {len(validation.sequences):,} to develop on"
     print(f"{args.kind:12}{sizes}; {len(labels)} labels")
@@ -300,7 +295,7 @@ def learn_labels(
     train_in(
         folder,
         model,
-        what,
+        {**ids, "labels": labels, "notes": columns},
         task=task,
         optimizer=Adam(model.parameters(), args.lr),
         validation=validation,
@@ -320,6 +315,13 @@ def learn_labels(
     print(f"the model is {folder.model}")
 
 
+def see_column(labels: Labels, examples: Examples, option: str) -> None:
+    """Say so where hardly a label stands twice: it may be the texts that were read as labels."""
+    count = sum(1 if isinstance(given, str) else len(given) for given in examples.labels)
+    if len(labels) > max(10, count / 2):
+        complain(f"{len(labels):,} labels in {count:,}: are they in another column? ({option})")
+
+
 def train_classifier(args: argparse.Namespace) -> None:
     """Train a classifier on labelled texts."""
 
@@ -335,14 +337,11 @@ def train_classifier(args: argparse.Namespace) -> None:
             **options_of_networks(args),
         )
         print_share(share)
-        return model, {"vocabulary": vocabulary, "notes": columns}
-
-    def task_of(examples: Examples, notes: Any, **options: Any) -> Any:
-        return text_task(examples, **options)
+        return model, {"vocabulary": vocabulary}
 
     label, text = args.columns
     columns = {"label": label, "text": text, "header": args.header}
-    learn_labels(args, make, functools.partial(read_texts, **columns), task_of)
+    learn_labels(args, make, read_texts, columns, text_task)
 
 
 def train_tagger(args: argparse.Namespace) -> None:
@@ -366,12 +365,11 @@ def train_tagger(args: argparse.Namespace) -> None:
             **options_of_networks(args),
         )
         print_share(share)
-        return model, {"features": features, "notes": columns_of(args)}
+        return model, {"features": features}
 
-    def task_of(examples: Examples, notes: Any, **options: Any) -> Any:
-        return sentence_task(examples, **options)
-
-    learn_labels(args, make, functools.partial(read_sentences, **columns_of(args)), task_of)
+    separator = None if args.spaces else "\t"
+    columns = {"tag": args.column, "extra": args.extra, "separator": separator}
+    learn_labels(args, make, read_sentences, columns, sentence_task)
 
 
 def print_share(share: float | None) -> None:
@@ -385,15 +383,6 @@ def options_of_networks(args: argparse.Namespace) -> dict[str, Any]:
     names = ("embedding", "width", "layers", "dropout", "frozen", "seed")
     options = {name: getattr(args, name) for name in names}
     return {**options, "vectors": args.vectors[0] if args.vectors else None}
-
-
-def columns_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Which columns of tagged text are read."""
-    return {
-        "tag": args.column,
-        "extra": args.extra,
-        "separator": None if args.spaces else "\t",
-    }
 
 
 # What is read where a model's notes do not say it, as those of one that was saved in Python.

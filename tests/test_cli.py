@@ -413,7 +413,7 @@ def test_the_wrong_column_is_noticed(tmp_path, here):
     (tmp_path / "swapped.tsv").write_text("\n".join(lines))
     options = ["--epochs", 1, "--width", 2, "--embedding", 2]
     result = here("train", "classifier", "swapped.tsv", *options, cwd=tmp_path)
-    assert "30 labels for 27 examples: are they in another column? (--columns)" in result.stderr
+    assert "30 labels in 27: are they in another column? (--columns)\n" in result.stderr
 
 
 def test_vectors_letters_and_last_states(folder, here):
