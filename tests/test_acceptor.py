@@ -321,6 +321,10 @@ def elman(**options) -> Acceptor:
     return Acceptor(Elman(3, 4, rng=0), 3, **{"embedding": Embedding(7, 3, rng=0), **options})
 
 
+def one_score() -> BagClassifier:
+    return BagClassifier(Embedding(7, 3, rng=0), 1)
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -342,6 +346,7 @@ def elman(**options) -> Acceptor:
         (lambda: elman().logits(IDS[:1], [5], IDS[:1] > 0), ValueError, "not both"),
         (lambda: elman().loss(IDS[:1], [3]), ValueError, "from 0 to 2, got 3"),
         (lambda: elman().loss(IDS[:1], [-1]), ValueError, "from 0 to 2, got -1"),
+        (lambda: one_score().loss(IDS[:1], [2]), ValueError, "from 0 to 1, got 2"),
         (lambda: elman().loss(IDS[:1], [0, 1]), ValueError, "one a sequence"),
         (lambda: elman().loss(IDS[:1], [0.0]), TypeError, "integers"),
         (lambda: elman().loss(IDS[:1], [0], reduction="all"), ValueError, "reduction"),
