@@ -173,7 +173,7 @@ def elman_folded(theme: str) -> Any:
 
 @picture(CELLS, "LSTM, gate by gate", "The memory c runs along the top; weights are shared.")
 def lstm_gates(theme: str) -> Any:
-    return draw(LSTM(3, 4), level="gate", theme=theme)
+    return draw(LSTM(3, 4), level="gate", steps=2, theme=theme)
 
 
 @picture(CELLS, "LSTM, every operation", "What is inside of the gates.")
@@ -261,7 +261,7 @@ def tagger(theme: str) -> Any:
 )
 def encoder_decoder(theme: str) -> Any:
     model = EncoderDecoder(9, 9, d=4, attention="dot", cell=GRU, rng=0)
-    return draw(model.loss([3, 4, 5], [1, 5, 4, 2]), level="cell", theme=theme)
+    return draw(model.loss([3, 4, 5], [1, 4, 2]), level="cell", theme=theme)
 
 
 @picture(NETWORKS, "A feedforward network", "No time steps: drawn in layers.")
@@ -281,7 +281,7 @@ NUMBERS = "Numbers and gradients"
     "The wider and darker an edge, the more gradient comes back along it: here it vanishes.",
 )
 def vanishing(theme: str) -> Any:
-    _, (h,) = unroll(Elman(3, 8, rng=0, U_init="uniform"), inputs(6))
+    _, (h,) = unroll(Elman(3, 8, rng=0, U_init="uniform"), inputs(4))
     tape = Tape(h.sum())
     return draw(tape, level="cell", backward=True, grads=tape.gradients(), theme=theme)
 
@@ -379,6 +379,7 @@ def page(theme: str) -> Any:
 
 ANIMATED = {"walk_cells", "walk_gates"}
 PAGES = {"page"}
+README = ("lstm_gates", "vanishing", "encoder_decoder", "walk_cells")
 
 
 # The index ----------------------------------------------------------------------------------------
@@ -464,6 +465,16 @@ def write(one: Picture, out: Path) -> dict[str, str]:
     return files
 
 
+def write_readme(folder: Path) -> None:
+    """The pictures that stand in the README, in the light theme."""
+    for one in PICTURES:
+        name = one.make.__name__
+        if name in README:
+            drawing = one.make("light")
+            path = folder / f"{name}.svg"
+            print(drawing.animate(path) if name in ANIMATED else drawing.save(path))
+
+
 def main() -> None:
     """Write the gallery."""
     global SECONDS
@@ -472,7 +483,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=SECONDS, help="training of each model")
     names = [one.make.__name__ for one in PICTURES]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
+    parser.add_argument("--readme", type=Path, help="write the README's pictures here, no others")
     args = parser.parse_args()
+    if args.readme:
+        write_readme(args.readme)
+        return
     SECONDS = args.seconds
     began = time.perf_counter()
     args.out.mkdir(parents=True, exist_ok=True)

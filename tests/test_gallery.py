@@ -166,6 +166,20 @@ def test_both_themes_show_the_same_on_another_paper(gallery):
         assert texts[0] == texts[1], light.name
 
 
+def test_the_pictures_of_the_readme_are_what_is_drawn_now(module, tmp_path):
+    module.write_readme(tmp_path)
+    kept = SCRIPT.parent / "pictures"
+    assert {p.name for p in kept.iterdir()} == {p.name for p in tmp_path.iterdir()}
+    assert {p.stem for p in kept.iterdir()} == set(module.README)
+    for path in kept.iterdir():
+        assert path.stat().st_size < 150_000, path.name
+        texts = [
+            [t for text in root.iter(f"{SVG}text") if (t := "".join(text.itertext()))]
+            for root in (ET.parse(p).getroot() for p in (path, tmp_path / path.name))
+        ]
+        assert texts[0] == texts[1], path.name
+
+
 def test_what_a_notebook_shows_is_whole():
     """The pictures in the committed notebooks, as Jupyter, VS Code and GitHub show them."""
     nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install 'unspool[test]'")
