@@ -465,11 +465,14 @@ def predict(args: argparse.Namespace) -> None:
         if features is not None:
             label_words(model, features, labels, args, noted(notes, TAGGED))
         elif vocabulary is not None:
-            lines = [line.strip() for path in args.files for line in load_text(path).split("\n")]
-            texts = [line for line in lines if line]
+            texts = [load_text(path).strip() for path in args.files]
+            names = [str(path).removeprefix(folder + os.sep) for path in args.files]
+            if not args.whole:
+                lines = [line.strip() for text in texts for line in text.split("\n")]
+                texts = names = [line for line in lines if line]
             task = Labelled(text_ids(texts, vocabulary), batch=64)
-            for label, line in zip(labels.decode(predictions(model, task)), texts, strict=True):
-                print(f"{label}\t{line}")
+            for label, name in zip(labels.decode(predictions(model, task)), names, strict=True):
+                print(f"{label}\t{name}")
 
 
 def label_words(
@@ -816,13 +819,16 @@ examples:
         "predict",
         formatter_class=plain,
         help="label texts or words",
-        description="Write label<TAB>text for each line, or word<TAB>tag for each word. A tagger "
-        "reads a\nword a line and blank lines between sentences, or with --tokenize lines of text.",
+        description="Write label<TAB>text for each line (with --whole label<TAB>FILE for each "
+        "file), or\nword<TAB>tag for each word. A tagger reads a word a line and blank lines "
+        "between\nsentences, or with --tokenize lines of text.",
         epilog="examples:\n  unspool predict reviews new.txt\n"
+        "  unspool predict reviews --whole texts/*.txt\n"
         "  echo 'They can fish.' | unspool predict upos --tokenize",
     )
     command.add_argument("model", metavar="MODEL", type=Path, help="a training's folder, or a file")
     command.add_argument("files", metavar="FILE", nargs="*", help="texts; none: standard input")
+    command.add_argument("--whole", action="store_true", help="a classifier's FILE is one text")
     command.add_argument("--tokenize", action="store_true", help="a tagger's lines are plain text")
     command.set_defaults(run=predict)
 
@@ -874,10 +880,21 @@ examples:
     return parser
 
 
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """The options of a command. Files may stand on both sides of an option."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if any(text.startswith("-") for text in rest) or (rest and "files" not in args):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        args.files += rest
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
     reconfigure(sys.stdout, errors="replace")  # a terminal may lack “ and ”
-    args = build_parser().parse_args(argv)
+    args = parse(argv)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import unspool
-from unspool.__main__ import CELLS, build_parser, main, prepare
+from unspool.__main__ import CELLS, build_parser, main, parse, prepare
 from unspool.cells import load_npz
 from unspool.models import load_model, save_model
 
@@ -169,7 +169,7 @@ def test_every_example_of_the_help_is_a_valid_command():
     for line in "\n".join(texts).splitlines():
         if line.startswith("  unspool "):
             words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', re.split(r" > |\s+\(", line)[0])
-            build_parser().parse_args([word.strip("\"'") for word in words[1:]])
+            parse([word.strip("\"'") for word in words[1:]])
             found += 1
     assert found >= 22
 
@@ -254,6 +254,20 @@ def test_wrong_input_is_one_line_and_code_2(name, folder, here):
 def test_wrong_input_of_a_process(folder):
     assert "nofile.txt: no such text file" in refused(run("train", "lm", "nofile.txt", cwd=folder))
     assert "invalid choice: 'paint'" in refused(run("paint", cwd=folder))
+
+
+def test_files_on_both_sides_of_an_option():
+    args = parse(["train", "lm", "a.txt", "--out", "x", "b.txt", "c.txt"])
+    assert args.files == ["a.txt", "b.txt", "c.txt"]
+    assert parse(["predict", "upos", "--tokenize", "a.txt"]).files == ["a.txt"]
+
+
+@pytest.mark.parametrize("command", [["draw", "lstm", "x"], ["predict", "m", "a", "--no"]])
+def test_what_is_no_file(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        parse(command)
+    assert end.value.code == 2
+    assert f"unrecognized arguments: {command[-1]}; see unspool --help" in capsys.readouterr().err
 
 
 def test_a_truncated_model_file(trained, folder):
@@ -380,6 +394,16 @@ def test_a_rare_label_may_be_held_out(seed, tmp_path, here):
     assert result.returncode == 0, result.stderr
     assert "8 to learn from, 8 to develop on; 8 labels" in result.stdout
     assert load_model(tmp_path / "r" / "model.npz").labels.names == tuple("abcdefgh")
+
+
+def test_a_file_is_one_text(classifier, folder, here):
+    (folder / "long.txt").write_text("A lovely\n\nplot,\nindeed lovely.\n")
+    (folder / "short.txt").write_text("dull")
+    for files in (["--whole", "long.txt", "short.txt"], ["long.txt", "--whole", "short.txt"]):
+        result = here("predict", "reviews", *files, cwd=folder)
+        assert result.stdout == "pos\tlong.txt\nneg\tshort.txt\n"
+    result = here("predict", "reviews", "--whole", cwd=folder, input="A dull\nfilm.")
+    assert result.stdout == "neg\tstandard input\n"
 
 
 def test_columns_of_a_table(folder, here):
