@@ -267,6 +267,20 @@ def test_hostile_names_stay_texts():
 
 
 @needs_graphviz
+@pytest.mark.parametrize("name", ["\x00<script>", "a\nb\u2028c", "🙂漢字\u202e", "W_" * 200])
+def test_hostile_names_in_a_gif(name, tmp_path):
+    image_module = pytest.importorskip(
+        "PIL.Image", reason="needs Pillow: pip install unspool[plot]"
+    )
+    x = Tensor(np.ones(2), name=name)
+    with scope(name, step=1):
+        y = np.tanh(x)
+    y.name = name
+    with image_module.open(draw(y * 2).animate(tmp_path / "walk.gif")) as gif:
+        assert gif.n_frames == 5
+
+
+@needs_graphviz
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
 def test_the_colours_are_the_themes(theme):
     drawing, *_, svg = walk_of("cell", theme=theme)

@@ -61,7 +61,7 @@ BEFORE = 14  # how far from a column a state from elsewhere turns into it
 DOTS = 84  # the width of the column of steps left out
 DELAY = 28  # from one way back of a folded picture to the next
 MOST_WAYS = 40  # so many wires between bars and columns are kept clear of other things
-RIGHT_OF_NEXT = 42  # how far beside the column these run
+WAY_BACK = 42  # how far beside a folded column the innermost way back runs, at least
 
 
 def lay_out(
@@ -106,8 +106,10 @@ class _Layout:
         # Wide enough for the names of states, each above its wire.
         names = {slot.name for slots in view.structure.slots for slot in slots if slot.name}
         last = max((t for steps in view.shown for t in steps), default=0)
-        widest = max((name_width(f"{name}_{last}") for name in names), default=0)
+        index = "t−1" if view.generic else last
+        widest = max((name_width(f"{name}_{index}") for name in names), default=0)
         self.gap = max(COLUMN_GAP if gradients is None else GRADIENT_GAP, widest + 12)
+        self.way_back_x = max(WAY_BACK, widest + 12)
         self.out = Scene(view, beside=beside)
         if gradients is not None:
             self.out.shares = shares_by_column(view, gradients)
@@ -396,7 +398,7 @@ class _Layout:
         right = max(b for _, b in spans) + max(width for _, width in beside) + 16
         if self.view.generic:  # outside of the ways back
             ways = max((len(self.delays(i)) for i in self.active), default=0)
-            left, right = left - RIGHT_OF_NEXT - 14 * ways, right + RIGHT_OF_NEXT + 14 * ways
+            left, right = left - self.way_back_x - 14 * ways, right + self.way_back_x + 14 * ways
         self.margin: dict[Vertex, int] = {}
         self.left_margin: dict[Vertex, int] = {}
         for e in self.view.edges:
@@ -880,7 +882,7 @@ class _Layout:
         t = e.tail.place[1]
         x1, x2 = self.column_span[self.block[loop], t]
         y = self.level(loop, state)
-        half = 21 if self.view.generic else self.gap // 2
+        half = (self.way_back_x if self.view.generic else self.gap) // 2
         x = x1 - half if self.loops[loop].reverse != delayed else x2 + half
         text = f"{slot.name}_t" if self.view.generic else e.tensor.name or f"{slot.name}_{t}"
         if delayed:
@@ -1018,7 +1020,7 @@ class _Layout:
         loop, state = e.slot.loop, e.slot.number
         template, row = self.templates[loop], self.row_y[loop]
         x1, x2 = self.column_span[self.block[loop], place[1]]
-        out = RIGHT_OF_NEXT + 14 * self.delays(loop).index(node.vertex)
+        out = self.way_back_x + 14 * self.delays(loop).index(node.vertex)
         sign = -1 if self.loops[loop].reverse else 1
         far = {1: x2 + out, -1: x1 - out}
         y, x0 = self.level(loop, state), self.origin[place]
@@ -1129,7 +1131,7 @@ class _Layout:
                 continue
             text = self.row_title(loop)
             x = self.block_span[self.block[loop]][0] - 12
-            x -= RIGHT_OF_NEXT if self.view.generic else 0
+            x -= self.way_back_x if self.view.generic else 0
             y = self.row_span[self.row[loop]][1] - 12
             texts.append(SceneText(f"row{loop}", text, x, y, 13, "right", bold=True))
         self.out.outline(0)
@@ -1173,7 +1175,9 @@ class _Layout:
         groups = [(loop, list(g)) for loop, g in itertools.groupby(shared, key=lambda s: s.loop)]
         title = "Parameters"
         x, top = left, y
-        self.share_room = SHARE + 6 if self.out.shares else 0
+        # One bar by itself would compare nothing.
+        several = any(len(self.share_columns(x)) > 1 for x in self.out.shares)
+        self.share_room = SHARE + 6 if several else 0
         for loop, members in groups:
             uses = {s.uses for s in members}
             common = (
@@ -1191,7 +1195,7 @@ class _Layout:
                 y -= 20 if y != top else 24
             for _, family in itertools.groupby(members, key=lambda s: s.family):
                 x, y = self.emit_family(list(family), not common, x, y, left, right)
-        if self.out.shares:
+        if several:
             title += ". Bars: how much each step gives of ‖∂L/∂W‖"
         self.out.texts.append(SceneText("parameters", title, left, top, NOTE, "left", bold=True))
         return y - self.share_room
@@ -1242,6 +1246,8 @@ class _Layout:
             return column[0], column[1] or max(shown) - 0.5
 
         columns = self.share_columns(parameter.tensor)
+        if len(columns) < 2:
+            return
         for n, column in enumerate(sorted(columns, key=order)):
             if column not in norms:
                 continue  # no gradient comes here: its place stays empty

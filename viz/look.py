@@ -164,13 +164,16 @@ def luminance(colour: str) -> float:
 
 
 def wrap(text: str, width: int, size: int) -> list[str]:
-    """A text in lines of at most so many points, broken between words; line breaks are kept."""
+    """A text in lines of at most so many points and MOST_LETTERS, broken between words.
+
+    Line breaks are kept.
+    """
     lines = []
     for paragraph in text.splitlines():
         line = ""
         for word in paragraph.split():
             longer = f"{line} {word}".lstrip()
-            if line and text_width(longer, size) > width:
+            if line and (text_width(longer, size) > width or len(longer) > MOST_LETTERS):
                 lines.append(line)
                 longer = word
             line = longer
