@@ -117,7 +117,7 @@ def pooled(model, xs: np.ndarray) -> np.ndarray:
 def test_models_are_their_formulas(make):
     model = make(embedding=words(), hidden=[6, 5], rng=4, **F64)
     rng = np.random.default_rng(0)
-    for p in model.head.parameters():
+    for p in model.parameters():
         p.data += 0.3 * rng.standard_normal(p.shape)
     first, second, third = model.head.layers
     E = model.embedding.E.data

@@ -213,7 +213,7 @@ def test_a_training_goes_on_bit_for_bit(name, stops, tmp_path, monkeypatch):
     assert history[-1]["seconds"] > history[0]["seconds"]
 
 
-def test_between_passes_only(tmp_path, monkeypatch):
+def test_between_passes_only(tmp_path, monkeypatch, capsys):
     """A long pause between checkpoints: a stopped pass is learnt anew from its beginning."""
     path = tmp_path / "training.npz"
     call = {"epochs": 3, "checkpoint": path, "every": 1e9, "progress": False}
@@ -223,7 +223,8 @@ def test_between_passes_only(tmp_path, monkeypatch):
         with pytest.raises(Stopped):
             fit(model, task, optimizer, **call, **options)
     model, task, optimizer, options = language_model()
-    history = fit(model, task, optimizer, **call, **options)
+    history = fit(model, task, optimizer, **(call | {"progress": True}), **options)
+    assert f", after update {2 * len(task)}\n" in capsys.readouterr().err
     other, task, optimizer, options = language_model()
     assert plain(history) == plain(fit(other, task, optimizer, epochs=3, progress=False, **options))
     assert_same(model.state_dict(), other.state_dict())

@@ -363,6 +363,9 @@ def tagger(**options) -> Transducer:
 @pytest.mark.parametrize("split", [False, True])
 def test_transducer_is_its_formula(split):
     model = tagger(split=split)
+    for name, q in model.named_parameters():
+        if name.endswith("b"):  # 0 at first
+            q.data[...] = np.random.default_rng(5).normal(size=q.shape)
     net, p = model.network, {n: q.data for n, q in model.named_parameters()}
     logits = model.logits(IDS, LENGTHS).data
     for i, m in enumerate(LENGTHS):
@@ -380,6 +383,15 @@ def test_transducer_is_its_formula(split):
         np.testing.assert_allclose(
             model.probabilities(IDS, LENGTHS)[i, :m], np.exp(log_softmax(want)), atol=1e-12
         )
+
+
+def test_the_two_directions_of_a_stack_are_those_on_top():
+    below = Bidirectional(Elman(3, 2, rng=0), Elman(3, 2, rng=1))
+    above = Bidirectional(Elman(4, 5, rng=2), Elman(4, 3, rng=3))
+    model = Transducer(Stacked([below, above]), 4, split=True, rng=4)
+    assert model.head.V_f.shape == (5, 4)
+    assert model.head.V_b.shape == (3, 4)
+    assert model.logits(np.ones((6, 3), np.float32)).shape == (6, 4)
 
 
 def test_transducer_losses():
