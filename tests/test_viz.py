@@ -1089,6 +1089,24 @@ def test_the_share_of_a_step_is_the_gradient_of_its_own_weights():
             np.testing.assert_allclose(share, apart[getattr(cells[t - 1], x.name)])
 
 
+def test_steps_that_no_gradient_reaches_keep_their_places():
+    _, (h,) = unroll(Elman(3, 4, dtype=float), inputs(4), truncate=2)
+    tape = Tape(h.sum())
+    scene = draw(tape, level="cell", backward=True, grads=tape.gradients()).scene
+    at = {n.vertex.id: n.x for n in scene.nodes}
+    for p in (s.vertex for s in scene.view.shared):
+        bars = {k: at[f"{p.id}_share{k}"] - at[p.id] for k in range(4) if f"{p.id}_share{k}" in at}
+        assert bars == {2: 4, 3: 12}  # of four places, the last two
+    # Where the gradient is cut nothing goes on.
+    cut = {e.edge.tail.kind for e in scene.edges if e.back}
+    cut |= {e.edge.head.kind for e in scene.edges if e.back}
+    assert "cut" not in cut
+    # One step in detail has nothing to be compared with.
+    one = draw(tape, at=3, grads=tape.gradients())
+    assert "_share" not in one.source
+    assert "Bars" not in one.source
+
+
 def test_too_many_steps_to_compare_have_no_bars():
     tape = Tape(tape_of(Elman(3, 2), 30).outputs[0].sum())
     grads = tape.gradients()
