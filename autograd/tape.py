@@ -35,7 +35,7 @@ __all__ = ["Gradients", "Record", "Tape"]
 # The uses of a shared operand gather until there are so many rows, or numbers if that is
 # later, and are then summed at once: a product or sum over them is as fast as one over more,
 # fits the processor's cache, and lets the gradients of earlier steps go.
-POOL_ROWS = 128
+POOL_ROWS = 256
 POOL_NUMBERS = 16_384
 
 
