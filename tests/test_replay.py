@@ -18,7 +18,7 @@ import pytest
 
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import checkpoint, detect_anomaly, dropout, hessian, sigmoid
-from unspool.autograd.replay import Plan
+from unspool.autograd.replay import Plan, Totals
 from unspool.autograd.tensor import operands_of
 from unspool.cells import (
     GRU,
@@ -305,10 +305,17 @@ def test_two_calls_in_a_row_and_the_same_inputs_twice():
 
 
 @every_kind
-def test_long_sequences_sum_in_several_goes(kind):
-    """More steps than gather in a pool: 128 rows."""
+def test_long_sequences_sum_in_several_goes(kind, monkeypatch):
+    """More steps than gather in a pool: 256 rows, here 6 steps of 20."""
+    monkeypatch.setattr("unspool.autograd.tape.POOL_ROWS", 128)
+    monkeypatch.setattr("unspool.autograd.tape.POOL_NUMBERS", 1)
     cell = cell_of(kind)
     xs = numbers(20, 45, D)
+    settled = []
+    settle = Totals._settle
+    monkeypatch.setattr(
+        Totals, "_settle", lambda self, slot: settled.append(slot) or settle(self, slot)
+    )
 
     def gradients(cell):
         for p in cell.parameters():
@@ -320,6 +327,7 @@ def test_long_sequences_sum_in_several_goes(kind):
     expected = gradients(twin(cell))
     for _ in range(3):
         same_gradients(gradients(cell), expected, 1e-11)
+    assert settled.count(0) >= 45 // 6
 
 
 @every_kind
