@@ -585,8 +585,9 @@ def boxes_of(drawing):
 
 
 def variants(name):
-    """The options under which a network is looked at: unrolled, and folded if it has time."""
-    return [{}, {"fold": True}] if name not in ("feedforward", "layers") else [{}]
+    """How a network is looked at: unrolled, with values, and folded if it has time."""
+    options = [{}, {"values": True}, {"fold": True}]
+    return options if name not in ("feedforward", "layers") else options[:2]
 
 
 looked_at = pytest.mark.parametrize(

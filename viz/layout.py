@@ -522,6 +522,8 @@ class _Layout:
         self.zone_y: dict[int, int] = {}
         self.row_span: dict[int, tuple[int, int]] = {}
         self.jog_y: dict[tuple[int, Hashable], int] = {}
+        self.aside: dict[tuple[int, Hashable], int] = {}
+        self.aside_y: dict[int, int] = {}
         y = 0
         for z in range(self.top_zone + 1):
             here = [i for i in self.active if self.row[i] == z]
@@ -535,9 +537,11 @@ class _Layout:
                 y += 30
             # Turns stand above bars: below them the wires of a row run up into the bars.
             jogs = self.jogs(z) if len(self.active) > 1 else {}
+            first = int(any((z, name) in self.aside for name in jogs))  # a track to step aside
+            self.aside_y[z] = y
             for name, number in jogs.items():
-                self.jog_y[z, name] = y + TRACK * number
-            y += 12 + TRACK * max(jogs.values()) if jogs else 0
+                self.jog_y[z, name] = y + TRACK * (number + first)
+            y += 12 + TRACK * (max(jogs.values()) + first) if jogs else 0
             top = y
             for loop in here:
                 self.row_y[loop] = y + ROW_PAD
@@ -594,7 +598,18 @@ class _Layout:
                     ends = found.setdefault(name, set())
                     ends.add(End(Unit("below", thin=True, x=x1 - edge), "top", name))
                     ends.add(End(Unit("above", thin=True, x=x2 - edge), "bottom", name))
-        return assign_tracks(found) if found else {}
+        tracks = assign_tracks(found) if found else {}
+        for name, other in itertools.permutations(tracks, 2):
+            if tracks[other] < tracks[name]:  # it must not rise where the other one goes on
+                gaps = [
+                    below - above
+                    for below in (end.x() or 0 for end in found[name] if end.edge == "top")
+                    for above in (end.x() or 0 for end in found[other] if end.edge == "bottom")
+                ]
+                near = min(gaps, key=abs)
+                if abs(near) < 7:
+                    self.aside[z, name] = TRACK if near > 0 else -TRACK
+        return tracks
 
     def crossings(self, e: Edge) -> list[tuple[int, int, int]]:
         """(zone, x below, x above) wherever a wire between rows crosses a zone."""
@@ -1071,6 +1086,9 @@ class _Layout:
         for z, x1, x2 in self.crossings(e):
             if passing is not None and (z, passing[0]) in self.jog_y:
                 y = self.jog_y[z, passing[0]]
+                if aside := self.aside.get((z, passing[0])):
+                    points += [(x1, self.aside_y[z]), (x1 + aside, self.aside_y[z])]
+                    x1 += aside
                 points += [(x1, y), (x2, y)]
         if b.place is not None:
             template = self.templates[b.place[0]]
