@@ -3,10 +3,12 @@
 ``context`` says where an op happens, ``tensor`` what a Tensor is and how an op is applied,
 ``tape`` how gradients run back. ``numpy_ops`` and ``nn_ops`` are the table of ops,
 ``composed`` what NumPy has and can be written with these,
-``functional`` holds derivatives of functions, ``check`` compares them with differences.
+``functional`` holds derivatives of functions, ``check`` compares them with differences;
+``allocation`` lets a tape's memory serve the next one.
 """
 
 from . import composed as composed
+from .allocation import keep_freed_memory
 from .check import check_grads
 from .context import detect_anomaly, no_grad, scope
 from .functional import checkpoint, grad, hessian, jacobian, jvp, value_and_grad, vjp
@@ -38,3 +40,5 @@ __all__ = [
     "vjp",
     *_nn,
 ]
+
+keep_freed_memory()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextvars
 import copy
 import gc
+import os
 import pickle
+import platform
+import subprocess
+import sys
 import threading
 import tracemalloc
 import weakref
@@ -148,6 +152,43 @@ def test_no_growth_over_1_000_training_steps():
         assert gc.collect() == 0
         grown = memory()[0] - warm
         assert grown < 8_000, f"{grown} bytes more after 1,000 steps"  # a float a step: 24,000
+
+
+FAULTS = """
+import resource
+import numpy as np
+from unspool import Tensor, unroll
+from unspool.cells import LSTM
+
+cell = LSTM(128, 128, rng=0)
+xs = Tensor(np.ones((32, 50, 128), np.float32))
+faults = []
+for _ in range(6):
+    unroll(cell, xs)[0].sum().backward()
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+print(faults[-1] - faults[-4])
+"""
+CHOICES = {
+    "ours": {},
+    "the user's": {"MALLOC_TRIM_THRESHOLD_": "131072"},
+    "tunables": {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"},
+}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+@pytest.mark.parametrize("choice", CHOICES)
+def test_the_memory_of_a_tape_serves_the_next_one(choice: str):
+    malloc = ("MALLOC_", "GLIBC_TUNABLES")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(malloc)}
+    out = subprocess.run(
+        [sys.executable, "-c", FAULTS],
+        env=env | CHOICES[choice],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # A page is 4,096 bytes or more; the tape of an update has 24 MB.
+    assert (int(out.stdout) < 300) == (choice == "ours")
 
 
 def test_a_weight_used_at_many_steps_takes_no_copies_of_its_size():
