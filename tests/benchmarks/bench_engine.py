@@ -261,7 +261,8 @@ def main() -> None:
     if unknown := only - {*CELLS, "overhead"}:
         sys.exit(f"bench_engine.py: no cell {', '.join(unknown)}; there are {', '.join(CELLS)}")
     if only == {"overhead"}:
-        return overhead()
+        overhead()
+        return
     peers = {
         name: make
         for name, make, there in (
