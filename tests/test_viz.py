@@ -29,6 +29,7 @@ from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softm
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
 from unspool.models import (
     CRF,
+    Acceptor,
     Embedding,
     EncoderDecoder,
     FeedForward,
@@ -263,6 +264,9 @@ NETWORKS = {
     "tagger": lambda: Tape(tagger()),
     "twice bidirectional": twice_in_both_directions,
     "no bias": lambda: tape_of(LSTM(3, 4, bias=False)),
+    "acceptor": lambda: Tape(
+        Acceptor(Bidirectional(LSTM(3, 4, rng=0), LSTM(3, 4, rng=1)), 2, rng=0)(inputs(3))
+    ),
 }
 networks = pytest.mark.parametrize("name", NETWORKS)
 levels = pytest.mark.parametrize("level", ["op", "gate", "cell"])

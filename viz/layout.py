@@ -25,6 +25,7 @@ from .look import (
     GRADIENT,
     HEADING,
     MOST_LETTERS,
+    NAME,
     NOTE,
     PILL,
     SHARE,
@@ -820,24 +821,36 @@ class _Layout:
             self.out.sides[v.id] = next((side for side in middles if free[side]), "")
 
     def turn_titles_aside(self) -> None:
-        """Let the title of a frame outside of time stand at its right where a wire crosses it."""
+        """Let the title of a frame stand at its right where a wire crosses it.
+
+        Frames outside of time are looked at one by one; all columns are titled alike.
+        """
         frames = [box for box in self.out.boxes if box.kind == "gate"]
-        if not frames:
-            return
+        columns = [box for box in self.out.boxes if box.kind == "column"]
         wires = [
             (ax + edge.dx, min(ay, by), max(ay, by))
             for edge in self.out.edges
             for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points)
             if ax == bx
         ]
+
+        def crossed(box: SceneBox, size: int) -> tuple[bool, bool]:
+            """Whether a wire crosses the title where it stands at the left, and at the right."""
+            width = text_width(shorten(box.title), size) + 12
+            xs = [x for x, low, high in wires if low < box.y2 - 4 and high > box.y2 - 4 - size]
+            return (
+                any(box.x1 < x < box.x1 + width for x in xs),
+                any(box.x2 - width < x < box.x2 for x in xs),
+            )
+
         for box in frames:
-            width = text_width(shorten(box.title), TITLE) + 12
-            crossed = [
-                x for x, low, high in wires if low < box.y2 - 4 and high > box.y2 - 4 - TITLE
-            ]
-            at_left = any(box.x1 < x < box.x1 + width for x in crossed)
-            box.mirrored = at_left and not any(box.x2 - width < x < box.x2 for x in crossed)
+            at_left, at_right = crossed(box, TITLE)
+            box.mirrored = at_left and not at_right
             frames += [inner for inner in box.boxes if inner.kind == "gate"]
+        sides = [crossed(box, NAME) for box in columns]
+        if any(at_left for at_left, _ in sides) and not any(at_right for _, at_right in sides):
+            for box in columns:
+                box.mirrored = True
 
     def flows_back(self, e: Edge) -> bool:
         """Whether a gradient comes along an edge: not past a cut, nor from behind the end."""
