@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from unspool import Parameter, Tape, Tensor, draw, scope, unroll
-from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
+from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked
 from unspool.viz import animation, render
 from unspool.viz.animation import animated_svg, clock, frames, moments_of
 
@@ -328,6 +328,50 @@ def test_the_gif_shows_the_frames(tmp_path):
     back = np.array([int(drawing.theme.of(animation.BACKWARD)[i : i + 2], 16) for i in (1, 3, 5)])
     close = [(np.abs(p - back).sum(axis=-1) < 24).sum() for p in pictures]
     assert max(close[: half + 1]) < min(close[half + 1 :])
+
+
+class Leaky(Cell):
+    """h_t = 0.9 h_{t-1} + tanh(x_t W), as a student may write it."""
+
+    def __init__(self, d_in, d_h):
+        self.d_in = d_in
+        self.d_h = d_h
+        self.W = Parameter(np.random.default_rng(0).normal(size=(d_in, d_h)), name="W")
+
+    def forward(self, x, state):
+        (h,) = state
+        return (0.9 * h + np.tanh(x @ self.W),)
+
+
+@needs_graphviz
+@pytest.mark.parametrize("level", ["cell", "gate", "op"])
+@pytest.mark.parametrize("network", [Elman(3, 2, rng=0), LSTM(3, 4, rng=0), Leaky(3, 2)])
+def test_all_frames_of_a_gif_with_gradients_have_one_canvas(network, level, tmp_path):
+    image_module = pytest.importorskip(
+        "PIL.Image", reason="needs Pillow: pip install unspool[plot]"
+    )
+    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install unspool[plot]")
+    ys, _ = unroll(network, np.ones((2, 3), np.float32))
+    loss = ys.sum()
+    gradients = Tape(loss).gradients()
+    for backward in (False, True):
+        drawing = draw(loss, level=level, grads=gradients, backward=backward)
+        scene = drawing.scene
+        sequence = frames(scene, "step")
+        whole = animation.bitmap(drawing)
+        moments = moments_of(scene, sequence)
+        for less in (animation.forward_only(scene, moments), animation.bare(scene, moments)):
+            assert animation.bitmap(type(drawing)(less, "")).size == whole.size
+        # What is in the scene at a place is there in the bitmap: the frame of the first column.
+        scale = whole.width / (scene.x2 - scene.x1 + 2 * animation.PADDING)
+        band = next(box for box in scene.boxes if box.kind == "column")
+        x = (band.x1 - scene.x1 + animation.PADDING) * scale
+        y = ((scene.y2 - band.y1 - 20) + animation.PADDING) * scale
+        row = np.asarray(whole.convert("L")).astype(int)[round(y)]
+        assert row[round(x - 5 * scale)] > row[round(x + 5 * scale)]
+    path = drawing.animate(tmp_path / "walk.gif", by="step")
+    with image_module.open(path) as gif:
+        assert gif.n_frames == len(sequence) + 1
 
 
 @needs_graphviz

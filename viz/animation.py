@@ -439,10 +439,20 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
 
 
 def bitmap(drawing: Drawing) -> Image:
-    """A drawing as pixels, no wider than a GIF should be."""
+    """A drawing as pixels, no wider than a GIF should be.
+
+    Graphviz makes room for texts that turn out wider than was reckoned; here the canvas is the
+    scene's own, so that drawings of one scene lie on each other whatever they show of it.
+    """
     from PIL import Image
 
-    image = Image.open(io.BytesIO(drawing.render("png"))).convert("RGB")
+    scene = drawing.scene
+    wide, high = scene.x2 - scene.x1 + 2 * PADDING, scene.y2 - scene.y1 + 2 * PADDING
+    middle = f"{(scene.x1 + scene.x2) / 2},{(scene.y1 + scene.y2) / 2}"
+    first, rest = drawing.source.split("\n", 1)
+    canvas = f'graph [notranslate=true, viewport="{wide},{high},1,{middle}"]'
+    png = render.render([f"{first}\n{canvas}\n{rest}"], "png", (wide, high))
+    image = Image.open(io.BytesIO(png)).convert("RGB")
     if image.width <= GIF_WIDTH:
         return image
     height = round(image.height * GIF_WIDTH / image.width)
