@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .tensor import PLAIN, TABLE, Array, Op, Rule, Tensor, apply, operand, values
+from .tensor import OUT_PLACES, PLAIN, TABLE, Array, Op, Rule, Tensor, apply, operand, values
 
 __all__ = ["scatter_add", "unbroadcast"]
 
@@ -822,3 +822,7 @@ PLAIN.update(
         np.array_repr, np.array_str, np.array2string,
     }
 )  # fmt: skip
+OUT_PLACES.update(dict.fromkeys([np.isneginf, np.isposinf], 1))
+OUT_PLACES.update(
+    dict.fromkeys([np.any, np.all, np.argmax, np.argmin, np.nanargmax, np.nanargmin], 2)
+)

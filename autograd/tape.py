@@ -65,11 +65,27 @@ class Record(NamedTuple):
 
 
 class Gradients(dict[Tensor, Any]):
-    """Tensor -> gradient; asked for a Tensor that has none, it says so."""
+    """Tensor -> gradient; asked for a Tensor that has none, or for what is none, it says so."""
+
+    def __getitem__(self, key: Any) -> Any:
+        try:
+            return super().__getitem__(key)
+        except TypeError:  # an array is no key at all
+            raise TypeError(self._no_tensor(key)) from None
 
     def __missing__(self, key: Any) -> Any:
-        what = describe(key) if isinstance(key, Tensor) else repr(key)
-        raise KeyError(f"{what} has no gradient here: it does not lead to the output of this tape")
+        if not isinstance(key, Tensor):
+            raise KeyError(self._no_tensor(key))
+        raise KeyError(
+            f"{describe(key)} has no gradient here: it does not lead to the output of this tape"
+        )
+
+    def _no_tensor(self, key: Any) -> str:
+        cure = "" if isinstance(key, str) else "; what is to have a gradient is a Parameter(...)"
+        if any(x.name == key for x in self if isinstance(key, str)):
+            cure = f"; by its name: [g for x, g in grads.items() if x.name == {key!r}]"
+        what = describe(key)
+        return f"gradients are asked for by a Tensor, as in grads[cell.W], got {what}{cure}"
 
 
 class Tape:
@@ -188,7 +204,8 @@ class Tape:
             output, and what is not floating-point, is absent.
 
         Raises:
-            ValueError: An output is not a scalar and has no seed, or the shapes differ.
+            ValueError: An output is not a scalar and has no seed, the shapes differ, or it has
+                neither a seed nor a tape.
         """
         if len(self.outputs) == 1:
             seeds = [seed]
@@ -204,6 +221,9 @@ class Tape:
             for output, g in zip(self.outputs, seeds, strict=True)
             if g is not None or len(self.outputs) == 1
         ]
+        first = self.outputs[0]
+        if seed is None and first._record is None and not first.requires_grad:
+            raise no_way_to(first)
         found = Gradients()
         given: set[int] = set()
 
@@ -290,16 +310,21 @@ def seed_for(output: Tensor, gradient: Any) -> Any:
     return gradient if isinstance(gradient, Tensor) else np.array(gradient, dtype=output.dtype)
 
 
+def no_way_to(output: Tensor) -> ValueError:
+    """The error for a result without a tape."""
+    return ValueError(
+        f"backward from {describe(output)}: nothing that requires a gradient leads to it; make "
+        "a leaf with Parameter(...) or requires_grad=True, outside of no_grad()"
+    )
+
+
 def accumulate_leaves(output: Tensor, gradient: Any = None) -> None:
     """``Tensor.backward``: the pass that ends in the leaves' ``.grad``."""
     seed = seed_for(output, gradient)
     if isinstance(seed, Tensor):
         seed = np.array(seed.data)
     if not output.requires_grad:
-        raise ValueError(
-            f"backward from {describe(output)}: nothing that requires a gradient leads to it; make "
-            "a leaf with Parameter(...) or requires_grad=True, outside of no_grad()"
-        )
+        raise no_way_to(output)
 
     def deliver(leaf: Tensor, g: Any) -> None:
         if leaf.grad is None:

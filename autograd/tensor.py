@@ -114,6 +114,8 @@ WIDER: dict[Any, Callable[..., Any]] = {}
 OPTIONS = frozenset({"correction", "initial", "mean", "order", "where"})
 # NumPy functions whose results are integers, booleans or shapes: run on the arrays.
 PLAIN: set[Callable[..., Any]] = set()
+# Of these, where ``out`` may stand among the positional arguments.
+OUT_PLACES: dict[Callable[..., Any], int] = {}
 
 
 def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
@@ -658,9 +660,15 @@ def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) 
     row = TABLE.get(function)
     if row is None:
         if function in PLAIN:
-            if "out" in kwargs:
+            place = OUT_PLACES.get(function, len(args))
+            if "out" in kwargs or any(x is not None for x in args[place : place + 1]):
                 raise refused(function, args, "out")
             return function(*values(tuple(args)), **values(kwargs))
+        if function.__name__ == "clip":  # what the method of an array asks; np.clip has a row
+            raise TypeError(
+                f"{call_text('array.clip', args)}: an array's own method takes no Tensors; write "
+                "np.clip(array, low, high)"
+            )
         raise TypeError(
             f"{call_text(function, args)}: it has no gradient rule for Tensors; call it on x.data "
             "if no gradient is needed, or write it with functions that have one"

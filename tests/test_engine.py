@@ -319,6 +319,16 @@ def test_gradients_of_every_tensor_on_the_tape():
     assert x.grad is None  # nothing was added up
     with pytest.raises(KeyError, match=r"unused \(1,\) float64 has no gradient here"):
         found[unused]
+    for key, kind, words in (
+        ("x", KeyError, r"by a Tensor, as in grads\[cell.W\], got 'x'; by its name: .*=="),
+        ("x_1", KeyError, r"asked for by a Tensor, .* got 'x_1'\W*$"),
+        (3, KeyError, "asked for by a Tensor, .* got 3; .* is a Parameter"),
+        (x.data, TypeError, r"asked for by a Tensor, .* an array \(2,\) float64; .* a Parameter"),
+    ):
+        with pytest.raises(kind, match=words):
+            found[key]
+    assert "x" not in found
+    assert found.get("x") is None
     step = np.floor(x)
     assert found.get(step) is None
 
@@ -605,6 +615,9 @@ def test_no_grad_records_nothing():
     assert not y.requires_grad
     assert len(Tape(y)) == 0
     assert Tape(z).gradients([1.0]).keys() == {z}
+    for gradients in (Tape(z).gradients, z.backward):
+        with pytest.raises(ValueError, match=r"nothing that .* leads to it; .* outside of no_grad"):
+            gradients()
     assert (p * 2).requires_grad
 
     @no_grad()
