@@ -14,7 +14,7 @@ import numpy as np
 
 from .context import current, scope
 from .numpy_ops import scatter_add
-from .tensor import Array, Op, Tensor, apply, describe, located, operand, values
+from .tensor import Array, Op, Tensor, apply, describe, located, one_array, operand, values
 
 __all__ = [
     "binary_cross_entropy",
@@ -321,7 +321,7 @@ def class_ids(ids: Any, count: int, who: str, what: str, table: Any = None) -> A
 
     ``table`` is what the ids number the rows or columns of, if it is to be named.
     """
-    array = np.asarray(values(ids))
+    array = one_array(who, ids)
     of = "there are" if table is None else f"of {describe(table)}"
     who += located(current.get() or ())
     if array.dtype.kind not in "iu" and array.size:

@@ -642,6 +642,19 @@ def values(x: Any) -> Any:
     return x
 
 
+def one_array(who: str, x: Any, read: Callable[[Any], Any] = values) -> Array:
+    """An argument as one array, or an error that says what to do with lists that are none."""
+    try:
+        return np.asarray(read(x))
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(
+            f"{who}: the sequences differ in length; fill them up behind, ids by "
+            "pad_sequences(ids), vectors by rows of 0, and say where each ends by lengths="
+        ) from error
+
+
 def asks_for_gradient(x: Any) -> bool:
     """Whether an argument is a Tensor that requires a gradient, or has one inside of it."""
     if isinstance(x, (tuple, list)):
@@ -762,6 +775,13 @@ def describe(x: Any) -> str:
     if isinstance(x, np.ndarray):
         return f"an array {x.shape} {x.dtype}"
     return repr(x)
+
+
+def came(x: Any) -> str:
+    """What came in place of something else, in a message: a value, or what kind of thing it is."""
+    if isinstance(x, type):
+        return f"the class {x.__name__}"
+    return describe(x) if isinstance(x, (str, Tensor, np.ndarray)) else type(x).__name__
 
 
 def options_text(params: Params) -> str:

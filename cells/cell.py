@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Op, Tensor, scope
-from ..autograd.tensor import apply, describe, operand, values
+from ..autograd.tensor import apply, came, describe, one_array, operand, values
 from .fused import Replay, plan_of
 from .module import Module
 
@@ -26,6 +26,24 @@ State: TypeAlias = tuple[Any, ...]
 CUT = Op("cut", lambda x: x, (None,))
 
 
+class Width:
+    """A width that ``__init__`` has to set: until then, an error that says so.
+
+    Once it is set, it is an attribute like any other.
+    """
+
+    def __init__(self, name: str, what: str) -> None:
+        self.name, self.what = name, what
+
+    def __get__(self, cell: Any, kind: type) -> Any:
+        if cell is None:
+            return self
+        raise AttributeError(
+            f"{kind.__name__} has no {self.name}, {self.what}; a Cell's __init__ sets self.d_in, "
+            "self.d_h and its Parameters, as in self.d_in, self.d_h = d_in, d_h"
+        )
+
+
 class Cell(Module):
     """What happens at one time step. A cell of one's own gives ``forward`` and nothing more.
 
@@ -34,10 +52,16 @@ class Cell(Module):
 
     Attributes:
         states: The names of the states; the first one is the output unless ``output`` says
-            otherwise.
+            otherwise. A cell of two states says ``states = ("h", "c")``; without it there is one.
         d_in: The width of the input.
         d_h: The width of each state.
         d_out: The width of the output, where ``output`` gives another than d_h.
+        same_every_step: A promise that ``forward`` and ``output`` compute the same, whatever
+            numbers they read: no ``if`` on values, nothing drawn at random, nothing counted or
+            stored, no constant that changes from step to step. Then a step is recorded once and
+            replayed after that, which is faster and leaves the same tape. False unless the
+            class itself says ``same_every_step = True``: a subclass with a ``forward`` or an
+            ``output`` of its own promises anew.
 
     Example:
         >>> import numpy as np
@@ -53,12 +77,22 @@ class Cell(Module):
         >>> ys, (h,) = unroll(Leaky(3, 2), np.ones((1, 4, 3)))
         >>> ys.shape, h.shape
         ((1, 4, 2), (1, 2))
+        >>> class Counting(Leaky):  # two states, and every step computes the same
+        ...     states = ("h", "c")
+        ...     same_every_step = True
+        ...     def forward(self, x, state):
+        ...         h, c = state
+        ...         c = c + np.tanh(x @ self.W)
+        ...         return 0.9 * h + c, c
+        >>> ys, (h, c) = unroll(Counting(3, 2), np.ones((1, 4, 3)))
+        >>> h.shape, c.shape
+        ((1, 2), (1, 2))
     """
 
     states: tuple[str, ...] = ("h",)
     same_every_step: bool = False
-    d_in: int
-    d_h: int
+    d_in: int = Width("d_in", "the width of its input")  # type: ignore[assignment]
+    d_h: int = Width("d_h", "the width of each state")  # type: ignore[assignment]
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -102,9 +136,8 @@ class Cell(Module):
             ValueError: The width of ``x``, or the number or shapes of the state, do not fit.
             TypeError: ``forward`` returns no tuple.
         """
-        x = operand(x)
         if not isinstance(x, Tensor):
-            x = Tensor(x)
+            x = Tensor(one_array(type(self).__name__, x, operand))
         shape = x.data.shape
         if not shape or shape[-1] != self.d_in or len(shape) > 2:
             raise ValueError(
@@ -284,14 +317,18 @@ def unroll(
         >>> ys.shape, h.shape, bool((ys[1, 2:].data == 0).all())
         ((2, 5, 4), (2, 4), True)
     """
-    if not hasattr(module, "unroll"):
-        raise TypeError(
-            f"unroll: expected a Cell, Stacked or Bidirectional, got {type(module).__name__}"
-        )
+    if isinstance(module, type) or not hasattr(module, "unroll"):
+        raise not_unrolled("unroll: expected", module)
     result: tuple[Tensor, State] = module.unroll(
         xs, state, lengths=lengths, mask=mask, reverse=reverse, truncate=truncate
     )
     return result
+
+
+def not_unrolled(what: str, module: Any) -> TypeError:
+    """The error for what is no network, or the class of one."""
+    made = "; make one, as in LSTM(3, 4)" if isinstance(module, type) else ""
+    return TypeError(f"{what} a Cell, Stacked or Bidirectional, got {came(module)}{made}")
 
 
 def detached(state: Any) -> Any:
@@ -333,9 +370,8 @@ def prepare(
     name: str, xs: Any, d_in: int | None, lengths: Any, mask: Any
 ) -> tuple[Tensor, NDArray[np.bool_] | None]:
     """The checked inputs with 0 at padded positions, and the mask of real ones (or None)."""
-    xs = operand(xs)
     if not isinstance(xs, Tensor):
-        xs = Tensor(xs, name="xs")
+        xs = Tensor(one_array(f"unroll({name})", xs, operand), name="xs")
     if xs.ndim not in (2, 3) or (d_in is not None and xs.shape[-1] != d_in):
         raise ValueError(
             f"unroll({name}): expected xs of (batch, time, {d_in}) or (time, {d_in}), got "

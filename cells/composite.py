@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, dropout, scope
-from ..autograd.tensor import values
-from .cell import Cell, State, counted
+from ..autograd.tensor import came, one_array, operand, values
+from .cell import Cell, State, counted, not_unrolled
 from .module import Module
 
 __all__ = ["Bidirectional", "Stacked"]
@@ -32,13 +32,18 @@ class Stacked(Module):
     Raises:
         ValueError: There is no member, the width of one does not fit the one below, or
             ``dropout`` is no probability.
-        TypeError: A member cannot be unrolled.
+        TypeError: A member cannot be unrolled, or they are in no list.
 
     Source: Goldberg (2016), multi-layer (stacked) RNNs; residuals from Wu et al. (2016).
     """
 
-    def __new__(cls, members: Sequence[Any] = (), **options: Any) -> Stacked:
+    def __new__(cls, members: Sequence[Any] = (), *others: Any, **options: Any) -> Stacked:
         """A StackedCell where all members are Cells."""
+        if others or not isinstance(members, (list, tuple)):
+            raise TypeError(
+                "Stacked: expected the layers in a list, as in Stacked([LSTM(3, 4), GRU(4, 2)]), "
+                f"got {' and '.join(map(came, (members, *others)))}"
+            )
         cells = members and all(isinstance(member, Cell) for member in members)
         return super().__new__(StackedCell if cells and cls is Stacked else cls)
 
@@ -244,7 +249,8 @@ class Bidirectional(Module):
                 f"{counted(state)}"
             )
         ahead, back = state or (None, None)
-        xs = xs if isinstance(xs, Tensor) else Tensor(xs, name="xs")  # one input, read twice
+        if not isinstance(xs, Tensor):  # one input, read twice
+            xs = Tensor(one_array("unroll(Bidirectional)", xs, operand), name="xs")
         options = {"lengths": lengths, "mask": mask, "truncate": truncate}
         with scope("forward"):
             ys_f, final_f = self.forward.unroll(xs, ahead, reverse=reverse, **options)
@@ -264,7 +270,7 @@ MERGES: dict[str, Callable[[Any, Any], Any]] = {
 def check_member(who: str, member: Any) -> None:
     """Raise TypeError if a member cannot be unrolled."""
     if not isinstance(member, Module) or not hasattr(member, "unroll"):
-        raise TypeError(f"{who} is a Cell, Stacked or Bidirectional, got {type(member).__name__}")
+        raise not_unrolled(f"{who} is", member)
 
 
 def width_out(member: Any) -> int:

@@ -26,7 +26,7 @@ from ..autograd import (
     softmax,
 )
 from ..autograd.nn_ops import Reduction, floats
-from ..autograd.tensor import describe, operand, values
+from ..autograd.tensor import describe, one_array, operand, values
 from ..cells import Bidirectional, Cell, Module, Stacked, glorot_uniform
 from ..cells.cell import real_positions
 from ..cells.composite import MERGES, check_member, width_out
@@ -63,13 +63,14 @@ def vectors_of(
         TypeError: Ids are not integers.
     """
     if isinstance(embedding, Embedding):
-        ids = np.asarray(values(x))
+        ids = one_array(who, x)
         if ids.ndim not in (1, 2):
             raise ValueError(f"{who}: expected ids (batch, time) or (time,), got {describe(ids)}")
         real = real_positions(who, ids.shape, lengths, mask)
         xs = embedding(ids if real is None else np.where(real, ids, 0))
     else:
-        xs = floats(operand(x if embedding is None else embedding(x)))
+        xs = embedding(x) if embedding is not None else x
+        xs = floats(xs if isinstance(xs, Tensor) else one_array(who, xs, operand))
         real = None
     shape = np.shape(xs)
     if len(shape) not in (2, 3) or shape[-1] != d_in:
@@ -280,7 +281,7 @@ class Classifier(Module):
         """
         name = f"{type(self).__name__}.loss"
         logits = self.logits(x, lengths, mask)
-        t = np.asarray(values(targets))
+        t = one_array(name, targets)
         classes = max(self.d_out, 2)
         if t.shape != logits.shape[:-1]:
             raise ValueError(

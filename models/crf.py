@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
 from ..autograd.context import recording
 from ..autograd.nn_ops import Reduction, check_reduction, class_ids, floats
-from ..autograd.tensor import describe, operand, values
+from ..autograd.tensor import describe, one_array, operand, values
 from ..cells import Module, glorot_uniform
 from ..cells.cell import real_positions
 from .layers import whole
@@ -403,7 +403,7 @@ class Chain(Module):
     def _checked_tags(self, what: str, tags: Any, found: Scored) -> Ids:
         """The tags, 0 at padding, in the order of the prepared positions."""
         who = f"{type(self).__name__}.{what}"
-        array = np.asarray(values(tags))
+        array = one_array(who, tags)
         if not found.batched and array.ndim == 1:
             array = array[None]
         real = found.real

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
 from ..autograd.functional import flatten
 from ..autograd.nn_ops import class_ids
-from ..autograd.tensor import values
+from ..autograd.tensor import one_array, values
 from ..cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
 from ..cells.cell import real_positions
 from ..cells.composite import width_out
@@ -468,7 +468,7 @@ def checked_ids(
 ) -> tuple[Ids, NDArray[np.bool_] | None]:
     """Ids with 0 at padded positions, and where there are tokens (None: all)."""
     who = f"EncoderDecoder: {what}"
-    array = np.asarray(values(ids))
+    array = one_array(who, ids)
     if array.ndim not in (1, 2) or array.shape[-1] < least:
         raise ValueError(
             f"{who}: expected ids (batch, time) or (time,), time at least {least}, got "

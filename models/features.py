@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .. import cells
 from ..autograd import Tensor, embedding, scope
-from ..autograd.tensor import values
+from ..autograd.tensor import one_array, values
 from ..cells import LSTM, Bidirectional, Cell, Module
 from .acceptor import final_output
 from .layers import Embedding, whole
@@ -402,7 +402,7 @@ class FeatureEmbedding(Module):
             ValueError: There are too few or too many columns, or an id is out of its range.
             TypeError: The ids are not integers.
         """
-        array = np.asarray(values(ids))
+        array = one_array("FeatureEmbedding", ids)
         known = len(self.columns)
         fits = array.ndim and (
             array.shape[-1] == known if self.letters is None else array.shape[-1] > known

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
+from ..autograd.tensor import came
 
 __all__ = [
     "SGD",
@@ -112,6 +113,11 @@ class Optimizer:
         name = type(self).__name__
         if isinstance(parameters, Tensor):
             raise TypeError(f"{name}: give the parameters in a list, as in [W, b]")
+        if not isinstance(parameters, Iterable):
+            raise TypeError(
+                f"{name}: expected Parameters, as {name}(model.parameters(), lr=...), got "
+                f"{came(parameters)}"
+            )
         self.lr = number(name, "lr", lr)
         self.weight_decay = number(name, "weight_decay", weight_decay)
         # Of each parameter, its factor of the rate, and its decay where the group has its own.
@@ -122,7 +128,10 @@ class Optimizer:
                     raise ValueError(f"{name}: {parameter.name or 'a parameter'} is in two groups")
             settings.update(dict.fromkeys(members, (scale, decay)))
         if not settings:
-            raise ValueError(f"{name}: there is no parameter to train")
+            raise ValueError(
+                f"{name}: there is no parameter to train; a Module's are its attributes that are "
+                "a Parameter(...), not plain arrays"
+            )
         self.parameters = list(settings)
         self.settings = list(settings.values())
         # By parameter: how many updates it had, and its memories.

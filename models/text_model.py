@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..autograd import Tensor, cross_entropy
 from ..autograd.nn_ops import class_ids
-from ..autograd.tensor import values
+from ..autograd.tensor import one_array, values
 from ..cells import Module, State
 from ..cells.cell import real_positions
 from .baselines import perplexity_of
@@ -278,12 +278,7 @@ class TextModel(Module):
     ) -> tuple[Ids, Any, NDArray[np.bool_] | None]:
         """Ids with 0 at padded positions, lengths, and where there are tokens (None: all)."""
         who = f"{type(self).__name__}.{what}"
-        try:
-            array = np.asarray(values(ids))
-        except ValueError as error:
-            raise ValueError(
-                f"{who}: the sequences differ in length; give pad_sequences(ids) and their lengths"
-            ) from error
+        array = one_array(who, ids)
         if array.ndim not in (1, 2):
             raise ValueError(f"{who}: expected ids (batch, time) or (time,), got {array.shape}")
         if array.shape[-1] < least:

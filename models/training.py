@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Tensor, detect_anomaly
+from ..autograd.tensor import came
 from ..cells import Cell, Module, detached
 from ..cells.fused import kinds_seen, see_kinds
 from ..cells.storage import PathLike, write_atomically
@@ -108,6 +109,11 @@ class Stream:
         reset: float = 0.0,
         rng: Any = None,
     ) -> None:
+        if isinstance(ids, (list, tuple)) and ids and np.ndim(ids[0]):
+            raise ValueError(
+                "Stream: expected the ids of one text, (time,), got sequences; Sequences(ids) "
+                "learns from each, Stream(np.concatenate(ids)) reads them as one text"
+            )
         self.ids = np.asarray(ids)
         self.batch = whole("Stream", "batch", batch)
         self.steps = whole("Stream", "steps", steps)
@@ -205,7 +211,14 @@ def count_targets(ids: NDArray[Any], lengths: Any, ignore: int | None = None) ->
 
 
 def evaluate(model: Module, task: Task) -> float:
-    """The mean loss a token over one pass, without dropout and without a tape."""
+    """The mean loss a token over one pass, without dropout and without a tape.
+
+    Raises:
+        TypeError: ``model`` is no Module, or ``task`` no Task.
+        ValueError: No token is to be predicted.
+    """
+    see_model("evaluate", model)
+    see_task("evaluate", task)
     total, tokens, carry = 0.0, 0, None
     with evaluating(model):
         for batch in task.batches(0):
@@ -289,7 +302,9 @@ def fit(
         KeyboardInterrupt: Ctrl-C; before, the model gets its best parameters so far, and if
             nothing was saved yet, it is saved.
         ValueError: A setting is out of its range, or the checkpoint is damaged or that of
-            another training; what differs is named.
+            another training; what differs is named. Or the model has no Parameter.
+        TypeError: ``model`` is no Module, ``task`` or ``validation`` no Task, or ``optimizer`` no
+            Optimizer.
         OSError: The folder of the checkpoint is none, or not to be written in.
 
     Example:
@@ -300,6 +315,15 @@ def fit(
         >>> [sorted(row)[:3] for row in history[:1]], history[2]["loss"] < history[0]["loss"]
         ([['epoch', 'loss', 'lr']], True)
     """
+    see_model("fit", model)
+    see_task("fit", task)
+    if validation is not None:
+        see_task("fit(validation=...)", validation)
+    if optimizer is not None and not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "fit: expected an Optimizer, as Adam(model.parameters(), lr=0.001), got "
+            f"{came(optimizer)}"
+        )
     whole("fit", "epochs", epochs)
     if patience is not None:
         whole("fit", "patience", patience)
@@ -331,6 +355,22 @@ def fit(
         return run.train(report)
     finally:
         model.train(was_training)
+
+
+def see_model(who: str, model: Any) -> None:
+    """Raise TypeError unless it is a Module."""
+    if not isinstance(model, Module):
+        raise TypeError(f"{who}: expected a model, as Acceptor(...), got {came(model)}")
+
+
+def see_task(who: str, task: Any) -> None:
+    """Raise TypeError unless it has what a Task has."""
+    fits = all(hasattr(task, name) for name in ("__len__", "batches", "loss"))
+    if isinstance(task, type) or not fits:
+        raise TypeError(
+            f"{who}: expected a Task, as Labelled(x, y, batch=32), Sequences(ids) or Stream(ids), "
+            f"got {came(task)}"
+        )
 
 
 def direction(monitor: str, mode: str | None, metrics: Iterable[str]) -> int:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor, cross_entropy, scope, softmax
 from ..autograd.nn_ops import Reduction, check_reduction, class_ids
-from ..autograd.tensor import operand, values
+from ..autograd.tensor import one_array, operand, values
 from ..cells import Bidirectional, Module, Stacked, glorot_uniform
 from ..cells.composite import check_member, width_out
 from .acceptor import Bools, vectors_of
@@ -222,7 +222,7 @@ class Transducer(Module):
                     "positions or labels"
                 )
             return self.crf.loss(scores, targets, mask=real, reduction=reduction)
-        t = np.asarray(values(targets))
+        t = one_array("Transducer.loss", targets)
         if t.shape != real.shape:
             raise ValueError(
                 f"Transducer.loss: expected targets {real.shape}, one a position, got {t.shape}"

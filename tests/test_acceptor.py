@@ -340,6 +340,16 @@ def one_score() -> BagClassifier:
         (lambda: TextCNN(3, 2, (0,)), ValueError, "a width is 1 or more"),
         (lambda: elman().logits(IDS), ValueError, "id 99"),
         (lambda: elman().logits(IDS[:1] * 1.0), TypeError, "integers"),
+        (
+            lambda: elman().logits([[1, 2], [1]]),
+            ValueError,
+            "Acceptor: .* differ in length; .* by l",
+        ),
+        (
+            lambda: elman(embedding=None).logits([[[0.0] * 3], [[1.0] * 3] * 2]),
+            ValueError,
+            "Acceptor: the sequences differ in length; .* vectors by rows of 0",
+        ),
         (lambda: elman().logits(np.zeros((2, 3, 4), int)), ValueError, "expected ids"),
         (lambda: elman(embedding=None).logits(np.zeros((2, 4))), ValueError, "want an embedding"),
         (lambda: elman().logits(IDS[:1], [6]), ValueError, "from 0 to 5"),

@@ -468,7 +468,7 @@ def test_bad_ids_and_lengths(method):
         call([[1, 2, 3], [1, 2, 7]])
     with pytest.raises(ValueError, match=r"id -1 at \[1\] is outside"):
         call([1, -1])
-    with pytest.raises(ValueError, match=r"differ in length; give pad_sequences\(ids\)"):
+    with pytest.raises(ValueError, match=r"differ in length; .* pad_sequences\(ids\)"):
         call([[1, 2, 3], [1, 2]])
     with pytest.raises(TypeError, match="ids are integers, got float64"):
         call([1.0, 2.0])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from unspool import Parameter
-from unspool.cells import load_npz, save_npz
+from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
 from unspool.models.keras import SETTINGS, Sequential, optimizers
 from unspool.models.keras import Dense as KerasDense
@@ -312,7 +312,13 @@ def test_groups_that_are_none():
         SGD([{"parameters": ["W"]}])
     with pytest.raises(ValueError, match="SGD: scale is 0 or more, got -1"):
         SGD([{"parameters": [p], "scale": -1}])
-    with pytest.raises(ValueError, match="there is no parameter to train"):
+    with pytest.raises(
+        TypeError, match=r"expected Parameters, as SGD\(model\.parameters.*got LSTM"
+    ):
+        SGD(LSTM(1, 1))
+    with pytest.raises(
+        ValueError, match=r"SGD: there is no parameter .* a Parameter\(\.\.\.\), not"
+    ):
         SGD([{"parameters": []}])
 
 

@@ -27,6 +27,7 @@ from unspool.cells import (
     Cell,
     Elman,
     LayerNormLSTM,
+    Module,
     PeepholeLSTM,
     ResetAfterGRU,
     Stacked,
@@ -732,6 +733,32 @@ def test_bad_calls_of_fit():
         fit(model, task, epochs=0)
     with pytest.raises(ValueError, match="give validation="):
         fit(model, task, patience=2)
+    for given, came in (("adam", "'adam'"), (Adam, "the class Adam"), (0.1, "float")):
+        with pytest.raises(TypeError, match=rf"an Optimizer, as Adam\(model\.par.*, got {came}"):
+            fit(model, task, given)
+    for given, came in (
+        ([1, 2], "list"),
+        (np.ones((2, 3)), r"an array \(2, 3\) float64"),
+        (Sequences, "the class Sequences"),
+    ):
+        wanted = rf"expected a Task, as Labelled\(x, y, batch=32\), .* got {came}"
+        with pytest.raises(TypeError, match=f"fit: {wanted}"):
+            fit(model, given, given)
+        with pytest.raises(TypeError, match=rf"fit\(validation=...\): {wanted}"):
+            fit(model, task, validation=given)
+        with pytest.raises(TypeError, match=f"evaluate: {wanted}"):
+            evaluate(model, given)
+    for call in (fit, evaluate):
+        with pytest.raises(TypeError, match=r"expected a model, .* got the class LanguageModel"):
+            call(LanguageModel, task)
+    with pytest.raises(ValueError, match="Adam: there is no parameter to train; a Module's are"):
+        fit(Module(), task)
+    with pytest.raises(TypeError, match=r"predictions: task is a Labelled\(sequences\), got list"):
+        predictions(model, [[1, 2]])
+    with pytest.raises(
+        ValueError, match=r"Stream: .* one text, .* Sequences\(ids\) learns from each"
+    ):
+        Stream([[1, 2, 3], [1, 2]])
     with pytest.raises(ValueError, match="seconds is above 0, got 0"):
         fit(model, task, seconds=0)
     with pytest.raises(ValueError, match="metrics and monitor look at what is not learnt from"):

@@ -856,6 +856,7 @@ def test_flow_errors():
 # Bad input ----------------------------------------------------------------------------------------
 
 XS = np.ones((2, 5, D))
+RAGGED = [[[1.0, 2.0, 3.0]], [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]]  # of 1 and 2 steps
 BAD = [
     ({"xs": np.ones((2, 5, 4))}, ValueError, r"unroll\(LSTM\): expected xs of \(batch, time, 3\)"),
     ({"xs": np.ones(3)}, ValueError, r"\(batch, time, 3\) or \(time, 3\), got xs \(3,\)"),
@@ -936,6 +937,35 @@ def test_bad_input_to_unroll(options, error, message, warm):
         ),
         (lambda: Bidirectional(LSTM(3, 4), 1), TypeError, r"backward is a Cell.*, got int"),
         (
+            lambda: Bidirectional(LSTM, LSTM),
+            TypeError,
+            r"forward is a Cell.*, got the class LSTM; make one, as in LSTM\(3, 4\)",
+        ),
+        (lambda: unroll(LSTM, XS), TypeError, r"unroll: expected .* got the class LSTM; make one"),
+        (lambda: Stacked([LSTM, LSTM]), TypeError, "layer 0 is a Cell.*, got the class LSTM; make"),
+        (
+            lambda: Stacked(LSTM(3, 4), GRU(4, 2)),
+            TypeError,
+            r"the layers in a list, as in Stacked\(\[LSTM\(3, 4\), .*, got LSTM and GRU",
+        ),
+        (lambda: Stacked(LSTM(3, 4)), TypeError, "expected the layers in a list, .*, got LSTM$"),
+        (
+            lambda: unroll(Stacked([LSTM(3, 4), LSTM(4, 4)]), RAGGED),
+            ValueError,
+            r"unroll\(LSTM\): the sequences differ in length; .* by lengths=",
+        ),
+        (
+            lambda: unroll(Bidirectional(LSTM(3, 4), LSTM(3, 4)), RAGGED),
+            ValueError,
+            r"unroll\(Bidirectional\): the sequences differ in length; .* rows of 0",
+        ),
+        (
+            lambda: unroll(LSTM(3, 4), RAGGED),
+            ValueError,
+            r"ids by pad_sequences\(ids\), vectors by",
+        ),
+        (lambda: LSTM(3, 4)(RAGGED[1] + [[1.0]]), ValueError, "LSTM: the sequences differ"),
+        (
             lambda: Bidirectional(LSTM(3, 4), LSTM(4, 4)),
             ValueError,
             r"forward reads 3 features, backward 4",
@@ -960,6 +990,38 @@ def test_bad_input_to_unroll(options, error, message, warm):
 def test_bad_input_to_composites(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda cell: unroll(cell, XS),
+        lambda cell: cell(XS[:, 0]),
+        lambda cell: Stacked([cell]),
+        lambda cell: Bidirectional(cell, cell),
+        Zoneout,
+    ],
+)
+def test_a_cell_that_sets_no_widths_is_told_what_to_set(call):
+    class Bare(Cell):
+        def forward(self, x, state):
+            return state
+
+    class Narrow(Bare):
+        def __init__(self):
+            self.d_in = 3
+
+    with pytest.raises(
+        AttributeError, match=r"Bare has no d_in, the width of its input; .* self\.d_"
+    ):
+        call(Bare())
+    with pytest.raises(AttributeError, match="Narrow has no d_h, the width of each state; "):
+        call(Narrow())
+    cell = Narrow()
+    assert not hasattr(cell, "d_h")
+    cell.d_h = 4
+    assert vars(cell) == {"d_in": 3, "d_h": 4}
+    assert unroll(cell, XS)[0].shape == (*XS.shape[:-1], 4)
 
 
 def test_every_combination_of_two_wraps_and_stacks():
