@@ -256,6 +256,30 @@ def test_each_steps_share_in_a_parameters_gradient():
     assert found == pytest.approx(wanted, rel=1e-3)
 
 
+def last_only():
+    """A loss of the last output alone: nothing flows back from the others."""
+    ys, _ = unroll(LSTM(2, 3, rng=0), Tensor(np.eye(4, 2, dtype=np.float32), name="xs"))
+    return Tape((ys[-1] ** 2).sum())
+
+
+def test_along_each_edge_stands_what_flows_back():
+    tape = last_only()
+    grads = tape.gradients()
+    data = data_of(page_of(tape, grads=grads))
+    for level in ("cell", "gate", "op"):
+        scene = data["scenes"][level]
+        into_ys = {}
+        for tail, head, _, _, kind, slot, number, flow, *_ in scene["edges"]:
+            a, b = scene["nodes"][tail], scene["nodes"][head]
+            if a.get("t") and b.get("bar"):
+                into_ys[a["t"]] = flow
+            elif slot >= 0 and kind == "state" and b["k"] != "end":
+                assert flow in (None, data["tensors"][number]["m"])
+        (ys,) = (r.output for r in tape if r.op == "stack")
+        whole = pytest.approx(np.linalg.norm(grads[ys]), rel=1e-3)
+        assert into_ys == {1: None, 2: None, 3: None, 4: whole}
+
+
 def test_without_gradients_nothing_is_reached():
     data = data_of(page_of(lstm_tape()))
     assert data["reach"] == data["shares"] == {}
@@ -651,6 +675,19 @@ def test_the_panel_shows_the_numbers_of_the_record(opened, browser):
         np.testing.assert_allclose(
             shown[n][1], np.ravel(grads[record.output]), rtol=1e-3, atol=1e-6
         )
+
+
+@pytest.mark.parametrize("level", ["cell", "gate", "op"])
+def test_no_wire_lights_up_along_which_nothing_comes_back(opened, browser, level):
+    tape = last_only()
+    data = opened(tape, grads=tape.gradients(), level=level, backward=True)
+    edges = data["scenes"][level]["edges"]
+    dead = sum(edge[7] is None for edge in edges)
+    assert dead >= 3
+    browser.run("document.getElementById('last').click()")
+    assert browser.count(".wire") == len(edges)
+    assert browser.count(".wire.reached") <= len(edges) - dead
+    assert browser.count(".wire.reached") > len(edges) // 2
 
 
 def test_no_norm_is_told_before_its_gradient_is_whole(opened, browser):

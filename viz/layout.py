@@ -37,7 +37,7 @@ from .look import (
     wrap,
 )
 from .notation import with_low_digits
-from .numbers import Norms, magnitude, shares_by_column
+from .numbers import Flows, Norms, magnitude, shares_by_column
 from .scene import (
     BESIDE_TWO,
     BESIDE_WIRE,
@@ -779,7 +779,13 @@ class _Layout:
 
     def emit_edges(self) -> None:
         """The course of every edge; names of states; the gradients' ways back."""
-        self.norms.measure(self.view.edges)
+        flows: dict[Edge, float] = {}
+        if self.backward:
+            known = Flows(self.view, self.norms)
+            for e in self.view.edges:
+                if self.flows_back(e) and (flow := known.norm(e)) is not None:
+                    flows[e] = flow
+        self.norms.measure(self.view.edges, flows.values())
         for node in self.out.nodes:
             v = node.vertex
             if v.kind in ("op", "gate") and v.tensor is not None and v not in self.bars:
@@ -797,8 +803,8 @@ class _Layout:
                 text, at = self.name_state(e, labelled)
             out = SceneEdge(e, curve, dx, text, at, state, -1 if self.backward else grade)
             self.out.edges.append(out)
-            if self.backward and self.flows_back(e):
-                back.append(self.way_back(out))
+            if e in flows:
+                back.append(self.way_back(out, flows[e]))
         self.out.edges += back
 
     def turn_labels_aside(self) -> None:
@@ -853,16 +859,8 @@ class _Layout:
                 box.mirrored = True
 
     def flows_back(self, e: Edge) -> bool:
-        """Whether a gradient comes along an edge: not past a cut, nor from behind the end."""
-        if e.kind == "side" or "cut" in (e.tail.kind, e.head.kind) or e.head.kind == "end":
-            return False
-        if self.norms.norm(e.tensor) is None:
-            return False
-        inside = [self.view.structure.records[i] for i in e.head.records]
-        users = [r for r in inside if any(x is e.tensor for x in r.inputs)] or inside
-        return not users or any(
-            r.op != "cut" and self.norms.norm(r.output) is not None for r in users
-        )
+        """Whether a gradient may come along an edge: not past a cut, nor from behind the end."""
+        return e.kind != "side" and "cut" not in (e.tail.kind, e.head.kind) and e.head.kind != "end"
 
     def rail_state(self, e: Edge) -> int:
         """The state along whose highway an edge inside of a step runs, or -1."""
@@ -875,13 +873,13 @@ class _Layout:
             return template.rail_state
         return -1
 
-    def way_back(self, edge: SceneEdge) -> SceneEdge:
+    def way_back(self, edge: SceneEdge, flow: float) -> SceneEdge:
         """The same wire the other way round, a little beside: how the gradient flows."""
         curve = self.cached(
             ("back", edge.curve), lambda: [(x + 4, y - 4) for x, y in reversed(edge.curve.points)]
         )
         curve.free = edge.curve.free
-        grade = self.norms.grade(edge.edge.tensor)
+        grade = self.norms.grade_of(flow)
         return SceneEdge(edge.edge, curve, edge.dx, grade=grade, back=True)
 
     def name_state(self, e: Edge, labelled: set[Hashable]) -> tuple[str, tuple[int, int]]:

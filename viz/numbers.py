@@ -8,7 +8,7 @@ share in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..autograd import Parameter, Tensor
 from ..autograd.tape import backpropagate
 from .look import GRADIENT
-from .view import Edge, View
+from .view import Edge, Vertex, View
 
 MOST_NUMBERS = 6  # of a value that is written out
 STRIP = (8, 24)  # rows and columns of a strip, at most
@@ -86,14 +86,13 @@ class Norms:
             return None
         if x not in self.known:
             g = self.gradients[x]
-            array = np.asarray(g.data if isinstance(g, Tensor) else g, dtype=float)
-            self.known[x] = float(np.sqrt((array * array).sum()))
+            self.known[x] = norm_of(g.data if isinstance(g, Tensor) else g)
         return self.known[x]
 
-    def measure(self, edges: list[Edge]) -> None:
-        """Set the scale by the norms of what is shown."""
+    def measure(self, edges: list[Edge], flows: Iterable[float] = ()) -> None:
+        """Set the scale by the norms of what is shown, and of what flows along its edges."""
         norms = [n for e in edges if e.kind != "side" and (n := self.norm(e.tensor)) is not None]
-        finite = [n for n in norms if n > 0 and math.isfinite(n)]
+        finite = [n for n in (*norms, *flows) if n > 0 and math.isfinite(n)]
         if not finite:
             return
         low, high = min(finite), max(finite)
@@ -111,6 +110,130 @@ class Norms:
     def grade_of(self, norm: float) -> int:
         """From 0 for the smallest norms to 4 for the largest."""
         return max(sum(norm >= bound for bound in self.scale) - 1, 0)
+
+
+class Flows:
+    """How much of a gradient comes back along each edge.
+
+    A value that is used in several places has from each a part of its gradient: that which the
+    records at an edge's head pass on, from the gradients of their results.
+
+    Args:
+        view: What is shown.
+        norms: The gradients.
+    """
+
+    def __init__(self, view: View, norms: Norms) -> None:
+        self.s, self.generic, self.norms = view.structure, view.generic, norms
+        self.hidden: dict[Vertex, list[int]] = {v: [] for v in view.dots if v is not None}
+        for i, place in enumerate(self.s.where):
+            dots = view.dots[place[0]] if place is not None else None
+            if dots is not None and place is not None and place[1] not in view.shown[place[0]]:
+                self.hidden[dots].append(i)
+        self.origins: dict[Vertex, set[Hashable]] = {}
+        self.from_head: dict[Vertex, dict[Tensor, float]] = {}
+        self.from_sequence: dict[Tensor, dict[Tensor, float]] = {}
+
+    def norm(self, e: Edge) -> float | None:
+        """The norm of what flows back along an edge, or None if nothing does.
+
+        Of a state it is that of its whole gradient, ‖∂L/∂h_t‖, if any of it comes this way.
+        """
+        total = self.norms.norm(e.tensor)
+        if total is None:
+            return None
+        parts = self.parts(e)
+        if parts is None:
+            return total
+        flow = math.hypot(*parts)
+        return None if flow == 0 else flow if e.slot is None else total
+
+    def parts(self, e: Edge) -> list[float] | None:
+        """The norms of what flows along an edge, one for each value that it stands for.
+
+        None where no record at the head tells it.
+        """
+        passed_on = self.passed_on(e.head)
+        gathers = self.generic and e.head.place is None and e.tail.place is not None
+        if (gathers or e.tail.kind == "dots") and e.slot is None:
+            used = [x for x in passed_on if self.is_from(e.tail, x)]
+        else:
+            used = [e.tensor] if e.tensor in passed_on else []
+        if used:
+            return [passed_on[x] for x in used]
+        j = self.s.made.get(e.tensor)
+        if j is None or self.s.where[j] is not None:
+            return None
+        # An output y_t stands for the sequence that is joined from all of them.
+        taken = self.taken_apart(e.tensor)
+        return [n for x, n in taken.items() if self.is_from(e.tail, x)] or None
+
+    def members(self, v: Vertex) -> Iterable[int]:
+        """The positions of the records that a vertex stands for."""
+        return self.hidden.get(v, v.records)
+
+    def identity(self, i: int) -> Hashable:
+        """A record; in a folded picture the same for all steps."""
+        place = self.s.where[i]
+        return (place[0], self.s.key[i]) if self.generic and place is not None else i
+
+    def is_from(self, v: Vertex, x: Tensor) -> bool:
+        """Whether a vertex stands for the record that made a value."""
+        if v not in self.origins:
+            self.origins[v] = {self.identity(i) for i in self.members(v)}
+        return x in self.s.made and self.identity(self.s.made[x]) in self.origins[v]
+
+    def passed_on(self, head: Vertex) -> dict[Tensor, float]:
+        """What the records of a vertex add to the gradients of their operands: the norms."""
+        if head not in self.from_head:
+            sums: dict[Tensor, Any] = {}
+
+            def deliver(x: Tensor, share: Any) -> None:
+                sums[x] = sums[x] + share if x in sums else share
+
+            own = set()
+            norms: dict[Tensor, float] = {}
+            for i in self.members(head):
+                record = self.s.records[i]
+                own.add(record.output)
+                norms.update(dict.fromkeys(record.inputs, 0.0))
+                self.go_back(record.output, deliver, record.inputs)
+            norms |= {x: norm_of(share) for x, share in sums.items() if x not in own}
+            self.from_head[head] = norms
+        return self.from_head[head]
+
+    def taken_apart(self, x: Tensor) -> dict[Tensor, float]:
+        """What a sequence's gradient gives to each value of a step that it is joined from."""
+        if x not in self.from_sequence:
+            found: dict[Tensor, Any] = {}
+            inside = [
+                record.output
+                for record, place in zip(self.s.records, self.s.where, strict=True)
+                if place is not None
+            ]
+            self.go_back(x, found.__setitem__, inside)
+            self.from_sequence[x] = {y: norm_of(share) for y, share in found.items()}
+        return self.from_sequence[x]
+
+    def go_back(
+        self, x: Tensor, deliver: Callable[[Tensor, Any], None], stop: Iterable[Tensor]
+    ) -> None:
+        """Carry a value's gradient back, if it has one that is not 0 throughout."""
+        if self.norms.norm(x):
+            assert self.norms.gradients is not None
+            g = self.norms.gradients[x]
+            data = g.data if isinstance(g, Tensor) else g
+            backpropagate([(x, data)], deliver, every=True, stop=stop)
+
+
+def norm_of(array: Any) -> float:
+    """The norm of an array, 0 only where all of it is."""
+    a = np.asarray(array, dtype=float)
+    norm = float(np.sqrt((a * a).sum()))
+    if norm == 0 and a.any():  # the squares of what has vanished cannot be told from 0
+        most = np.abs(a).max()
+        norm = float(most * np.sqrt(((a / most) ** 2).sum()))
+    return norm
 
 
 def shares_by_column(view: View, gradients: Mapping[Tensor, Any]) -> Shares:

@@ -32,6 +32,7 @@ from .equations import Equations
 from .layout import lay_out
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
 from .notation import is_number, printable
+from .numbers import Flows, Norms
 from .scene import Scene, SceneBox, SceneNode, shown_text
 from .structure import Structure, read
 from .view import LAST, Part, choose_steps, is_input_leaf, loop_label, make_view
@@ -357,6 +358,7 @@ class Book:
         curves: dict[Hashable, int] = {}
         paths: list[Any] = []
         edges = []
+        flows = Flows(scene.view, Norms(self.gradients))
         for e in scene.edges:
             if e.back or e.edge.tail not in number or e.edge.head not in number:
                 continue
@@ -371,6 +373,7 @@ class Book:
                 e.edge.kind,
                 e.state,
                 self.number.get(e.edge.tensor, -1),
+                rounded(flow) if (flow := flows.norm(e.edge)) is not None else None,
             ]
             if e.label:
                 row += [printable(shorten(e.label)), e.label_at[0], -e.label_at[1]]

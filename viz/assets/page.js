@@ -104,7 +104,8 @@
     return Array.from({ length: count }, (_, n) => low * (high / low) ** (n / GRADES));
   }
 
-  const scale = scaleOf(tensors.map((x) => x.m));
+  const flows = Object.values(data.scenes).flatMap((scene) => scene.edges.map((edge) => edge[7]));
+  const scale = scaleOf([...tensors.map((x) => x.m), ...flows]);
 
   function grade(norm, bounds = scale) {
     if (!bounds || norm === undefined) return -1;
@@ -590,14 +591,19 @@
 
   function drawWires(layers) {
     const { scene, proxy, X, Y } = shown;
-    const seen = new Set();
-    for (const [tail, head, curve, dx, kind, slot, tensor, name, nameX, nameY] of scene.edges) {
+    const seen = new Map();
+    for (const [tail, head, curve, dx, kind, slot, tensor, flow, name, nameX, nameY] of scene.edges) {
       const [from, to] = [proxy[tail], proxy[head]];
       if (from && from === to) continue;
+      let key = null;
       if (from?.kind === "dots" || to?.kind === "dots") { // many wires into what is left out are one
-        const key = `${from ? shown.covers.indexOf(from) : `n${tail}`} ${to ? shown.covers.indexOf(to) : `n${head}`} ${slot}`;
-        if (seen.has(key)) continue;
-        seen.add(key);
+        key = `${from ? shown.covers.indexOf(from) : `n${tail}`} ${to ? shown.covers.indexOf(to) : `n${head}`} ${slot}`;
+        if (seen.has(key)) {
+          const wire = seen.get(key); // along which the most of them is told to flow
+          if (wire && !(wire.flow >= flow)) wire.flow = flow;
+          continue;
+        }
+        seen.set(key, null);
       }
       const [free, ...flat] = scene.curves[curve];
       let points = [];
@@ -624,7 +630,9 @@
         answer(group, target);
       }
       layers.wires.append(group);
-      shown.wires.push({ element: group, tail, head, tensor, points });
+      const wire = { element: group, tail, head, tensor, flow, points };
+      shown.wires.push(wire);
+      if (key) seen.set(key, wire);
       if (name && !shown.covers.some((c) => inside(X(nameX), Y(nameY), c.frame))) {
         const text = label(name, X(nameX), Y(nameY) + 4, 13, { class: `label${slot >= 0 ? ` s${slot % 4}` : ""}` });
         layers.labels.append(text);
@@ -853,7 +861,7 @@
       mark(wire.element, {
         lit: Boolean(now) && using.includes(now.row),
         later: rows.length > 0 && !rows.some(done),
-        level: back ? grade(tensors[wire.tensor]?.m) : -1,
+        level: back ? grade(wire.flow ?? undefined) : -1,
       });
     }
     // Before the backward pass has come to it there is no gradient to be told.
