@@ -1077,6 +1077,16 @@ def test_where_no_gradient_flows_there_is_no_arrow(level, options):
         assert rows == pytest.approx(wanted)
 
 
+def test_gradients_of_another_loss_are_refused():
+    ys, (h,) = unroll(Elman(3, 4, rng=0, dtype=float), inputs(3))
+    grads = Tape(ys.sum()).gradients()
+    with pytest.raises(ValueError, match=r"no gradient of what is drawn, .*another tape or loss"):
+        draw((ys**2).sum(), grads=grads, backward=True)
+    # What leads to the loss has its gradients, and one output of several is enough.
+    assert "‖∂L/∂h₂‖" in draw(ys, grads=grads).source
+    assert "‖∂L/∂h₂‖" in draw(Tape(ys, (h * 2).sum()), grads=grads).source
+
+
 @levels
 def test_a_gate_passes_on_its_part_of_a_gradient(level):
     cell = LSTM(3, 4, rng=0, dtype=float)
@@ -1590,11 +1600,11 @@ ERRORS = [
     (lambda: draw(np.zeros(3)), TypeError, "expected a Tensor, a Tape, or a cell, got ndarray"),
     (lambda: draw([feedforward()]), TypeError, r"write draw\(Tape\(\*tensors\)\)"),
     (lambda: draw(feedforward(), grads=[1]), TypeError, "what tape.gradients.. returned, got list"),
-    (lambda: draw(feedforward(), grads={}), ValueError, "no gradient of a result on this tape"),
+    (lambda: draw(feedforward(), grads={}), ValueError, "no gradient of what is drawn"),
     (
         lambda: draw(feedforward(), grads=Tape(feedforward()).gradients()),
         ValueError,
-        "no gradient of a result on this tape",
+        "no gradient of what is drawn",
     ),
 ]
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Record, Tape, Tensor
+from ..autograd.tensor import describe
 from . import dot, render
 from .animation import animate
 from .equations import equations
@@ -193,7 +194,7 @@ def draw(
 
     Raises:
         TypeError: ``what`` is none of these, or an option has the wrong type.
-        ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another.
+        ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another loss.
 
     Example:
         >>> import numpy as np
@@ -283,17 +284,19 @@ def outermost_step(record: Record) -> int | None:
 
 
 def check_gradients(tape: Tape, grads: Any) -> None:
-    """Raise unless gradients are of this tape's Tensors."""
+    """Raise unless gradients are of this tape's Tensors, its outputs among them."""
     if grads is None:
         return
     if not isinstance(grads, Mapping):
         raise TypeError(
             f"draw: grads is what tape.gradients() returned, got {type(grads).__name__}"
         )
-    if not any(record.output in grads for record in tape):
+    if not any(output in grads for output in tape.outputs):
+        outputs = ", ".join(map(describe, tape.outputs))
         raise ValueError(
-            "draw: grads holds no gradient of a result on this tape; give what gradients() of the "
-            "same tape returned, as in draw(tape, grads=tape.gradients())"
+            f"draw: grads holds no gradient of what is drawn, {outputs}: it belongs to another "
+            "tape or loss; give what gradients() of the same tape returned, as in draw(tape, "
+            "grads=tape.gradients())"
         )
 
 
