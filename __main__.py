@@ -56,6 +56,7 @@ from .models.runs import (
     Folder,
     Texts,
     baseline_table,
+    compare_parts,
     contents,
     describe_texts,
     held_out_perplexity,
@@ -83,9 +84,10 @@ from .viz import Drawing, draw
 def print_table(texts: Texts, rows: Sequence[tuple[str, float]]) -> None:
     """Perplexities below each other."""
     count = count_targets(texts.held_out[None], None, texts.vocabulary.start)
-    print(f"perplexity on the {count:,} tokens held out")
+    print(f"perplexity on {count:,} of the tokens held out: the first, and <s>, are only given")
     for name, perplexity in rows:
         print(f"  {name:<36}{perplexity:10.1f}")
+    print(compare_parts(texts))
 
 
 def fit_options(texts: Texts, args: argparse.Namespace) -> dict[str, Any]:
@@ -492,6 +494,9 @@ def label_words(
             sentences += [[words(line)] for line in load_text(path).split("\n") if words(line)]
         else:
             sentences += zip(*read_columns(path, columns, how["separator"]), strict=True)
+    spaced = (word for tokens, *_ in sentences for word in tokens if " " in word)
+    if len(columns) == 1 and (word := next(spaced, None)):
+        complain(f"the line {word[:60]!r} has spaces, and is read as one word; --tokenize?")
     task = Labelled([features.encode(*columns) for columns in sentences], batch=64)
     for (tokens, *_), ids in zip(sentences, predictions(model, task), strict=True):
         for token, tag in zip(tokens, labels.decode(ids), strict=True):
@@ -615,7 +620,8 @@ def add_training(
     """The options of every training."""
     count, rate = number(int, 1), number(float, 0, above=True)
     add = command.add_argument
-    add("--out", type=Path, help="folder (named as MODEL)")
+    kind = command.prog.split()[-1]
+    add("--out", type=Path, help=f"folder (the folder {kind} in the current directory)")
     add("--restart", action="store_true", help="begin anew in a folder that has a training")
     add("--every", type=number(float, 0), default=60.0, help="seconds between checkpoints (60)")
     add("--held-out", type=number(float, 0, 1, True), default=0.1, help="a part (0.1)")

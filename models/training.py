@@ -254,7 +254,8 @@ def fit(
 ) -> History:
     """Train a model, and leave it with the best parameters that were found.
 
-    Those are the ones with the best ``monitor``; without ``validation`` the last ones.
+    Those are the ones with the best ``monitor``, among equals those with the least validation
+    loss, among these the first; without ``validation`` the last ones.
 
     With ``checkpoint`` the training can be stopped at any moment, also by ``kill -9``, and goes
     on by the same call: number for number as if it had not been stopped, times excepted (and
@@ -272,10 +273,12 @@ def fit(
         metrics: By name, functions of (model, validation) that give a number, as ``lambda model,
             task: accuracy(task.labels, predictions(model, task))``: computed after each pass,
             without dropout.
-        monitor: The column of the history that says which pass was the best.
+        monitor: The column of the history that says which pass was the best; where it is the
+            same, as an accuracy often is, the validation loss decides.
         mode: "min" or "max", what is best of ``monitor``; may be left out for a loss or
             perplexity.
-        patience: After how many passes without a better ``monitor`` to stop.
+        patience: After how many passes without a better ``monitor`` to stop; the same is not
+            better.
         clip: The largest joint norm of the gradients.
         clip_value: The largest absolute value of an element of a gradient, before ``clip``.
         schedule: From progress (0 at the beginning, 1 at the end) to a factor of the rate. A
@@ -468,6 +471,9 @@ class _Run:
                 self.judge(row)
                 self.now = Pass(self.now.epoch + 1)
                 self.write()
+            if self.validation is not None and self.history:
+                by = self.monitor.replace("_", " ")
+                report.note(f"the model has its parameters {self.good_from}, the best by {by}")
         except FloatingPointError:
             self.model.load_state_dict(self.good)
             raise
@@ -572,11 +578,15 @@ class _Run:
         value = row["loss"] if self.validation is None else self.sign * row[self.monitor]
         for plateau in plateaus(self.schedule):
             plateau.see(value)
-        if self.validation is None or value < self.best:
+        self.waited += 1
+        if value < self.best:
             self.best, self.waited = value, 0
+        if self.validation is None or row is min(self.history, key=self.rank):
             self.keep(f"of epoch {row['epoch']}")
-        else:
-            self.waited += 1
+
+    def rank(self, row: dict[str, float]) -> tuple[float, float]:
+        """The best pass has the least of it."""
+        return self.sign * row[self.monitor], row["validation_loss"]
 
     def keep(self, which: str) -> None:
         """These parameters are good: remember them, and write them where asked for."""

@@ -22,6 +22,7 @@ import unspool
 from unspool.__main__ import CELLS, build_parser, main, parse, prepare
 from unspool.cells import load_npz
 from unspool.models import load_model, save_model
+from unspool.models.baselines import NGram
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
 HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None
@@ -307,6 +308,12 @@ def test_the_printed_perplexities_are_those_of_the_models(trained, folder):
     loss = model.stream_loss(ids, ignore=vocabulary.start)[0].item()
     printed = re.search(r"LSTM, after .* ([\d.]+)$", trained.stdout, re.M)[1]
     assert float(printed) == pytest.approx(np.exp(loss), abs=0.06)
+    predicted = len(ids) - 1 - int((ids[1:] == vocabulary.start).sum())
+    assert f"perplexity on {predicted} of the tokens held out: the first, and <s>" in trained.stdout
+    bigram = NGram(texts.train, len(vocabulary), 2, vocabulary.start)
+    figures = re.search(r"on has ([\d.]+) there and ([\d.]+) here$", trained.stdout, re.M).groups()
+    wanted = [bigram.perplexity(part) for part in (texts.development, ids)]
+    assert list(map(float, figures)) == pytest.approx(wanted, abs=0.06)
     joined = np.concatenate([texts.train, texts.development, ids])
     everything = (folder / "text.txt").read_text()
     assert vocabulary.decode(joined) == everything
@@ -465,7 +472,13 @@ def test_train_tagger(tagger, folder):
     assert [line.split("\t") for line in result.stdout.split("\n")][:240] == expected[:240]
     result = run("predict", "upos", "--tokenize", cwd=folder, input="the dog is\n\na cat\n")
     assert result.stdout == "the\tDET\ndog\tNOUN\nis\tVERB\n\na\tDET\ncat\tNOUN\n\n"
+    assert result.stderr == ""
+    result = run("predict", "upos", cwd=folder, input="the dog is\n\na cat\n")
+    assert len(result.stdout.split("\n")) == 5
+    wanted = "unspool: the line 'the dog is' has spaces, and is read as one word; --tokenize?\n"
+    assert result.stderr == wanted
     assert "accuracy 1.0000" in run("evaluate", "upos", "tagged.tsv", cwd=folder).stdout
+    assert re.search(r"the model has its parameters of epoch \d+, the best by val", tagger.stderr)
 
 
 def test_labels_that_were_not_learnt_are_errors(classifier, folder):

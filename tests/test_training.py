@@ -545,6 +545,32 @@ def test_metrics_say_which_pass_was_the_best(mode):
         np.testing.assert_array_equal(array, states[1][name])
 
 
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_validation_loss_decides_where_the_monitor_is_the_same(mode, capsys):
+    model = tiny()
+    shares, states = iter([0.5, 0.9, 0.9, 0.9, 0.9, 0.1]), []
+
+    def share(given, task):
+        states.append(model.state_dict())
+        return next(shares) if mode == "max" else -next(shares)
+
+    history = fit(
+        model,
+        Sequences(SENTENCES),
+        epochs=9,
+        validation=Scripted([1.0, 5.0, 4.0, 3.0, 3.5, 0.5]),
+        metrics={"share": share},
+        monitor="validation_share",
+        mode=mode,
+        patience=3,
+    )
+    assert len(history) == 5  # three more of the same are not better
+    for name, array in model.state_dict().items():
+        np.testing.assert_array_equal(array, states[3][name])
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last == "the model has its parameters of epoch 4, the best by validation share"
+
+
 def test_metrics_of_tagging_and_classification(capsys):
     sentences = [[3, 4, 5], [6, 3], [4, 4, 6, 5], [5]]
     tags = [[i % 3 for i in sentence] for sentence in sentences]
@@ -869,6 +895,7 @@ def test_plain_lines_without_tqdm(monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     lines = err.splitlines()
+    assert lines.pop() == "the model has its parameters of epoch 2, the best by validation loss"
     assert len(lines) == 2
     for number, line in enumerate(lines, 1):
         assert line.startswith(f"epoch {number}/2: loss ")
