@@ -1077,6 +1077,39 @@ def test_where_no_gradient_flows_there_is_no_arrow(level, options):
         assert rows == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize("name", ["tagger", "attending encoder-decoder", "language model"])
+@levels
+def test_all_parameters_of_a_network_in_time_are_listed(name, level, fold):
+    tape = NETWORKS[name]()
+    view = draw(tape, level=level, fold=fold).scene.view
+    listed = [s.vertex.tensor for s in view.shared]
+    wanted = {
+        x for x in tape.leaves if isinstance(x, Parameter) and x.requires_grad and x in used(tape)
+    }
+    assert set(listed) == wanted
+    assert len(listed) == len(wanted)
+    loops = [s.loop for s in view.shared]
+    assert loops == sorted(loops, key=lambda loop: loop is None)  # outside of time comes last
+    runs = [loop for loop, _ in itertools.groupby(loops)]
+    assert len(runs) == len(set(runs))
+    assert None in loops
+
+
+def used(tape):
+    return {x for r in tape for x in r.inputs}
+
+
+def test_the_scale_and_the_bars_say_what_they_are():
+    tape, grads = loss_and_tape()
+    drawing = draw(tape, level="cell", grads=grads)
+    dot = Dot(drawing)
+    assert shown(dot.nodes["scale"]["label"]) == "Norm of the gradient (log scale)"
+    bounds = [shown(dot.nodes[f"scale{n}"]["label"]) for n in range(5)]
+    assert all(re.fullmatch(r"≥ [\d.e−+]+", bound) for bound in bounds)
+    assert "Bars: each step's share of ∂L/∂W" in shown(dot.nodes["parameters"]["label"])
+
+
 def test_gradients_of_another_loss_are_refused():
     ys, (h,) = unroll(Elman(3, 4, rng=0, dtype=float), inputs(3))
     grads = Tape(ys.sum()).gradients()

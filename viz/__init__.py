@@ -194,7 +194,8 @@ def draw(
 
     Raises:
         TypeError: ``what`` is none of these, or an option has the wrong type.
-        ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another loss.
+        ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another
+            loss.
 
     Example:
         >>> import numpy as np

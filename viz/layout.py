@@ -1225,7 +1225,7 @@ class _Layout:
             for _, family in itertools.groupby(members, key=lambda s: s.family):
                 x, y = self.emit_family(list(family), not common, x, y, left, right)
         if several:
-            title += ". Bars: how much each step gives of ‖∂L/∂W‖"
+            title += ". Bars: each step's share of ∂L/∂W"
         self.out.texts.append(SceneText("parameters", title, left, top, NOTE, "left", bold=True))
         return y - self.share_room
 
@@ -1236,7 +1236,7 @@ class _Layout:
         halves = []
         for s in family:
             s.vertex.detail = shape_text(s.vertex.tensor) or "()"
-            s.vertex.detail += f"  ×{s.uses}" if count else ""
+            s.vertex.detail += f"  ×{s.uses}" if count and s.uses != "1 use" else ""
             width = name_width(s.vertex.label) + text_width(f" {s.vertex.detail}", SMALL)
             bars = len(self.share_columns(s.vertex.tensor))
             halves.append(max(width // 2 + 9, bars * 4 + 2))
@@ -1293,11 +1293,11 @@ class _Layout:
 
     def emit_scale(self, left: int, y: int) -> int:
         """What the gradients' colours and widths mean."""
-        title = "Norm of the gradient (log scale): from"
+        title = "Norm of the gradient (log scale)"
         self.out.texts.append(SceneText("scale", title, left, y, NOTE, "left", bold=True))
         x, y = left, y - 24
         for n, bound in enumerate(self.norms.scale):
-            v = Vertex(f"scale{n}", "swatch", magnitude(bound), colour=GRADIENT[n])
+            v = Vertex(f"scale{n}", "swatch", f"≥ {magnitude(bound)}", colour=GRADIENT[n])
             half = text_width(v.label, SMALL + 2) // 2 + 10
             self.node(v, x + half, y, (half, PILL, False))
             x += 2 * half + 4

@@ -85,7 +85,7 @@ class Edge(NamedTuple):
 
 
 class Shared(NamedTuple):
-    """A parameter that is used in many places and shown once by itself."""
+    """A parameter that is shown once by itself: used in many places, or beside time steps."""
 
     vertex: Vertex
     uses: str
@@ -604,7 +604,7 @@ class _Maker:
             self.side(i, k, x, head, "constant", number_text(x))
         elif is_parameter:
             if head.kind == "op":
-                single = self.leaf_uses[x] == 1 and not self.leaf_columns[x]
+                single = self.leaf_uses[x] == 1 and not self.s.loops
                 self.side(i, k, x, head, "parameter" if single else "copy", x.name or "parameter")
         elif is_input_leaf(x):
             self.edge(self.input_vertex(x), head, k, x, None)
@@ -981,14 +981,16 @@ class _Maker:
             base = self.gates.get(name) or OTHERS[(n - 1) % len(OTHERS)]
             colours[x] = colour = parameter_colour(base, count if name else 0)
             total = sum(len(where) for where in places.values())
-            if total > 1 or None not in places:
+            if total > 1 or None not in places or s.loops:
                 label = x.name or f"parameter {n}"
                 vertex = Vertex(f"p{n}", "parameter", label, tensor=x, colour=colour)
                 shared.append(Shared(vertex, uses_text(places), name, loop))
         for vertex in self.vertices:
             for side in vertex.sides:
                 side.colour = colours.get(side.tensor, GREY) if side.tensor is not None else GREY
-        return shared
+        # Those of the loops come first, in the order of first use.
+        order = {loop: n for n, loop in enumerate(dict.fromkeys(one.loop for one in shared))}
+        return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
 
 
 def uses_text(places: dict[int | None, set[int]]) -> str:
@@ -999,9 +1001,7 @@ def uses_text(places: dict[int | None, set[int]]) -> str:
     if in_steps:
         parts.append(f"{in_steps} step{'s' * (in_steps > 1)}")
     if outside:
-        parts.append(
-            f"{outside} use{'s' * (outside > 1)} outside" if in_steps else f"{outside} uses"
-        )
+        parts.append(f"{outside} use{'s' * (outside > 1)}" + (" outside" if in_steps else ""))
     return " + ".join(parts)
 
 
