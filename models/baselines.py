@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .layers import whole
+from .text import one_text
 
 __all__ = ["NGram", "perplexity_of"]
 
@@ -156,7 +157,7 @@ class NGram:
         return counted
 
     def _text(self, ids: Any) -> Ints:
-        array = np.asarray(ids)
+        array = one_text("NGram", ids)
         if array.ndim != 1 or len(array) < 2 or array.dtype.kind not in "iu":
             raise ValueError(
                 "NGram: expected ids (time,), integers and at least 2 of them, got "

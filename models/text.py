@@ -441,6 +441,16 @@ def pad_sequences(
     return out
 
 
+def one_text(who: str, ids: Any) -> NDArray[Any]:
+    """The ids of one text as an array; a list of sequences is refused."""
+    if isinstance(ids, (list, tuple)) and ids and np.ndim(ids[0]):
+        raise ValueError(
+            f"{who}: expected the ids of one text, (time,), got sequences; np.concatenate(ids) "
+            "makes one text of them, and the task Sequences(ids) learns from each"
+        )
+    return np.asarray(ids)
+
+
 def stream_batches(ids: Any, batch: int, steps: int) -> Iterator[tuple[Ids, Ids | None]]:
     """A long text as batches for truncated backpropagation through time.
 
@@ -466,7 +476,7 @@ def stream_batches(ids: Any, batch: int, steps: int) -> Iterator[tuple[Ids, Ids 
         [[0, 1, 2, 3], [4, 5, 6, 7]] None
         [[3, 4], [7, 0]] [2 1]
     """
-    array = np.asarray(ids)
+    array = one_text("stream_batches", ids)
     if batch < 1 or steps < 1:
         raise ValueError(f"stream_batches: batch and steps are 1 or more, got {batch} and {steps}")
     if array.ndim != 1 or len(array) < 2:

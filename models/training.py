@@ -50,7 +50,7 @@ from .optim import (
     number,
 )
 from .schedules import plateaus
-from .text import pad_sequences, stream_batches
+from .text import one_text, pad_sequences, stream_batches
 
 __all__ = ["History", "Sequences", "Stream", "Task", "evaluate", "fit", "save_history"]
 
@@ -109,12 +109,7 @@ class Stream:
         reset: float = 0.0,
         rng: Any = None,
     ) -> None:
-        if isinstance(ids, (list, tuple)) and ids and np.ndim(ids[0]):
-            raise ValueError(
-                "Stream: expected the ids of one text, (time,), got sequences; Sequences(ids) "
-                "learns from each, Stream(np.concatenate(ids)) reads them as one text"
-            )
-        self.ids = np.asarray(ids)
+        self.ids = one_text("Stream", ids)
         self.batch = whole("Stream", "batch", batch)
         self.steps = whole("Stream", "steps", steps)
         if not 0 <= reset <= 1:

@@ -68,9 +68,11 @@ from unspool.models import (
     save_model,
 )
 from unspool.models import training as training_module
+from unspool.models.baselines import NGram
 from unspool.models.batches import Labelled, predictions
 from unspool.models.metrics import accuracy
 from unspool.models.schedules import Plateau, product
+from unspool.models.text import stream_batches
 
 # Optimisers -------------------------------------------------------------------------------------
 
@@ -781,10 +783,13 @@ def test_bad_calls_of_fit():
         fit(Module(), task)
     with pytest.raises(TypeError, match=r"predictions: task is a Labelled\(sequences\), got list"):
         predictions(model, [[1, 2]])
-    with pytest.raises(
-        ValueError, match=r"Stream: .* one text, .* Sequences\(ids\) learns from each"
+    for name, read in (
+        ("Stream", Stream),
+        ("stream_batches", lambda ids: next(stream_batches(ids, 1, 2))),
+        ("NGram", lambda ids: NGram(ids, 5)),
     ):
-        Stream([[1, 2, 3], [1, 2]])
+        with pytest.raises(ValueError, match=rf"{name}: .* one text, .* np\.concatenate\(ids\)"):
+            read([[1, 2, 3], [1, 2]])
     with pytest.raises(ValueError, match="seconds is above 0, got 0"):
         fit(model, task, seconds=0)
     with pytest.raises(ValueError, match="metrics and monitor look at what is not learnt from"):
