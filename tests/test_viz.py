@@ -1110,6 +1110,26 @@ def test_the_scale_and_the_bars_say_what_they_are():
     assert "Bars: each step's share of ∂L/∂W" in shown(dot.nodes["parameters"]["label"])
 
 
+@pytest.mark.parametrize("options", [{}, {"fold": True}, {"steps": 3}, {"at": 2}])
+@levels
+def test_a_sequence_without_a_name_is_drawn_as_one_with_it(level, options):
+    xs = np.random.default_rng(0).standard_normal((5, 3))
+    for shape in (xs, xs[None]):
+        plain, _ = unroll(GRU(3, 4, rng=0), shape)
+        unnamed, _ = unroll(GRU(3, 4, rng=0), Tensor(shape))
+        wanted = draw(plain, level=level, **options).source
+        found = draw(unnamed, level=level, **options).source
+        assert "const" not in found
+        assert found == wanted.replace('tooltip="xs (', 'tooltip="(')
+    # A constant of no name whose parts are not called x_1, x_2, ... stays one.
+    table = Tensor(np.eye(3))
+    y = Tensor(np.ones(3), name="x")
+    for t in (1, 2):
+        with scope("loop"), scope(f"t={t}", step=t):
+            y = y + table[t]
+    assert "const (3, 3)" in draw(y).source
+
+
 def test_gradients_of_another_loss_are_refused():
     ys, (h,) = unroll(Elman(3, 4, rng=0, dtype=float), inputs(3))
     grads = Tape(ys.sum()).gradients()

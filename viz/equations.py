@@ -443,7 +443,7 @@ class Equations(Names):
             text = number_text(x).replace("−", "-") if x.size == 1 else "0"
             return Formula(text, PLUS if text.startswith("-") else ATOM)
         layer = self.layer_of.get(x, "")
-        name = x.name or ("mask" if x.dtype == bool else "const")
+        name = x.name or self.s.sequences.get(x) or ("mask" if x.dtype == bool else "const")
         if place is not None and stem(name) and name.endswith(f"_{place[1]}"):
             return self.written(Name(str(stem(name)), self.when(place), layer))
         return self.written(Name(name, "", layer if isinstance(x, Parameter) else ""))
@@ -463,7 +463,8 @@ class Equations(Names):
         j = self.s.made.get(x)
         when = "t" if self.generic else str(index + 1)
         if j is None:
-            return self.written(Name(x.name, when)) if x.name else None
+            name = x.name or self.s.sequences.get(x)
+            return self.written(Name(name, when)) if name else None
         record = self.s.records[j]
         along = record.params.get("axis", 0)
         if record.op == "stack" and along == axis and index < len(record.inputs):

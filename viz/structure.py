@@ -85,6 +85,7 @@ class Structure:
         loops: The loops, in the order in which they began.
         entering: (record, operand) -> the state that comes in there.
         slots: Each loop's states.
+        sequences: Data without a name of which steps take x_1, x_2, ... -> what it is called, xs.
     """
 
     tape: Tape
@@ -96,6 +97,7 @@ class Structure:
     loops: list[Loop]
     entering: dict[tuple[int, int], Slot] = field(default_factory=dict)
     slots: list[list[Slot]] = field(default_factory=list)
+    sequences: dict[Tensor, str] = field(default_factory=dict)
 
 
 def read(tape: Tape) -> Structure:
@@ -107,6 +109,11 @@ def read(tape: Tape) -> Structure:
     group, key = find_groups(records, made, where, inner)
     structure = Structure(tape, records, made, where, group, key, loops)
     find_states(structure)
+    for record, place in zip(records, where, strict=True):
+        if record.op == "getitem" and place is not None:
+            x, part = record.inputs[0], stem(record.output.name)
+            if part and x._record is None and not x.name:
+                structure.sequences[x] = f"{part}s"
     return structure
 
 

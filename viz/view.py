@@ -592,7 +592,7 @@ class _Maker:
             return
         is_parameter = isinstance(x, Parameter) or x.requires_grad
         if head.kind == "dots":
-            shared = len(self.leaf_columns[x]) > 1 and is_input_leaf(x)
+            shared = len(self.leaf_columns[x]) > 1 and self.is_input_leaf(x)
             if slot is None and shared and not is_parameter:
                 self.edge(self.input_vertex(x), head, k, x, None)
             return
@@ -606,7 +606,7 @@ class _Maker:
             if head.kind == "op":
                 single = self.leaf_uses[x] == 1 and not self.s.loops
                 self.side(i, k, x, head, "parameter" if single else "copy", x.name or "parameter")
-        elif is_input_leaf(x):
+        elif self.is_input_leaf(x):
             self.edge(self.input_vertex(x), head, k, x, None)
         elif head.kind == "op":
             self.side(
@@ -617,6 +617,10 @@ class _Maker:
                 "constant",
                 x.name or f"{'mask' if x.dtype == bool else 'const'} {x.shape}",
             )
+
+    def is_input_leaf(self, x: Tensor) -> bool:
+        """Whether a Tensor that no record made is data, by its name or by its parts' names."""
+        return is_input_leaf(x) or x in self.s.sequences
 
     def connect_first_state(self, i: int, k: int, x: Tensor, head: Vertex, slot: Slot) -> None:
         """A state that enters from outside: h_0, or the state that truncation cut off."""
@@ -659,7 +663,7 @@ class _Maker:
             place = None
             if len(columns) == 1 and self.only_in_columns(x):
                 place = next(iter(columns))
-            label = x.name or "input"
+            label = x.name or self.s.sequences.get(x, "input")
             if self.fold and place is not None:
                 label = self.generic_name(label, place[1])
             vertex = self.leaf_vertex[x] = self.add(
