@@ -1141,6 +1141,21 @@ def test_gradients_of_another_loss_are_refused():
 
 
 @levels
+def test_what_has_a_gradient_of_0_is_not_filled(level):
+    tape, grads = loss_and_tape()
+    scene = draw(tape, level=level, grads=grads).scene
+    zero = set()
+    for node in scene.nodes:
+        v = node.vertex
+        if v.kind in ("op", "gate") and v.id not in scene.bars:
+            assert (v.id in scene.grades) == bool(np.any(grads[v.tensor]))
+            if v.id not in scene.grades:
+                zero.add(v.place)
+    # c_0 = 0: nothing is to be learned of what the first step forgets.
+    assert zero == (set() if level == "cell" else {(0, 1)})
+
+
+@levels
 def test_a_gate_passes_on_its_part_of_a_gradient(level):
     cell = LSTM(3, 4, rng=0, dtype=float)
     ys, _ = unroll(cell, inputs(3))

@@ -788,10 +788,10 @@ class _Layout:
         self.norms.measure(self.view.edges, flows.values())
         for node in self.out.nodes:
             v = node.vertex
-            if v.kind in ("op", "gate") and v.tensor is not None and v not in self.bars:
-                grade = self.norms.grade(v.tensor)
-                if grade >= 0:
-                    self.out.grades[v.id] = grade
+            if v.kind not in ("op", "gate") or v.tensor is None or v in self.bars:
+                continue
+            if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
+                self.out.grades[v.id] = self.norms.grade(v.tensor)
         labelled: set[Hashable] = set()
         back: list[SceneEdge] = []
         for e in self.view.edges:

@@ -108,7 +108,7 @@
   const scale = scaleOf([...tensors.map((x) => x.m), ...flows]);
 
   function grade(norm, bounds = scale) {
-    if (!bounds || norm === undefined) return -1;
+    if (!bounds || !norm) return -1; // none, or 0 throughout
     if (typeof norm !== "number") return bounds.length - 1;
     return Math.max(bounds.filter((bound) => norm >= bound).length - 1, 0);
   }
@@ -861,7 +861,7 @@
       mark(wire.element, {
         lit: Boolean(now) && using.includes(now.row),
         later: rows.length > 0 && !rows.some(done),
-        level: back ? grade(wire.flow ?? undefined) : -1,
+        level: back ? grade(wire.flow) : -1,
       });
     }
     // Before the backward pass has come to it there is no gradient to be told.
