@@ -8,6 +8,7 @@ as they are.
 
 from __future__ import annotations
 
+import bisect
 import itertools
 import math
 from collections.abc import Callable, Hashable, Mapping
@@ -840,14 +841,22 @@ class _Layout:
             if ax == bx
         ]
 
+        at_height: dict[tuple[int, int], list[int]] = {}  # a thousand columns have one
+
         def crossed(box: SceneBox, size: int) -> tuple[bool, bool]:
             """Whether a wire crosses the title where it stands at the left, and at the right."""
+            top, bottom = box.y2 - 4, box.y2 - 4 - size
+            if (top, size) not in at_height:
+                at_height[top, size] = sorted(
+                    x for x, low, high in wires if low < top and high > bottom
+                )
+            xs = at_height[top, size]
             width = text_width(shorten(box.title), size) + 12
-            xs = [x for x, low, high in wires if low < box.y2 - 4 and high > box.y2 - 4 - size]
-            return (
-                any(box.x1 < x < box.x1 + width for x in xs),
-                any(box.x2 - width < x < box.x2 for x in xs),
-            )
+
+            def between(x1: int, x2: int) -> bool:
+                return bisect.bisect_right(xs, x1) < bisect.bisect_left(xs, x2)
+
+            return between(box.x1, box.x1 + width), between(box.x2 - width, box.x2)
 
         for box in frames:
             at_left, at_right = crossed(box, TITLE)
