@@ -322,14 +322,15 @@ def class_ids(ids: Any, count: int, who: str, what: str, table: Any = None) -> A
     ``table`` is what the ids number the rows or columns of, if it is to be named.
     """
     array = one_array(who, ids)
-    of = "there are" if table is None else f"of {describe(table)}"
-    who += located(current.get() or ())
     if array.dtype.kind not in "iu" and array.size:
+        who += located(current.get() or ())
         raise TypeError(f"{who}: ids are integers, got {array.dtype} {array.shape}")
     array = array.astype(np.intp, copy=False)
     bad = (array < 0) | (array >= count)
     if bad.any():
         place = np.argwhere(bad)[0].tolist()
+        of = "there are" if table is None else f"of {describe(table)}"
+        who += located(current.get() or ())
         raise ValueError(
             f"{who}: id {array[tuple(place)]} at {place} is outside of 0..{count - 1}, the "
             f"{count} {what} {of}"
