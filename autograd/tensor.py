@@ -663,6 +663,7 @@ def asks_for_gradient(x: Any) -> bool:
 
 
 def function_name(function: Callable[..., Any]) -> str:
+    """What it is called by: ``np.tanh``, ``np.linalg.norm``."""
     module = getattr(function, "__module__", None) or "numpy"
     prefix = module.replace("numpy", "np", 1) if module.startswith("numpy") else module
     return f"{'np' if prefix.startswith('np._') else prefix}.{function.__name__}"

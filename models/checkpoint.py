@@ -193,6 +193,7 @@ def describe_task(name: str, task: Any) -> dict[str, Any]:
 
 
 def described_object(name: str, value: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Its class, and its public attributes as ``name.attribute``."""
     described: dict[str, Any] = {name: type(value).__name__}
     for key, item in getattr(value, "__dict__", {}).items():
         if key not in skip and not key.startswith("_"):

@@ -171,11 +171,15 @@ def check_sizes(
 
 
 # How a model is put together --------------------------------------------------------------------
+#
+# Each function ending in ``_settings`` gives what its kind of model was made with, by the names of
+# its constructor: numbers, strings, and parts that have settings of their own.
 
 Settings = dict[str, Any]
 
 
 def dtype_of(module: Module) -> str:
+    """That of its first parameter, which the others share."""
     return str(module.parameters()[0].dtype)
 
 

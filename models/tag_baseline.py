@@ -53,4 +53,5 @@ class MostFrequentTag:
 
 
 def most_frequent(counts: Counter[str]) -> str:
+    """The name counted most often, of several the first by alphabet."""
     return min(counts, key=lambda name: (-counts[name], name))

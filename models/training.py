@@ -700,6 +700,7 @@ class _Run:
 
 
 def summary(loss: float, speed: float, unit: str) -> str:
+    """How a pass goes, in a few words; a perplexity is one of tokens."""
     perplexity = f", perplexity {perplexity_of(loss):.1f}" if unit == "tokens" else ""
     return f"loss {loss:.3f}{perplexity}, {speed:,.0f} {unit}/s"
 
