@@ -3,7 +3,7 @@
 A tape frees megabytes when its outputs die, and the next update asks for as many. glibc gives the
 end of its heap back to the system whenever 128 KB of it are free, and the system hands the pages
 out again one by one, each filled with zeros first: an update of an LSTM of 128 (batch 32, 50
-steps) then takes 5,900 page faults and half as long again as without them.
+steps, recorded op by op) then takes 5,900 page faults, and 36 ms where it takes 21 without them.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 A cell whose steps are all the same (``same_every_step``) is recorded op by op the first time
 that it runs on inputs of some shape. From the second time on its step runs as a ``Plan``, and
 the whole of it is one record. Whoever reads the tape gets the steps' records back: the step is
-recorded again, with the arrays that the plan computed.
+recorded again, with the arrays that the plan computed. Those that it did not keep are computed
+again, from a copy of the weights: an optimiser may have changed them since.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from operator import is_
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,10 @@ __all__ = ["Replay", "plan_of"]
 # Plans of each cell, the most recent ones: (input shape, dtypes, what needs gradients) -> plan.
 KEPT = 16
 CHANGED = "the cell was changed since it ran: no tape is left of the run"
+OVERWRITTEN = (
+    "what a step read was overwritten since it ran (an input, or a weight between two steps of a "
+    "loop): no tape is left of the run; make a new array, as in x = x + 1 in place of x += 1"
+)
 _plans: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Held]] = weakref.WeakKeyDictionary()
 
 
@@ -151,6 +157,7 @@ class Replay:
         "order",
         "path",
         "plan",
+        "snapshot",
         "state",
         "x",
     )
@@ -167,12 +174,16 @@ class Replay:
         self.plan, self.x, self.state, self.eager = plan, x, state, eager
         self.order, self.masks = order, masks
         self.leaves = [leaf.data for leaf in plan.leaves]  # as they are now
-        self.kept: list[Any] = []  # a step's (inputs, results)
+        self.kept: list[Any] = []  # of each step (inputs, results of plan.forward, all or None)
 
     def run(self) -> list[Tensor]:
         """The outputs, on the tape as one record: the final state, and over time also ys."""
         self.path = path = current.get()
-        arrays = self.one_step() if self.order is None else self.all_steps()
+        self.snapshot = None if path is None else self.weights_then()
+        if self.order is None:
+            arrays = self.step((self.x.data, *[s.data for s in self.state]))
+        else:
+            arrays = self.all_steps()
         if path is None:
             return [Tensor(array) for array in arrays]
         inputs = (self.x, *self.state, self.plan.sink)
@@ -193,26 +204,48 @@ class Replay:
         self.alive = [weakref.ref(output) for output in outputs]
         return outputs
 
-    def one_step(self) -> list[Any]:
-        """The new state."""
-        inputs = (self.x.data, *[s.data for s in self.state])
-        results = self.plan.forward(inputs, self.leaves)
-        self.kept.append((inputs, results))
-        return [results[k] for k in self.plan.outputs]
+    def weights_then(self) -> list[Any] | None:
+        """The weights as they are now, for who reads the tape when they have been changed.
+
+        One copy serves all steps. None for the first step of a loop, which keeps every result
+        instead: the loop may end here, and a copy take longer than the step.
+        """
+        if self.order is None:
+            record: Any = self.state[0]._record
+            if record is not None and record[1] is OUTPUT:
+                record = operands_of(self.state[0])[0]._record
+            if record is None or record[1] is not REPLAY:
+                return None
+            before = record[2]["run"]
+            if before.plan is not self.plan or not all(map(is_, before.leaves, self.leaves)):
+                return None
+            if before.snapshot is not None:
+                return before.snapshot
+        elif len(self.order) < 2:
+            return None
+        if not all(leaf.flags.forc for leaf in self.leaves):
+            return None  # BLAS may multiply by a compact copy in another way
+        return [leaf.copy("K") for leaf in self.leaves]
+
+    def step(self, inputs: tuple[Any, ...]) -> list[Any]:
+        """The outputs of a step."""
+        plan, every = self.plan, None
+        if self.path is None or self.snapshot is not None:
+            results = plan.forward(inputs, self.leaves)
+        else:
+            every = plan.whole(inputs, self.leaves)
+            results = [every[k] for k in plan.kept]
+        if self.path is not None:
+            self.kept.append((inputs, results, every))
+        return [results[k] for k in plan.outputs]
 
     def all_steps(self) -> list[Any]:
         """The final state and ys."""
-        forward, leaves = self.plan.forward, self.leaves
-        places = self.plan.outputs
         state: Sequence[Any] = [s.data for s in self.state]
         xs = self.x.data
         ys: list[Any] = [None] * len(self.order or ())
         for t in self.order or ():
-            inputs = (xs[..., t, :], *state)
-            results = forward(inputs, leaves)
-            if self.path is not None:
-                self.kept.append((inputs, results))
-            *new, y = [results[k] for k in places]
+            *new, y = self.step((xs[..., t, :], *state))
             here = self.masks[t]
             if here is not None:
                 new = [np.where(fit(here, a), a, b) for a, b in zip(new, state, strict=True)]
@@ -231,20 +264,20 @@ class Replay:
         if totals is None:
             of_leaves = totals = shared.totals[plan] = Totals(plan, leaves)
         if self.order is None:
-            inputs, results = self.kept[0]
+            inputs, results, _ = self.kept[0]
             for k, place in enumerate(plan.outputs):
                 if parts[k] is None:
                     parts[k] = np.zeros_like(results[place])
             given = plan.backward(inputs, leaves, results, parts, totals.uses)
             totals.stepped()
             return [*given, of_leaves]
-        (_, *state), results = self.kept[0]
+        (_, *state), results, _ = self.kept[0]
         *gs, gys = parts
         gs = [np.zeros_like(s) if g is None else g for g, s in zip(gs, state, strict=True)]
         y = results[plan.outputs[-1]]
         gxs = np.zeros_like(self.x.data) if self.x.requires_grad else None
         batch = (slice(None),) * (self.x.ndim - 2)
-        for t, (inputs, results) in zip(reversed(self.order), reversed(self.kept), strict=True):
+        for t, (inputs, results, _) in zip(reversed(self.order), reversed(self.kept), strict=True):
             gy = np.zeros_like(y) if gys is None else gys[(*batch, t)]
             here = self.masks[t]
             if here is not None:
@@ -261,7 +294,12 @@ class Replay:
         return [gxs, *gs, of_leaves]
 
     def record(self) -> None:
-        """Put the steps' records behind the outputs, with the arrays that the plan computed."""
+        """Put the steps' records behind the outputs, with the arrays that the plan computed.
+
+        Raises:
+            RuntimeError: The cell is another than the one that ran, or an array that a step read
+                and of which there is no copy was overwritten.
+        """
         path, watch = current.set(self.path), watched.set(False)
         try:
             again = self.eager()
@@ -278,27 +316,55 @@ class Replay:
             for new, ref in zip(again, self.alive, strict=True)
             if (output := ref()) is not None
         }
+        made = [t for _, t in reversed(order)]
+        computed = self.results_of(made)
         held = dict(zip(self.plan.leaves, self.leaves, strict=True))
-        planned = [step for _, results in self.kept for step in zip(self.plan.ops, results)]
-        computed = iter(planned)
-        size = len(self.plan.ops)
-        left = size if self.order is None else 0
-        for number, (_, t) in enumerate(reversed(order), self.first):
+        for number, t in enumerate(made, self.first):
             _, op, params, where, *_ = t._record  # type: ignore[misc]
             inputs = [outputs.get(x, x) if isinstance(x, Tensor) else x for x in operands_of(t)]
             arrays = [held.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs]
-            if left:
-                planned_op, t.data = next(computed)
-                if op is not planned_op:
-                    raise RuntimeError(CHANGED)
-                left -= 1
-            else:  # what stands around a step: the slice of the input, masks, the stack
-                t.data = op.forward(*arrays, **params)
-                if op == "getitem" and inputs[0] is self.x:
-                    left = size
+            # What stands around a step is computed again: the slice of x, masks, the stack.
+            t.data = computed[t] if t in computed else op.forward(*arrays, **params)
             for same in {t, outputs.get(t, t)}:
                 same._record = (number, op, params, where, *inputs, *arrays)
                 same.name = same.name or t.name
+
+    def results_of(self, made: list[Tensor]) -> dict[Tensor, Any]:
+        """Of the steps' records, made anew, the results of the run."""
+        ops, starts = self.plan.ops, [0]
+        if self.order is not None:
+            starts = [k for k, t in enumerate(made, 1) if operands_of(t)[0] is self.x]
+        steps = [made[start : start + len(ops)] for start in starts]
+        found: list[Any] = [t._record for step in steps for t in step]
+        planned = ops * len(self.kept)
+        if len(found) != len(planned) or any(r[1] is not op for r, op in zip(found, planned)):
+            raise RuntimeError(CHANGED)
+        weights = [leaf.data for leaf in self.plan.leaves]
+        same = self.snapshot is not None and all(map(np.array_equal, weights, self.snapshot))
+        computed: dict[Tensor, Any] = {}
+        for step, (inputs, results, every) in zip(steps, self.kept, strict=True):
+            every = every or self.every_result(inputs, results, [t.data for t in step], same)
+            computed.update(zip(step, every, strict=True))
+        return computed
+
+    def every_result(self, inputs: Any, results: Any, again: list[Any], same: bool) -> Any:
+        """The results of all records of a step that ran with a copy of its weights.
+
+        Args:
+            inputs: What the step read.
+            results: Those that were kept.
+            again: All of them, as they have been computed again.
+            same: Whether that was with the same weights.
+        """
+        kept = dict(zip(self.plan.kept, results, strict=True))
+        last = {self.plan.kept[k] for k in self.plan.outputs}
+        if not same or not all(np.array_equal(again[k], kept[k]) for k in last):
+            again = list(self.plan.whole(inputs, self.snapshot))
+            for k in last:
+                near = float(np.finfo(kept[k].dtype).eps) ** 0.5
+                if not np.allclose(again[k], kept[k], near, near, equal_nan=True):
+                    raise RuntimeError(OVERWRITTEN)
+        return [kept.get(k, array) for k, array in enumerate(again)]
 
 
 def fit(here: Any, a: Any) -> Any:
