@@ -266,7 +266,7 @@ def reachable(
     while stack:
         t = stack.pop()
         record = t._record
-        if record is None or t in stops:
+        if record is None or (stops and t in stops):
             leaves.append(t)
             continue
         if expand and record[1].expand is not None:
@@ -274,19 +274,26 @@ def reachable(
             record = t._record
             assert record is not None
         order.append((record[0], t))
-        if gradients_only and len(record) == OF_TWO:  # most of them: the loop below written out
-            _, _, _, _, a, b, _, _ = record
+        # The loop below written out for two operands and for one, as most records have.
+        if gradients_only and len(record) == OF_TWO:
+            a, b = record[4], record[5]
             if isinstance(a, Tensor) and a.requires_grad and a not in seen:
                 seen.add(a)
                 stack.append(a)
             if isinstance(b, Tensor) and b.requires_grad and b not in seen:
                 seen.add(b)
                 stack.append(b)
-            continue
-        for x in operands_of(t):
-            if isinstance(x, Tensor) and (x.requires_grad or not gradients_only) and x not in seen:
-                seen.add(x)
-                stack.append(x)
+        elif gradients_only and len(record) == OF_ONE:
+            a = record[4]
+            if a.requires_grad and a not in seen:
+                seen.add(a)
+                stack.append(a)
+        else:
+            for x in operands_of(t):
+                wanted = isinstance(x, Tensor) and (x.requires_grad or not gradients_only)
+                if wanted and x not in seen:
+                    seen.add(x)
+                    stack.append(x)
     order.sort(reverse=True)
     return order, leaves
 

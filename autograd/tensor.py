@@ -12,7 +12,7 @@ import collections
 import itertools
 import operator
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ __all__ = ["Op", "Parameter", "Tensor", "apply"]
 
 Array = NDArray[Any]
 Rule = Callable[..., Any]
+Operator = Callable[[Any, Any], Any]
 Params = dict[str, Any]
 
 # The record that made a Tensor: running number, op, metadata, scope, then the operands, then
@@ -130,9 +131,10 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
             (a,) = inputs
             if not isinstance(a, Tensor):
                 return forward(a, **params)
+            x = a.data
+            data = forward(x, **params) if params else forward(x)
             needs_gradient = a.requires_grad
-            arrays: tuple[Any, ...] = (a.data,)
-            data = forward(a.data, **params) if params else forward(a.data)
+            operands: tuple[Any, ...] = (a, x)
         elif len(inputs) == 2 and not params:
             a, b = inputs
             if isinstance(a, Tensor):
@@ -152,16 +154,17 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
                 needs_gradient = b.requires_grad
             else:
                 return forward(a, b)
-            arrays = (x, z)
             data = forward(x, z)
+            operands = (a, b, x, z)
         else:
             tensors = [x for x in inputs if isinstance(x, Tensor)]
             if not tensors:
                 return forward(*inputs, **params)
             inputs = tuple([x if isinstance(x, Tensor) else constant(x) for x in inputs])
             arrays = tuple([x.data if isinstance(x, Tensor) else x for x in inputs])
-            needs_gradient = any(x.requires_grad for x in tensors)
             data = forward(*arrays, **params)
+            needs_gradient = any(x.requires_grad for x in tensors)
+            operands = inputs + arrays
     except (ValueError, TypeError, IndexError) as error:
         if not any(isinstance(x, Tensor) for x in inputs):
             raise
@@ -177,21 +180,21 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
         out._record = None
     else:
         out.requires_grad = needs_gradient
-        out._record = (next_number(), op, params, path, *inputs, *arrays)
+        out._record = (next_number(), op, params, path) + operands  # noqa: RUF005  (faster)
     if watches and watched.get():
         check_finite(op, inputs, data, path or ())
     return out
 
 
-def operators(function: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, Any], Any]]:
-    """``x + other`` and ``other + x`` of a Tensor x, for a ufunc such as ``np.add``.
+def operators(op: Op) -> tuple[Operator, Operator]:
+    """``x + other`` and ``other + x`` of a Tensor x, for the row of a ufunc such as ``np.add``.
 
     The first is ``apply`` written out for two operands, of which the left is a Tensor: most
     records of a network are such, and this takes two thirds of the time.
     """
+    forward = op.forward
 
     def left(self: Any, other: Any) -> Any:
-        op = TABLE[function]
         x = self.data
         needs_gradient = self.requires_grad
         if isinstance(other, Tensor):
@@ -201,7 +204,7 @@ def operators(function: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, 
         else:
             z = other = constant(other)
         try:
-            data = op.forward(x, z)
+            data = forward(x, z)
         except (ValueError, TypeError) as error:
             raise explained(error, op, (self, other)) from error
         if type(data) is not _ndarray:
@@ -221,7 +224,7 @@ def operators(function: Any) -> tuple[Callable[[Any, Any], Any], Callable[[Any, 
         return out
 
     def right(self: Any, other: Any) -> Any:
-        return apply(TABLE[function], (other, self))
+        return apply(op, (other, self))
 
     return left, right
 
@@ -428,20 +431,27 @@ class Tensor:
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return dispatch(function, args, kwargs)
 
-    # Operators. TABLE is filled by the table's own files. ---------------------------------
+    # Operators. Those that are only declared here are made of their rows in numpy_ops. -----
 
     # fmt: off
-    __add__, __radd__ = operators(np.add)
-    __sub__, __rsub__ = operators(np.subtract)
-    __mul__, __rmul__ = operators(np.multiply)
-    __truediv__, __rtruediv__ = operators(np.divide)
+    __add__: ClassVar[Operator]
+    __radd__: ClassVar[Operator]
+    __sub__: ClassVar[Operator]
+    __rsub__: ClassVar[Operator]
+    __mul__: ClassVar[Operator]
+    __rmul__: ClassVar[Operator]
+    __truediv__: ClassVar[Operator]
+    __rtruediv__: ClassVar[Operator]
+    __mod__: ClassVar[Operator]
+    __rmod__: ClassVar[Operator]
+    __pow__: ClassVar[Operator]
+    __rpow__: ClassVar[Operator]
+    __matmul__: ClassVar[Operator]
+    __rmatmul__: ClassVar[Operator]
     def __floordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(self, other)
     def __rfloordiv__(self, other: Any) -> Tensor: return numpy.floor_divide(other, self)
     def __divmod__(self, other: Any) -> Any: return numpy.divmod(self, other)
     def __rdivmod__(self, other: Any) -> Any: return numpy.divmod(other, self)
-    __mod__, __rmod__ = operators(np.remainder)
-    __pow__, __rpow__ = operators(np.power)
-    __matmul__, __rmatmul__ = operators(np.matmul)
     def __neg__(self) -> Tensor: return apply(TABLE[np.negative], (self,))
     def __pos__(self) -> Tensor: return self
     def __abs__(self) -> Tensor: return numpy.abs(self)
