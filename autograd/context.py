@@ -34,6 +34,20 @@ class StepName(str):
         return str(self), self.step
 
 
+class ClassName(str):
+    """The name of a scope in which a cell runs, ``lstm``; ``kind`` is its class, ``LSTM``."""
+
+    kind: str
+
+    def __new__(cls, kind: str) -> ClassName:
+        self = super().__new__(cls, kind.lower())
+        self.kind = kind
+        return self
+
+    def __getnewargs__(self) -> tuple[str]:
+        return (self.kind,)
+
+
 # The names of the same steps come again in every sequence, and making one takes half a scope's
 # time.
 step_name = functools.lru_cache(maxsize=1024)(StepName)

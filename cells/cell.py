@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Op, Tensor, scope
+from ..autograd.context import ClassName
 from ..autograd.tensor import apply, came, describe, one_array, operand, values
 from .fused import Replay, plan_of
 from .module import Module
@@ -247,7 +248,7 @@ class Cell(Module):
         """The loop over time, op by op: the final state and ys."""
         batched = xs.ndim == 3
         outputs: list[Any] = [None] * len(order)
-        with scope(type(self).__name__.lower()):
+        with scope(ClassName(type(self).__name__)):
             for count, t in enumerate(order):
                 with scope(f"t={t + 1}", step=t + 1):
                     if truncate and count and count % truncate == 0:

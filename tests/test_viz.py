@@ -1628,8 +1628,15 @@ def test_what_can_be_drawn():
 
 
 def test_a_cells_class_names_its_box():
-    assert "Leaky" in draw(Leaky(3, 4), level="cell").source
-    assert "LSTM" in draw(tape_of(LSTM(3, 4)), level="cell").source
+    for cell in (Leaky(3, 4), LSTM(3, 4), PeepholeLSTM(3, 4)):
+        kind = type(cell).__name__
+        for what in (cell, tape_of(cell), unroll(cell, inputs(3))[0], unroll(cell, inputs(3))[0]):
+            assert kind in draw(what, level="cell").source
+            assert f'"title":"{kind}' in draw(what).page().replace('"title": ', '"title":')
+        assert f" {kind.lower()} " in str(tape_of(cell))  # in print as a scope's name
+    with scope("mine"):
+        ys, _ = unroll(Stacked([Leaky(3, 4), Leaky(4, 4)]), inputs(3))
+    assert "mine · layer 1 · Leaky" in draw(ys, level="cell").source
 
 
 ERRORS = [

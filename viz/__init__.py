@@ -30,7 +30,7 @@ from .layout import lay_out
 from .look import THEMES, Theme
 from .page import make_page
 from .scene import Scene
-from .trace import names_of, tape_of
+from .trace import tape_of
 from .view import LEVELS, make_view
 
 __all__ = ["Drawing", "draw", "equations"]
@@ -218,14 +218,13 @@ def draw(
         raise ValueError(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
         )
-    names: dict[str, str] = {}
     if not isinstance(what, (Tape, Tensor)) and hasattr(what, "unroll"):
-        steps, names = steps or max(CELL_STEPS, at or 0), names_of(what)
+        steps = steps or max(CELL_STEPS, at or 0)
     tape = tape_of("draw", what, steps or 0)
     check_time(tape, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
     with without_collection():
-        view = make_view(tape, level=level, fold=fold, steps=steps, at=at, names=names)
+        view = make_view(tape, level=level, fold=fold, steps=steps, at=at)
         scene = lay_out(
             view,
             values=values,
@@ -239,7 +238,6 @@ def draw(
         page = partial(
             make_page,
             tape,
-            names=names,
             level=level,
             fold=fold,
             steps=steps,

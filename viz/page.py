@@ -56,7 +56,6 @@ PARAGRAPHS = ("parameters", "scale", "missing", "title", "caption", "cut", "rema
 def make_page(
     tape: Tape,
     *,
-    names: dict[str, str] | None = None,
     level: str = "op",
     fold: bool = False,
     steps: int | None = None,
@@ -72,7 +71,6 @@ def make_page(
 
     Args:
         tape: The network.
-        names: Scope -> how the cell is called in the picture.
         level, fold, steps, at: What the page shows when it is opened; all else is a click away.
         backward: Whether it opens at the end of the backward pass; needs ``gradients``.
         values: Whether shapes and small values stand beside the ops all the time.
@@ -94,7 +92,7 @@ def make_page(
         at_level = "op" if name == "folded" else name
         folded = name == "folded"
         shown = None if folded else limit
-        view = make_view(tape, level=at_level, fold=folded, steps=shown, names=names)
+        view = make_view(tape, level=at_level, fold=folded, steps=shown)
         titles = view.titles
         scene = lay_out(view, values=values, gradients=None if folded else gradients)
         scenes[name] = book.scene(scene)

@@ -11,7 +11,7 @@ import numpy as np
 from ..autograd import Tape, Tensor
 from ..autograd.context import recording
 
-__all__ = ["names_of", "tape_of"]
+__all__ = ["tape_of"]
 
 
 def tape_of(who: str, what: Any, steps: int) -> Tape:
@@ -90,8 +90,3 @@ def tensors_in(state: Any) -> Iterator[Tensor]:
     elif isinstance(state, (tuple, list)):
         for part in state:
             yield from tensors_in(part)
-
-
-def names_of(cell: Any) -> dict[str, str]:
-    """Scope -> class of a cell and all in it, as ``unroll`` names its scopes."""
-    return {type(module).__name__.lower(): type(module).__name__ for module in modules_of(cell)}

@@ -146,7 +146,6 @@ def make_view(
     fold: bool = False,
     steps: int | None = None,
     at: int | None = None,
-    names: dict[str, str] | None = None,
 ) -> View:
     """The graph of a tape at a level of detail.
 
@@ -156,12 +155,11 @@ def make_view(
         fold: One step that stands for all, with its states delayed.
         steps: How many steps are shown; None for all of a short loop.
         at: The one step to be shown.
-        names: Scope -> how the cell is called in the picture.
     """
     structure, level, steps, remark = bearable(read(tape), level, fold, steps, at)
     if remark:
         warnings.warn(f"draw: {remark}", stacklevel=3)
-    view = _Maker(structure, level, fold, steps, at, names or {}).view()
+    view = _Maker(structure, level, fold, steps, at).view()
     view.remark = remark
     return view
 
@@ -225,7 +223,6 @@ class _Maker:
         fold: bool,
         steps: int | None,
         at: int | None,
-        names: dict[str, str],
     ) -> None:
         self.s = structure
         self.level = level
@@ -233,7 +230,7 @@ class _Maker:
         self.at = at
         self.shown = [choose_steps(loop, steps, at, fold) for loop in structure.loops]
         self.visible = {(loop, t) for loop, chosen in enumerate(self.shown) for t in chosen}
-        self.titles = [cell_title(loop.path, names) for loop in structure.loops]
+        self.titles = [cell_title(loop.path) for loop in structure.loops]
         self.vertices: list[Vertex] = []
         self.edges: list[Edge] = []
         self.gates = gate_colours(name for group in structure.group for name, _ in group)
@@ -1019,12 +1016,13 @@ def generic_index(label: str, step: int) -> str:
     return re.sub(rf"\b{step - 1}\b", "t", label) if label.startswith("[") else label
 
 
-def cell_title(path: tuple[str, ...], names: dict[str, str]) -> str:
+def cell_title(path: tuple[str, ...]) -> str:
     """What the cell of a loop is called: ``LSTM``, with its layer in front if it has one."""
     known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
     if not path:
         return "cell"
-    return names.get(path[-1]) or known.get(path[-1]) or path[-1].replace("_", " ")
+    name = path[-1]
+    return getattr(name, "kind", None) or known.get(name) or name.replace("_", " ")
 
 
 def loop_label(path: tuple[str, ...], title: str) -> str:
