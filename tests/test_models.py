@@ -352,13 +352,15 @@ def test_the_tape_of_a_model_is_whole_and_freed():
     assert model.embedding.E in tape.leaves
     assert sum(r.op == "embedding" for r in tape) == 1
     del tape
+    for _ in range(2):  # the cells' plans and the parameters' gradients are made
+        model.loss(IDS).backward()
     gc.collect()
     gc.disable()
     try:
         before = len(gc.get_objects())
         for _ in range(20):
             model.loss(IDS).backward()
-        assert len(gc.get_objects()) < before + 100  # reference counts free it all
+        assert len(gc.get_objects()) < before + 20  # reference counts free it all
     finally:
         gc.enable()
 
