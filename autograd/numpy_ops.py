@@ -25,19 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .tensor import (
-    OUT_PLACES,
-    PLAIN,
-    TABLE,
-    Array,
-    Op,
-    Rule,
-    Tensor,
-    apply,
-    operand,
-    operators,
-    values,
-)
+from .tensor import OUT_PLACES, PLAIN, TABLE, Array, Op, Rule, Tensor, apply, operand, values
 
 __all__ = ["scatter_add", "unbroadcast"]
 
@@ -811,22 +799,6 @@ def _solve_left(g: Any, y: Any, a: Any, b: Any) -> Any:
 row(np.linalg.inv, lambda g, y, x: -np.matmul(np.matmul(_swap(y), g), _swap(y)))
 row(np.linalg.det, lambda g, y, x: (g * y)[..., None, None] * _swap(np.linalg.inv(x)))
 row(np.linalg.solve, _solve_left, _solve_right, elementwise=True)
-
-
-# Tensor's operators -----------------------------------------------------------------------------
-
-for symbol, ufunc in {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.divide,
-    "mod": np.remainder,
-    "pow": np.power,
-    "matmul": np.matmul,
-}.items():
-    for name, method in zip((f"__{symbol}__", f"__r{symbol}__"), operators(TABLE[ufunc])):
-        method.__name__ = name
-        setattr(Tensor, name, method)
 
 
 # What has integers, booleans or shapes for a result --------------------------------------------

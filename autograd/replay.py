@@ -6,8 +6,8 @@ out line by line as a person would write backpropagation by hand, which call the
 the table on the same arrays. So the results are the same to the last bit, and the tape can be
 had back: whoever reads it (``Tape``, a second derivative) gets the records of the steps.
 
-A plan keeps of a step what its rules read, for an LSTM 7 of 25 results: a third of the memory,
-and of what passes through the processor's cache.
+What no rule reads, for an LSTM 18 of 25 results, need not be kept: that is two thirds of the
+memory, and of what passes through the processor's cache.
 """
 
 from __future__ import annotations
@@ -30,17 +30,26 @@ __all__ = ["Plan"]
 LEAVES = Op("leaves", lambda *_: None, lambda g, y, *_: g.finished())
 
 
-def _same(a: Any, b: Any) -> bool:
+def alike(a: Any, b: Any) -> bool:
     """Whether two pieces of metadata are equal, arrays inside of them too."""
     if isinstance(a, Op) or isinstance(b, Op):  # a name may be that of another op made anew
         return a is b
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return isinstance(a, type(b)) and np.array_equal(a, b)
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_same(a[k], b[k]) for k in a)
+        return a.keys() == b.keys() and all(alike(a[k], b[k]) for k in a)
     if isinstance(a, (tuple, list)) and isinstance(b, (tuple, list)):
-        return len(a) == len(b) and all(map(_same, a, b))
+        return len(a) == len(b) and all(map(alike, a, b))
     return bool(a == b)
+
+
+def _holds_array(x: Any) -> bool:
+    """Whether there is an array in a piece of metadata; one of a single number does not count."""
+    if isinstance(x, dict):
+        x = list(x.values())
+    if isinstance(x, np.ndarray):
+        return x.ndim > 0
+    return isinstance(x, (tuple, list)) and any(map(_holds_array, x))
 
 
 class Unread:
@@ -70,16 +79,16 @@ def numbers_read(
 
     The others are those without whose numbers it answers the same.
     """
+    read, wanted = list(among), list[Any]()
     with np.errstate(all="ignore"):
-        wanted = call(*arrays)
-        read = []
         for at in among:
             try:
-                same = _agree(call(*arrays[:at], Unread(arrays[at]), *arrays[at + 1 :]), wanted)
+                answer = call(*arrays[:at], Unread(arrays[at]), *arrays[at + 1 :])
+                wanted = wanted or [call(*arrays)]
+                if _agree(answer, wanted[0]):
+                    read.remove(at)
             except Exception:  # whatever it is that comes of computing with it
-                same = False
-            if not same:
-                read.append(at)
+                continue
     return read
 
 
@@ -119,6 +128,7 @@ class _Trace:
             and all(t.ndim and t.dtype == dtype for t in self.place)
         )
         self.dtype = dtype
+        self.found_read: dict[Any, list[int]] = {}
         self.arrays = {place: t.data for t, place in self.place.items()}
         self.outputs = [self.place.get(t, "") for t in outputs]
         self.shapes = [np.shape(t) for t in outputs]
@@ -141,7 +151,12 @@ class _Trace:
             return rule(g, y, *inputs, **params)
 
         results = [at for at, x in enumerate(places) if isinstance(x, str) and x[0] == "v"]
-        return {places[at] for at in numbers_read(answer, arrays, results)}
+        # The gates of a cell ask the same: what is read depends on shapes, options, constants.
+        about = [self.arrays[x].shape if isinstance(x, str) else id(x) for x in places]
+        key = (rule, id(params), *results, *about, np.shape(leaf))
+        if key not in self.found_read:
+            self.found_read[key] = numbers_read(answer, arrays, results)
+        return {places[at] for at in self.found_read[key]}
 
 
 def _operands(records: Sequence[Tensor]) -> list[Tensor]:
@@ -153,17 +168,22 @@ class Plan:
 
     Attributes:
         leaves: The Tensors that the step reads besides its inputs: parameters and constants.
-        kept: Which records' results are kept: the outputs, and those that a rule reads.
-        forward: ``forward(inputs, leaves)`` gives these, in order; the others (a sum before an
-            activation) live no longer than it takes to use them.
-        whole: ``whole(inputs, leaves)`` gives the results of all records.
-        outputs: Which of the results that are kept are the step's outputs.
+        lines: Of each record of the step (op, operands, metadata), an operand as its place
+            (``i0`` an input, ``l0`` a leaf, ``v0`` a result) or as the constant that it is.
+        kept: Which records' results are needed: the outputs, and those that a rule reads.
+        others: The other records.
+        forward: ``forward(inputs, leaves)`` gives the results that are needed, and None; the
+            others (a sum before an activation) live no longer than it takes to use them.
+        whole: ``whole(inputs, leaves)`` gives the results that are needed, and the others.
+        saved: The bytes of the others, 0 if they could not be computed again: the code reads
+            an array that may be changed.
+        weight: The bytes of the leaves.
+        outputs: Which of the results that are needed are the step's outputs.
         shapes: The outputs' shapes.
         backward: ``backward(inputs, leaves, results, gradients, uses)`` gives the gradients of
             the inputs, and appends each use of a leaf to the list of its pool in ``uses``.
         pools: (which leaf, its pool, shape of a use's gradient, what it waits for) of each list.
         pool_sizes: How many uses may gather in each, and the smallest of these numbers.
-        ops: The ops of the step's records.
         needs: Whether a leaf or the first input requires a gradient.
         sink: A Tensor that stands for all leaves among the operands of a step.
         source: The text of both functions.
@@ -171,7 +191,7 @@ class Plan:
 
     def __init__(self, trace: _Trace, leaf_needs: Sequence[bool], input_needs: Sequence[bool]):
         self.leaves = trace.leaves
-        self.ops = [op for op, _, _ in trace.lines]
+        self.lines = trace.lines
         self.shapes = trace.shapes
         self.needs = any(leaf_needs) or input_needs[0]
         number, nothing = reserve_numbers(1), np.zeros((), trace.dtype)
@@ -188,11 +208,16 @@ class Plan:
         read = set(trace.outputs)
         back = self._backward_lines(trace, leaf_needs, input_needs, read)
         self.kept = sorted(int(place[1:]) for place in read if place[0] == "v")
+        self.others = [k for k in range(len(calls)) if k not in self.kept]
         self.outputs = [self.kept.index(int(place[1:])) for place in trace.outputs]
-        # The names of the others stand in ``backward`` for what is left of them.
-        self._names.update({x: Unread(trace.arrays[x]) for x in trace.arrays if x[0] == "v"})
-        self.forward = self._forward(trace, "forward", calls, self.kept)
-        self.whole = self._forward(trace, "whole", calls, range(len(calls)))
+        dropped = [trace.arrays[f"v{k}"] for k in self.others]
+        remade = not any(map(_holds_array, trace.lines))
+        self.saved = sum(a.nbytes for a in dropped if a.base is None) if remade else 0
+        self.weight = sum(leaf.data.nbytes for leaf in self.leaves)
+        # In ``backward`` the names of the others mean these.
+        self._names.update({f"v{k}": Unread(a) for k, a in zip(self.others, dropped, strict=True)})
+        self.forward = self._forward(trace, calls, whole=False)
+        self.whole = self._forward(trace, calls, whole=True)
         head = ["def backward(inputs, leaves, results, gradients, uses):", *self._unpack(trace)]
         head.append(f"{', '.join(f'v{k}' for k in self.kept)}, = results")
         self.backward = self._write("backward", [*head, *back])
@@ -218,14 +243,17 @@ class Plan:
             dtype: Of everything in the step; a step of several dtypes is not served.
             input_needs: Which inputs' gradients are wanted.
         """
-        first, second = (_Trace(step, shapes, dtype, seed) for seed in (1, 2))
+        try:
+            first, second = (_Trace(step, shapes, dtype, seed) for seed in (1, 2))
+        except Exception:  # a step may refuse numbers that are not the user's
+            return None
         if not (
             first.served
             and second.served
             and first.outputs == second.outputs
             and len(first.leaves) == len(second.leaves)
             and all(map(operator.is_, first.leaves, second.leaves))
-            and _same(first.lines, second.lines)
+            and alike(first.lines, second.lines)
         ):
             return None
         return cls(first, [leaf.requires_grad for leaf in first.leaves], input_needs)
@@ -260,21 +288,20 @@ class Plan:
             parts.append(f"**{self._name('p', params)}")
         return ", ".join(parts)
 
-    def _forward(
-        self, trace: _Trace, name: str, calls: list[str], kept: Sequence[int]
-    ) -> Callable[..., Any]:
+    def _forward(self, trace: _Trace, calls: list[str], whole: bool) -> Callable[..., Any]:
         """One line for each record, and one wherever results that are not kept are used up."""
         last = {x: k for k, (_, xs, _) in enumerate(trace.lines) for x in xs if isinstance(x, str)}
         done: dict[int, list[str]] = {}
-        for j in range(len(calls)):
-            if j not in kept:
-                done.setdefault(last[f"v{j}"], []).append(f"v{j}")
+        for j in () if whole else self.others:
+            done.setdefault(last[f"v{j}"], []).append(f"v{j}")
+        name = "whole" if whole else "forward"
         lines = [f"def {name}(inputs, leaves):", *self._unpack(trace)]
         for k, call in enumerate(calls):
             lines.append(f"v{k} = {call}")
             if k in done:
                 lines.append(f"del {', '.join(done[k])}")
-        return self._write(name, [*lines, f"return ({''.join(f'v{k}, ' for k in kept)})"])
+        kept, others = (f"({''.join(f'v{k}, ' for k in x)})" for x in (self.kept, self.others))
+        return self._write(name, [*lines, f"return {kept}, {others if whole else None}"])
 
     def _backward_lines(
         self,

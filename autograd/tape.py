@@ -247,6 +247,9 @@ def number(x: Any, dtype: np.dtype[Any]) -> Tensor:
     return Tensor(np.asarray(np.nan if x is None else x, dtype=dtype if is_float else None))
 
 
+number_of = operator.itemgetter(0)
+
+
 def reachable(
     outputs: Iterable[Tensor],
     gradients_only: bool = False,
@@ -274,7 +277,8 @@ def reachable(
             record = t._record
             assert record is not None
         order.append((record[0], t))
-        # The loop below written out for two operands and for one, as most records have.
+        # The loop below written out for two operands and for one, as most records have; a
+        # record's only operand is a Tensor.
         if gradients_only and len(record) == OF_TWO:
             a, b = record[4], record[5]
             if isinstance(a, Tensor) and a.requires_grad and a not in seen:
@@ -294,7 +298,7 @@ def reachable(
                 if wanted and x not in seen:
                     seen.add(x)
                     stack.append(x)
-    order.sort(reverse=True)
+    order.sort(key=number_of, reverse=True)
     return order, leaves
 
 

@@ -259,15 +259,16 @@ class Cell(Module):
                     if type(new) is not tuple or len(new) != len(state):
                         raise self._no_state(new)
                     self._check_tensors(new)
+                    y = self.output(new)
                     here = masks[t]
                     if here is not None:  # at padding the state stays, and the output is 0
                         new = tuple(select(here, s, old) for s, old in zip(new, state, strict=True))
+                        y = select(here, y, 0)
                     state = new
                     for s, label in zip(state, self.states, strict=True):
                         if s.name is None:
                             s.name = f"{label}_{t + 1}"
-                    y = self.output(state)
-                    outputs[t] = y if here is None else select(here, y, 0)
+                    outputs[t] = y
             if outputs:
                 ys: Any = np.stack(outputs, axis=1 if batched else 0)
                 ys.name = "ys"

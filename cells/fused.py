@@ -3,8 +3,11 @@
 A cell whose steps are all the same (``same_every_step``) is recorded op by op the first time
 that it runs on inputs of some shape. From the second time on its step runs as a ``Plan``, and
 the whole of it is one record. Whoever reads the tape gets the steps' records back: the step is
-recorded again, with the arrays that the plan computed. Those that it did not keep are computed
-again, from a copy of the weights: an optimiser may have changed them since.
+recorded again, with the arrays that the plan computed.
+
+Of long runs and large batches the results that no gradient rule reads are dropped. Who reads the
+tape gets them computed again, from copies of the weights and of the inputs: an update or the next
+batch may have overwritten them since.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import numpy as np
 from ..autograd import Tensor
 from ..autograd.context import current, watched
 from ..autograd.numpy_ops import workspace
-from ..autograd.replay import Plan, Totals
+from ..autograd.replay import Plan, Totals, alike
 from ..autograd.tape import reachable
 from ..autograd.tensor import Op, made_by, operands_of, reserve_numbers
 
@@ -30,9 +33,12 @@ __all__ = ["Replay", "plan_of"]
 KEPT = 16
 CHANGED = "the cell was changed since it ran: no tape is left of the run"
 OVERWRITTEN = (
-    "what a step read was overwritten since it ran (an input, or a weight between two steps of a "
-    "loop): no tape is left of the run; make a new array, as in x = x + 1 in place of x += 1"
+    "a state or a weight was overwritten in the middle of a loop over steps: no tape is left of "
+    "them; make a new array, as in state = (np.where(mask, h, 0), c) or p.data = p.data * 2"
 )
+# Up to so many bytes the results that no rule reads are kept: copies would save nothing that one
+# could measure, and it is small networks whose tapes are read.
+FEW = 1 << 20
 _plans: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Held]] = weakref.WeakKeyDictionary()
 
 
@@ -135,6 +141,26 @@ class Held:
         return False
 
 
+def copies_pay(dropped: int, weight: int) -> bool:
+    """Whether copies of weights of so many bytes cost less than results of so many, kept."""
+    return dropped >= max(FEW, 2 * weight)
+
+
+class Copies:
+    """The weights of a run as they were, for who reads its tape when they have been changed.
+
+    Attributes:
+        arrays: Of the plan's leaves.
+        closed: Whether a backward pass has been through the run: an update may follow, so that
+            a step that comes later takes copies of its own.
+    """
+
+    __slots__ = ("arrays", "closed")
+
+    def __init__(self, arrays: list[Any]) -> None:
+        self.arrays, self.closed = arrays, False
+
+
 class Replay:
     """A plan run over time, or for one step, with what its gradient and its records need.
 
@@ -149,6 +175,8 @@ class Replay:
 
     __slots__ = (
         "alive",
+        "bytes",
+        "copies",
         "eager",
         "first",
         "kept",
@@ -157,7 +185,6 @@ class Replay:
         "order",
         "path",
         "plan",
-        "snapshot",
         "state",
         "x",
     )
@@ -174,23 +201,21 @@ class Replay:
         self.plan, self.x, self.state, self.eager = plan, x, state, eager
         self.order, self.masks = order, masks
         self.leaves = [leaf.data for leaf in plan.leaves]  # as they are now
-        self.kept: list[Any] = []  # of each step (inputs, results of plan.forward, all or None)
+        self.kept: list[Any] = []  # of each step (inputs, results that are needed, others)
 
     def run(self) -> list[Tensor]:
         """The outputs, on the tape as one record: the final state, and over time also ys."""
         self.path = path = current.get()
-        self.snapshot = None if path is None else self.weights_then()
-        if self.order is None:
-            arrays = self.step((self.x.data, *[s.data for s in self.state]))
-        else:
-            arrays = self.all_steps()
+        self.copies = self.copied()
+        read = self.array_of(self.x), *map(self.array_of, self.state)
+        arrays = self.step(read) if self.order is None else self.all_steps(*read)
         if path is None:
             return [Tensor(array) for array in arrays]
         inputs = (self.x, *self.state, self.plan.sink)
         needs = self.plan.needs or any(s.requires_grad for s in self.state)
         # Per step: the plan's records, the slice of the input, the masks of states and of y.
         steps = 1 if self.order is None else len(self.order)
-        count = steps * (len(self.plan.ops) + len(self.state) + 2) + 2
+        count = steps * (len(self.plan.lines) + len(self.state) + 2) + 2
         self.first = first = reserve_numbers(count + len(arrays))
         params = {"run": self}
         if len(arrays) == 1:
@@ -204,45 +229,53 @@ class Replay:
         self.alive = [weakref.ref(output) for output in outputs]
         return outputs
 
-    def weights_then(self) -> list[Any] | None:
-        """The weights as they are now, for who reads the tape when they have been changed.
+    def copied(self) -> Copies | None:
+        """Copies of the weights if results are to be dropped, None if all of them are kept.
 
-        One copy serves all steps. None for the first step of a loop, which keeps every result
-        instead: the loop may end here, and a copy take longer than the step.
+        They are kept until copies are the cheaper way: in a loop that is known when the steps
+        so far have kept as much.
         """
-        if self.order is None:
-            record: Any = self.state[0]._record
-            if record is not None and record[1] is OUTPUT:
-                record = operands_of(self.state[0])[0]._record
-            if record is None or record[1] is not REPLAY:
-                return None
-            before = record[2]["run"]
-            if before.plan is not self.plan or not all(map(is_, before.leaves, self.leaves)):
-                return None
-            if before.snapshot is not None:
-                return before.snapshot
-        elif len(self.order) < 2:
+        plan = self.plan
+        before = self.step_before() if self.order is None else None
+        steps = 1 if self.order is None else len(self.order)
+        self.bytes: int = plan.saved * steps + (0 if before is None else before.bytes)
+        if self.path is None or not plan.saved or not copies_pay(self.bytes, plan.weight):
             return None
+        if before is not None and before.copies is not None and not before.copies.closed:
+            return before.copies
         if not all(leaf.flags.forc for leaf in self.leaves):
-            return None  # BLAS may multiply by a compact copy in another way
-        return [leaf.copy("K") for leaf in self.leaves]
+            return None  # NumPy may multiply by a compact copy in another way
+        return Copies([leaf.copy("K") for leaf in self.leaves])
+
+    def step_before(self) -> Replay | None:
+        """The step before this one in a loop over the same cell with the same weights."""
+        for s in self.state:
+            record: Any = s._record
+            if record is not None and record[1] is OUTPUT:
+                record = record[4]._record
+            if record is not None and record[1] is REPLAY:
+                before: Replay = record[2]["run"]
+                if before.plan is self.plan and all(map(is_, before.leaves, self.leaves)):
+                    return before
+        return None
+
+    def array_of(self, x: Tensor) -> Any:
+        """What a step reads; with results dropped a copy of what may be overwritten later."""
+        if self.copies is None or (x._record is not None and x.data.base is None):
+            return x.data
+        return x.data.copy("K")
 
     def step(self, inputs: tuple[Any, ...]) -> list[Any]:
         """The outputs of a step."""
-        plan, every = self.plan, None
-        if self.path is None or self.snapshot is not None:
-            results = plan.forward(inputs, self.leaves)
-        else:
-            every = plan.whole(inputs, self.leaves)
-            results = [every[k] for k in plan.kept]
+        plan = self.plan
+        drop = self.path is None or self.copies is not None
+        results, others = (plan.forward if drop else plan.whole)(inputs, self.leaves)
         if self.path is not None:
-            self.kept.append((inputs, results, every))
+            self.kept.append((inputs, results, others))
         return [results[k] for k in plan.outputs]
 
-    def all_steps(self) -> list[Any]:
+    def all_steps(self, xs: Any, *state: Any) -> list[Any]:
         """The final state and ys."""
-        state: Sequence[Any] = [s.data for s in self.state]
-        xs = self.x.data
         ys: list[Any] = [None] * len(self.order or ())
         for t in self.order or ():
             *new, y = self.step((xs[..., t, :], *state))
@@ -250,13 +283,15 @@ class Replay:
             if here is not None:
                 new = [np.where(fit(here, a), a, b) for a, b in zip(new, state, strict=True)]
                 y = np.where(fit(here, y), y, 0)
-            state = new
+            state = tuple(new)
             ys[t] = y
         return [*state, np.stack(ys, axis=xs.ndim - 2)]
 
     def gradients(self, parts: list[Any]) -> list[Any]:
         """The gradients of x, of the state before, and of the plan's leaves, from the outputs'."""
         plan, leaves = self.plan, self.leaves
+        if self.copies is not None:
+            self.copies.closed = True
         # A loop over steps uses the same weights again: one sum in the whole pass.
         shared: Any = workspace.get()
         totals = shared.totals.get(plan)
@@ -293,16 +328,22 @@ class Replay:
             totals.stepped()
         return [gxs, *gs, of_leaves]
 
-    def record(self) -> None:
+    def record(self) -> list[Tensor]:
         """Put the steps' records behind the outputs, with the arrays that the plan computed.
 
+        Returns:
+            Tensors with these records: the outputs, or what stands for one that nobody has.
+
         Raises:
-            RuntimeError: The cell is another than the one that ran, or an array that a step read
-                and of which there is no copy was overwritten.
+            RuntimeError: The cell is another than the one that ran, or what a step read was
+                overwritten and is not there any more.
         """
         path, watch = current.set(self.path), watched.set(False)
         try:
-            again = self.eager()
+            with np.errstate(all="ignore"):  # the run has said what there was to say
+                again = self.eager()
+        except Exception as error:  # weights of another shape, say
+            raise RuntimeError(f"{CHANGED} ({error})") from error
         finally:
             watched.reset(watch)
             current.reset(path)
@@ -323,48 +364,61 @@ class Replay:
             _, op, params, where, *_ = t._record  # type: ignore[misc]
             inputs = [outputs.get(x, x) if isinstance(x, Tensor) else x for x in operands_of(t)]
             arrays = [held.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs]
-            # What stands around a step is computed again: the slice of x, masks, the stack.
+            # What stands around a step is computed again: masks, the stack.
             t.data = computed[t] if t in computed else op.forward(*arrays, **params)
             for same in {t, outputs.get(t, t)}:
                 same._record = (number, op, params, where, *inputs, *arrays)
                 same.name = same.name or t.name
+        return [outputs.get(t, t) for t in again]
 
     def results_of(self, made: list[Tensor]) -> dict[Tensor, Any]:
-        """Of the steps' records, made anew, the results of the run."""
-        ops, starts = self.plan.ops, [0]
+        """Of the steps' records, made anew, the results of the run, and what the steps read."""
+        lines, starts = self.plan.lines, [0]
         if self.order is not None:
             starts = [k for k, t in enumerate(made, 1) if operands_of(t)[0] is self.x]
-        steps = [made[start : start + len(ops)] for start in starts]
-        found: list[Any] = [t._record for step in steps for t in step]
-        planned = ops * len(self.kept)
-        if len(found) != len(planned) or any(r[1] is not op for r, op in zip(found, planned)):
+        steps = [made[start : start + len(lines)] for start in starts]
+        if len(steps) != len(self.kept) or not all(map(self.is_planned, steps)):
             raise RuntimeError(CHANGED)
-        weights = [leaf.data for leaf in self.plan.leaves]
-        same = self.snapshot is not None and all(map(np.array_equal, weights, self.snapshot))
         computed: dict[Tensor, Any] = {}
-        for step, (inputs, results, every) in zip(steps, self.kept, strict=True):
-            every = every or self.every_result(inputs, results, [t.data for t in step], same)
-            computed.update(zip(step, every, strict=True))
+        for start, step, kept in zip(starts, steps, self.kept, strict=True):
+            if start:
+                computed[made[start - 1]] = kept[0][0]  # the slice of the input
+            results = self.every_result(*kept)
+            computed.update(zip(step, map(results.get, range(len(lines))), strict=True))
         return computed
 
-    def every_result(self, inputs: Any, results: Any, again: list[Any], same: bool) -> Any:
-        """The results of all records of a step that ran with a copy of its weights.
+    def is_planned(self, step: list[Tensor]) -> bool:
+        """Whether a step's records are those of the plan, with the same constants."""
+        lines = self.plan.lines
+        if len(step) != len(lines):
+            return False
+        for t, (op, places, params) in zip(step, lines):
+            record: Any = t._record
+            if record[1] is not op or not (record[2] is params or alike(record[2], params)):
+                return False
+            for x, place in zip(operands_of(t), places, strict=True):
+                if not isinstance(x, Tensor) and not alike(x, place):
+                    return False
+        return True
+
+    def every_result(self, inputs: Any, results: Any, others: Any) -> dict[int, Any]:
+        """Record -> its result, of one step.
 
         Args:
             inputs: What the step read.
-            results: Those that were kept.
-            again: All of them, as they have been computed again.
-            same: Whether that was with the same weights.
+            results: Those of its results that were needed.
+            others: The others, or None if they were dropped and are to be computed again.
         """
-        kept = dict(zip(self.plan.kept, results, strict=True))
-        last = {self.plan.kept[k] for k in self.plan.outputs}
-        if not same or not all(np.array_equal(again[k], kept[k]) for k in last):
-            again = list(self.plan.whole(inputs, self.snapshot))
-            for k in last:
-                near = float(np.finfo(kept[k].dtype).eps) ** 0.5
-                if not np.allclose(again[k], kept[k], near, near, equal_nan=True):
+        plan = self.plan
+        if others is None:
+            assert self.copies is not None
+            again, others = plan.whole(inputs, self.copies.arrays)
+            # The outputs are in the user's hands, and may have been overwritten since.
+            for k in {*range(len(results))} - {*plan.outputs}:
+                near = 64 * float(np.finfo(results[k].dtype).eps)
+                if not np.allclose(again[k], results[k], near, near, equal_nan=True):
                     raise RuntimeError(OVERWRITTEN)
-        return [kept.get(k, array) for k, array in enumerate(again)]
+        return dict(zip((*plan.kept, *plan.others), (*results, *others), strict=True))
 
 
 def fit(here: Any, a: Any) -> Any:
@@ -403,9 +457,12 @@ def unavailable(*_: Any, **__: Any) -> Any:
 def expand(output: Tensor) -> None:
     """Put the records of the steps behind an output of a replay."""
     record: Any = output._record
+    k = 0
     if record[1] is OUTPUT:
-        record = operands_of(output)[0]._record
-    record[2]["run"].record()
+        k, record = record[2]["output"], record[4]._record
+    made = record[2]["run"].record()
+    if output is not made[k]:  # a copy of an output
+        output._record = made[k]._record
 
 
 REPLAY = Op("replay", unavailable, gradients, expand=expand)

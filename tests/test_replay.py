@@ -11,6 +11,7 @@ import copy
 import gc
 import threading
 import tracemalloc
+import warnings
 import weakref
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import checkpoint, detect_anomaly, dropout, hessian, sigmoid
 from unspool.autograd.replay import Plan, Totals, numbers_read
-from unspool.autograd.tensor import operands_of
+from unspool.autograd.tensor import Op, apply, operands_of
 from unspool.cells import (
     GRU,
     LSTM,
@@ -32,6 +33,7 @@ from unspool.cells import (
     ResetAfterGRU,
     Stacked,
     VariationalDropout,
+    fused,
 )
 
 B, T, D, H = 3, 4, 2, 3
@@ -51,6 +53,16 @@ WAYS = {
     "unbatched loop": (False, None),
 }
 every_way = pytest.mark.parametrize("way", WAYS)
+
+
+@pytest.fixture(autouse=True, params=[False, True], ids=["kept", "dropped"])
+def dropping(request, monkeypatch):
+    """Whether the results that no rule reads are dropped: both ways, for as few as there are."""
+    monkeypatch.setattr(fused, "copies_pay", lambda *_: request.param)
+    return request.param
+
+
+copies_pay = fused.copies_pay  # when they are dropped in earnest
 
 
 def numbers(*shape, seed=0):
@@ -436,25 +448,6 @@ def test_a_tape_read_after_an_update_shows_the_values_of_the_run(way):
     assert run(cell, way)[2].data.tobytes() == run(twin(cell), way)[2].data.tobytes()
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_a_short_loop_read_after_an_update(steps):
-    """The first step keeps all of its results, the others have a copy of the weights."""
-    cell, xs = cell_of(LSTM), numbers(B, steps, D)
-
-    def tape(cell):
-        return Tape(loop(cell, Tensor(xs), cell.initial_state(B))[0])
-
-    for _ in range(2):
-        loop(cell, Tensor(xs), cell.initial_state(B))
-    ys, _ = loop(cell, Tensor(xs), cell.initial_state(B))
-    assert is_replayed(ys)
-    wanted = [r.output.data.copy() for r in tape(twin(cell))]
-    for p in cell.parameters():
-        p.data *= 2
-    for r, value in zip(Tape(ys), wanted, strict=True):
-        np.testing.assert_array_equal(r.output.data, value)
-
-
 def test_weights_that_are_not_compact():
     """NumPy multiplies by them without BLAS, and by a copy with it: all results are kept."""
     cell = LSTM(40, 30, rng=0)
@@ -491,6 +484,11 @@ def test_weights_that_are_replaced_within_a_loop():
         assert r.output.data.tobytes() == s.output.data.tobytes()
 
 
+def values_of(tape):
+    """The results on a tape, but for the slices of the input, which are views of it."""
+    return [r.output.data.copy() for r in tape if r.op != "getitem"]
+
+
 def test_an_update_that_the_outputs_do_not_show():
     """Every unit is dead, before and after: only the sums before the activation have changed."""
     cell = cell_of(Elman, activation="relu")
@@ -502,18 +500,198 @@ def test_an_update_that_the_outputs_do_not_show():
     same_tapes(Tape(ys), Tape(their_ys))
 
 
-@pytest.mark.parametrize("what", ["the input", "a weight between two steps"])
-def test_what_was_overwritten_is_not_made_up(what):
+@pytest.mark.parametrize("way", ["full", "loop"])
+def test_inputs_and_states_that_are_overwritten(way):
+    """As a buffer is for the next batch, or the state of a text that has ended."""
     cell = cell_of(LSTM)
-    xs, state, ys, _ = replayed(cell, "loop")
-    if what == "the input":
-        xs.data += 1
-    else:
-        for t in range(3):
-            ys, state = cell(xs[:, t], state)
+    xs, state, ys, (_, c) = replayed(cell, way)
+    wanted = values_of(Tape(*run(twin(cell), way)[2:3]))
+    xs.data += 1
+    for s in state:
+        s.data *= 2
+    c.data[0] = 0
+    for found, value in zip(values_of(Tape(ys)), wanted, strict=True):
+        if found.shape != c.shape or not (found[0] == 0).all():  # that is c, as it is now
+            np.testing.assert_array_equal(found, value)
+
+
+@pytest.mark.parametrize("what", ["the state", "a weight"])
+def test_what_was_overwritten_in_a_loop_is_not_made_up(what, dropping):
+    cell = cell_of(LSTM)
+    xs, state, _, _ = replayed(cell, "loop")
+    states = [state]
+    for t in range(3):
+        _, state = cell(xs[:, t], state)
+        states.append(state)
+        if what == "a weight":
             cell.U_o.data += 1
-    with pytest.raises(RuntimeError, match=r"overwritten since it ran.*x = x \+ 1"):
+    if what == "the state":
+        states[1][0].data[...] = 0
+    if dropping:
+        with pytest.raises(
+            RuntimeError, match=r"overwritten in the middle of a loop.*p\.data \* 2"
+        ):
+            Tape(*state)
+    else:
+        assert len(Tape(*state)) > 75
+
+
+def test_updates_within_a_loop_that_goes_on():
+    """Backpropagation through time without a cut: each step sees the weights as they then were."""
+    cell = cell_of(LSTM)
+    xs, *_ = replayed(cell, "loop")
+    before = [p.data.copy() for p in cell.parameters()]
+
+    def values(cell):
+        for p, data in zip(cell.parameters(), before, strict=True):
+            p.data[...] = data
+        state = cell.initial_state(B)
+        for t in range(T):
+            _, state = cell(xs[:, t], state)
+            state[0].sum().backward()
+            for p in cell.parameters():
+                p.data += 1e-9
+                p.grad = None
+        return values_of(Tape(*state))
+
+    for found, value in zip(values(cell), values(twin(cell)), strict=True):
+        assert found.tobytes() == value.tobytes()
+
+
+@pytest.mark.parametrize("shape", [(H,), (B, H)])
+def test_a_learned_state_before_the_first_step(shape):
+    cell, xs = cell_of(GRU), numbers(*shape[:-1], T, D)
+    h = Parameter(np.full(shape, 0.5))
+    for _ in range(3):
+        loss = unroll(cell, xs, (h,))[0].sum()
+        loss.backward()
+    wanted = values_of(Tape(unroll(twin(cell), xs, (h,))[0].sum()))
+    for p in (h, *cell.parameters()):
+        p.data -= 0.1 * p.grad
+    for found, value in zip(values_of(Tape(loss)), wanted, strict=True):
+        np.testing.assert_array_equal(found, value)
+
+
+class Scaled(Cell):
+    """A cell with a number of its own, and an output that is not its state."""
+
+    same_every_step = True
+
+    def __init__(self):
+        self.d_in, self.d_h, self.a = D, H, 0.9
+        self.W = Parameter(numbers(D, H))
+
+    def forward(self, x, state):
+        return (np.tanh(x @ self.W + self.a * state[0]),)
+
+    def output(self, state):
+        return np.clip(state[0], -self.a, 1) * 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_output_of_its_own(way):
+    cell = Scaled()
+    _, _, ys, final = replayed(cell, way)
+    _, _, their_ys, their_final = run(twin(cell), way)
+    assert is_replayed(ys)
+    same_tapes(Tape(ys, *final), Tape(their_ys, *their_final))
+
+
+def test_a_number_that_was_changed_since_the_run():
+    cell = Scaled()
+    _, _, ys, _ = replayed(cell)
+    cell.a = 0.1
+    with pytest.raises(RuntimeError, match="the cell was changed since it ran"):
         Tape(ys)
+
+
+def test_weights_of_another_shape_since_the_run():
+    cell = cell_of(Elman)
+    _, _, ys, _ = replayed(cell)
+    cell.U.data = numbers(H + 1, H + 1)
+    with pytest.raises(RuntimeError, match=r"the cell was changed since it ran.*matmul of"):
+        Tape(ys)
+
+
+def test_reading_a_tape_warns_of_nothing():
+    cell = cell_of(Elman, activation="relu")
+    _, _, ys, _ = replayed(cell)
+    for p in cell.parameters():
+        p.data[...] = 1e308
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(Tape(ys)) > 20
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy])
+@pytest.mark.parametrize("kind", [GRU, LSTM])
+def test_a_copied_output_has_the_same_tape(copied, kind):
+    cell = cell_of(kind)
+    for way in ("full", "loop"):
+        _, _, ys, final = replayed(cell, way)
+        y = ys if way == "full" else final[-1]
+        other = copied(y)
+        for a, b in zip(Tape(other), Tape(y), strict=True):
+            assert (a.op, a.scope, a.step) == (b.op, b.scope, b.step)
+            assert a.output.data.tobytes() == b.output.data.tobytes()
+        together = Tape((other * y).sum()).gradients()
+        np.testing.assert_array_equal(together[other], y.data)
+
+
+def test_a_step_that_refuses_some_numbers():
+    class Wary(Scaled):
+        same_every_step = True
+
+        def forward(self, x, state):
+            if (x.data < 0).any():
+                raise ValueError("negative input")
+            return super().forward(x, state)
+
+    cell = Wary()
+    for _ in range(3):
+        ys, _ = unroll(cell, np.ones((B, T, D)))
+    assert not is_replayed(ys)
+
+
+def test_a_rule_that_raises():
+    """It is tried when the plan is made, and that is no time to raise."""
+
+    def refuses(g, y, x):
+        raise NotImplementedError("no gradient")
+
+    snap = Op("snap", lambda x: np.round(x, 3), (refuses,))
+
+    class Snapping(Scaled):
+        same_every_step = True
+
+        def forward(self, x, state):
+            return (apply(snap, (x @ self.W + state[0],)),)
+
+    cell = Snapping()
+    for _ in range(3):
+        ys, _ = unroll(cell, numbers(B, T, D))
+    assert is_replayed(ys)
+    with pytest.raises(NotImplementedError, match="no gradient"):
+        ys.sum().backward()
+
+
+def test_an_array_of_the_code_lets_nothing_be_dropped():
+    class Masked(Scaled):
+        same_every_step = True
+
+        def __init__(self):
+            super().__init__()
+            self.mask = np.ones(H)
+
+        def forward(self, x, state):
+            return (np.tanh(x @ self.W * self.mask + state[0]),)
+
+    cell = Masked()
+    _, _, ys, _ = replayed(cell)
+    wanted = values_of(Tape(run(twin(cell))[2]))
+    cell.W.data *= 2
+    for found, value in zip(values_of(Tape(ys)), wanted, strict=True):
+        np.testing.assert_array_equal(found, value)
 
 
 def test_gradients_after_new_arrays_are_those_of_the_run():
@@ -1059,7 +1237,7 @@ def test_the_plan_is_readable():
         "    del v2",
         "    v4 = f4(v3)  # tanh",
         "    del v3",
-        "    return (v4, )",
+        "    return (v4, ), None",
         "",
         *plan.source.splitlines()[13:],
     ]
@@ -1067,7 +1245,7 @@ def test_the_plan_is_readable():
     assert whole.splitlines() == [
         "def whole(inputs, leaves):",
         *[line for line in plan.source.splitlines()[1:11] if "del " not in line],
-        "    return (v0, v1, v2, v3, v4, )",
+        "    return (v4, ), (v0, v1, v2, v3, )",
         "",
     ]
     back = plan.source[plan.source.index("def backward") :].splitlines()
@@ -1094,11 +1272,13 @@ def test_the_plan_is_readable():
     assert plan.leaves == [cell.W, cell.U, cell.b]
     # It is what it says: NumPy's functions on arrays.
     x, h = numbers(B, D), numbers(B, H)
-    results = plan.forward((x, h), [p.data for p in plan.leaves])
+    results, others = plan.forward((x, h), [p.data for p in plan.leaves])
+    assert others is None
     np.testing.assert_array_equal(
         results[plan.outputs[0]], np.tanh(x @ cell.W.data + h @ cell.U.data + cell.b.data)
     )
-    assert plan.whole((x, h), [p.data for p in plan.leaves])[-1].tobytes() == results[0].tobytes()
+    (y,), others = plan.whole((x, h), [p.data for p in plan.leaves])
+    assert y.tobytes() == results[0].tobytes() == np.tanh(others[-1]).tobytes()
 
 
 KEPT = {  # the results of the ops that some rule reads
@@ -1120,7 +1300,42 @@ def test_what_no_rule_reads_is_not_kept(kind):
         [True] * (n + 1),
     )
     assert plan is not None
-    assert [str(plan.ops[k]) for k in plan.kept] == KEPT[kind]
+    assert [str(plan.lines[k][0]) for k in plan.kept] == KEPT[kind]
+
+
+def copies_of(*outputs):
+    """For each output of a replay the copies of its weights, None where it kept all results."""
+    runs = []
+    for y in outputs:
+        record = y._record
+        if record[1] == "output":
+            record = operands_of(y)[0]._record
+        runs.append(record[2]["run"].copies)
+    return runs
+
+
+def test_when_results_are_dropped(monkeypatch):
+    """When they take at least a megabyte, and twice as much as the weights."""
+    monkeypatch.setattr(fused, "copies_pay", copies_pay)
+    cell = LSTM(32, 64, rng=0)  # 25 KB of weights a gate; 18 results of 16 KB at batch 64
+    xs = Tensor(np.ones((64, 12, 32), np.float32))
+    for steps, dropped in ((3, False), (4, True)):
+        for _ in range(3):
+            ys, _ = unroll(cell, xs[:, :steps])
+        assert (copies_of(ys)[0] is not None) is dropped
+    states, state = [], cell.initial_state(64)
+    for t in [0, 1, *range(12)]:  # the first two are recorded
+        state = cell.initial_state(64) if t == 0 else state
+        _, state = cell(xs[:, t], state)
+        states.append(state[0])
+    *first, fourth, fifth = copies_of(*states[2:7])
+    assert first == [None] * 3
+    assert fourth is fifth is copies_of(states[-1])[0]
+    assert [a.tobytes() for a in fourth.arrays] == [p.data.tobytes() for p in cell.parameters()]
+    wide = LSTM(128, 256, rng=0)  # 1.6 MB of weights: results of 100 steps at batch 1 are as much
+    for _ in range(3):
+        ys, _ = unroll(wide, np.ones((1, 100, 128), np.float32))
+    assert copies_of(ys) == [None]
 
 
 def test_what_a_rule_needs_of_an_array():
@@ -1221,7 +1436,7 @@ def test_no_growth_over_1_000_training_steps():
     assert after - before < 8_000  # a float a step: 24,000
 
 
-def test_no_grad_keeps_nothing_of_the_steps():
+def test_no_grad_keeps_nothing_of_the_steps(dropping):
     cell, xs = cell_of(LSTM), numbers(50, 60, D)
 
     def peak():
@@ -1237,7 +1452,7 @@ def test_no_grad_keeps_nothing_of_the_steps():
     recorded = peak()
     with no_grad():
         kept = peak()
-    assert 60 * 7 < recorded < 60 * 12  # seven results a step, of 25, and ys
+    assert 60 * 7 < recorded < 60 * 12 if dropping else recorded > 60 * 25
     assert kept < 60 * 3
 
 

@@ -228,7 +228,7 @@ def overhead() -> None:
         kept, outputs = [], []
         for t in range(steps):
             inputs = (xs[:, t], *state)
-            results = plan.forward(inputs, arrays)
+            results, _ = plan.forward(inputs, arrays)
             kept.append((inputs, results))
             state = [results[k] for k in plan.outputs]
             outputs.append(state[0])
