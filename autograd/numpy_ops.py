@@ -25,7 +25,19 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .tensor import OUT_PLACES, PLAIN, TABLE, Array, Op, Rule, Tensor, apply, operand, values
+from .tensor import (
+    OUT_PLACES,
+    PLAIN,
+    TABLE,
+    Array,
+    Op,
+    Rule,
+    Tensor,
+    apply,
+    call_text,
+    operand,
+    values,
+)
 
 __all__ = ["scatter_add", "unbroadcast"]
 
@@ -477,7 +489,7 @@ def _einsum_rule(k: int, g: Any, y: Any, *inputs: Any, subscripts: str) -> Any:
 EINSUM = Op(
     "einsum",
     _run_einsum,
-    tuple(functools.partial(_einsum_rule, k) for k in range(16)),
+    tuple(functools.partial(_einsum_rule, k) for k in range(64)),  # as many as NumPy takes
     elementwise=True,
 )
 
@@ -489,8 +501,11 @@ def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
     arrays = [operand(x) for x in operands]
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
-    if len(terms) != len(arrays):
-        raise ValueError(f"einsum {subscripts!r} has {len(terms)} terms for {len(arrays)} operands")
+    if len(terms) != len(arrays) or len(arrays) > len(EINSUM.pairs):
+        raise ValueError(
+            f"{call_text('einsum', arrays)}: {subscripts!r} is for {len(terms)} operands, got "
+            f"{len(arrays)}; each has one term, and {len(EINSUM.pairs)} is the most"
+        )
     spare = [c for c in string.ascii_letters if c not in subscripts]
     widest = max(
         (x.ndim - len(t) + 3 for t, x in zip(terms, arrays, strict=True) if "..." in t), default=0
