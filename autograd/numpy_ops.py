@@ -489,7 +489,7 @@ def _einsum_rule(k: int, g: Any, y: Any, *inputs: Any, subscripts: str) -> Any:
 EINSUM = Op(
     "einsum",
     _run_einsum,
-    tuple(functools.partial(_einsum_rule, k) for k in range(64)),  # as many as NumPy takes
+    tuple(functools.partial(_einsum_rule, k) for k in range(63)),  # as many as NumPy takes
     elementwise=True,
 )
 

@@ -1281,7 +1281,7 @@ def test_einsum_of_large_operands_takes_another_path_and_agrees():
 # Ties and kinks: which derivative is taken ------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [17, 64])  # NumPy takes no more
+@pytest.mark.parametrize("count", [17, 63])  # NumPy takes no more
 def test_einsum_of_many_operands(count: int):
     leaves = [Parameter([1.0 + k]) for k in range(count)]
     y = np.einsum(",".join("i" * count) + "->", *leaves)
@@ -1619,7 +1619,7 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
     (lambda: np.linalg.norm(x23, 0, axis=1), ValueError, ["norm", "ord=0"]),
     (lambda: np.pad(x23, 1, mode="linear_ramp"), ValueError, ["np.pad", "linear_ramp"]),
     (lambda: np.einsum("ij,jk", x23), ValueError, ["einsum", "2 operands", "got 1", "x (2, 3)"]),
-    (lambda: np.einsum(",".join("i" * 65), *[x23[0]] * 65), ValueError, ["einsum", "64"]),
+    (lambda: np.einsum(",".join("i" * 65), *[x23[0]] * 65), ValueError, ["einsum", "63"]),
     (lambda: np.einsum("...i->", x23), ValueError, ["einsum"]),
     (lambda: np.einsum(x23, [0, 1]), TypeError, ["einsum", "string"]),
     (lambda: x23 @ x23, ValueError, ["matmul", "x (2, 3)", "3 columns", "2 rows"]),
