@@ -373,6 +373,9 @@ def _matmul(a: Any, b: Any) -> Any:
     return np.matmul(a, b)
 
 
+MANY = 1 << 18  # numbers: gradients of more are not gathered, or remembered when joined
+
+
 class Workspace:
     """What the products of one pass back share.
 
@@ -390,6 +393,8 @@ class Workspace:
         """``np.concatenate(arrays)``, remembered for the next few."""
         key = tuple(map(id, arrays))
         held = self.joins.get(key)
+        if held is None and sum(a.size for a in arrays) > MANY:
+            return np.concatenate(arrays)
         if held is None:
             if len(self.joins) == 8:  # a cell's gates ask within a few calls of each other
                 del self.joins[next(iter(self.joins))]
@@ -448,7 +453,7 @@ def _matmul_right(g: Any, y: Any, a: Any, b: Any) -> Any:
 def _matmul_right_pool(uses: list[Any], b: Any) -> Any:
     """A weight used at T steps: [x_1; ...; x_T]ᵀ [g_1; ...; g_T], one product for all."""
     if b.ndim != 2:
-        parts = [unbroadcast(_matmul_right(g, y, *ab), shape=b.shape) for g, _, y, *ab in uses]
+        parts = (unbroadcast(_matmul_right(g, y, *ab), shape=b.shape) for g, _, y, *ab in uses)
         return functools.reduce(operator.add, parts)
     rows = [_rows(a) for _, _, _, a, _ in uses]
     gs = [_rows(g) for g, *_ in uses]

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from .context import no_grad, path_text, step_of, watched
-from .numpy_ops import Workspace, joined, unbroadcast, workspace
+from .numpy_ops import MANY, Workspace, joined, unbroadcast, workspace
 from .tensor import (
     OF_ONE,
     OF_TWO,
@@ -34,7 +34,8 @@ __all__ = ["Gradients", "Record", "Tape"]
 
 # The uses of a shared operand gather until there are so many rows, or numbers if that is
 # later, and are then summed at once: a product or sum over them is as fast as one over more,
-# fits the processor's cache, and lets the gradients of earlier steps go.
+# fits the processor's cache, and lets the gradients of earlier steps go. No more than MANY
+# numbers wait.
 POOL_ROWS = 256
 POOL_NUMBERS = 16_384
 
@@ -338,6 +339,11 @@ def accumulate_leaves(output: Tensor, gradient: Any = None) -> None:
         raise no_way_to(output)
 
     def deliver(leaf: Tensor, g: Any) -> None:
+        if leaf.data.dtype.kind != "f":
+            raise TypeError(
+                f"{describe(leaf)} requires a gradient, which needs floating-point data; write the "
+                "numbers as floats"
+            )
         if leaf.grad is None:
             leaf.grad = np.array(g)  # a copy: g may be a view that others share
         else:
@@ -409,7 +415,8 @@ def _run(
     def give(x: Tensor, g: Any, elementwise: bool) -> None:
         """Add what a rule gave for x, which may be of the result's shape."""
         if elementwise and g.shape != x.data.shape:
-            put(x, sum_broadcast, g, g, "rows")
+            is_row = x.data.size == x.data.shape[-1] if x.data.ndim else True
+            put(x, sum_broadcast, g, g, "rows" if is_row else "operand")
         elif x in grads:
             add(x, g)
         else:
@@ -442,7 +449,9 @@ def _run(
             settle(x, pool)
         g = grads.pop(x, None)
         if g is not None and g.dtype is not x.data.dtype:
-            g = g.astype(x.data.dtype)
+            wide, g = g, g.astype(x.data.dtype)
+            if anomaly:
+                check_finite("cast", (wide,), g, (), f"gradients of {describe(x)}")
         return g
 
     for t, g in roots:
@@ -525,7 +534,8 @@ def pool_size(shape: tuple[int, ...], gather: str, operand: tuple[int, ...]) -> 
     if gather == "operand":
         return max(math.prod(operand) // size, 1)
     rows = shape[0] if len(shape) > 1 else 1
-    return max(POOL_ROWS // max(rows, 1), POOL_NUMBERS // size, 1)
+    most = max(MANY // size, 1)
+    return min(max(POOL_ROWS // max(rows, 1), POOL_NUMBERS // size, 1), most)
 
 
 def sum_broadcast(uses: list[Any], x: Any) -> Any:
@@ -534,6 +544,7 @@ def sum_broadcast(uses: list[Any], x: Any) -> Any:
     if len(uses) == 1:
         return unbroadcast(g, shape=x.shape)
     first_axis_is_summed = g.ndim > x.ndim or x.shape[0] == 1
-    if first_axis_is_summed and all(other.shape[1:] == g.shape[1:] for other in uses):
+    one_row = x.size == x.shape[-1] if x.ndim else True
+    if one_row and first_axis_is_summed and all(u.shape[1:] == g.shape[1:] for u in uses):
         return unbroadcast(joined(uses), shape=x.shape)  # a bias: one sum
     return functools.reduce(operator.add, (unbroadcast(g, shape=x.shape) for g in uses))

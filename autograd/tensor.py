@@ -207,6 +207,8 @@ def operators(function: Any) -> tuple[Operator, Operator]:
             z = other.data
             if other.requires_grad:
                 needs_gradient = True
+        elif getattr(other, "__array_ufunc__", other) is None:
+            return NotImplemented  # it computes with arrays itself
         else:
             z = other = constant(other)
         try:
@@ -275,7 +277,7 @@ class Tensor:
                 f"Tensor({describe(data)}): it is a Tensor already; use it as it is, or "
                 "Tensor(x.data) for a new leaf cut off from its tape"
             )
-        array = np.asarray(data)
+        array = plain_array(data)
         who = f"{type(self).__name__} {name}" if name else type(self).__name__
         if array.dtype.kind not in "fiub":
             raise TypeError(
@@ -360,9 +362,12 @@ class Tensor:
         accumulate_leaves(self, gradient)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        record = self._record
-        if record is not None and record[1].expand is not None:
-            record[1].expand(self)  # what stands for other records is not copied
+        if self._record is not None:
+            raise TypeError(
+                f"a deep copy of {describe(self)} would have a tape and parameters of its own, to "
+                "which no gradient comes; write np.copy(x) to stay on the tape, x.detach() for the "
+                "values"
+            )
         other = memo[id(self)] = _new(type(self))
         for name in ("data", "grad", "name", "requires_grad", "_record"):
             setattr(other, name, copy.deepcopy(getattr(self, name), memo))
@@ -561,6 +566,11 @@ class Tensor:
     def astype(self, dtype: Any) -> Tensor:
         """The values in another dtype; the gradient comes back in this one's."""
         dtype = np.dtype(dtype)
+        if dtype.kind not in "fiub":
+            raise TypeError(
+                f"{describe(self)} cannot become {dtype}: a Tensor is of real numbers; write "
+                ".data.astype(...) for the plain values"
+            )
         out: Tensor = apply(TABLE[np.ndarray.astype], (self,), {"dtype": dtype})
         out.requires_grad = out.requires_grad and dtype.kind == "f"
         return out
@@ -640,10 +650,27 @@ def constant(x: Any) -> Any:
     """An operand that is no Tensor: a Python number stays weak, all else is an array."""
     if type(x) in SCALARS or x is None:
         return x
-    array = np.asarray(x)
+    if type(x) is _ndarray:
+        array = x
+    elif isinstance(x, np.matrix):
+        raise TypeError("an operand is an np.matrix, whose * is another; write np.asarray(m)")
+    else:
+        array = plain_array(x)
     if array.dtype.kind == "c":
         raise TypeError("complex numbers have no gradients; compute with their two real parts")
+    if array.dtype.kind not in "fiub":
+        came = f"an array of {array.dtype}" if type(x) is _ndarray else type(x).__name__
+        raise TypeError(f"an operand is a Tensor, an array or a number, got {came}")
     return array
+
+
+def plain_array(x: Any) -> Array:
+    """What is to be computed with as an array, or an error if a mask would be lost."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(
+            "a masked array would lose its mask; write x.filled(0) and np.where(x.mask, 0, ...)"
+        )
+    return np.asarray(x)
 
 
 def operand(x: Any) -> Any:
@@ -807,28 +834,27 @@ def came(x: Any) -> str:
 
 def options_text(params: Params) -> str:
     """The metadata of an op as messages and printed tapes show it; arrays by their shapes."""
-
-    def show(value: Any) -> str:
-        if isinstance(value, np.ndarray) and value.size > 4:
-            return f"array{value.shape}"
-        if isinstance(value, np.ndarray):
-            return str(value.tolist())
-        if isinstance(value, slice):
-            start, stop, step = (
-                "" if x is None else str(x) for x in (value.start, value.stop, value.step)
-            )
-            return f"{start}:{stop}" + (f":{step}" if step else "")
-        if value is Ellipsis:
-            return "..."
-        return (
-            f"[{', '.join(map(show, value))}]" if isinstance(value, (tuple, list)) else repr(value)
-        )
-
     shown = {k: v for k, v in params.items() if v is not None and v is not False}
     if "index" in shown:
         index = shown["index"]
-        return " " + (show(index) if isinstance(index, tuple) else f"[{show(index)}]")
-    return "".join(f" {k}={show(v)}" for k, v in shown.items())
+        return " " + (option_text(index) if isinstance(index, tuple) else f"[{option_text(index)}]")
+    return "".join(f" {k}={option_text(v)}" for k, v in shown.items())
+
+
+def option_text(value: Any) -> str:
+    """One piece of metadata."""
+    if isinstance(value, np.ndarray):
+        return f"array{value.shape}" if value.size > 4 else str(value.tolist())
+    if isinstance(value, slice):
+        start, stop, step = (
+            "" if x is None else str(x) for x in (value.start, value.stop, value.step)
+        )
+        return f"{start}:{stop}" + (f":{step}" if step else "")
+    if value is Ellipsis:
+        return "..."
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(option_text, value))}]"
+    return repr(value)
 
 
 def located(path: tuple[str, ...]) -> str:

@@ -15,6 +15,7 @@ import tracemalloc
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from unspool.autograd import (
     cross_entropy,
     detect_anomaly,
     embedding,
+    grad,
     numpy_ops,
     sigmoid,
 )
@@ -1042,3 +1044,101 @@ def test_the_gradient_of_a_nan_maximum_goes_to_the_nan():
     x = Parameter([1.0, np.nan, 3.0])
     np.max(x).backward()
     np.testing.assert_array_equal(x.grad, [0, 1, 0])
+
+
+# What cannot be on a tape ------------------------------------------------------------------------
+
+
+class Own:
+    """What computes with arrays itself says so with this attribute."""
+
+    __array_ufunc__ = None
+
+    def __rmul__(self, other: Any) -> str:
+        return "own"
+
+
+def test_what_computes_with_tensors_itself_is_asked():
+    assert Parameter([1.0]) * Own() == "own"
+    with pytest.raises(TypeError, match="unsupported operand"):
+        Parameter([1.0]) + Own()
+    with pytest.raises(TypeError, match=r"unsupported operand.*NoneType"):
+        Parameter([1.0]) + None  # type: ignore[operator]
+
+
+MASKED = np.ma.array([1.0, 2.0, 3.0], mask=[0, 1, 0])  # type: ignore[no-untyped-call]
+OFF_THE_TAPE: dict[str, tuple[Callable[[Tensor], Any], str]] = {
+    "complex": (lambda t: t.astype(complex), r"cannot become complex128.*\.data\.astype"),
+    "objects": (lambda t: np.astype(t, object), r"cannot become object.*\.data\.astype"),
+    "strings": (lambda t: t.astype(str), "a Tensor is of real numbers"),
+    "a matrix": (lambda t: t * np.matrix([[1.0, 2.0, 3.0]]), r"write np\.asarray\(m\)"),
+    "a matrix, left": (
+        lambda t: np.matrix([[1.0, 2.0, 3.0]]) * t,
+        r"multiply of .*np\.asarray\(m\)",
+    ),
+    "a mask": (lambda t: t * MASKED, r"lose its mask; write x\.filled"),
+    "a mask, joined": (lambda t: np.concatenate([t, MASKED]), "lose its mask"),
+    "a mask, as data": (lambda t: Tensor(MASKED), "lose its mask"),
+    "a fraction": (lambda t: t * Fraction(1, 2), "an array or a number, got Fraction"),
+    "a fraction, left": (lambda t: Fraction(1, 2) * t, r"multiply of .*got Fraction"),
+    "a time": (lambda t: t * np.timedelta64(10, "s"), "got timedelta64"),
+    "a word": (lambda t: t + "a", "got str"),
+    "an array of words": (lambda t: t + np.array(["a"]), "got an array of <U1"),
+    "a deep copy": (lambda t: copy.deepcopy(t * 2), r"np\.copy\(x\) to stay.*x\.detach\(\)"),
+}
+
+
+@pytest.mark.parametrize("name", OFF_THE_TAPE)
+@pytest.mark.filterwarnings("ignore:the matrix subclass:PendingDeprecationWarning")
+def test_what_would_leave_the_tape_in_silence(name: str):
+    call, words = OFF_THE_TAPE[name]
+    with pytest.raises(TypeError, match=words):
+        call(Parameter([1.0, 2.0, 3.0]))
+
+
+def test_a_result_and_its_copy_in_one_graph():
+    p = Parameter([1.0, 2.0])
+    y = p * p
+    (y + copy.copy(y)).sum().backward()  # of one running number
+    assert p.grad is not None
+    np.testing.assert_array_equal(p.grad, [4.0, 8.0])
+
+
+def test_a_gradient_asked_of_integers_afterwards():
+    t = Tensor([1, 2, 3])
+    t.requires_grad = True
+    with pytest.raises(TypeError, match=r"\(3,\) int64 requires a gradient.*floats"):
+        (t * 0.5).sum().backward()
+
+
+def test_an_infinity_made_by_the_leafs_dtype_is_an_anomaly():
+    p = Parameter(np.ones(2, np.float32), name="p")
+    with detect_anomaly(), np.errstate(over="ignore"):
+        y = (p * np.full(2, 1e300)).sum()
+        with pytest.raises(FloatingPointError, match=r"cast of .*gradients of p"):
+            y.backward()
+
+
+@pytest.mark.parametrize(
+    ("shape", "use"),
+    [
+        ((50, 50), lambda p: p + np.ones((2, 1, 1))),
+        ((60, 60), lambda p: p * np.ones((4, 1, 1))),
+        ((4, 60, 60), lambda p: np.ones((4, 2, 60)) @ p),
+        ((400_000,), lambda p: p + np.ones((1, 400_000))),
+    ],
+    ids=["added", "multiplied", "matrices", "a long bias"],
+)
+def test_many_uses_of_a_broadcast_parameter_take_few_copies(shape: Any, use: Any):
+    p = Parameter(np.ones(shape))
+
+    def copies(times: int) -> float:
+        loss = sum((use(p).sum() for _ in range(times)), Tensor(0.0))
+        p.grad = None
+        with measured() as memory:
+            loss.backward()
+            return float(memory()[1]) / p.data.nbytes
+
+    assert copies(30) < 20
+    assert copies(60) < 20
+    np.testing.assert_allclose(p.grad, 60 * grad(lambda z: use(z).sum())(p.data))
