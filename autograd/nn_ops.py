@@ -14,7 +14,19 @@ import numpy as np
 
 from .context import current, scope
 from .numpy_ops import scatter_add
-from .tensor import Array, Op, Tensor, apply, describe, located, one_array, operand, values
+from .tensor import (
+    Array,
+    Op,
+    Tensor,
+    apply,
+    asks_for_gradient,
+    describe,
+    located,
+    one_array,
+    operand,
+    operands_text,
+    values,
+)
 
 __all__ = [
     "binary_cross_entropy",
@@ -57,12 +69,18 @@ def floats(x: Any) -> Any:
 
 
 def constant(who: str, what: str, x: Any) -> Array:
-    """An argument without a gradient rule as an array; it must not ask for a gradient."""
-    if isinstance(x, Tensor) and x.requires_grad:
+    """An argument without a gradient rule as an array; nothing in it may ask for a gradient."""
+    if asks_for_gradient(x):
+        cure = f"{what}.detach()" if isinstance(x, Tensor) else f"x.detach() for each in {what}"
         raise TypeError(
-            f"{who} has no gradient for its {what}, {describe(x)}; write {what}.detach()"
+            f"{who} has no gradient for its {what}, {operands_text([x])}; write {cure}{here()}"
         )
     return np.asarray(values(x))
+
+
+def here() -> str:
+    """`` in lstm / t=3``, for messages: the scope, or nothing outside of every one."""
+    return located(current.get() or ())
 
 
 # Activations --------------------------------------------------------------------------------
@@ -181,7 +199,7 @@ def hard_sigmoid(x: Any) -> Any:
 def _shifted(x: Array, axis: int | tuple[int, ...]) -> tuple[Array, Array]:
     top = x.max(axis, keepdims=True, initial=-inf)
     top = np.where(np.isfinite(top), top, 0)  # a row of -inf has no maximum to take off
-    return x - top, top
+    return np.asarray(x - top), top  # a 0-d array's difference is a number, which takes no out=
 
 
 def _softmax(x: Array, axis: int) -> Array:
@@ -212,7 +230,8 @@ def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     # Divided by its sum: the rounding of y, an error of 6e-5 at 1000 in float32, cancels out.
     p = np.exp(x - np.where(values(y) == -inf, 0, values(y)))
     total = np.sum(p, axis=axis, keepdims=True)
-    return g * (p / np.where(values(total) == 0, 1, total))
+    # No sum to divide by: of a row of -inf it is 0, of one with inf NaN, as that element's p is.
+    return g * (p / np.where(values(total) > 0, total, 1))
 
 
 SOFTMAX = Op(
@@ -228,19 +247,26 @@ LOG_SOFTMAX = Op(
 LOGSUMEXP = Op("logsumexp", _logsumexp, (_logsumexp_rule,))
 
 
+def _normalised(op: Op, x: Any, axis: Any, **options: Any) -> Any:
+    x = floats(x)
+    if not x.ndim and axis in (-1, 0):  # as NumPy's sum and max have it
+        axis = ()
+    return apply(op, (x,), {"axis": axis, **options})
+
+
 def softmax(x: Any, axis: int = -1) -> Any:
     """exp(x) / Σ exp(x) along an axis; -inf gives 0. A row of nothing but -inf gives NaN."""
-    return apply(SOFTMAX, (floats(x),), {"axis": axis})
+    return _normalised(SOFTMAX, x, axis)
 
 
 def log_softmax(x: Any, axis: int = -1) -> Any:
     """x - logsumexp(x) along an axis."""
-    return apply(LOG_SOFTMAX, (floats(x),), {"axis": axis})
+    return _normalised(LOG_SOFTMAX, x, axis)
 
 
 def logsumexp(x: Any, axis: int | tuple[int, ...] = -1, keepdims: bool = False) -> Any:
     """log Σ exp(x) along an axis (or several), -inf for a row of nothing but -inf."""
-    return apply(LOGSUMEXP, (floats(x),), {"axis": axis, "keepdims": keepdims})
+    return _normalised(LOGSUMEXP, x, axis, keepdims=keepdims)
 
 
 def _layer_norm(x: Array, axis: Any, eps: float) -> Array:
@@ -323,16 +349,14 @@ def class_ids(ids: Any, count: int, who: str, what: str, table: Any = None) -> A
     """
     array = one_array(who, ids)
     if array.dtype.kind not in "iu" and array.size:
-        who += located(current.get() or ())
-        raise TypeError(f"{who}: ids are integers, got {array.dtype} {array.shape}")
+        raise TypeError(f"{who}{here()}: ids are integers, got {array.dtype} {array.shape}")
     array = array.astype(np.intp, copy=False)
     bad = (array < 0) | (array >= count)
     if bad.any():
         place = np.argwhere(bad)[0].tolist()
         of = "there are" if table is None else f"of {describe(table)}"
-        who += located(current.get() or ())
         raise ValueError(
-            f"{who}: id {array[tuple(place)]} at {place} is outside of 0..{count - 1}, the "
+            f"{who}{here()}: id {array[tuple(place)]} at {place} is outside of 0..{count - 1}, the "
             f"{count} {what} {of}"
         )
     return array
@@ -351,10 +375,12 @@ def dropout(x: Any, p: float = 0.5, *, training: bool = True, rng: Any = None) -
         rng: A ``numpy.random.Generator``, a seed, or None.
 
     Raises:
-        ValueError: ``p`` is outside of 0 to 1.
+        ValueError: ``p`` is no number from 0 to 1.
     """
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout: p is a probability from 0 to 1, got {p}")
+    if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
+        raise ValueError(
+            f"dropout of {describe(x)}{here()}: p is a probability from 0 to 1, got {p!r}"
+        )
     if not training or p == 0:
         return x
     x = floats(x)
@@ -392,11 +418,14 @@ def conv1d(
     x, W = operand(x), operand(W)
     if W.ndim != 3 or x.ndim not in (2, 3) or x.shape[-1] != W.shape[1]:
         raise ValueError(
-            f"conv1d: expected x (batch, time, d_in) and W (width, d_in, d_out), got "
+            f"conv1d{here()}: expected x (batch, time, d_in) and W (width, d_in, d_out), got "
             f"{describe(x)} and {describe(W)}"
         )
     if padding not in ("valid", "same", "causal"):
-        raise ValueError(f'conv1d: padding is "valid", "same" or "causal", got {padding!r}')
+        raise ValueError(
+            f'conv1d of {describe(x)}{here()}: padding is "valid", "same" or "causal", got '
+            f"{padding!r}"
+        )
     reach = (W.shape[0] - 1) * dilation
     if padding != "valid":
         left = reach if padding == "causal" else reach // 2
@@ -404,7 +433,10 @@ def conv1d(
         x = np.pad(x, widths)
     last = x.shape[-2] - reach  # positions that the filter can start at
     if last < 1:
-        raise ValueError(f"conv1d: {x.shape[-2]} steps are fewer than the filter's {reach + 1}")
+        raise ValueError(
+            f"conv1d of {describe(x)} and {describe(W)}{here()}: {x.shape[-2]} steps are fewer "
+            f"than the filter's {reach + 1}"
+        )
     with scope("conv1d"):
         taps = [x[..., k * dilation : k * dilation + last : stride, :] for k in range(W.shape[0])]
         flat = np.reshape(W, (-1, W.shape[2]))
@@ -431,7 +463,6 @@ def max_over_time(x: Any, mask: Any = None) -> Any:
 
 def reduce_loss(loss: Any, mask: Any, reduction: Reduction) -> Any:
     """The mean over the positions that count, their sum, or all of them (0 where masked)."""
-    check_reduction(reduction)
     if mask is not None:
         loss = np.where(mask, loss, 0)
     if reduction == "none":
@@ -449,16 +480,16 @@ def checked_mask(who: str, mask: Any, shape: tuple[int, ...]) -> Array | None:
     mask = np.asarray(values(mask))
     if mask.shape != shape or mask.dtype.kind != "b":
         raise ValueError(
-            f"{who}: the mask is booleans of the targets' shape {shape}, got {mask.dtype} "
+            f"{who}{here()}: the mask is booleans of the targets' shape {shape}, got {mask.dtype} "
             f"{mask.shape}"
         )
     return mask
 
 
-def check_reduction(reduction: str) -> None:
+def check_reduction(who: str, reduction: str) -> None:
     """An error that names the three there are, unless it is one of them."""
     if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'reduction is "mean", "sum" or "none", got {reduction!r}')
+        raise ValueError(f'{who}{here()}: reduction is "mean", "sum" or "none", got {reduction!r}')
 
 
 def _counted(x: Any, share: Array) -> Any:
@@ -556,28 +587,36 @@ def _class_loss(
     ignore: int | None,
     reduction: Reduction,
 ) -> Any:
-    check_reduction(reduction)
+    check_reduction(op, reduction)
     x = floats(x)
-    targets = np.asarray(values(targets))
+    targets = one_array(op, targets)
     if x.ndim < 1 or x.shape[:-1] != targets.shape:
+        one_hot = "; of one-hot targets give targets.argmax(-1)" * (targets.shape == x.shape)
         raise ValueError(
-            f"{op}: the classes stand on the last axis, so {describe(x)} wants targets of shape "
-            f"{x.shape[:-1]}, got {targets.shape}"
+            f"{op}{here()}: the classes stand on the last axis, so {describe(x)} wants targets of "
+            f"shape {x.shape[:-1]}, got {targets.shape}{one_hot}"
         )
     if not 0 <= smoothing <= 1:
-        raise ValueError(f"{op}: smoothing is from 0 to 1, got {smoothing}")
+        raise ValueError(f"{op}{here()}: smoothing is from 0 to 1, got {smoothing}")
     counts = np.ones(targets.shape, bool)
     if mask is not None:
         counts &= checked_mask(op, mask, targets.shape)
     if ignore is not None:
         counts &= targets != ignore
     # What does not count may hold any number; 0 stands in for it.
-    targets = class_ids(np.where(counts, targets, 0), x.shape[-1], op, "classes", x)
+    ids = np.where(counts, targets, 0)
+    try:
+        targets = class_ids(ids, x.shape[-1], op, "classes", x)
+    except ValueError as error:
+        if ids.min() >= 0:
+            raise
+        raise ValueError(f"{error}; for what is not to count write ignore={ids.min()}") from None
     if weight is not None:
         weight = constant(op, "weight", weight)
         if weight.shape != x.shape[-1:]:
             raise ValueError(
-                f"{op}: weight has one number a class {x.shape[-1:]}, got {weight.shape}"
+                f"{op} of {describe(x)}{here()}: weight has one number a class "
+                f"{x.shape[-1:]}, got {weight.shape}"
             )
     share = counts.astype(x.dtype)
     if reduction == "mean":
@@ -656,17 +695,22 @@ BINARY_CROSS_ENTROPY = Op(
 )
 
 
-def _pair(who: str, x: Any, targets: Any, mask: Any) -> tuple[Any, Any, Array | None]:
-    """Scores and targets of one shape, and the mask.
+def _pair(
+    who: str, x: Any, targets: Any, mask: Any, reduction: Reduction
+) -> tuple[Any, Any, Array | None]:
+    """Scores and targets of one shape, and the mask; the reduction is one that there is.
 
     What is masked is 0 in both, so that a NaN there spoils no gradient; targets that are a
     plain array take the dtype of the scores.
     """
+    check_reduction(who, reduction)
     x = floats(x)
     if not isinstance(targets, Tensor):
         targets = np.asarray(targets, x.dtype)
     if x.shape != targets.shape:
-        raise ValueError(f"{who}: {describe(x)} and {describe(targets)} must have one shape")
+        raise ValueError(
+            f"{who}{here()}: {describe(x)} and {describe(targets)} must have one shape"
+        )
     mask = checked_mask(who, mask, x.shape)
     if mask is not None:
         x, targets = np.where(mask, x, 0), np.where(mask, targets, 0)
@@ -696,9 +740,12 @@ def binary_cross_entropy(
         ValueError: Shapes differ, or a target is outside of 0 to 1.
     """
     who = "binary_cross_entropy"
-    x, t, mask = _pair(who, logits, constant(who, "targets", targets), mask)
+    x, t, mask = _pair(who, logits, constant(who, "targets", targets), mask, reduction)
     if not ((t >= 0) & (t <= 1)).all():
-        raise ValueError(f"{who}: targets are probabilities from 0 to 1")
+        raise ValueError(
+            f"{who} of {describe(x)}{here()}: targets are probabilities from 0 to 1, got "
+            f"{t.min()} to {t.max()}"
+        )
     positive = constant(who, "positive_weight", positive_weight).astype(x.dtype)
     loss = apply(BINARY_CROSS_ENTROPY, (x,), {"targets": t, "positive": positive})
     if weight is not None:
@@ -727,22 +774,26 @@ def hinge_loss(
     Raises:
         ValueError: Shapes do not fit, or a target is not one of those.
     """
+    check_reduction("hinge_loss", reduction)
     scores = floats(scores)
-    t = np.asarray(values(targets))
+    t = constant("hinge_loss", "targets", targets)
     binary = t.shape == scores.shape
     if not binary and t.shape != scores.shape[:-1]:
         raise ValueError(
-            f"hinge_loss: {describe(scores)} wants targets {scores.shape} of -1 and 1, or "
+            f"hinge_loss{here()}: {describe(scores)} wants targets {scores.shape} of -1 and 1, or "
             f"class ids {scores.shape[:-1]}, got {t.shape}"
         )
+    mask = checked_mask("hinge_loss", mask, t.shape)
     with scope("hinge_loss"):
-        mask = checked_mask("hinge_loss", mask, t.shape)
         if mask is not None:  # what stands at a masked position may be anything
             t = np.where(mask, t, 1 if binary else 0)
             scores = np.where(mask if binary else mask[..., None], scores, 0)
         if binary:
             if not np.isin(t, (-1, 1)).all():
-                raise ValueError("hinge_loss: targets of two classes are -1 and 1; write 2 * y - 1")
+                raise ValueError(
+                    f"hinge_loss of {describe(scores)}{here()}: targets of two classes are -1 and 1; of 0 "
+                    "and 1 make 2 * y - 1"
+                )
             lead = scores * t.astype(scores.dtype)
         else:
             t = class_ids(t, scores.shape[-1], "hinge_loss", "classes", scores)[..., None]
@@ -753,14 +804,14 @@ def hinge_loss(
 
 def mse_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "mean") -> Any:
     """(x - target)², both of one shape."""
-    x, targets, mask = _pair("mse_loss", x, targets, mask)
+    x, targets, mask = _pair("mse_loss", x, targets, mask, reduction)
     with scope("mse_loss"):
         return reduce_loss(np.square(x - targets), mask, reduction)
 
 
 def l1_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "mean") -> Any:
     """|x - target|, both of one shape; the gradient at 0 is 0."""
-    x, targets, mask = _pair("l1_loss", x, targets, mask)
+    x, targets, mask = _pair("l1_loss", x, targets, mask, reduction)
     with scope("l1_loss"):
         return reduce_loss(np.abs(x - targets), mask, reduction)
 
@@ -769,9 +820,9 @@ def huber_loss(
     x: Any, targets: Any, *, delta: float = 1.0, mask: Any = None, reduction: Reduction = "mean"
 ) -> Any:
     """½ e² for |e| ≤ delta, else delta (|e| - ½ delta), with e = x - target (Huber 1964)."""
-    x, targets, mask = _pair("huber_loss", x, targets, mask)
+    x, targets, mask = _pair("huber_loss", x, targets, mask, reduction)
     if delta <= 0:
-        raise ValueError(f"huber_loss: delta is positive, got {delta}")
+        raise ValueError(f"huber_loss of {describe(x)}{here()}: delta is positive, got {delta}")
     with scope("huber_loss"):
         error = x - targets
         near = np.clip(error, -delta, delta)
@@ -790,7 +841,7 @@ def kl_divergence(
         reduction: "mean" is over every element, as in PyTorch; divide the "sum" by the batch
             for the divergence of distributions.
     """
-    x, targets, mask = _pair("kl_divergence", log_probabilities, targets, mask)
+    x, targets, mask = _pair("kl_divergence", log_probabilities, targets, mask, reduction)
     positive = values(targets) > 0
     with scope("kl_divergence"):
         logs = np.log(np.where(positive, targets, 1))

@@ -218,7 +218,7 @@ class Chain(Module):
             ValueError: As in ``score``, or ``reduction`` is none of these.
             TypeError: The tags are not integers.
         """
-        check_reduction(reduction)
+        check_reduction("CRF.loss", reduction)
         found = self._prepared("loss", x, lengths, mask)
         tags = self._checked_tags("loss", tags, found)
         nats = self._forward(found) - self._score(found, tags)

@@ -213,7 +213,7 @@ class Transducer(Module):
                 are weights under a CRF, whose loss is not a sum over positions.
             TypeError: The targets are not integers.
         """
-        check_reduction(reduction)
+        check_reduction("Transducer.loss", reduction)
         scores, real = self.features(x, lengths, mask)
         if self.crf is not None:
             if weight is not None or label_weight is not None:

@@ -1744,3 +1744,93 @@ def test_beside_saved_numbers_of_pytorch(name: str):
 def test_beside_pytorch(name: str):
     pytest.importorskip("torch", reason="PyTorch is not installed")
     compare(name, *SCRIPT["torch_numbers"](name, np.random.default_rng(1)))
+
+
+# What the losses refuse and what their messages teach ------------------------------------------
+
+w3 = Parameter([0.5, 2.0, 1.0], "w")
+v3 = Parameter([1.0, 2.0, 3.0], "v")
+inner = ["no gradient for its", "the result of getitem () float64", "x.detach() for each"]
+red = {"reduction": "avg"}
+TAUGHT: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
+    # A Tensor inside of a list asks for its gradient as it does outside.
+    (lambda: ug.cross_entropy(x23, [0, 1], weight=list(w3)), TypeError, ["its weight", *inner]),
+    (lambda: ug.nll_loss(x23, [0, 1], weight=tuple(w3)), TypeError, ["its weight", *inner]),
+    (lambda: ug.binary_cross_entropy(v3, [w3[0], 1, 0]), TypeError, ["its targets", *inner]),
+    (lambda: ug.binary_cross_entropy(v3, [1, 0, 1], positive_weight=[w3[0], 1, 1]), TypeError,
+     ["its positive_weight", *inner]),
+    (lambda: ug.binary_cross_entropy(v3, [1, 0, 1], weight=list(w3)), TypeError, ["getitem"]),
+    (lambda: ug.hinge_loss(v3, Parameter([1.0, -1.0, 1.0], "t")), TypeError,
+     ["its targets, t (3,)", "targets.detach()"]),
+    (lambda: ug.hinge_loss(v3, [w3[2], w3[2], w3[2]]), TypeError, ["its targets", *inner]),
+    (lambda: ug.mse_loss(v3, list(w3)), TypeError, ["getitem"]),
+    # Every message names the loss, what it was given and where.
+    (lambda: ug.cross_entropy(x23, [0, -100]), ValueError, ["id -100 at [1]", "ignore=-100"]),
+    (lambda: ug.cross_entropy(x23, [-1, -2], ignore=-1), ValueError, ["-2 at [1]", "ignore=-2"]),
+    (lambda: ug.cross_entropy(x23, np.eye(3)[:2]), ValueError, ["x (2, 3)", ".argmax(-1)"]),
+    (lambda: ug.cross_entropy(x23, [0, 1], weight=[1.0]), ValueError, ["x (2, 3)", "weight"]),
+    (lambda: ug.cross_entropy(x23, [0, 1], **red), ValueError, ["cross_entropy: reduction"]),
+    (lambda: ug.nll_loss(x23, [0, 1], **red), ValueError, ["nll_loss: reduction", "'avg'"]),
+    (lambda: ug.binary_cross_entropy(v3, v3.data, **red), ValueError, ["binary_cross_entropy: r"]),
+    (lambda: ug.hinge_loss(v3, [1, 1, 1], **red), ValueError, ["hinge_loss: reduction"]),
+    (lambda: ug.mse_loss(v3, v3, **red), ValueError, ["mse_loss: reduction"]),
+    (lambda: ug.l1_loss(v3, v3, **red), ValueError, ["l1_loss: reduction"]),
+    (lambda: ug.huber_loss(v3, v3, **red), ValueError, ["huber_loss: reduction"]),
+    (lambda: ug.kl_divergence(v3, v3, **red), ValueError, ["kl_divergence: reduction"]),
+    (lambda: ug.binary_cross_entropy(v3, [0, 1, 2]), ValueError, ["v (3,)", "0.0 to 2.0"]),
+    (lambda: ug.hinge_loss(v3, [0, 1, 1]), ValueError, ["v (3,)", "2 * y - 1"]),
+    (lambda: ug.huber_loss(v3, v3, delta=-1), ValueError, ["v (3,)", "-1"]),
+    (lambda: ug.dropout(v3, "x"), ValueError, ["dropout of v (3,) float64", "'x'"]),
+    (lambda: ug.dropout(v3, None), ValueError, ["dropout of v (3,) float64", "None"]),
+    (lambda: ug.conv1d(x23, np.ones((5, 3, 1))), ValueError, ["x (2, 3)", "(5, 3, 1)"]),
+    (lambda: ug.conv1d(x23, np.ones((1, 3, 1)), padding="full"), ValueError, ["x (2, 3)"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "kind", "words"), TAUGHT)
+def test_what_messages_teach(call: Any, kind: Any, words: list[str]):
+    with pytest.raises(kind) as caught:
+        call()
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("call", [call for call, *_ in TAUGHT])
+def test_messages_say_in_which_scope(call: Any):
+    with ug.scope("t=3", step=3), pytest.raises((TypeError, ValueError)) as caught:
+        call()
+    assert "t=3" in str(caught.value) or "getitem" in str(caught.value)
+
+
+def test_targets_of_different_lengths():
+    with pytest.raises(ValueError, match="cross_entropy: the sequences differ in length"):
+        ug.cross_entropy(x23, [[0], [1, 2]])
+
+
+def test_detached_tensors_in_a_list_are_weights():
+    detached = [w.detach() for w in w3]
+    y = ug.cross_entropy(x23, [0, 1], weight=detached)
+    assert y.item() == ug.cross_entropy(x23, [0, 1], weight=[0.5, 2.0, 1.0]).item()
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_softmax_and_its_kin_of_a_scalar(axis: int):
+    for function, value, slope in (
+        (ug.softmax, 1, 0), (ug.log_softmax, 0, 0), (ug.logsumexp, 2, 1),
+    ):  # fmt: skip
+        x = Parameter(2.0)
+        y = function(x, axis=axis)
+        y.backward()
+        assert (y.shape, y.item(), x.grad) == ((), value, slope)
+        assert function(2.0, axis=axis) == value
+        check_grads(lambda x, f=function: f(x, axis=axis), [np.array(2.0)], order=2)
+        with pytest.raises(ValueError, match="axis 1"):
+            function(x, axis=1)
+
+
+def test_logsumexp_of_inf_spoils_no_other_gradient():
+    x = Parameter([[inf, 0.0], [1.0, 1.0], [nan, 0.0]])
+    with np.errstate(invalid="ignore"):
+        y = ug.logsumexp(x)
+        y.sum().backward()
+    np.testing.assert_array_equal(x.grad, [[nan, 0.0], [0.5, 0.5], [nan, nan]])
