@@ -791,8 +791,8 @@ def hinge_loss(
         if binary:
             if not np.isin(t, (-1, 1)).all():
                 raise ValueError(
-                    f"hinge_loss of {describe(scores)}{here()}: targets of two classes are -1 and 1; of 0 "
-                    "and 1 make 2 * y - 1"
+                    f"hinge_loss of {describe(scores)}{here()}: targets of two classes are -1 "
+                    "and 1; of 0 and 1 make 2 * y - 1"
                 )
             lead = scores * t.astype(scores.dtype)
         else:
