@@ -241,7 +241,8 @@ class Tensor:
     """An array that remembers how it was computed.
 
     Args:
-        data: An array, number or nested list; an array is shared, not copied.
+        data: An array, number or nested list; an array is shared, not copied, also by the tape:
+            what is written into it before ``backward()`` is what the rules read.
         requires_grad: Whether ``backward()`` leaves a gradient here.
         name: What pictures and messages call it.
 
