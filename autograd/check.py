@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .context import recording
-from .functional import flatten
+from .functional import argument_text, flatten, no_floats, places
 from .tape import backpropagate
 from .tensor import Tensor, describe
 
@@ -33,7 +33,8 @@ def check_grads(
         f: Takes the arguments as Tensors, returns a Tensor or a container of Tensors.
         args: A sequence of arguments. Arrays of floats become Tensors (float64); Tensors that
             require a gradient, such as a model's Parameters, are passed as they are and must be
-            float64, so ``f`` may also reach them by itself. All else is passed on untouched.
+            float64, so ``f`` may also reach them by itself. All else is passed on untouched, but
+            may not stand in one container with floats, as ``grad`` would not take that.
         order: 2 checks the second derivatives too, and so on.
         rtol: Allowed difference, relative to the larger of 1 and the numerical value.
         atol: Allowed absolute difference.
@@ -43,7 +44,7 @@ def check_grads(
         AssertionError: A gradient is wrong; the message names the argument, the place in it and
             both numbers.
         ValueError: There is nothing to check, or a Tensor is not float64.
-        TypeError: ``f`` returns no Tensor of floats.
+        TypeError: ``f`` returns no Tensor of floats, or a container holds floats and others.
 
     Example:
         >>> import numpy as np
@@ -58,16 +59,16 @@ def check_grads(
     for i, arg in enumerate(args):
         found, rebuild = flatten(arg)
         made = []
-        for j, x in enumerate(found):
-            name = f"argument {i}" + (f", leaf {j}" if len(found) > 1 else "")
-            if isinstance(x, Tensor):
-                if x.requires_grad and x.dtype != np.float64:
+        floats = [_kind(x) == "f" for x in found]
+        for x, place, is_float in zip(found, places(arg), floats, strict=True):
+            name = argument_text(i, place)
+            if any(floats) and not is_float:  # a container that holds both
+                raise no_floats(f"check_grads: {name}", x)
+            if is_float and not isinstance(x, Tensor):
+                x = Tensor(np.array(x, dtype=np.float64), requires_grad=True)
+            if is_float and x.requires_grad:
+                if x.dtype != np.float64:
                     raise ValueError(f"check_grads: {describe(x)} must be float64 for differences")
-                wanted = x.requires_grad
-            else:
-                wanted = np.asarray(x).dtype.kind == "f"
-                x = Tensor(np.array(x, dtype=np.float64), requires_grad=True) if wanted else x
-            if wanted:
                 leaves.append(x)
                 names.append(name + (f" ({x.name})" if x.name else ""))
             made.append(x)
@@ -88,6 +89,10 @@ def check_grads(
         return found
 
     _check(run, leaves, names, order, 1, (rtol, atol, step))
+
+
+def _kind(x: Any) -> str:
+    return x.dtype.kind if isinstance(x, Tensor) else np.asarray(x).dtype.kind
 
 
 def _check(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
@@ -19,7 +20,7 @@ import numpy as np
 from .context import current, recording
 from .replay import LEAVES
 from .tape import backpropagate, reachable, seed_for
-from .tensor import Op, Tensor, apply, describe, operands_of, values
+from .tensor import Op, Tensor, apply, came, describe, operands_of, values
 
 __all__ = ["checkpoint", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -45,11 +46,13 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
 
 
 def _walk(node: Any, leaves: list[Any]) -> Any:
-    """The tree with a leaf's number in its place, and with a container's maker beside it."""
+    """The tree with a leaf's number in its place, and each container as (maker, parts)."""
+    kind: Any = type(node)
+    if isinstance(node, defaultdict):
+        kind = functools.partial(kind, node.default_factory)
     if isinstance(node, dict):
-        return {key: _walk(value, leaves) for key, value in node.items()}
+        return kind, {key: _walk(value, leaves) for key, value in node.items()}
     if isinstance(node, (list, tuple)):
-        kind = type(node)
         parts = [_walk(value, leaves) for value in node]
         return getattr(kind, "_make", kind), parts  # _make: of a namedtuple
     leaves.append(node)
@@ -60,10 +63,68 @@ def _build(node: Any, new: Sequence[Any]) -> Any:
     """The tree of a plan, with ``new`` in the places of the leaves."""
     if isinstance(node, int):
         return new[node]
-    if isinstance(node, dict):
-        return {key: _build(value, new) for key, value in node.items()}
     make, parts = node
-    return make([_build(part, new) for part in parts])
+    if not isinstance(parts, dict):
+        return make([_build(part, new) for part in parts])
+    items = {key: _build(part, new) for key, part in parts.items()}
+    if make is dict:
+        return items
+    try:
+        made = make(items)
+    except Exception as error:  # whatever its __init__ makes of one argument
+        raise _not_remade(make, str(error)) from error
+    leaves = [key for key, part in parts.items() if isinstance(part, int)]
+    if list(made) != list(items) or any(made[key] is not items[key] for key in leaves):
+        raise _not_remade(make, "its items are others then")
+    return made
+
+
+def _not_remade(make: Any, why: str) -> TypeError:
+    name = getattr(make, "func", make).__name__
+    return TypeError(
+        f"a {name} cannot be made again with other leaves by {name}({{...}}): {why}; give a plain "
+        "dict, dict(x)"
+    )
+
+
+def places(tree: Any, at: str = "") -> list[str]:
+    """Where each leaf of a tree stands, as it is written: ``['a'][1]``, or ``.W``."""
+    if isinstance(tree, dict):
+        return [place for key in tree for place in places(tree[key], f"{at}[{key!r}]")]
+    if isinstance(tree, (list, tuple)):
+        names = [f".{name}" for name in getattr(tree, "_fields", ())]
+        names = names or [f"[{i}]" for i in range(len(tree))]
+        return [p for x, name in zip(tree, names, strict=True) for p in places(x, at + name)]
+    return [at]
+
+
+def _kind(tree: Any) -> str:
+    """A container, or what stands in the place of one, in a message."""
+    if isinstance(tree, dict):
+        return f"a dict with {', '.join(map(repr, tree)) or 'nothing'}"
+    if isinstance(tree, (list, tuple)):
+        return f"a {type(tree).__name__} of {len(tree)}"
+    return came(tree)
+
+
+def _matched(what: str, tree: Any, like: Any) -> list[Any]:
+    """The leaves of ``tree`` in the order of those of ``like``, whose structure it must have.
+
+    Dicts match by their keys, lists and tuples by position. ``what`` is the tree in a message.
+    """
+    if isinstance(like, dict):
+        if isinstance(tree, dict) and tree.keys() == like.keys():
+            pairs = [(f"{what}[{key!r}]", tree[key], like[key]) for key in like]
+            return [leaf for pair in pairs for leaf in _matched(*pair)]
+    elif isinstance(like, (list, tuple)):
+        if isinstance(tree, (list, tuple)) and len(tree) == len(like):
+            names = [f"{what}[{i}]" for i in range(len(like))]
+            return [
+                leaf for pair in zip(names, tree, like, strict=True) for leaf in _matched(*pair)
+            ]
+    elif not isinstance(tree, (dict, list, tuple)):
+        return [tree]
+    raise ValueError(f"{what}: expected {_kind(like)}, got {_kind(tree)}")
 
 
 def _is_tensor(x: Any) -> bool:
@@ -88,7 +149,8 @@ class _Trace:
                         f"argument {i} to differentiate by"
                     )
                 found, rebuild = flatten(arguments[i])
-                fresh = [_fresh(leaf, name, i) for leaf in found]
+                at = [argument_text(i, place) for place in places(arguments[i])]
+                fresh = [_fresh(x, f"{name}: {where}") for x, where in zip(found, at, strict=True)]
                 arguments[i] = rebuild(fresh)
                 self.rebuild.append((len(fresh), rebuild))
                 self.leaves += fresh
@@ -109,7 +171,7 @@ class _Trace:
                 raise TypeError(
                     f"{name} returned {type(y).__name__}, not a Tensor: nothing on it can be "
                     "differentiated; compute the result from the argument with np's functions, "
-                    "without .item(), .data or float()"
+                    "without .item(), .data or float(), and a constant c as c + 0 * x.sum()"
                 )
         self.outputs = [y if isinstance(y, Tensor) else Tensor(np.asarray(y)) for y in found]
         if outer and not self.recorded:
@@ -189,21 +251,56 @@ _data: Any = vars(Tensor)["data"]
 Argument.__name__ = "Tensor"  # as it is printed
 
 
-def _fresh(x: Any, name: str, argument: int) -> Argument:
-    """A Tensor of its own for one argument: a leaf, or an alias of an outer Tensor."""
+def _without_reading(method: Any) -> Any:
+    @functools.wraps(method)
+    def ask(self: Argument, *args: Any) -> Any:
+        asked = {x: x.was_read for x in (self, *args) if isinstance(x, Argument)}
+        answer = method(self, *args)
+        for x, before in asked.items():
+            x.was_read = before
+        return answer
+
+    return ask
+
+
+# Steps and shapes have the gradient 0: a constant that was chosen by one was not read.
+for _name in ("lt", "le", "gt", "ge", "eq", "ne", "bool", "len"):
+    setattr(Argument, f"__{_name}__", _without_reading(getattr(Tensor, f"__{_name}__")))
+for _name in ("shape", "ndim", "dtype", "size"):
+    setattr(Argument, _name, property(_without_reading(vars(Tensor)[_name].fget)))
+
+
+def _fresh(x: Any, where: str) -> Argument:
+    """A Tensor of its own for one leaf of an argument: a leaf, or an alias of an outer Tensor."""
     if isinstance(x, Tensor):
         if x.dtype.kind != "f":
-            raise TypeError(f"{name}: argument {argument} is {describe(x)}, which has no gradient")
+            raise TypeError(f"{where} is {describe(x)}, which has no gradient")
         alias: Tensor = apply(IDENTITY, (x,))
         alias.name = x.name
         return Argument(alias)
     array = np.asarray(x)
     if array.dtype.kind != "f":
-        raise TypeError(
-            f"{name}: argument {argument} holds {array.dtype}, and a gradient is asked of it; "
-            "write it as floats (2.0, or .astype(float))"
-        )
+        raise no_floats(where, x)
     return Argument(Tensor(array))
+
+
+def argument_text(i: int, place: str) -> str:
+    """A leaf in a message: its argument, and its place in it."""
+    return f"argument {i} {place}" if place else f"argument {i}"
+
+
+def no_floats(where: str, x: Any) -> TypeError:
+    """The error for a leaf that has no gradient among those that are differentiated by."""
+    dtype = x.dtype if isinstance(x, Tensor) else np.asarray(x).dtype
+    if dtype.kind in "iub":
+        return TypeError(
+            f"{where} holds {dtype}, and a gradient is asked of it; write it as floats (2.0, or "
+            ".astype(float))"
+        )
+    return TypeError(
+        f"{where} is {came(x)}, and a gradient is asked of it; that may be floats, arrays and "
+        "Tensors of them, and dicts, lists and tuples of these; give all else in another argument"
+    )
 
 
 def _wrt(argnums: int | Sequence[int]) -> tuple[list[int], bool]:
@@ -249,10 +346,14 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
         argument that does not matter has gradient 0, also where the result is a plain number
         that was computed from the other arguments.
 
+        An array is a constant: of ``f``'s own Parameters too, so that a penalty on it, added
+        to a loss, would change nothing. There give the argument as a Tensor,
+        ``grad(f)(Tensor(x))``, and the penalty's ``backward()`` reaches them.
+
     Raises:
         ValueError: ``f`` returns no scalar.
-        TypeError: The argument holds integers, or ``f`` returns no number, or one that it took
-            off the tape (``.item()``).
+        TypeError: The argument holds anything but floats, or ``f`` returns no number, or one that
+            it took off the tape (``.item()``).
 
     Example:
         >>> from unspool import grad
@@ -274,8 +375,11 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
     """The value of ``f(*xs)``, and the function from its gradient to those of ``xs``.
 
     Returns:
-        ``(y, pull)``; ``pull(g)``, with ``g`` of y's shape (and containers), is a tuple of one
-        gradient for each of ``xs``. It may be called any number of times.
+        ``(y, pull)``; ``pull(g)``, with ``g`` of y's shape (and containers, by their keys), is
+        a tuple of one gradient for each of ``xs``. It may be called any number of times.
+
+    Raises:
+        ValueError: From ``pull``, the containers or shapes are others than y's.
 
     Example:
         >>> import numpy as np
@@ -285,13 +389,10 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         (array([ 2., 40.]),)
     """
     trace = _Trace(f, xs, range(len(xs)), {})
+    like = trace.rebuild_output(trace.outputs)
 
     def pull(g: Any) -> tuple[Any, ...]:
-        seeds, _ = flatten(g)
-        if len(seeds) != len(trace.outputs):
-            raise ValueError(
-                f"pull: the function has {len(trace.outputs)} results, got {len(seeds)} gradients"
-            )
+        seeds = _matched("pull: the gradient", g, like)
         return tuple(trace.by_argument(trace.back(seeds)))
 
     return trace.rebuild_output([trace.value(y) for y in trace.outputs]), pull
@@ -306,17 +407,19 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
     Args:
         f: Takes Tensors, returns a Tensor (or a container of them).
         xs: A tuple of arguments (a single array stands for a tuple of one).
-        vs: Their directions, of the same shapes.
+        vs: Their directions, of the same shapes, in the same containers.
 
     Returns:
         ``(y, dy)``.
+
+    Raises:
+        ValueError: The directions' containers or shapes are others than the arguments'.
     """
     arguments = xs if isinstance(xs, (tuple, list)) else (xs,)
-    directions, _ = flatten(tuple(vs) if isinstance(vs, (tuple, list)) else (vs,))
+    given = vs if isinstance(vs, (tuple, list)) else (vs,)
+    directions = _matched("jvp: the directions", given, arguments)
     trace = _Trace(f, arguments, range(len(arguments)), {})
     nested = trace.recorded or any(map(_is_tensor, directions))
-    if len(directions) != len(trace.leaves):
-        raise ValueError(f"jvp: {len(trace.leaves)} arguments, {len(directions)} directions")
     for x, v in zip(trace.leaves, directions, strict=True):
         if x.shape != np.shape(values(v)):
             raise ValueError(
