@@ -490,19 +490,25 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
 # Memory for time ----------------------------------------------------------------------------------
 
 
-def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
-    """``f(*args)``, forgetting how it was computed until its gradient is asked for.
+def checkpoint(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """``f(*args, **options)``, forgetting how it was computed until its gradient is asked for.
 
     The pass back runs ``f`` again, so the results of the ops inside are held in memory only
-    then (Chen et al. 2016). ``f`` must compute the same again: give it its random numbers.
+    then (Chen et al. 2016). ``f`` must compute the same again: give it its random numbers, or
+    an integer as the seed that it draws them from.
 
     Args:
         f: Returns a Tensor, or a tuple (nested, as a cell's ``(y, state)``) of Tensors of one
             dtype.
         *args: Tensors, or nested containers of them, and other arguments.
+        **options: Arguments other than Tensors.
 
     Returns:
         What ``f`` returns; the tape holds one record ``checkpoint`` in place of those inside.
+
+    Raises:
+        TypeError: ``f`` returns something else, or an option holds a Tensor.
+        ValueError: From the pass back, if ``f`` did not give the same again.
 
     Example:
         >>> import numpy as np
@@ -513,13 +519,18 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
         >>> x.grad.round(6)
         array([1.417424])
     """
+    for option, x in options.items():
+        if any(map(_is_tensor, flatten(x)[0])):
+            raise TypeError(
+                f"checkpoint: {option}= holds a Tensor; give Tensors to the function by position"
+            )
     if current.get() is None:
-        return f(*args)
+        return f(*args, **options)
     leaves, rebuild = flatten(args)
     # An alias of each argument marks where f begins; what else f reaches, it closes over.
     with recording():
         inside = [_alias(x) for x in leaves]
-        outputs, rebuild_output = flatten(f(*rebuild(inside)))
+        outputs, rebuild_output = flatten(f(*rebuild(inside), **options))
     aliases = {x for x in inside if _is_tensor(x)}
     given = [x for x in leaves if _is_tensor(x)]
     first = min((x._record[0] for x in aliases), default=None)
@@ -534,8 +545,15 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
             for alias in fresh:  # who asks for every gradient on a tape gets these too
                 alias.requires_grad = alias.dtype.kind == "f"
             replaced = iter(fresh)
-            again = f(*rebuild([next(replaced) if _is_tensor(x) else x for x in leaves]))
-            result = _joined(flatten(again)[0])
+            given_again = rebuild([next(replaced) if _is_tensor(x) else x for x in leaves])
+            again, _ = flatten(f(*given_again, **options))
+            if [np.shape(y) for y in again] != shapes or not _same(_joined(again), data):
+                raise ValueError(
+                    f"checkpoint: {getattr(f, '__name__', 'f')} gave another result the second "
+                    "time; give it randomness as an integer seed, or draw the mask outside and "
+                    "pass it in, and change nothing that it reads before the pass back"
+                )
+            result = _joined(again)
         found: dict[Tensor, Any] = {}
         targets = [*fresh, *captured]
         backpropagate([(result, g)], lambda x, gx: found.__setitem__(x, gx), stop=set(targets))
@@ -557,6 +575,15 @@ def checkpoint(f: Callable[..., Any], *args: Any) -> Any:
 def _joined(ys: Sequence[Any]) -> Any:
     """Results as one: a single one as it is, several flat, one behind the other."""
     return ys[0] if len(ys) == 1 else np.concatenate([y.reshape(-1) for y in ys])
+
+
+def _same(result: Tensor, kept: Any) -> bool:
+    """Whether a result came again: to the bit, or but for sums in another order."""
+    if np.array_equal(result.data, kept, equal_nan=True):
+        return True
+    rounding = float(np.finfo(kept.dtype).eps) ** 0.5
+    scale = np.abs(kept[np.isfinite(kept)]).max(initial=0)
+    return np.allclose(result.data, kept, rounding, rounding * scale, equal_nan=True)
 
 
 def _alias(x: Any) -> Any:

@@ -17,6 +17,7 @@ from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, 
 from unspool.autograd import (
     Op,
     checkpoint,
+    dropout,
     hessian,
     jacobian,
     jvp,
@@ -895,6 +896,66 @@ def test_checkpoint_takes_less_memory():
     same(gradient, same_gradient)
     assert plain > pieces * length  # in arrays of the size of x: one a record
     assert pieced < pieces + length + 15
+
+
+def test_checkpoint_of_what_does_not_compute_the_same_again():
+    rng = np.random.default_rng(0)
+    sizes = iter([2, 3])
+    w = Parameter(numbers(50))
+    noisy = [
+        lambda a: dropout(a, 0.5, rng=rng),
+        lambda a: dropout(a, 0.5, rng=None),
+        lambda a: (a * 2, a + 1e-3 * rng.standard_normal(50)),
+        lambda a: np.where(rng.random(50) > 0.5, np.nan, a),
+        lambda a: a[: next(sizes)],
+    ]
+    for f in noisy:
+        y = checkpoint(f, w)
+        y = y[1] if type(y) is tuple else y
+        with pytest.raises(
+            ValueError, match=r"gave another result the second time; .* integer seed"
+        ):
+            np.sum(y).backward()
+        assert w.grad is None
+    # What is written into between the runs is found as well.
+    y = checkpoint(lambda a: a * a, w)
+    w.data += 1
+    with pytest.raises(ValueError, match=r"lambda.* gave another result .* change nothing"):
+        np.sum(y).backward()
+
+
+def test_checkpoint_of_randomness_that_comes_again():
+    w = Parameter(numbers(50))
+    mask = np.random.default_rng(0).random(50) > 0.5
+    for f in (
+        lambda a: dropout(a * a, 0.5, rng=7),
+        lambda a: np.where(mask, a * a, np.nan),
+        lambda a: np.where(mask, a * a, np.inf),
+    ):
+        w.grad = None
+        np.sum(checkpoint(f, w)).backward()
+        found, w.grad = w.grad, None
+        np.sum(f(w)).backward()
+        np.testing.assert_array_equal(found, w.grad)
+    # A sum in another order, for instance, is the same but for its rounding.
+    order = iter([1, -1])
+    x = Parameter(numbers(1000))
+    y = checkpoint(lambda a: np.sum((a * a)[:: next(order)]), x)
+    y.backward()
+    same(x.grad, 2 * x.data)
+
+
+def test_checkpoint_takes_options():
+    x = Parameter(numbers(2, 3))
+    y = checkpoint(np.sum, x, axis=0, keepdims=True)
+    assert y.shape == (1, 3)
+    y.sum().backward()
+    same(x.grad, np.ones((2, 3)))
+    with no_grad():
+        assert checkpoint(np.sum, x, axis=0).shape == (3,)
+    for option in (x, [1, {"inner": x}]):
+        with pytest.raises(TypeError, match=r"checkpoint: by= holds a Tensor; .* by position"):
+            checkpoint(lambda x, by: x, x, by=option)
 
 
 # check_grads --------------------------------------------------------------------------------------
