@@ -17,6 +17,7 @@ from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, 
 from unspool.autograd import (
     Op,
     checkpoint,
+    cross_entropy,
     dropout,
     hessian,
     jacobian,
@@ -1015,6 +1016,68 @@ def test_check_grads_of_what_cannot_be_checked():
         check_grads(lambda x: x.data * 2, [np.ones(2)])
     with pytest.raises(TypeError, match="got nothing"):
         check_grads(lambda x: (), [np.ones(2)])
+
+
+five_sines = Op("five_sines", np.sin, (lambda g, y, x: g * np.cos(x) * 5,))
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-9, 1e-6, 1.0, 1e6])
+def test_check_grads_at_every_scale(scale):
+    x = np.array([0.1, -0.2])
+    check_grads(lambda x: scale * np.sin(x), [x], order=2)
+    with pytest.raises(AssertionError, match=r"argument 0 at \[0\]: the tape gives"):
+        check_grads(lambda x: scale * apply(five_sines, (x,)), [x])
+
+
+def test_check_grads_of_small_gradients_beside_large_ones():
+    x = np.array([0.1, -0.2])
+    check_grads(lambda y, x: np.sin(y) + 1e-9 * np.sin(x), [x, x], order=2)
+    with pytest.raises(AssertionError, match=r"argument 1 at \[0\]: the tape gives"):
+        check_grads(lambda y, x: np.sin(y) + 1e-9 * apply(five_sines, (x,)), [x, x])
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: (1 + 1e-8 * np.sin(x)) - 1,
+        lambda x: (1 + 1e-25 * np.sin(x)) - 1,
+        lambda x: (100 + 1e-4 * np.sin(x)) - 100,
+        lambda x: cross_entropy(np.stack([20 + x, 0 * x]), 0),
+        lambda x: cross_entropy(np.stack([35 + x, 0 * x]), 0),
+        lambda x: np.tanh(8 + x),
+        lambda x: 3 * x,
+        lambda x: 0 * x,
+    ],
+)
+def test_check_grads_does_not_take_rounding_for_an_error(f):
+    for x in numbers(50):
+        check_grads(f, x, order=2)
+
+
+def test_check_grads_allows_what_it_is_told():
+    f = lambda x: 1e-3 * apply(five_sines, (x,))  # noqa: E731
+    check_grads(f, [np.ones(2)], atol=0.01)
+    with pytest.raises(AssertionError, match="the tape gives"):
+        check_grads(f, [np.ones(2)], atol=0.001)
+
+
+def test_check_grads_of_a_dict_a_number_and_what_is_read_only():
+    check_grads(lambda p: p["a"] * np.sin(p["b"]), {"a": np.ones(2), "b": 0.5}, order=2)
+    with pytest.raises(AssertionError, match=r"argument 0 \['a'\] at \[1\]"):
+        check_grads(lambda p: apply(wrong_sine, (p["a"],))[1], {"a": np.array([0.0, 0.1])})
+    check_grads(np.sin, np.float32(2))
+    check_grads(np.sin, np.float64(2))
+    with pytest.raises(ValueError, match="no argument holds floats"):
+        check_grads(np.sin, 3)
+    for data in (np.ones(3), np.broadcast_to(1.0, (3,))):
+        data.flags.writeable = False
+        p = Tensor(data, requires_grad=True)
+        check_grads(np.sin, [p], order=2)
+        check_grads(lambda _, p=p: p * p, [p])  # reached by itself
+        with pytest.raises(AssertionError):
+            check_grads(lambda p: apply(wrong_sine, (p,)), p)
+        assert p.data is data
+        assert data.tolist() == [1.0] * 3
 
 
 def test_check_grads_leaves_parameters_as_they_were():
