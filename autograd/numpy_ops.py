@@ -335,7 +335,7 @@ TABLE[np.around] = TABLE[np.round]
 row(
     np.nan_to_num,
     lambda g, y, x, **_: np.where(np.isfinite(values(x)), g, 0),
-    names="copy nan posinf neginf",
+    names="nan posinf neginf",
 )
 
 
@@ -638,18 +638,18 @@ def _run_norm(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     return total if keepdims else total.squeeze(axis)
 
 
-row(np.sum, _sum_rule, names="axis dtype out keepdims initial where")
-row(np.mean, _mean_rule, names="axis dtype out keepdims where")
-row(np.max, _extreme_rule, names="axis out keepdims initial where")
-row(np.min, _extreme_rule, names="axis out keepdims initial where")
+row(np.sum, _sum_rule, names="axis keepdims initial where")
+row(np.mean, _mean_rule, names="axis keepdims where")
+row(np.max, _extreme_rule, names="axis keepdims initial where")
+row(np.min, _extreme_rule, names="axis keepdims initial where")
 TABLE[np.amax], TABLE[np.amin] = TABLE[np.max], TABLE[np.min]
-row(np.nanmax, _extreme_rule, names="axis out keepdims")
-row(np.nanmin, _extreme_rule, names="axis out keepdims")
-row(np.prod, _prod_rule, names="axis dtype out keepdims initial where")
-row(np.var, _var_rule, names="axis dtype out ddof keepdims where mean correction")
-row(np.std, _std_rule, names="axis dtype out ddof keepdims where mean correction")
-row(np.cumsum, _cumsum_rule, names="axis dtype out")
-row(np.cumprod, _cumprod_rule, names="axis dtype out")
+row(np.nanmax, _extreme_rule, names="axis keepdims")
+row(np.nanmin, _extreme_rule, names="axis keepdims")
+row(np.prod, _prod_rule, names="axis keepdims initial where")
+row(np.var, _var_rule, names="axis ddof keepdims where mean correction")
+row(np.std, _std_rule, names="axis ddof keepdims where mean correction")
+row(np.cumsum, _cumsum_rule, names="axis")
+row(np.cumprod, _cumprod_rule, names="axis")
 NORM = Op("norm", _run_norm, (_norm_rule,))
 
 

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import collections
 import copy
+import functools
+import inspect
 import itertools
 import operator
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -58,7 +61,6 @@ class Op(str):
         gather: How many uses a pool waits for: as many "rows" as make a product fast, as many
             as fill the "operand", or "all".
         names: The metadata in NumPy's order of arguments.
-        sequence: Whether the operands come as one list.
         expand: ``expand(tensor)`` puts the records that this one stands for behind the tensor,
             for whoever reads the tape.
     """
@@ -70,7 +72,6 @@ class Op(str):
     variadic: bool
     gather: str
     names: tuple[str, ...]
-    sequence: bool
     expand: Callable[[Any], None] | None
 
     def __new__(  # noqa: D102
@@ -83,7 +84,6 @@ class Op(str):
         pools: tuple[Callable[..., Any] | None, ...] | None = None,
         gather: str = "operand",
         names: str = "",
-        sequence: bool = False,
         expand: Callable[[Any], None] | None = None,
     ) -> Op:
         self = super().__new__(cls, name)
@@ -97,7 +97,6 @@ class Op(str):
             self.pairs = ()
         self.gather = gather
         self.names = tuple(names.split())
-        self.sequence = sequence
         self.expand = expand
         return self
 
@@ -735,19 +734,18 @@ def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) 
             f"{call_text(function, args)}: it has no gradient rule for Tensors; call it on x.data "
             "if no gradient is needed, or write it with functions that have one"
         )
+    names, alike, _ = arguments(function)
+    if len(args) > alike:
+        kwargs = {**dict(zip(names[alike:], args[alike:], strict=False)), **kwargs}
+        args = args[:alike]
     if not isinstance(row, Op):
         return in_its_name(function, row, args, kwargs)
-    if row.sequence:
-        arrays, rest = tuple(args[0]) if args else (), args[1:]
-    else:
-        count = len(row.rules) if isinstance(row.rules, tuple) else len(args)
-        arrays, rest = tuple(args[:count]), args[count:]
-        if len(arrays) < count:
-            raise TypeError(
-                f"{function_name(function)} on Tensors takes {count} positional operands"
-            )
+    count = len(row.rules) if isinstance(row.rules, tuple) else len(args)
+    arrays, rest = tuple(args[:count]), args[count:]
     params = {**dict(zip(row.names, rest, strict=False)), **kwargs}
-    own = set(row.names) - OPTIONS - {"out", "dtype"}  # elsewhere None asks for nothing
+    for name in names[len(arrays) : count]:  # np.sum(a=x)
+        arrays += (params.pop(name),)
+    own = set(row.names) - OPTIONS  # elsewhere None asks for nothing
     for name, value in params.items():
         if asks_for_gradient(value) and name != "out" and scope_here() is not None:
             raise TypeError(
@@ -756,12 +754,81 @@ def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) 
             )
     params = {k: values(v) for k, v in params.items() if v is not None or k in own}
     wider = WIDER.get(function)
-    for name in ("out", *params) if "out" in params else params:  # a @= t has axes= too
-        if name not in row.names or name in ("out", "dtype") or (name in OPTIONS and not wider):
+    for name in sorted(params, key="out".__ne__):  # a @= t has axes= too
+        if name in row.names and (wider or name not in OPTIONS):
+            continue
+        if not asks_nothing(function, name, params.pop(name)):
             raise refused(function, args, name, row.names)
     if wider and not OPTIONS.isdisjoint(params):
         return in_its_name(function, wider, arrays, params)
     return apply(row, tuple(map(operand, arrays)), params)
+
+
+def positional(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """What a function takes by position, or None if that is any number of arguments."""
+    if isinstance(function, np.ufunc):
+        return None
+    parameters = list(inspect.signature(function).parameters.values())
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return None
+    return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+# Of the functions that are written in C NumPy gives the signatures only from 2.4 on.
+WRITTEN_IN_C = {"concatenate": "arrays axis out", "dot": "a b out"}
+
+
+@functools.cache
+def arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], int, Params]:
+    """How NumPy's function is called, beside its row or what stands for it.
+
+    Returns:
+        NumPy's names of positional arguments; how many of them stand at the same places in
+        ours, so that the others must go by name; NumPy's defaults.
+    """
+    row = TABLE[function]
+    try:
+        theirs = positional(function)
+    except ValueError:
+        names = tuple(WRITTEN_IN_C.get(function.__name__, "").split())
+        return names, len(names) - 1 if names else sys.maxsize, {}
+    defaults = {k: p.default for k, p in inspect.signature(function).parameters.items()}
+    if theirs is None:
+        return (), sys.maxsize, defaults
+    names = tuple(p.name for p in theirs)
+    if isinstance(row, Op):
+        ours = [*names[: len(row.rules) if isinstance(row.rules, tuple) else 1], *row.names]
+    else:
+        own = positional(row)
+        if own is None:
+            return names, sys.maxsize, defaults
+        ours = [p.name for p in own]
+    alike = 0
+    for p, name in zip(theirs, ours, strict=False):
+        if p.default is not p.empty and p.name != name:
+            break
+        alike += 1
+    return names, alike, defaults
+
+
+# Options that ask for what is done anyhow, beside those at NumPy's default.
+DONE_ANYHOW = frozenset(
+    {
+        ("out", None), ("dtype", None), ("where", True), ("casting", "same_kind"),
+        ("casting", "safe"), ("order", "K"), ("order", "A"), ("order", "C"), ("subok", True),
+        ("subok", False), ("copy", True), ("kind", "stable"), ("stable", True),
+    }
+)  # fmt: skip
+
+
+def asks_nothing(function: Callable[..., Any], name: str, value: Any) -> bool:
+    """Whether a call would be the same without an option."""
+    default = arguments(function)[2].get(name, inspect.Parameter.empty)
+    if value is default:
+        return True
+    return type(value) in (bool, int, float, str, type(None)) and (
+        (type(default) is type(value) and default == value) or (name, value) in DONE_ANYHOW
+    )
 
 
 def in_its_name(
@@ -772,6 +839,9 @@ def in_its_name(
         return stand_in(*args, **kwargs)
     except (ValueError, TypeError, IndexError) as error:
         if "unexpected keyword argument" in str(error):
+            needed = {k: v for k, v in kwargs.items() if not asks_nothing(function, k, v)}
+            if len(needed) < len(kwargs):
+                return in_its_name(function, stand_in, args, needed)
             raise refused(function, args, str(error).split("'")[1]) from error
         if "positional argument" in str(error):
             counts = str(error).partition("() ")[2]
@@ -783,6 +853,7 @@ def in_its_name(
 
 _CURES = {
     "out": "a Tensor is never overwritten; use the result, and a = a + t in place of a += t",
+    "copy": "a Tensor is never overwritten; leave copy= out and use the result",
     "dtype": "write x.astype(dtype) first",
     "where": "write np.where(mask, x, 0) first",
 }
@@ -792,8 +863,7 @@ def refused(
     function: Callable[..., Any], args: Sequence[Any], name: str, taken: Sequence[str] = ()
 ) -> TypeError:
     """The error for an option that a function does not take for Tensors."""
-    options = [option for option in taken if option not in ("out", "dtype")]
-    cure = _CURES.get(name) or f"it takes {', '.join(options) or 'no options'}"
+    cure = _CURES.get(name) or f"it takes {', '.join(taken) or 'no options'}"
     return TypeError(f"{call_text(function, args)} takes no {name}= for Tensors: {cure}")
 
 
