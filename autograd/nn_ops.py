@@ -126,7 +126,45 @@ HARD_SIGMOID = Op(
     lambda x: np.clip(x / 6 + 0.5, 0, 1),
     (lambda g, y, x: np.where(abs(values(x)) < 3, g / 6, 0),),
 )
-_erf_of_floats = np.frompyfunc(math.erf, 1, 1)
+_erf_of_numbers = np.frompyfunc(math.erf, 1, 1)
+
+# Cody 1969: erf(x) / x as a ratio of polynomials of x², and erfc(x) exp(x²) as one of x, highest
+# power first.
+_ERF_NEAR = (
+    (1.85777706184603153e-1, 3.16112374387056560, 1.13864154151050156e2, 3.77485237685302021e2,
+     3.20937758913846947e3),
+    (1.0, 2.36012909523441209e1, 2.44024637934444173e2, 1.28261652607737228e3,
+     2.84423683343917062e3),
+)  # fmt: skip
+_ERFC_FAR = (
+    (2.15311535474403846e-8, 5.64188496988670089e-1, 8.88314979438837594, 6.61191906371416295e1,
+     2.98635138197400131e2, 8.81952221241769090e2, 1.71204761263407058e3, 2.05107837782607147e3,
+     1.23033935479799725e3),
+    (1.0, 1.57449261107098347e1, 1.17693950891312499e2, 5.37181101862009858e2,
+     1.62138957456669019e3, 3.29079923573345963e3, 4.36261909014324716e3, 3.43936767414372164e3,
+     1.23033935480374942e3),
+)  # fmt: skip
+
+
+def _ratio(x: Array, over: tuple[float, ...], under: tuple[float, ...]) -> Array:
+    p, q = over[0] * x + over[1], under[0] * x + under[1]
+    for a, b in zip(over[2:], under[2:], strict=True):
+        p *= x
+        p += a
+        q *= x
+        q += b
+    p /= q
+    return p
+
+
+def _erf(x: Array) -> Array:
+    if x.size < 500:  # the calls below take longer than so many of math.erf
+        return np.asarray(_erf_of_numbers(x), x.dtype)
+    at = np.clip(x, -6, 6).astype(np.float64)  # erf(6) is 1 to the last bit
+    size, square = abs(at), at * at
+    near = at * _ratio(square, *_ERF_NEAR)
+    far = 1 - np.exp(-square) * _ratio(size, *_ERFC_FAR)
+    return np.where(size <= 0.46875, near, np.copysign(far, at)).astype(x.dtype)
 
 
 def _erf_rule(g: Any, y: Any, x: Any) -> Any:
@@ -134,11 +172,7 @@ def _erf_rule(g: Any, y: Any, x: Any) -> Any:
     return g * np.exp(-x * x) * (2 / math.sqrt(math.pi))
 
 
-ERF = Op(
-    "erf",
-    lambda x: np.asarray(_erf_of_floats(x), x.dtype),
-    (_erf_rule,),
-)
+ERF = Op("erf", _erf, (_erf_rule,))
 
 
 def sigmoid(x: Any) -> Any:

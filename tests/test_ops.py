@@ -1834,3 +1834,44 @@ def test_logsumexp_of_inf_spoils_no_other_gradient():
         y = ug.logsumexp(x)
         y.sum().backward()
     np.testing.assert_array_equal(x.grad, [[nan, 0.0], [0.5, 0.5], [nan, nan]])
+
+
+def test_erf_of_arrays_long_and_short_is_that_of_the_library_of_c():
+    x = np.concatenate(
+        [
+            np.linspace(-7, 7, 100_001),
+            np.geomspace(1e-300, 7, 10_001),
+            -np.geomspace(1e-300, 7, 10_001),
+            [0.46875, 0.5, 4, 6, np.nextafter(6, 7), 1e300, inf, 0.0],
+        ]
+    )
+    x = np.concatenate([x, -x])
+    wanted = np.array([math.erf(number) for number in x])
+    y = ug.erf(x)
+    np.testing.assert_allclose(y, wanted, rtol=1e-15, atol=0)
+    np.testing.assert_array_equal(np.signbit(y), np.signbit(x))
+    assert (abs(y[abs(x) >= 6]) == 1).all()
+    for part in np.split(x[:200_000], 1000)[::50]:  # one by one
+        np.testing.assert_array_equal(ug.erf(part), [math.erf(number) for number in part])
+    np.testing.assert_array_equal(np.isnan(ug.erf(np.where(x > 1, nan, x))), x > 1)
+    for dtype, rounding in ((np.float16, 5e-4), (np.float32, 1e-7), (np.longdouble, 1e-15)):
+        some = np.linspace(-5, 5, 1001).astype(dtype)
+        y = ug.erf(some)
+        assert y.dtype == dtype
+        exact = [math.erf(number) for number in some]
+        np.testing.assert_allclose(y.astype(float), exact, rtol=rounding, atol=1e-8)
+
+
+def test_gradients_of_erf_and_gelu_of_long_arrays():
+    x = np.linspace(-3, 3, 600)
+    for function in (ug.erf, ug.gelu):
+        long, short = Parameter(x), [Parameter(part) for part in np.split(x, 6)]
+        function(long).sum().backward()
+        for p in short:
+            function(p).sum().backward()
+        np.testing.assert_allclose(long.grad, np.concatenate([p.grad for p in short]), rtol=1e-13)
+        # Second derivatives beside central differences of the first.
+        slopes = ug.grad(lambda z, f=function: np.sum(f(z)))
+        second = ug.grad(lambda z, slopes=slopes: np.sum(slopes(z)))(x)
+        numerical = (slopes(x + 1e-5) - slopes(x - 1e-5)) / 2e-5
+        np.testing.assert_allclose(second, numerical, rtol=1e-6, atol=1e-8)
