@@ -20,7 +20,7 @@ import numpy as np
 from .context import current, recording
 from .replay import LEAVES
 from .tape import backpropagate, reachable, seed_for
-from .tensor import Op, Tensor, apply, came, describe, operands_of, values
+from .tensor import PLAIN, Op, Tensor, apply, came, describe, operands_of, values
 
 __all__ = ["checkpoint", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
 
@@ -246,6 +246,12 @@ class Argument(Tensor):
     def data(self, array: Any) -> None:
         _data.__set__(self, array)
 
+    def __array_ufunc__(self, ufunc: Any, *args: Any, **kwargs: Any) -> Any:
+        call = Tensor.__array_ufunc__
+        if ufunc in PLAIN:  # np.float64(1) > x
+            call = _without_reading(call)
+        return call(self, ufunc, *args, **kwargs)
+
 
 _data: Any = vars(Tensor)["data"]
 Argument.__name__ = "Tensor"  # as it is printed
@@ -253,9 +259,9 @@ Argument.__name__ = "Tensor"  # as it is printed
 
 def _without_reading(method: Any) -> Any:
     @functools.wraps(method)
-    def ask(self: Argument, *args: Any) -> Any:
+    def ask(self: Argument, *args: Any, **kwargs: Any) -> Any:
         asked = {x: x.was_read for x in (self, *args) if isinstance(x, Argument)}
-        answer = method(self, *args)
+        answer = method(self, *args, **kwargs)
         for x, before in asked.items():
             x.was_read = before
         return answer
@@ -344,7 +350,7 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
         A function whose result has the shape of the argument (a tuple for several): arrays
         for arrays, Tensors where an argument is a Tensor, so that ``grad(grad(f))`` works. An
         argument that does not matter has gradient 0, also where the result is a plain number
-        that was computed from the other arguments.
+        that was computed from the other arguments, or chosen by comparing this one itself.
 
         An array is a constant: of ``f``'s own Parameters too, so that a penalty on it, added
         to a loss, would change nothing. There give the argument as a Tensor,

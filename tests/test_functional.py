@@ -710,6 +710,8 @@ def test_a_constant_that_a_comparison_chose_has_gradient_0():
     assert grad(hinge)(0.5) == -1
     assert grad(grad(lambda z: 0.0 if 1 < z else z**3))(2.0) == 0  # noqa: SIM300
     assert grad(lambda x, y: 5.0 if x > y else x * y, (0, 1))(2.0, 1.0) == (0, 0)
+    assert grad(lambda z: 0.0 if np.float64(1) < z else 1 - z)(2.0) == 0
+    assert grad(lambda z: 0.0 if np.greater(z, 1) else 1 - z)(2.0) == 0
     assert grad(lambda x: 2.0 if x else x)(1.0) == 0
     assert (
         grad(lambda x: 2.0 * len(x) * x.shape[0] * x.ndim * x.size)(np.ones(3)).tolist() == [0] * 3
@@ -720,6 +722,7 @@ def test_a_constant_that_a_comparison_chose_has_gradient_0():
         lambda z: float(z.data),
         lambda z: 1.0 if z.item() > 1 else z,
         lambda z: (z * z).item() if z > 0 else z,
+        lambda z: np.square(z).item() if np.float64(0) < z else z,
     ):
         with pytest.raises(TypeError, match=r"\.item\(\).*a constant c as c \+ 0 \* x"):
             grad(read)(2.0)
