@@ -507,9 +507,9 @@ def _cumulative_prod(x: Any, /, *, axis: int | None = None, include_initial: boo
 
 
 def _cumulative(function: Any, start: Any, x: Any, axis: int | None, include: bool) -> Any:
-    if axis is None and x.ndim != 1:
+    if axis is None and x.ndim > 1:
         raise ValueError(f"{call_text(function.__name__, (x,))}: say along which axis")
-    axis = (axis or 0) % x.ndim
+    axis = (axis or 0) % max(x.ndim, 1)
     y = function(x, axis=axis)
     if not include:
         return y
@@ -640,14 +640,16 @@ def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: An
     if ord == 2:
         return apply(NORM, (x,), {"axis": axis, "keepdims": keepdims})
     if isinstance(ord, str) or ord == 0:
-        raise ValueError(
+        raise TypeError(
             f"{call_text('vector_norm', (x,))} with ord={ord!r}: a norm with a gradient has a "
             "number other than 0; for a count of elements use x.data"
         )
     size = np.abs(x)
     if math.isinf(ord):
         return (np.max if ord > 0 else np.min)(size, axis=axis, keepdims=keepdims)
-    total = np.sum(size**ord, axis=axis, keepdims=keepdims)
+    absent = values(size) == 0  # their powers may have no finite derivative
+    powers = np.where(absent, 0 if ord > 0 else inf, np.where(absent, 1, size) ** ord)
+    total = np.sum(powers, axis=axis, keepdims=keepdims)
     none = values(total) == 0  # the root has no finite derivative there; the norm's is 0
     return np.where(none, 0, np.where(none, 1, total) ** (1 / ord))
 

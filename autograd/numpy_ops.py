@@ -7,8 +7,9 @@ is recorded and can be differentiated again. ``g`` is the gradient of the result
 Conventions where there is no one derivative: equal maxima and minima share the gradient
 evenly (np.max, np.maximum, np.fmax and their likes); a NaN that np.max or np.min gives gets
 it, and where np.maximum or np.minimum gives one both operands get all of it, as in PyTorch;
-|x|, sign, the norm, hypot and the standard deviation have gradient 0 at 0; clip passes the
-gradient at its bounds; equal elements keep their order in sort; steps (floor, round, sign)
+|x|, sign, every norm, hypot, arctan2 and the standard deviation have gradient 0 at 0; clip
+passes the gradient at its bounds, and beyond them to the bounds; an infinite operand of
+logaddexp gets the gradient; equal elements keep their order in sort; steps (floor, round, sign)
 have gradient 0.
 """
 
@@ -35,6 +36,7 @@ from .tensor import (
     Tensor,
     apply,
     call_text,
+    came,
     operand,
     values,
 )
@@ -230,9 +232,16 @@ def off_zero(y: Any) -> Any:
     return np.where(values(y) == 0, 1, y)
 
 
-def _finite_base(y: Any) -> Any:
-    """``y`` with 0 in place of -inf, so that ``x - y`` is -inf and not NaN there."""
-    return np.where(values(y) == -inf, 0, y)
+def _log_share(a: Any, y: Any) -> Any:
+    """``a - y``, the logarithm of the part of a; it is 0 if a is inf, and -inf if both are -inf."""
+    top = values(a) == inf
+    return np.where(top, 0, a) - np.where(top | (values(y) == -inf), 0, y)
+
+
+def _unit(x: Any, a: Any, b: Any) -> Any:
+    """``x / (a² + b²)`` without an overflow, 0 at (0, 0)."""
+    size = off_zero(np.hypot(a, b))
+    return x / size / size
 
 
 row(np.exp, lambda g, y, x: g * y)
@@ -272,8 +281,8 @@ row(np.arccosh, lambda g, y, x: g / np.sqrt((x - 1) * (x + 1)))
 row(np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)))
 row(
     np.arctan2,
-    lambda g, y, a, b: g * (b / np.hypot(a, b)) / np.hypot(a, b),
-    lambda g, y, a, b: -g * (a / np.hypot(a, b)) / np.hypot(a, b),
+    lambda g, y, a, b: g * _unit(b, a, b),
+    lambda g, y, a, b: -g * _unit(a, a, b),
 )
 row(
     np.hypot,
@@ -282,13 +291,13 @@ row(
 )
 row(
     np.logaddexp,
-    lambda g, y, a, b: g * np.exp(a - _finite_base(y)),
-    lambda g, y, a, b: g * np.exp(b - _finite_base(y)),
+    lambda g, y, a, b: g * np.exp(_log_share(a, y)),
+    lambda g, y, a, b: g * np.exp(_log_share(b, y)),
 )
 row(
     np.logaddexp2,
-    lambda g, y, a, b: g * np.exp2(a - _finite_base(y)),
-    lambda g, y, a, b: g * np.exp2(b - _finite_base(y)),
+    lambda g, y, a, b: g * np.exp2(_log_share(a, y)),
+    lambda g, y, a, b: g * np.exp2(_log_share(b, y)),
 )
 row(
     np.where,
@@ -304,30 +313,56 @@ where_row = TABLE[np.where]
 def _where(condition: Any, *branches: Any) -> Any:
     if not branches:
         return np.where(values(condition))
+    if len(branches) != 2 or any(x is None for x in branches):
+        raise (ValueError if len(branches) != 2 else TypeError)(
+            f"{call_text('np.where', (condition, *branches))}: expected a condition and two "
+            "branches of numbers, or the condition alone, got "
+            f"{', '.join(map(came, branches))} as branches"
+        )
     return apply(where_row, (np.asarray(values(condition)), *map(operand, branches)))
 
 
 def _inside(x: Any, low: Any, high: Any) -> Any:
-    x = values(x)
-    return (True if low is None else x >= low) & (True if high is None else x <= high)
+    return (values(x) >= values(low)) & (values(x) <= values(high))
+
+
+def _above(x: Any, low: Any, high: Any) -> Any:
+    """Where the result is the high bound, which may lie below the low one."""
+    return np.maximum(values(x), values(low)) > values(high)
+
+
+def _below(x: Any, low: Any, high: Any) -> Any:
+    return (values(x) < values(low)) & np.logical_not(_above(x, low, high))
 
 
 CLIP = Op(
     "clip",
-    lambda x, min, max: np.clip(x, min, max),
-    (lambda g, y, x, min, max: np.where(_inside(x, min, max), g, 0),),
+    lambda x, low, high: np.clip(x, low, high),
+    (
+        lambda g, y, x, low, high: np.where(_inside(x, low, high), g, 0),
+        lambda g, y, x, low, high: np.where(_below(x, low, high), g, 0),
+        lambda g, y, x, low, high: np.where(_above(x, low, high), g, 0),
+    ),
     elementwise=True,
 )
 
 
 @composed("clip")
 def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max: Any = None) -> Any:
+    if (min is not None or max is not None) and (a_min is not None or a_max is not None):
+        raise ValueError(
+            f"{call_text('np.clip', (a, a_min, a_max))}: the bounds come as a_min and a_max or as "
+            "min= and max=, got both"
+        )
     low, high = (a_min if min is None else min), (a_max if max is None else max)
-    if isinstance(low, Tensor) or isinstance(high, Tensor):  # bounds with gradients of their own
-        if low is not None:
-            a = np.maximum(a, low)
-        return a if high is None else np.minimum(a, high)
-    return apply(CLIP, (a,), {"min": low, "max": high})
+    a = operand(a)
+    dtype = np.asarray(values(a)).dtype
+    whole = np.iinfo(dtype) if dtype.kind in "iu" else None  # infinity would make floats of them
+    if low is None:
+        low = whole.min if whole else -inf
+    if high is None:
+        high = whole.max if whole else inf
+    return apply(CLIP, (a, operand(low), operand(high)))
 
 
 row(np.round, zero, names="decimals")
@@ -540,7 +575,7 @@ def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
 
 
 def _axes(x: Any, axis: Any) -> tuple[int, ...]:
-    if axis is None:
+    if axis is None or not x.ndim:  # NumPy takes axis 0 and -1 of a number too
         return tuple(range(x.ndim))
     return tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
@@ -617,7 +652,7 @@ def _cumsum_rule(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
 
 
 def _cumprod_rule(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
-    if axis is None:
+    if axis is None or not x.ndim:
         return _cumprod_rule(g, y, x.reshape(-1), 0).reshape(x.shape)
     if np.all(values(x) != 0):
         return _reversed_cumsum(g * y, axis) / x
@@ -690,8 +725,9 @@ row(
     ),
     names="shift axis",
 )
-row(np.tril, lambda g, y, x, k=0: np.tril(g, k), names="k")
-row(np.triu, lambda g, y, x, k=0: np.triu(g, k), names="k")
+# A vector is made the rows of a square matrix: hence elementwise.
+row(np.tril, lambda g, y, x, k=0: np.tril(g, k), names="k", elementwise=True)
+row(np.triu, lambda g, y, x, k=0: np.triu(g, k), names="k", elementwise=True)
 
 
 def _concatenate_rule(g: Any, y: Any, *xs: Any, axis: int = 0) -> list[Any]:
@@ -731,6 +767,8 @@ def _positions(x: Any, gather: Callable[[Array], Array]) -> Array:
 
 
 def _flat_scatter(g: Any, x: Any, places: Array) -> Any:
+    if not x.size:  # np.resize fills up with zeros
+        return zero(x, x)
     flat = scatter_add(g.reshape(-1), indices=[places.reshape(-1)], shape=(x.size,))
     return flat.reshape(x.shape)
 
@@ -742,15 +780,48 @@ def _gather_rule(function: Callable[..., Any]) -> Rule:
     return rule
 
 
-def _take_rule(g: Any, y: Any, x: Any, indices: Any, axis: int | None = None) -> Any:
+def _taken(x: Any, indices: Any, axis: int | None = None) -> tuple[Any, ...]:
+    """The index that selects from x what np.take does."""
+    indices = np.asarray(indices)
     if axis is None:
-        return _flat_scatter(g, x, _positions(x, lambda p: np.take(p, indices)))
-    before = (slice(None),) * (axis % x.ndim)
-    return scatter_add(g, indices=[(*before, np.asarray(indices))], shape=x.shape)
+        return np.unravel_index(indices % max(x.size, 1), x.shape)
+    return (*(slice(None),) * (axis % x.ndim), indices)
 
 
-row(np.take, _take_rule, names="indices axis")
-row(np.take_along_axis, _gather_rule(np.take_along_axis), names="indices axis")
+def _take_pool(uses: list[Any], x: Any) -> Any:
+    if not x.ndim:
+        return functools.reduce(operator.add, [np.sum(g) for g, *_ in uses])
+    indices = [_taken(x, **params) for _, params, *_ in uses]
+    return scatter_add(*(g for g, *_ in uses), indices=indices, shape=x.shape)
+
+
+def _taken_along(x: Any, indices: Any, axis: int | None = -1) -> Array:
+    """The flat positions in x of what np.take_along_axis selects."""
+    if axis is None or not x.size:
+        return np.asarray(indices).reshape(-1) % max(x.size, 1)
+    grid = list(np.ix_(*map(np.arange, x.shape)))
+    grid[axis] = np.asarray(indices)
+    return np.ravel_multi_index(tuple(grid), x.shape, mode="wrap").reshape(-1)
+
+
+def _take_along_pool(uses: list[Any], x: Any) -> Any:
+    places = [_taken_along(x, **params) for _, params, *_ in uses]
+    gs = [g.reshape(-1) for g, *_ in uses]
+    return scatter_add(*gs, indices=places, shape=(x.size,)).reshape(x.shape)
+
+
+row(
+    np.take,
+    lambda g, y, x, **params: _take_pool([(g, params)], x),
+    pools=(_take_pool,),
+    names="indices axis",
+)
+row(
+    np.take_along_axis,
+    lambda g, y, x, **params: _take_along_pool([(g, params)], x),
+    pools=(_take_along_pool,),
+    names="indices axis",
+)
 row(np.diagonal, _gather_rule(np.diagonal), names="offset axis1 axis2")
 row(np.repeat, _gather_rule(np.repeat), names="repeats axis")
 row(np.tile, _gather_rule(np.tile), names="reps")
@@ -781,6 +852,11 @@ row(
 
 def _pad_rule(g: Any, y: Any, x: Any, pad_width: Any, mode: Any = "constant", **kw: Any) -> Any:
     if mode == "constant":
+        if isinstance(pad_width, dict):  # of axes
+            widths = np.zeros((x.ndim, 2), int)
+            for axis, width in pad_width.items():
+                widths[axis] = width
+            pad_width = widths
         widths = np.broadcast_to(np.asarray(pad_width), (x.ndim, 2))
         return g[tuple(slice(a, a + n) for (a, _), n in zip(widths.tolist(), x.shape, strict=True))]
     return _flat_scatter(g, x, _positions(x, lambda p: np.pad(p, pad_width, mode=mode)))
@@ -788,7 +864,10 @@ def _pad_rule(g: Any, y: Any, x: Any, pad_width: Any, mode: Any = "constant", **
 
 def _run_pad(x: Array, pad_width: Any, mode: Any = "constant", **kw: Any) -> Array:
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        raise ValueError(f"np.pad on Tensors has no gradient rule for mode={mode!r}")
+        raise TypeError(
+            f"np.pad of Tensors has no gradient rule for mode={mode!r}; there are constant, edge, "
+            "reflect, symmetric and wrap"
+        )
     padded: Array = np.pad(x, pad_width, mode, **kw)
     return padded
 

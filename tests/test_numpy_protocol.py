@@ -134,6 +134,13 @@ def test_python_numbers_are_weak_and_numpy_scalars_are_not():
     assert (np.float32(2) * x).dtype == np.float32
 
 
+def test_clip_keeps_integers():
+    for dtype in (np.int64, np.uint8):
+        found = np.clip(Tensor(np.array([1, 5], dtype)), None, 3)
+        assert found.dtype == dtype
+        assert found.data.tolist() == [1, 3]
+
+
 METHODS: dict[str, Callable[[Any], Any]] = {
     "sum": lambda x: x.sum(axis=1, keepdims=True),
     "mean": lambda x: x.mean(axis=0),

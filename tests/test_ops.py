@@ -21,6 +21,7 @@ import pytest
 
 import unspool.autograd as ug
 from unspool.autograd import Parameter, Tape, Tensor, check_grads, nn_ops
+from unspool.autograd.numpy_ops import SCATTER_ADD
 from unspool.autograd.replay import Unread, numbers_read
 from unspool.autograd.tensor import TABLE
 
@@ -1281,6 +1282,78 @@ def test_einsum_of_large_operands_takes_another_path_and_agrees():
 # Ties and kinks: which derivative is taken ------------------------------------------------------
 
 
+AXIS_OF_A_NUMBER = [
+    np.sum, np.max, np.min, np.prod, np.ptp, np.cumsum, np.cumprod, np.nansum, np.nanprod,
+    np.nanmax, np.nanmin, np.nanmean, np.nanvar, np.nancumsum, np.nancumprod, np.cumulative_sum,
+    np.cumulative_prod, np.squeeze,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("axis", [0, -1])
+@pytest.mark.parametrize("f", AXIS_OF_A_NUMBER)
+def test_an_axis_of_a_number(f: Any, axis: int):
+    """NumPy takes 0 and -1 for one of some functions."""
+    x = Parameter(2.0)
+    y = f(x, axis=axis)
+    assert y.shape == np.shape(f(np.array(2.0), axis=axis))
+    assert y.item() == f(np.array(2.0), axis=axis).item()
+    check_grads(lambda x: f(x, axis=axis) * x, (2.0,), order=2)
+    y.sum().backward()
+    assert x.grad.shape == ()
+
+
+@pytest.mark.parametrize("k", [-1, 0, 1])
+@pytest.mark.parametrize("f", [np.tril, np.triu])
+def test_triangles_of_a_vector(f: Any, k: int):
+    x = spread(3)
+    np.testing.assert_array_equal(f(Tensor(x), k).data, f(x, k))
+    check_grads(lambda x: f(x, k) ** 2, (x,), order=2)
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_what_is_taken_many_times_costs_one_array_of_zeros(
+    axis: int | None, monkeypatch: pytest.MonkeyPatch
+):
+    made: list[Any] = []
+    forward = SCATTER_ADD.forward
+
+    def counting(*gs: Any, **params: Any) -> Any:
+        made.append(params["shape"])
+        return forward(*gs, **params)
+
+    monkeypatch.setattr(SCATTER_ADD, "forward", counting)
+    x = spread(6, 5)
+    places = [np.array([i % 5, -1]) for i in range(40)]
+
+    def takes(x: Any) -> Any:
+        return sum(np.sin(np.take(x, i, axis=axis) * (k + 1)).sum() for k, i in enumerate(places))
+
+    def takes_along(x: Any) -> Any:
+        places = [np.full((6, 1) if axis else (1, 5), i % 5 - 2) for i in range(40)]
+        if axis is None:
+            places = [p[0] for p in places]
+        return sum(np.sin(np.take_along_axis(x, i, axis)).sum() for i in places)
+
+    for f in (takes, takes_along):
+        made.clear()
+        leaf = Parameter(x)
+        f(leaf).backward()
+        assert len(made) <= 20  # not one for each of 40
+        check_grads(f, (x,), rtol=1e-5)
+
+
+@pytest.mark.parametrize("width", [{0: (1, 2)}, {-1: 2, 0: (0, 1)}])
+def test_pad_by_a_dict_of_axes(width: Any):
+    x = spread(2, 3)
+    try:
+        wanted = np.pad(x, width)
+    except TypeError:
+        pytest.skip("this NumPy takes no dict")
+    np.testing.assert_array_equal(np.pad(Tensor(x), width).data, wanted)
+    check_grads(lambda x: np.pad(x, width) ** 2, (x,), order=2)
+    check_grads(lambda x: np.pad(x, width, mode="edge") ** 2, (x,), order=2)
+
+
 @pytest.mark.parametrize("count", [17, 63])  # NumPy takes no more
 def test_einsum_of_many_operands(count: int):
     leaves = [Parameter([1.0 + k]) for k in range(count)]
@@ -1325,6 +1398,32 @@ KINKS: dict[str, tuple[Callable[..., Any], list[Any], list[Any]]] = {
     "hypot at 0": (np.hypot, [[0.0], [0.0]], [[0], [0]]),
     "std of equals": (np.std, [[2.0, 2.0]], [[0, 0]]),
     "clip at bounds": (lambda x: np.clip(x, -1, 1), [[-2.0, -1.0, 1.0, 2.0]], [[0, 1, 1, 0]]),
+    "clip at bounds that are Tensors": (
+        np.clip,
+        [[-1.0, 0.0, 0.5, 1.0, 2.0], [0.0] * 5, [1.0] * 5],
+        [[0, 1, 1, 1, 0], [1, 0, 0, 0, 0], [0, 0, 0, 0, 1]],
+    ),
+    "clip, the low bound above": (np.clip, [[0.0], [2.0], [1.0]], [[0], [0], [1]]),
+    "clip at a low bound alone": (
+        lambda x, low: np.clip(x, low, None),
+        [[0.0, -1.0, nan], [0.0] * 3],
+        [[1, 0, 0], [0, 1, 0]],
+    ),
+    "clip at a high bound alone": (
+        lambda x, high: np.clip(x, max=high),
+        [[0.0, 1.0], [0.0, 0.0]],
+        [[1, 0], [0, 1]],
+    ),
+    "norm 0.5 at 0": (lambda x: np.linalg.norm(x, 0.5), [[0.0, 2.0]], [[0, 1]]),
+    "norm -1 at 0": (lambda x: np.linalg.norm(x, -1), [[0.0, 2.0]], [[0, 0]]),
+    "arctan2 at 0": (np.arctan2, [[0.0], [0.0]], [[0], [0]]),
+    "logaddexp of infinities": (
+        np.logaddexp,
+        [[inf, 0.0, -inf], [0.0, inf, 0]],
+        [[1, 0, 0], [0, 1, 1]],
+    ),
+    "logaddexp2 of infinities": (np.logaddexp2, [[inf, 3.0], [0.0, -inf]], [[1, 1], [0, 0]]),
+    "resize of nothing": (lambda x: np.resize(x, 2), [[]], [[]]),
     "sign": (np.sign, [[-1.0, 0.0]], [[0, 0]]),
     "round": (np.round, [[0.5, 1.0]], [[0, 0]]),
     "floor": (np.floor, [[0.5, 1.0]], [[0, 0]]),
@@ -1616,8 +1715,8 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
     (lambda: ug.conv1d(x23, np.ones((1, 3, 1)), padding="full"), ValueError, ["'full'"]),
     (lambda: np.split(x23, 2, axis=1), ValueError, ["split", "3", "2"]),
     (lambda: np.linalg.norm(x23, "nuc"), ValueError, ["norm", "'nuc'"]),
-    (lambda: np.linalg.norm(x23, 0, axis=1), ValueError, ["norm", "ord=0"]),
-    (lambda: np.pad(x23, 1, mode="linear_ramp"), ValueError, ["np.pad", "linear_ramp"]),
+    (lambda: np.linalg.norm(x23, 0, axis=1), TypeError, ["norm", "ord=0"]),
+    (lambda: np.pad(x23, 1, mode="linear_ramp"), TypeError, ["np.pad", "linear_ramp"]),
     (lambda: np.einsum("ij,jk", x23), ValueError, ["einsum", "2 operands", "got 1", "x (2, 3)"]),
     (lambda: np.einsum(",".join("i" * 65), *[x23[0]] * 65), ValueError, ["einsum", "63"]),
     (lambda: np.einsum("...i->", x23), ValueError, ["einsum"]),
@@ -1635,6 +1734,9 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], list[str]]] = [
     (lambda: np.max(x23, where=x23 > 0), ValueError, ["max", "x (2, 3)", "initial="]),
     (lambda: np.median(x23), TypeError, ["np.median", "no gradient rule", "x.data"]),
     (lambda: np.add.reduce(x23), TypeError, ["np.add.reduce", "np.sum"]),
+    (lambda: np.where([True], x23, None), TypeError, ["np.where", "x (2, 3)", "NoneType"]),
+    (lambda: np.where([True], x23), ValueError, ["np.where", "x (2, 3)", "two branches"]),
+    (lambda: np.clip(x23, 1, 3, min=0), ValueError, ["np.clip", "x (2, 3)", "a_min", "both"]),
 ]  # fmt: skip
 
 
