@@ -301,7 +301,7 @@ def no_floats(where: str, x: Any) -> TypeError:
     if dtype.kind in "iub":
         return TypeError(
             f"{where} holds {dtype}, and a gradient is asked of it; write it as floats (2.0, or "
-            ".astype(float))"
+            ".astype(float)), or give what is constant in another argument"
         )
     return TypeError(
         f"{where} is {came(x)}, and a gradient is asked of it; that may be floats, arrays and "
@@ -352,9 +352,9 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
         argument that does not matter has gradient 0, also where the result is a plain number
         that was computed from the other arguments, or chosen by comparing this one itself.
 
-        An array is a constant: of ``f``'s own Parameters too, so that a penalty on it, added
-        to a loss, would change nothing. There give the argument as a Tensor,
-        ``grad(f)(Tensor(x))``, and the penalty's ``backward()`` reaches them.
+        A gradient that is an array is a constant, for Parameters that ``f`` closes over too: a
+        penalty on it, added to a loss, has no effect on them. There give the argument as a
+        Tensor, ``grad(f)(Tensor(x))``, and the ``backward()`` of the loss reaches them.
 
     Raises:
         ValueError: ``f`` returns no scalar.

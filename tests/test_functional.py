@@ -188,7 +188,7 @@ def test_perturbations_are_not_confused():
 
 def test_closures_over_outer_tensors():
     p = Parameter([2.0, 3.0])
-    g = grad(lambda x: np.sum(p * x * x))(np.array([1.0, 2.0]))
+    g = grad(lambda x: np.sum(p * x * x))(np.array([1.0, 2.0]))  # for p a constant
     assert type(g) is np.ndarray
     same(g, [4.0, 12.0])
     assert p.grad is None
