@@ -128,6 +128,10 @@ TABLE[np.linalg.matmul] = TABLE[np.matmul]
 @composed("linalg.multi_dot")
 def _multi_dot(arrays: Any) -> Any:
     parts = list(arrays)
+    if len(parts) < 2:
+        raise ValueError(
+            f"{call_text('multi_dot', parts)}: expected two arrays or more, got {len(parts)}"
+        )
     while len(parts) > 1:  # the longest inner axis first: the smallest results go on
         k = max(range(len(parts) - 1), key=lambda i: parts[i].shape[-1])
         parts[k : k + 2] = [np.dot(parts[k], parts[k + 1])]
@@ -150,10 +154,11 @@ def _cross(
 ) -> Any:
     if axis is not None:
         axisa = axisb = axisc = axis
+    operands = a, b
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     if a.shape[-1] != 3 or b.shape[-1] != 3:
         raise ValueError(
-            f"{call_text('cross', (a, b))}: vectors have 3 components here, got "
+            f"{call_text('cross', operands)}: vectors have 3 components here, got "
             f"{a.shape[-1]} and {b.shape[-1]}"
         )
     left, right = [1, 2, 0], [2, 0, 1]
@@ -235,24 +240,34 @@ def _block(arrays: Any) -> Any:
     while isinstance(part, list):
         depth, part = depth + 1, part[0]
 
-    def widest(part: Any) -> int:
-        return max(map(widest, part)) if isinstance(part, list) else np.ndim(part)
-
-    ndim = max(depth, widest(arrays))
-
-    def joined(part: Any, axis: int) -> Any:
-        """The blocks of a list side by side; those of the innermost lists along the last axis."""
-        if isinstance(part, list):
-            return np.concatenate([joined(inner, axis + 1) for inner in part], axis=axis)
-        return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
-
-    return joined(arrays, -depth)
+    return _joined(arrays, -depth, max(depth, _widest(arrays)))
 
 
-def _pieces(ary: Any, indices_or_sections: Any, axis: int) -> list[Any]:
+def _widest(part: Any) -> int:
+    """The most axes that a block has."""
+    return max(map(_widest, part)) if isinstance(part, list) else np.ndim(part)
+
+
+def _joined(part: Any, axis: int, ndim: int) -> Any:
+    """The blocks of a list side by side; those of the innermost lists along the last axis."""
+    if isinstance(part, list):
+        return np.concatenate([_joined(inner, axis + 1, ndim) for inner in part], axis=axis)
+    return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
+
+
+def _pieces(who: str, ary: Any, indices_or_sections: Any, axis: int) -> list[Any]:
     length = ary.shape[axis]
     if isinstance(indices_or_sections, (int, np.integer)):
         n = int(indices_or_sections)
+        if n < 1:
+            raise (ValueError if n or who == "array_split" else ZeroDivisionError)(
+                f"{call_text(who, (ary,))}: expected 1 part or more, got {n}"
+            )
+        if who == "split" and length % n:
+            raise ValueError(
+                f"{call_text(who, (ary,))}: axis {axis} of length {length} does not divide into "
+                f"{n} equal parts; use np.array_split"
+            )
         sizes = [length // n + (i < length % n) for i in range(n)]
         ends = np.cumsum(sizes).tolist()
     else:
@@ -262,17 +277,12 @@ def _pieces(ary: Any, indices_or_sections: Any, axis: int) -> list[Any]:
 
 @composed("array_split")
 def _array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    return _pieces(ary, indices_or_sections, axis)
+    return _pieces("array_split", ary, indices_or_sections, axis)
 
 
 @composed("split")
 def _split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
-    if isinstance(indices_or_sections, (int, np.integer)) and ary.shape[axis] % indices_or_sections:
-        raise ValueError(
-            f"split: axis {axis} of length {ary.shape[axis]} does not divide into "
-            f"{indices_or_sections} equal parts; use np.array_split"
-        )
-    return _pieces(ary, indices_or_sections, axis)
+    return _pieces("split", ary, indices_or_sections, axis)
 
 
 @composed("hsplit")
@@ -354,6 +364,14 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
         raise ValueError(
             f"select: {len(condlist)} conditions need as many choices, got {len(choicelist)}"
         )
+    if not len(condlist):
+        raise ValueError("select: expected one condition or more, got none")
+    kinds = [np.asarray(values(condition)).dtype for condition in condlist]
+    if any(kind.kind != "b" for kind in kinds):
+        raise TypeError(
+            f"{call_text('select', (condlist, choicelist))}: conditions are booleans, got "
+            f"{', '.join(map(str, kinds))}; write x != 0"
+        )
     for condition, choice in zip(condlist[::-1], choicelist[::-1], strict=True):
         default = np.where(condition, choice, default)
     return default
@@ -385,6 +403,8 @@ def _broadcast_arrays(*args: Any) -> tuple[Any, ...]:
 
 @composed("meshgrid")
 def _meshgrid(*xi: Any, sparse: bool = False, indexing: str = "xy") -> tuple[Any, ...]:
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"{call_text('meshgrid', xi)}: indexing is 'xy' or 'ij', got {indexing!r}")
     axes = list(range(len(xi)))
     if indexing == "xy":
         axes[:2] = axes[:2][::-1]
@@ -453,6 +473,10 @@ def _matrix_trace(x: Any, /, *, offset: int = 0) -> Any:
 
 @composed("diff")
 def _diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+    if n < 0 or not a.ndim:
+        raise ValueError(
+            f"{call_text('diff', (a,))}: expected at least one axis and n of 0 or more, got n={n}"
+        )
     along = before(a, axis)
     for _ in range(n):
         a = a[(*along, slice(1, None))] - a[(*along, slice(None, -1))]
@@ -484,7 +508,10 @@ def _average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = 
         weights = np.transpose(weights, tuple(np.argsort(axes)))
         weights = np.reshape(weights, tuple(n if i in axes else 1 for i, n in enumerate(a.shape)))
     weighted = np.sum(a * weights, axis=axis, keepdims=keepdims)
-    return weighted / np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+    total = np.sum(np.broadcast_to(weights, a.shape), axis=axis, keepdims=keepdims)
+    if np.any(values(total) == 0):
+        raise ZeroDivisionError(f"{call_text('average', (a, weights))}: the weights sum to 0")
+    return weighted / total
 
 
 @composed("trapezoid")
@@ -523,6 +550,11 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> An
         t.astype(float) if isinstance(t, Tensor) else np.asarray(t, float) for t in (x, xp, fp)
     )
     at = values(xp)
+    if not at.size or at.ndim > 1 or at.shape != fp.shape:
+        raise ValueError(
+            f"{call_text('interp', (x, xp, fp))}: xp and fp are one or more points each, as many "
+            f"of one as of the other, got {at.shape} and {fp.shape}"
+        )
     piece = np.clip(np.searchsorted(at, values(x), side="right") - 1, 0, max(len(at) - 2, 0))
     end = np.minimum(piece + 1, len(at) - 1)
     width = xp[end] - xp[piece]
@@ -590,6 +622,11 @@ def _moment(
     correction: float | None = None,
 ) -> Any:
     """var and std; the norm has the gradient 0 where the deviation is 0."""
+    if ddof and correction is not None:
+        raise ValueError(
+            f"{call_text('std' if root else 'var', (a,))}: ddof and correction are the same, got "
+            f"{ddof} and {correction}"
+        )
     ddof = ddof if correction is None else correction
     centre = _mean(a, axis, True, where=where) if mean is None else mean
     spread = _chosen(where, a - centre, 0)
@@ -662,6 +699,10 @@ def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
 @composed("linalg.norm")
 def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
     pair = (axis is None and x.ndim > 1) or (isinstance(axis, tuple) and len(axis) == 2)
+    if ord is not None and axis is None and x.ndim not in (1, 2):
+        raise ValueError(
+            f"{call_text('norm', (x,))}: ord={ord!r} is of a vector or matrix; say which by axis="
+        )
     if ord is None or (ord == "fro" and pair):
         ord = 2
     elif (
@@ -672,9 +713,11 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
         sums = np.sum(np.abs(x), axis=summed, keepdims=True)
         most = (np.max if ord > 0 else np.min)(sums, axis=chosen, keepdims=True)
         return most if keepdims else np.squeeze(most, (rows, columns))
-    elif pair or isinstance(ord, str):
-        raise ValueError(
+    elif pair:
+        raise TypeError(
             f"{call_text('norm', (x,))}: the matrix norm {ord!r} has no gradient rule; there are "
-            '"fro", 1, -1, inf and -inf'
+            "'fro', 1, -1, inf and -inf"
         )
+    elif isinstance(ord, str):
+        raise ValueError(f"{call_text('norm', (x,))}: {ord!r} is no norm of vectors")
     return _vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)

@@ -747,6 +747,8 @@ STACK = Op("stack", lambda *xs, axis=0: np.stack(xs, axis), _stack_rule)
 
 @composed("concatenate")
 def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
+    if not hasattr(arrays, "__getitem__"):  # NumPy has read a generator to its end already
+        raise TypeError(f"np.concatenate: expected a list or tuple of arrays, got {came(arrays)}")
     parts = tuple(map(operand, arrays))
     if axis is None:
         parts, axis = tuple(np.reshape(x, -1) for x in parts), 0

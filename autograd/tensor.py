@@ -731,8 +731,9 @@ def dispatch(function: Callable[..., Any], args: Sequence[Any], kwargs: Params) 
                 "np.clip(array, low, high)"
             )
         raise TypeError(
-            f"{call_text(function, args)}: it has no gradient rule for Tensors; call it on x.data "
-            "if no gradient is needed, or write it with functions that have one"
+            f"{call_text(function, (*args, *kwargs.values()))}: it has no gradient rule for "
+            "Tensors; call it on x.data if no gradient is needed, or write it with functions that "
+            f"have one{_WRITES if function is numpy.copyto else ''}"
         )
     names, alike, _ = arguments(function)
     if len(args) > alike:
@@ -851,6 +852,10 @@ def in_its_name(
         raise explained(error.__cause__, function.__name__, args) from error.__cause__
 
 
+_WRITES = (
+    ". If np.full_like or np.nan_to_num of an array called it: write np.broadcast_to(x, shape), or "
+    "np.where(mask, x, array)"
+)
 _CURES = {
     "out": "a Tensor is never overwritten; use the result, and a = a + t in place of a += t",
     "copy": "a Tensor is never overwritten; leave copy= out and use the result",
