@@ -37,6 +37,7 @@ RecordFields = tuple[Any, ...]
 OF_ONE, OF_TWO = 6, 8  # the length of a record of one operand, and of two
 
 NO_PARAMS: Params = {}
+WORDS = "; turn words into ids first (unspool.models.Vocabulary)"
 SCALARS = frozenset({float, int, bool})
 running_number = itertools.count()
 next_number = running_number.__next__
@@ -282,11 +283,7 @@ class Tensor:
         if array.dtype.kind not in "fiub":
             raise TypeError(
                 f"{who}: expected real numbers, got {array.dtype}"
-                + (
-                    "; turn words into ids first (unspool.models.Vocabulary)"
-                    if array.dtype.kind in "US"
-                    else ""
-                )
+                + (WORDS if array.dtype.kind in "US" else "")
             )
         if requires_grad and array.dtype.kind not in "f":
             raise TypeError(
@@ -659,8 +656,9 @@ def constant(x: Any) -> Any:
     if array.dtype.kind == "c":
         raise TypeError("complex numbers have no gradients; compute with their two real parts")
     if array.dtype.kind not in "fiub":
-        came = f"an array of {array.dtype}" if type(x) is _ndarray else type(x).__name__
-        raise TypeError(f"an operand is a Tensor, an array or a number, got {came}")
+        kind = array.dtype if isinstance(x, (np.ndarray, list, tuple)) else type(x).__name__
+        words = array.dtype.kind in "US"
+        raise TypeError(f"an operand: expected real numbers, got {kind}{WORDS if words else ''}")
     return array
 
 

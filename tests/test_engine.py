@@ -960,9 +960,9 @@ def test_anomaly_in_a_gradient():
         lambda x: np.power(x, np.full((2, 1), 0.5)),
         lambda x: np.array([[1e200, 1.0]]) @ x[:, None],
         lambda x: np.sqrt(np.stack([x, x])),
-        lambda x: np.arctan2(x, np.zeros((2, 1))),
+        lambda x: np.cbrt(x * np.ones((2, 1))),
     ],
-    ids=["before a sum", "broadcast", "matmul", "stacked", "arctan2"],
+    ids=["before a sum", "broadcast", "matmul", "stacked", "cube root"],
 )
 def test_anomaly_is_found_where_gradients_are_summed(use: Any):
     x = Parameter([0.0, 1.0], name="p")
@@ -1079,11 +1079,11 @@ OFF_THE_TAPE: dict[str, tuple[Callable[[Tensor], Any], str]] = {
     "a mask": (lambda t: t * MASKED, r"lose its mask; write x\.filled"),
     "a mask, joined": (lambda t: np.concatenate([t, MASKED]), "lose its mask"),
     "a mask, as data": (lambda t: Tensor(MASKED), "lose its mask"),
-    "a fraction": (lambda t: t * Fraction(1, 2), "an array or a number, got Fraction"),
+    "a fraction": (lambda t: t * Fraction(1, 2), "an operand: expected real numbers, got Fraction"),
     "a fraction, left": (lambda t: Fraction(1, 2) * t, r"multiply of .*got Fraction"),
     "a time": (lambda t: t * np.timedelta64(10, "s"), "got timedelta64"),
-    "a word": (lambda t: t + "a", "got str"),
-    "an array of words": (lambda t: t + np.array(["a"]), "got an array of <U1"),
+    "a word": (lambda t: t + "a", "got str; turn words into ids"),
+    "an array of words": (lambda t: t + np.array(["a"]), "got <U1; turn words into ids"),
     "a deep copy": (lambda t: copy.deepcopy(t * 2), r"np\.copy\(x\) to stay.*x\.detach\(\)"),
 }
 
