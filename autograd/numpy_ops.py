@@ -784,7 +784,7 @@ def _gather_rule(function: Callable[..., Any]) -> Rule:
 
 def _taken(x: Any, indices: Any, axis: int | None = None) -> tuple[Any, ...]:
     """The index that selects from x what np.take does."""
-    indices = np.asarray(indices)
+    indices = np.asarray(indices).astype(np.intp)  # True is 1; a uint8 cannot hold the size
     if axis is None:
         return np.unravel_index(indices % max(x.size, 1), x.shape)
     return (*(slice(None),) * (axis % x.ndim), indices)
@@ -799,10 +799,11 @@ def _take_pool(uses: list[Any], x: Any) -> Any:
 
 def _taken_along(x: Any, indices: Any, axis: int | None = -1) -> Array:
     """The flat positions in x of what np.take_along_axis selects."""
+    indices = np.asarray(indices).astype(np.intp)
     if axis is None or not x.size:
-        return np.asarray(indices).reshape(-1) % max(x.size, 1)
+        return indices.reshape(-1) % max(x.size, 1)
     grid = list(np.ix_(*map(np.arange, x.shape)))
-    grid[axis] = np.asarray(indices)
+    grid[axis] = indices
     return np.ravel_multi_index(tuple(grid), x.shape, mode="wrap").reshape(-1)
 
 

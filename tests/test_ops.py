@@ -1355,6 +1355,27 @@ def test_block_leaves_no_cycle():
         gc.enable()
 
 
+@pytest.mark.parametrize("indices", [
+    np.array([250, 3], np.uint8), np.array([-1, 100], np.int8), np.array([True, False]), [[-1, 2]]
+])  # fmt: skip
+@pytest.mark.parametrize(("shape", "axis"), [((300,), None), ((300, 2), 0), ((260, 2), None)])
+def test_take_by_indices_of_any_kind(shape: Any, axis: Any, indices: Any):
+    x = np.linspace(-1, 1, math.prod(shape)).reshape(shape)
+    wanted = np.zeros(shape)
+    for i in np.asarray(indices, int).reshape(-1):
+        if axis is None:
+            wanted.reshape(-1)[i] += 1
+        else:
+            wanted[i] += 1
+    leaf = Parameter(x)
+    np.take(leaf, indices, axis).sum().backward()
+    np.testing.assert_array_equal(leaf.grad, wanted)
+    if axis is None and np.ndim(indices) == 1 and np.asarray(indices).dtype != bool:
+        leaf.grad = None
+        np.take_along_axis(leaf, np.asarray(indices), None).sum().backward()
+        np.testing.assert_array_equal(leaf.grad, wanted)
+
+
 @pytest.mark.parametrize("width", [{0: (1, 2)}, {-1: 2, 0: (0, 1)}])
 def test_pad_by_a_dict_of_axes(width: Any):
     x = spread(2, 3)
