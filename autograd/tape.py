@@ -475,18 +475,17 @@ def _run(
             # it would take twice the time.
             if len(fields) == OF_TWO:
                 _, _, _, _, a, b, left, right = fields
+                rule, pool, other_rule, other_pool, gather, elementwise = op.two
                 if isinstance(a, Tensor) and a.requires_grad:
-                    rule, pool = op.pairs[0]
                     if pool is not None:
-                        put(a, pool, (g, params, y, left, right), g, op.gather)
+                        put(a, pool, (g, params, y, left, right), g, gather)
                     elif rule is not None:
-                        give(a, rule(g, y, left, right), op.elementwise)
+                        give(a, rule(g, y, left, right), elementwise)
                 if isinstance(b, Tensor) and b.requires_grad:
-                    rule, pool = op.pairs[1]
-                    if pool is not None:
-                        put(b, pool, (g, params, y, left, right), g, op.gather)
-                    elif rule is not None:
-                        give(b, rule(g, y, left, right), op.elementwise)
+                    if other_pool is not None:
+                        put(b, other_pool, (g, params, y, left, right), g, gather)
+                    elif other_rule is not None:
+                        give(b, other_rule(g, y, left, right), elementwise)
                 continue
             if len(fields) == OF_ONE:
                 _, _, _, _, a, array = fields

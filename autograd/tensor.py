@@ -61,6 +61,7 @@ class Op(str):
             operand used many times, in one go; a use is ``(g, params, y, *inputs)``.
         gather: How many uses a pool waits for: as many "rows" as make a product fast, as many
             as fill the "operand", or "all".
+        two: The pairs of two operands, gather and elementwise: at hand in one piece.
         names: The metadata in NumPy's order of arguments.
         expand: ``expand(tensor)`` puts the records that this one stands for behind the tensor,
             for whoever reads the tape.
@@ -72,6 +73,7 @@ class Op(str):
     pairs: tuple[tuple[Rule | None, Callable[..., Any] | None], ...]  # (rule, pool) of each
     variadic: bool
     gather: str
+    two: tuple[Any, ...]
     names: tuple[str, ...]
     expand: Callable[[Any], None] | None
 
@@ -97,6 +99,8 @@ class Op(str):
         else:
             self.pairs = ()
         self.gather = gather
+        pairs = (*self.pairs, (None, None), (None, None))
+        self.two = (*pairs[0], *pairs[1], gather, elementwise)
         self.names = tuple(names.split())
         self.expand = expand
         return self
