@@ -262,8 +262,11 @@ class Cell(Module):
                     y = self.output(new)
                     here = masks[t]
                     if here is not None:  # at padding the state stays, and the output is 0
-                        new = tuple(select(here, s, old) for s, old in zip(new, state, strict=True))
-                        y = select(here, y, 0)
+                        kept = tuple(
+                            select(here, s, old) for s, old in zip(new, state, strict=True)
+                        )
+                        y = next((k for s, k in zip(new, kept, strict=True) if s is y), y)
+                        new, y = kept, select(here, y, 0)
                     state = new
                     for s, label in zip(state, self.states, strict=True):
                         if s.name is None:
