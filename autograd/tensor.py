@@ -777,7 +777,7 @@ def positional(function: Callable[..., Any]) -> list[inspect.Parameter] | None:
     return [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-# Of the functions that are written in C NumPy gives the signatures only from 2.4 on.
+# Of the functions that are written in C, ufuncs too, NumPy gives the signatures from 2.4 on.
 WRITTEN_IN_C = {"concatenate": "arrays axis out", "dot": "a b out"}
 
 
@@ -791,11 +791,12 @@ def arguments(function: Callable[..., Any]) -> tuple[tuple[str, ...], int, Param
     """
     row = TABLE[function]
     try:
-        theirs = positional(function)
+        signature = inspect.signature(function)
     except ValueError:
         names = tuple(WRITTEN_IN_C.get(function.__name__, "").split())
         return names, len(names) - 1 if names else sys.maxsize, {}
-    defaults = {k: p.default for k, p in inspect.signature(function).parameters.items()}
+    defaults = {k: p.default for k, p in signature.parameters.items()}
+    theirs = positional(function)
     if theirs is None:
         return (), sys.maxsize, defaults
     names = tuple(p.name for p in theirs)
