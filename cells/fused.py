@@ -261,9 +261,9 @@ class Replay:
 
     def array_of(self, x: Tensor) -> Any:
         """What a step reads; with results dropped a copy of what may be overwritten later."""
-        if self.copies is None or (x._record is not None and x.data.base is None):
-            return x.data
-        return x.data.copy("K")
+        given = x._record is None or x.data.base is not None  # data, or a part of it
+        first = self.order is not None and x is not self.x  # a state, small beside its run
+        return x.data.copy("K") if self.copies is not None and (given or first) else x.data
 
     def step(self, inputs: tuple[Any, ...]) -> list[Any]:
         """The outputs of a step."""
@@ -413,8 +413,10 @@ class Replay:
         if others is None:
             assert self.copies is not None
             again, others = plan.whole(inputs, self.copies.arrays)
-            # The outputs are in the user's hands, and may have been overwritten since.
-            for k in {*range(len(results))} - {*plan.outputs}:
+            # In a loop states are in the user's hands, and may have been overwritten since: this
+            # step's, which is no matter, or those that it read.
+            inner = {*range(len(results))} - {*plan.outputs}
+            for k in inner if self.order is None else ():
                 near = 64 * float(np.finfo(results[k].dtype).eps)
                 if not np.allclose(again[k], results[k], near, near, equal_nan=True):
                     raise RuntimeError(OVERWRITTEN)
