@@ -120,7 +120,6 @@ class _Trace:
         self.place = {t: f"i{k}" for k, t in enumerate(inputs)}
         self.place.update({t: f"l{k}" for k, t in enumerate(self.leaves)})
         self.place.update({t: f"v{k}" for k, t in enumerate(records)})
-        self.records = records
         # An input that is not read would leave steps off the tape of what comes later.
         self.served = (
             all(t in made for t in outputs)

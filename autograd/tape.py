@@ -415,8 +415,7 @@ def _run(
     def give(x: Tensor, g: Any, elementwise: bool) -> None:
         """Add what a rule gave for x, which may be of the result's shape."""
         if elementwise and g.shape != x.data.shape:
-            is_row = x.data.size == x.data.shape[-1] if x.data.ndim else True
-            put(x, sum_broadcast, g, g, "rows" if is_row else "operand")
+            put(x, sum_broadcast, g, g, "rows" if is_row(x.data) else "operand")
         elif x in grads:
             add(x, g)
         else:
@@ -537,13 +536,17 @@ def pool_size(shape: tuple[int, ...], gather: str, operand: tuple[int, ...]) -> 
     return min(max(POOL_ROWS // max(rows, 1), POOL_NUMBERS // size, 1), most)
 
 
+def is_row(x: Any) -> bool:
+    """Whether all of an operand lies along its last axis, as a bias does, or it is a number."""
+    return not x.ndim or bool(x.size == x.shape[-1])
+
+
 def sum_broadcast(uses: list[Any], x: Any) -> Any:
     """The pool of broadcast operands: the gradients of all uses, summed to the shape of x."""
     g = uses[0]
     if len(uses) == 1:
         return unbroadcast(g, shape=x.shape)
     first_axis_is_summed = g.ndim > x.ndim or x.shape[0] == 1
-    one_row = x.size == x.shape[-1] if x.ndim else True
-    if one_row and first_axis_is_summed and all(u.shape[1:] == g.shape[1:] for u in uses):
+    if is_row(x) and first_axis_is_summed and all(u.shape[1:] == g.shape[1:] for u in uses):
         return unbroadcast(joined(uses), shape=x.shape)  # a bias: one sum
     return functools.reduce(operator.add, (unbroadcast(g, shape=x.shape) for g in uses))
