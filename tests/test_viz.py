@@ -1798,14 +1798,35 @@ with open({log!r}, "w") as file:
 {act}
 """
 DRAW = """
-import re
 sys.path[:] = {path!r}
 import pygraphviz
-args = sys.argv[1:]
-out = next((a[2:] for a in args if a.startswith("-o")), None) or args[args.index("-o") + 1]
-form = next(a[2:] for a in args if a.startswith("-T"))
-pygraphviz.AGraph(args[-1]).draw(out, format=form, prog="nop2")
+form = next(a[2:] for a in sys.argv if a.startswith("-T"))
+source = sys.stdin.buffer.read().decode()
+sys.stdout.buffer.write(pygraphviz.AGraph(string=source).draw(format=form, prog="nop2"))
 """
+# A module that acts as pygraphviz: its way to draw is what the test asks for.
+FAKE_PYGRAPHVIZ = """
+import os, signal, sys, time
+
+class AGraph:
+    def __init__(self, *, string):
+        self.string = string
+
+    def draw(self, *, format, prog):
+        assert prog == "nop2"
+        {act}
+"""
+PICTURE = "<svg xmlns='http://www.w3.org/2000/svg'/>"
+# Each way in which a renderer can fail, and what is said of it.
+FAILURES = {
+    "raises": ("raise OSError('the disk is full')", "the disk is full"),
+    "ends": ("sys.exit('syntax error in line 1')", "syntax error in line 1"),
+    "says nothing": ("os._exit(3)", "code 3|status 3"),
+    "writes nothing": ("return b''", "it wrote nothing"),
+    "writes something else": ("return b'a picture'", "what it wrote is no SVG"),
+    "hangs": ("time.sleep(60)", r"it took longer than [\d.]+ s and was stopped"),
+    "dies": ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
+}
 
 posix = pytest.mark.skipif(os.name != "posix", reason="the fake dot is a script")
 
@@ -1818,6 +1839,22 @@ def fake_dot(monkeypatch, tmp_path, act, pygraphviz=True):
     program.write_text(FAKE_DOT.format(python=sys.executable, log=str(log), act=act))
     program.chmod(0o755)
     return log
+
+
+def failing_dot(monkeypatch, tmp_path, way, pygraphviz=True):
+    act = re.sub(r"return b'(.*)'", r"sys.stdout.write('\1')", FAILURES[way][0])
+    return fake_dot(monkeypatch, tmp_path, act, pygraphviz)
+
+
+def fake_pygraphviz(monkeypatch, tmp_path, act):
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "pygraphviz.py").write_text(FAKE_PYGRAPHVIZ.format(act=act))
+    monkeypatch.syspath_prepend(folder)
+
+
+def render_svg(time_limit=20.0):
+    return render.render(["digraph { a }\n"], "svg", (100, 100), time_limit)
 
 
 @posix
@@ -1833,44 +1870,84 @@ def test_dot_on_the_path_is_used_first(tmp_path, monkeypatch):
 
 
 @posix
-@needs_pygraphviz
-def test_a_renderer_that_crashes_harms_nobody(tmp_path, monkeypatch):
-    log = fake_dot(monkeypatch, tmp_path, "os.kill(os.getpid(), signal.SIGSEGV)")
-    ET.fromstring(draw(Elman(3, 4), level="cell").render("svg"))  # pygraphviz steps in
+@pytest.mark.parametrize("way", FAILURES)
+def test_a_renderer_that_fails_makes_way_for_the_next(way, tmp_path, monkeypatch):
+    log = failing_dot(monkeypatch, tmp_path, way)
+    fake_pygraphviz(monkeypatch, tmp_path, f"return {PICTURE.encode()!r}")
+    assert render.renderers() == ["dot", "pygraphviz"]
+    assert render_svg(2.5 if way == "hangs" else 20.0) == PICTURE.encode()
     assert log.exists()
-    fake_dot(monkeypatch, tmp_path, "sys.exit('syntax error in line 1')", pygraphviz=False)
-    with pytest.raises(RuntimeError, match="Graphviz could not make the SVG: dot: "):
-        draw(Elman(3, 4), level="cell").render("svg")
+
+
+@posix
+@pytest.mark.parametrize("way", FAILURES)
+def test_when_all_renderers_fail_each_is_named_with_its_problem_and_cure(
+    way, tmp_path, monkeypatch
+):
+    failing_dot(monkeypatch, tmp_path, "ends")
+    fake_pygraphviz(monkeypatch, tmp_path, FAILURES[way][0])
+    limit = 2.5 if way == "hangs" else 20.0
+    with pytest.raises(RuntimeError, match="could not make the SVG: dot: ") as failed:
+        render_svg(limit)
+    text = str(failed.value)
+    assert "(check it with `dot -V`, and reinstall Graphviz" in text
+    before, _, after = text.partition("; pygraphviz: ")
+    assert FAILURES["ends"][1] in before
+    assert re.search(FAILURES[way][1], after)
+    assert ("steps=" if way == "hangs" else "pip install") in after
+
+
+@posix
+@pytest.mark.parametrize("way", FAILURES)
+def test_a_broken_dot_alone_says_what_to_install(way, tmp_path, monkeypatch):
+    drawing = draw(Elman(3, 4), level="cell")
+    failing_dot(monkeypatch, tmp_path, way, pygraphviz=False)
+    # Also where a notebook asks for it: text, and no traceback.
+    limit = 2.5 if way == "hangs" else 20.0
+    kind = TimeoutError if way == "hangs" else RuntimeError
+    with pytest.raises(kind, match=r"dot: .*; pygraphviz: not installed .*unspool\[render\]"):
+        render_svg(limit)
+    if way != "hangs":
+        assert drawing._repr_svg_() is None
+        bundle = drawing._repr_mimebundle_()
+        assert list(bundle) == ["text/plain"]
+        assert "unspool[render]" in bundle["text/plain"]
+
+
+def is_gone(process):
+    for _ in range(100):  # it may take a moment to be gone
+        try:
+            os.kill(process, 0)
+            time.sleep(0.05)
+        except ProcessLookupError:
+            return True
+    return False
 
 
 @posix
 def test_a_renderer_that_hangs_is_stopped(tmp_path, monkeypatch):
     log = fake_dot(monkeypatch, tmp_path, "time.sleep(60)", pygraphviz=False)
     started = time.perf_counter()
-    with pytest.raises(TimeoutError, match=r"dot took longer than 1\.5 s .*fewer steps"):
+    with pytest.raises(TimeoutError, match=r"dot: it took longer than 1\.5 s .*fewer steps"):
         render.render([draw(Elman(3, 4)).source], "svg", (100, 100), time_limit=1.5)
     assert time.perf_counter() - started < 10
-    called = int(json.loads(log.read_text())[-1]) if log.exists() else None
-    gone = called is None
-    for _ in range(100):  # it may take a moment to be gone
-        try:
-            os.kill(called or os.getpid(), 0)
-            time.sleep(0.05)
-        except ProcessLookupError:
-            gone = True
-        if gone:
-            break
-    assert gone
+    assert not log.exists() or is_gone(int(json.loads(log.read_text())[-1]))
+
+
+def test_pygraphviz_is_asked_for_bytes_and_writes_no_file(tmp_path, monkeypatch):
+    without_graphviz(monkeypatch, tmp_path)
+    fake_pygraphviz(monkeypatch, tmp_path, f"return {PICTURE.encode()!r}")
+    monkeypatch.setattr(render, "renderers", lambda: ["pygraphviz"])
+    assert render_svg() == PICTURE.encode()
 
 
 @needs_pygraphviz
-def test_broken_dot_is_an_error_not_a_crash(tmp_path, monkeypatch):
+def test_what_graphviz_cannot_read_is_an_error_not_a_crash(tmp_path, monkeypatch):
     without_graphviz(monkeypatch, tmp_path, pygraphviz=True)
     with pytest.raises(RuntimeError, match="could not make the SVG: pygraphviz: "):
         render.render(["digraph {"], "svg", (100, 100))
 
 
-@can_render
 def chain(length):
     x = y = Tensor(np.ones(2), name="x")
     for _ in range(length):

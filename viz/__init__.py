@@ -136,17 +136,17 @@ class Drawing:
         return animate(self, path, by=by, seconds=seconds)
 
     def _repr_svg_(self) -> str | None:
-        """The picture for a notebook; None where there is no Graphviz."""
-        if self._svg is None and render.renderers():
-            self._svg = self.render("svg").decode()
-        return self._svg
+        """The picture for a notebook; None where no renderer made one."""
+        return self._repr_mimebundle_().get("image/svg+xml")
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What a notebook shows: the picture, or why there is none."""
-        svg = self._repr_svg_()
-        if svg is None:
-            return {"text/plain": f"{self!r}: no Graphviz was found; {render.CURES}"}
-        return {"image/svg+xml": svg, "text/plain": repr(self)}
+        """The picture for a notebook, or why there is none and what to install."""
+        if self._svg is None:
+            try:
+                self._svg = self.render("svg").decode()
+            except (RuntimeError, TimeoutError) as problem:
+                return {"text/plain": f"{self!r}: {problem}"}
+        return {"image/svg+xml": self._svg, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         nodes, edges = len(self.scene.nodes), len(self.scene.edges)

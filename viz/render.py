@@ -20,6 +20,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["FORMATS", "render", "renderers", "write_atomically"]
 
@@ -32,24 +33,47 @@ CURES = (
     "install Graphviz (https://graphviz.org/download), so that `dot` is on the PATH, or run "
     'pip install "unspool[render]"; .source and .save("picture.dot") work without either'
 )
+# What to do about a renderer that is there and fails.
+REPAIRS = {
+    "dot": "check it with `dot -V`, and reinstall Graphviz (https://graphviz.org/download)",
+    "pygraphviz": "replace it with pip install --force-reinstall pygraphviz",
+}
+FASTER = 'draw fewer steps (steps=), or a coarser level (level="cell")'
 
-# Run by the child: argv holds the renderer, the format, the files, and where to import from.
+# Run by the child: source on stdin, picture on stdout; argv holds the renderer, the format, and
+# where to import from. pygraphviz is asked for bytes, as not every release can write to a path.
 CHILD = """
 import json, os, sys
-how, form, source, picture, sys.path[:] = json.loads(sys.argv[1])
+how, form, sys.path[:] = json.loads(sys.argv[1])
+source = sys.stdin.buffer.read()
 if how == "dot":
     import graphviz
-    graphviz.render("neato", form, source, outfile=picture, neato_no_op=2, quiet=True)
+    data = graphviz.pipe("neato", form, source, neato_no_op=2, quiet=True)
 else:
     import pygraphviz
-    pygraphviz.AGraph(source).draw(picture, format=form, prog="nop2")
+    data = pygraphviz.AGraph(string=source.decode()).draw(format=form, prog="nop2")
+sys.stdout.buffer.write(data)
+sys.stdout.flush()
 sys.stderr.flush()
 os._exit(0)  # without freeing a large graph piece by piece
 """
+SIGNATURES = {"svg": b"<svg", "png": b"\x89PNG", "pdf": b"%PDF"}
+
+
+class Failure(NamedTuple):
+    """Why a renderer made no picture."""
+
+    how: str
+    problem: str
+    cure: str
+    late: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.how}: {self.problem} ({self.cure})"
 
 
 def renderers() -> list[str]:
-    """What there is to render with, the preferred one first: ``dot``, ``pygraphviz``."""
+    """The renderers that are installed, the preferred one first: ``dot``, ``pygraphviz``."""
     found = []
     if shutil.which("dot"):
         found.append("dot")
@@ -62,81 +86,85 @@ def renderers() -> list[str]:
 def render(
     sources: list[str], form: str, size: tuple[int, int], time_limit: float = TIME_LIMIT
 ) -> bytes:
-    """A picture of a DOT source.
+    """A picture of a DOT source by the first renderer that succeeds.
 
     Args:
         sources: DOT, with positions. Of several each is drawn in a process of its own, and
             they are laid on each other; only for ``svg``.
         form: ``svg``, ``png`` or ``pdf``.
         size: The width and height of the picture in points.
-        time_limit: Seconds after which the renderer is stopped.
+        time_limit: Seconds after which a renderer is stopped and the next one tried.
 
     Raises:
-        RuntimeError: There is no renderer, or each that there is failed.
-        TimeoutError: The renderer took longer than ``time_limit``.
+        RuntimeError: No renderer is installed, or all failed; the message says for each what
+            went wrong and what to do.
+        TimeoutError: All renderers took longer than ``time_limit``.
     """
     available = renderers()
     if not available:
         raise RuntimeError(f"no Graphviz was found to make the {form.upper()}: {CURES}")
     if form == "png":
         sources = [with_resolution(source, size) for source in sources]
-    problems = []
-    with tempfile.TemporaryDirectory(prefix="unspool-") as folder:
-        texts = [Path(folder, f"{n}.dot") for n in range(len(sources))]
-        for text, source in zip(texts, sources, strict=True):
-            text.write_text(source, encoding="utf-8")
-        for how in available:
-            problem = run_children(how, form, texts, time_limit)
-            if not problem:
-                pictures = [text.with_suffix(f".{form}").read_bytes() for text in texts]
-                data = laid_on_each_other(pictures)
-                return join_texts(data) if form == "svg" else data
-            problems.append(f"{how}: {problem}")
-    raise RuntimeError(f"Graphviz could not make the {form.upper()}: {'; '.join(problems)}")
+    failures = []
+    for how in available:
+        pictures = run_children(how, form, sources, time_limit)
+        if not isinstance(pictures, Failure):
+            data = laid_on_each_other(pictures)
+            return join_texts(data) if form == "svg" else data
+        failures.append(pictures)
+    others = [f"{how}: not installed ({CURES})" for how in REPAIRS if how not in available]
+    error = TimeoutError if all(failure.late for failure in failures) else RuntimeError
+    problems = "; ".join([*map(str, failures), *others])
+    raise error(f"Graphviz could not make the {form.upper()}: {problems}")
 
 
-def run_children(how: str, form: str, texts: list[Path], time_limit: float) -> str:
-    """Draw each text beside itself; returns what went wrong, or nothing."""
+def run_children(
+    how: str, form: str, sources: list[str], time_limit: float
+) -> list[bytes] | Failure:
+    """Draw each source, all at once; the pictures, or the first failure."""
     deadline = time.monotonic() + time_limit
-    children = [start(how, form, text) for text in texts]
-    try:
-        problems = [finish(child, deadline) for child in children]
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(
-            f"{how} took longer than {time_limit:g} s and was stopped; draw fewer steps (steps=), "
-            'or a coarser level (level="cell")'
-        ) from None
-    finally:
-        for child in children:
-            stop(child)
-    for text in texts:
-        picture = text.with_suffix(f".{form}")
-        if not any(problems) and not (picture.is_file() and picture.stat().st_size):
-            return "it wrote nothing"
-    return "; ".join(filter(None, problems))
+    order = json.dumps([how, form, sys.path])
+    with contextlib.ExitStack() as stack:
+        jobs = []
+        for source in sources:
+            files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+            files[0].write(source.encode())
+            files[0].seek(0)
+            child = subprocess.Popen(
+                [sys.executable, "-c", CHILD, order],
+                stdin=files[0],
+                stdout=files[1],
+                stderr=files[2],
+                start_new_session=os.name == "posix",  # so that `dot` is stopped with it
+            )
+            stack.callback(stop, child)
+            jobs.append((child, files[1], files[2]))
+        pictures = []
+        for child, picture, errors in jobs:
+            try:
+                child.wait(timeout=max(deadline - time.monotonic(), 0.01))
+            except subprocess.TimeoutExpired:
+                slow = f"it took longer than {time_limit:g} s and was stopped"
+                return Failure(how, slow, FASTER, late=True)
+            for file in (picture, errors):
+                file.seek(0)
+            pictures.append(picture.read())
+            problem = problem_of(child.returncode, pictures[-1], errors.read(), form)
+            if problem:
+                return Failure(how, problem, REPAIRS[how])
+        return pictures
 
 
-def start(how: str, form: str, text: Path) -> subprocess.Popen[bytes]:
-    """A child that draws a text."""
-    order = json.dumps([how, form, str(text), str(text.with_suffix(f".{form}")), sys.path])
-    return subprocess.Popen(
-        [sys.executable, "-c", CHILD, order],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=os.name == "posix",  # so that `dot` is stopped with it
-    )
-
-
-def finish(child: subprocess.Popen[bytes], deadline: float) -> str:
-    """Wait for a child; returns what went wrong, or nothing."""
-    _, errors = child.communicate(timeout=max(deadline - time.monotonic(), 0.01))
-    if child.returncode == 0:
-        return ""
+def problem_of(code: int, picture: bytes, errors: bytes, form: str) -> str:
+    """What went wrong in a child that has ended, or nothing."""
     said = errors.decode("utf-8", "replace").strip().splitlines()
-    if child.returncode < 0:
-        return f"it crashed ({signal.Signals(-child.returncode).name})"
-    return said[-1] if said else f"it ended with code {child.returncode}"
+    if code < 0:
+        return f"it crashed ({signal.Signals(-code).name})"
+    if code:
+        return said[-1] if said else f"it ended with code {code}"
+    if not picture:
+        return "it wrote nothing"
+    return "" if SIGNATURES[form] in picture[:2000] else f"what it wrote is no {form.upper()}"
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:
@@ -148,7 +176,7 @@ def stop(child: subprocess.Popen[bytes]) -> None:
             os.killpg(child.pid, signal.SIGKILL)
         else:
             child.kill()
-    child.communicate()
+    child.wait()
 
 
 def with_resolution(source: str, size: tuple[int, int]) -> str:
