@@ -291,7 +291,7 @@ def caption_runs(line: str, width: float) -> list[Run]:
     """A caption as runs, what stands low in its names set low."""
     out = []
     for base, low in pieces(printable(shorten(line, most_letters(width)))):
-        out += [Run(base, CAPTION), *([Run(low, 10, low=True)] if low else [])]
+        out += [Run(base, CAPTION), *([Run(low, 10, -1)] if low else [])]
     return out
 
 

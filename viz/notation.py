@@ -134,8 +134,8 @@ def index_text(index: Any) -> str:
 
 # A short name and what follows it, or any name and a number or the time.
 _SUBSCRIPT = re.compile(
-    r"(?P<name>[^\W\d_]{1,5}\u0303?)_(?P<low>[^\W_]{1,4}(?:−1)?)"
-    r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:−1)?)"
+    r"(?P<name>[^\W\d_]{1,5}\u0303?)_(?P<low>[^\W_]{1,4}(?:[−+]1)?)"
+    r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:[−+]1)?)"
 )
 
 
@@ -152,14 +152,14 @@ def split_name(name: str) -> tuple[str, str] | None:
     return GREEK.get(base, base), low
 
 
-_NAMES = re.compile(r"(?<!\w)([^\W\d_][^\W_]*\u0303?)_([^\W_]{1,4})(?!\w)")
+_NAMES = re.compile(r"(?<!\w)([^\W\d_][^\W_]*\u0303?)_(\{[^{}]*\}|[^\W_]{1,4}(?!\w))")
 
 
 def pieces(text: str) -> Iterator[tuple[str, str]]:
     """A line of text in pieces, each with what stands low behind it: ``h_1 =`` is h, 1 and =."""
     end = 0
     for name in _NAMES.finditer(text):
-        yield text[end : name.start()] + GREEK.get(name[1], name[1]), name[2]
+        yield text[end : name.start()] + GREEK.get(name[1], name[1]), name[2].strip("{}")
         end = name.end()
     if end < len(text):
         yield text[end:], ""
