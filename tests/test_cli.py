@@ -22,7 +22,7 @@ import unspool
 from unspool.__main__ import CELLS, build_parser, main, parse, prepare
 from unspool.cells import load_npz
 from unspool.models import load_model, save_model
-from unspool.models.baselines import NGram
+from unspool.models.text.baselines import NGram
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
 HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None
