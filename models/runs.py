@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ..cells import Bidirectional, Module, Stacked
 from ..cells.composite import width_out
-from ..cells.storage import PathLike, unfinished, write_atomically
+from ..files import PathLike, unfinished, write_atomically
 from . import persist
 from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN
 from .networks.crf import CRF
@@ -94,7 +94,7 @@ class Folder:
             )
         try:
             text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-            write_atomically(written, lambda file: file.write(text.encode()))
+            write_atomically(written, text)
         except OSError as error:
             raise ValueError(
                 f"{self.path}: cannot be written ({error.strerror}); give a folder of yours"

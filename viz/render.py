@@ -21,7 +21,7 @@ import time
 import warnings
 from pathlib import Path
 
-__all__ = ["FORMATS", "render", "renderers", "write_atomically"]
+__all__ = ["FORMATS", "render", "renderers"]
 
 FORMATS = ("svg", "png", "pdf")
 TIME_LIMIT = 60.0  # seconds
@@ -215,19 +215,3 @@ def laid_on_each_other(pictures: list[bytes]) -> bytes:
         assert begin is not None
         parts.append(other[begin.end() : other.rindex(b"</g>")])
     return b"".join([*parts, first[end:]])
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that at every moment the old one or the new one is there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are the owner's alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
