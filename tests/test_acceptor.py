@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers import softmax
 from unspool import Tape, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import Adam, Dropout, Embedding, fit
@@ -63,11 +64,6 @@ def states(cell, xs: np.ndarray) -> np.ndarray:
         h = np.tanh(x @ cell.W.data + h @ cell.U.data + cell.b.data)
         rows.append(h)
     return np.array(rows)
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 def pooled(model, xs: np.ndarray) -> np.ndarray:

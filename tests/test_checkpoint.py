@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers import posix
 from unspool import Parameter
 from unspool.cells import (
     GRU,
@@ -59,7 +60,6 @@ from unspool.models.checkpoint import (
 )
 from unspool.models.schedules import Plateau, cosine, product, warm_up
 
-posix = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and limits of files are POSIX's")
 CYCLE = np.tile([1, 3, 4, 5, 6, 7, 2], 30)
 SENTENCES = [[1, *range(3, 3 + n), 2] for n in (1, 2, 3, 5, 4, 2, 3)]
 TIMES = ("seconds", "tokens_per_second")

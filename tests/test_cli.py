@@ -12,21 +12,19 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import unspool
+from helpers import needs_graphviz, posix
 from unspool.__main__ import CELLS, build_parser, main, parse, prepare
 from unspool.cells import load_npz
 from unspool.models import load_model, save_model
 from unspool.models.baselines import NGram
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
-HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None
-renders = pytest.mark.skipif(not HAS_RENDERER, reason="neither dot nor pygraphviz is installed")
 
 
 def run(*args, cwd, **options):
@@ -587,7 +585,7 @@ COMMANDS = {
 }
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@posix
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
     command = ["train", *COMMANDS[kind], "--every", "0"]
@@ -686,7 +684,7 @@ sys.exit(main())
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+@posix
 def test_a_full_disk(folder):
     """Checkpoints fail and training goes on; a model that cannot be written is an error."""
     command = ["train", "classifier", "reviews.tsv", *NETWORK, "--epochs", 2, "--out"]
@@ -715,7 +713,7 @@ def test_a_full_disk(folder):
     assert {path.name for path in (folder / "full_2000").iterdir()} == {"config.json"}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@posix
 def test_ctrl_c_exits_130_and_says_how_to_go_on(folder):
     options = ["--width", "24", "--epochs", "100000", "--out", "stopped"]
     process = subprocess.Popen(
@@ -842,23 +840,23 @@ def test_a_text_in_one_line_with_bytes_that_are_no_characters(folder, here):
     assert set(vocabulary.tokens[3:]) == {"the", "cat", "\x00", "sees", "a", "dog"}
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self").exists(), reason="where nobody, not even root, may write"
-)
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_a_folder_where_nobody_may_write(folder, here):
     message = refused(here("train", "lm", "text.txt", "--out", "/proc/x", cwd=folder))
     assert re.search(r"/proc/x: cannot be written \(.*\); give a folder of yours", message)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+@posix
+@pytest.mark.skipif(
+    hasattr(os, "geteuid") and os.geteuid() == 0, reason="needs a user who is not root"
+)
 def test_a_folder_that_cannot_be_written(folder):
     (folder / "closed").mkdir(mode=0o500)
     message = refused(run("train", "lm", "text.txt", "--out", "closed/x", cwd=folder))
     assert "closed/x: cannot be written (Permission denied); give a folder of yours" in message
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes as the shell's")
+@posix
 def test_a_reader_that_leaves_is_no_error(folder, trained):
     command = f"{sys.executable} -m unspool generate lm --count 400 | head -n 1"
     result = subprocess.run(
@@ -889,7 +887,7 @@ def test_draw_prints_dot(level, tmp_path):
     assert result.stdout == run("draw", "LSTM", "--steps", 2, "--level", level, cwd=tmp_path).stdout
 
 
-@renders
+@needs_graphviz
 @pytest.mark.parametrize("fold", [[], ["--fold"]])
 def test_draw_writes_a_picture(fold, tmp_path):
     result = run("draw", "gru", "--level", "gate", *fold, "--out", "gru.svg", cwd=tmp_path)
@@ -905,7 +903,7 @@ def test_every_cell_of_the_command_line_is_one_of_the_package():
     assert {"elman", "lstm", "gru"} <= set(CELLS)
 
 
-@renders
+@needs_graphviz
 def test_the_demo_in_small(tmp_path):
     """Everything that the demo does, in seconds: a narrow model, one pass over the manual."""
     result = run("demo", "--width", 16, "--epochs", 1, "--seconds", 20, cwd=tmp_path)

@@ -181,7 +181,7 @@ CHOICES = {
 }
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 @pytest.mark.parametrize("choice", CHOICES)
 def test_the_memory_of_a_tape_serves_the_next_one(choice: str):
     malloc = ("MALLOC_", "GLIBC_TUNABLES")

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from unspool.viz import render
+from helpers import needs, needs_graphviz
 from unspool.viz.look import NOTE, text_width
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "notebooks" / "gallery.py"
 SVG = "{http://www.w3.org/2000/svg}"
 
-pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'unspool[plot]'")
-pytestmark = pytest.mark.skipif(not render.renderers(), reason="needs a Graphviz")
+needs("matplotlib")
+pytestmark = needs_graphviz
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,7 @@ def test_the_pictures_of_the_readme_are_what_is_drawn_now(module, tmp_path):
 
 def test_what_a_notebook_shows_is_whole():
     """The pictures in the committed notebooks, as Jupyter, VS Code and GitHub show them."""
-    nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install 'unspool[test]'")
+    nbformat = needs("nbformat")
     count = 0
     for path in sorted(SCRIPT.parent.glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4)["cells"]:

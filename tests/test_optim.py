@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from helpers import needs
 from unspool import Parameter
 from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
@@ -165,7 +166,7 @@ def test_rules_against_saved_numbers(name, tmp_path):
 @pytest.mark.parametrize("decay", DECAYS)
 @pytest.mark.parametrize("name", RULES)
 def test_rules_against_pytorch(name, decay):
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     make, _, options = RULES[name]
     options = with_decay(options, decay)
     rng = np.random.default_rng(0)
@@ -339,7 +340,7 @@ def test_clipping_by_value():
 
 
 def test_clipping_by_value_against_pytorch():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     g = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
     p, q = Parameter(np.zeros_like(g)), torch.nn.Parameter(torch.zeros(g.shape))
     p.grad, q.grad = g.copy(), torch.tensor(g)
@@ -403,7 +404,7 @@ def test_schedules_in_turn():
 
 
 def test_schedules_against_pytorch():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     theirs = torch.optim.lr_scheduler
     n = 40
     for ours, make in [
@@ -457,7 +458,7 @@ PLATEAUS = {
 @pytest.mark.parametrize("name", PLATEAUS)
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_plateau_against_pytorch(name, mode):
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     options = PLATEAUS[name]
     ours = Plateau(**options)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

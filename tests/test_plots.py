@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from helpers import needs, sigmoid
 from unspool import Tape, Tensor, scope, unroll
 from unspool.autograd import jacobian
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked, gradient_flow
@@ -27,7 +28,7 @@ from unspool.viz.plots import (
     states,
 )
 
-matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib: pip install unspool[plot]")
+matplotlib = needs("matplotlib")
 from matplotlib.figure import Figure  # noqa: E402
 
 WORDS = ["the", "cat", "$x$", "<script>alert(1)</script>", "\x00a\nb"]
@@ -36,10 +37,6 @@ WORDS = ["the", "cat", "$x$", "<script>alert(1)</script>", "\x00a\nb"]
 def sentence(steps=5, d_in=3, seed=1, batch=None):
     shape = (steps, d_in) if batch is None else (batch, steps, d_in)
     return np.random.default_rng(seed).normal(size=shape)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 # What there is to see ---------------------------------------------------------------------------

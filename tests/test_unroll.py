@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import flat, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, unroll
 from unspool.cells import (
     GRU,
@@ -118,17 +119,6 @@ def made(name, warm=False, shape=None):
             unroll(module, Tensor(np.ones(shape), requires_grad=True))
             unroll(module, np.ones(shape))
     return module
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def flat(state):
-    """The Tensors of a nested state."""
-    if isinstance(state, tuple):
-        return [tensor for part in state for tensor in flat(part)]
-    return [state]
 
 
 def weighted(ys, state, seed=9):

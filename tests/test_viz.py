@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 import unspool
+from helpers import needs_graphviz, needs_pygraphviz, posix
 from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
@@ -44,13 +45,6 @@ from unspool.viz.notation import printable, split_name, symbol, with_low_digits
 from unspool.viz.numbers import Flows, Norms, is_strip, magnitude, strip, value_text
 from unspool.viz.scene import name_width
 from unspool.viz.structure import read
-
-can_render = pytest.mark.skipif(
-    not render.renderers(), reason="neither dot nor pygraphviz is installed (extra: render)"
-)
-needs_pygraphviz = pytest.mark.skipif(
-    "pygraphviz" not in render.renderers(), reason="pygraphviz is not installed (extra: render)"
-)
 
 # Reading DOT -----------------------------------------------------------------------------------
 
@@ -1412,7 +1406,7 @@ few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 some = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 
-@can_render
+@needs_graphviz
 @few
 @given(st.lists(st.text(max_size=12), min_size=8, max_size=8))
 def test_graphviz_reads_any_labels(names):
@@ -1471,7 +1465,7 @@ def test_random_tapes_are_drawn_whole(program):
             draw(tape, at=next(r.step for r in tape if r.step), level=level)
 
 
-@can_render
+@needs_graphviz
 @few
 @given(programs())
 def test_graphviz_reads_random_tapes(program):
@@ -1693,7 +1687,7 @@ def test_errors_say_what_to_write(call, kind, message):
 # Rendering -------------------------------------------------------------------------------------
 
 
-@can_render
+@needs_graphviz
 @pytest.mark.parametrize("level", ["op", "cell"])
 def test_svg_is_whole(level, tmp_path):
     drawing = draw(LSTM(3, 4), level=level)
@@ -1719,7 +1713,7 @@ def test_svg_is_whole(level, tmp_path):
     assert path.stat().st_mode & stat.S_IRUSR
 
 
-@can_render
+@needs_graphviz
 def test_png_and_pdf(tmp_path):
     drawing = draw(Elman(3, 4), level="cell")
     data = drawing.save(tmp_path / "a.png").read_bytes()
@@ -1732,7 +1726,7 @@ def test_png_and_pdf(tmp_path):
     assert drawing.render("svg").lstrip().startswith(b"<?xml")
 
 
-@can_render
+@needs_graphviz
 def test_a_png_too_wide_is_drawn_smaller_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(render, "PNG_LIMIT", 300)
     with pytest.warns(UserWarning, match=r"dots per inch instead of 144: save it as \.svg"):
@@ -1781,7 +1775,7 @@ def test_without_graphviz_there_is_dot_and_an_error_with_both_cures(tmp_path, mo
     assert "unspool[render]" in drawing._repr_mimebundle_()["text/plain"]
 
 
-@can_render
+@needs_graphviz
 def test_a_notebook_shows_it():
     drawing = draw(Elman(3, 4), level="cell")
     bundle = drawing._repr_mimebundle_()
@@ -1806,8 +1800,6 @@ out = next((a[2:] for a in args if a.startswith("-o")), None) or args[args.index
 form = next(a[2:] for a in args if a.startswith("-T"))
 pygraphviz.AGraph(args[-1]).draw(out, format=form, prog="nop2")
 """
-
-posix = pytest.mark.skipif(os.name != "posix", reason="the fake dot is a script")
 
 
 def fake_dot(monkeypatch, tmp_path, act, pygraphviz=True):
@@ -1870,7 +1862,7 @@ def test_broken_dot_is_an_error_not_a_crash(tmp_path, monkeypatch):
         render.render(["digraph {"], "svg", (100, 100))
 
 
-@can_render
+@needs_graphviz
 def chain(length):
     x = y = Tensor(np.ones(2), name="x")
     for _ in range(length):
