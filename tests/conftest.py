@@ -1,17 +1,22 @@
-"""No test reaches the network; at the end of a run the skips are counted by reason."""
+"""What holds for every test: one thread for the linear algebra, no network, skips by reason."""
 
 from __future__ import annotations
 
 import collections
+import os
 import socket
 
 import pytest
 
+# Before NumPy is imported: one thread per process, also in the processes that tests start.
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
-@pytest.fixture(autouse=True)
-def no_network(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def no_network():
     """A connection to another machine is an error."""
     connect = socket.socket.connect
 
@@ -20,7 +25,9 @@ def no_network(monkeypatch):
             raise AssertionError(f"a test connects to {address[0]}: expected this machine only")
         return connect(self, address)
 
-    monkeypatch.setattr(socket.socket, "connect", local_connect)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", local_connect)
+        yield
 
 
 def pytest_terminal_summary(terminalreporter):

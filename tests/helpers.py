@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from unspool import Parameter
 from unspool.viz import render
 
 # What a test needs ------------------------------------------------------------------------------
@@ -92,6 +93,28 @@ def lstm(cell: Any, xs: Any) -> Any:
     return np.array(hs)
 
 
+def assert_steps_as_pytorch(make: Any, options: dict[str, Any]) -> None:
+    """Twenty steps of an optimiser against PyTorch's, where some gradients are missing."""
+    torch = needs("torch")
+    rng = np.random.default_rng(0)
+    ours = [Parameter(rng.standard_normal(shape)) for shape in [(3, 4), (5,), (), (2, 1, 3)]]
+    theirs = [torch.nn.Parameter(torch.tensor(p.data.copy())) for p in ours]
+    a = make(ours, **options)
+    b = getattr(torch.optim, make.__name__)(theirs, **options)
+    for step in range(20):
+        for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
+            g = rng.standard_normal(p.shape) * 10.0 ** rng.integers(-4, 3)
+            missing = (step + i) % 4 == 3
+            p.grad = None if missing else np.asarray(g)
+            q.grad = None if missing else torch.tensor(g)
+        if step == 10:
+            a.lr = b.param_groups[0]["lr"] = 0.003
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12, atol=1e-12)
+
+
 # Modules ----------------------------------------------------------------------------------------
 
 
@@ -108,3 +131,19 @@ def flat(state: Any) -> list[Any]:
     if isinstance(state, tuple):
         return [tensor for part in state for tensor in flat(part)]
     return [state]
+
+
+class OneBatch:
+    """A Task of one batch ``(ids, labels, lengths)``."""
+
+    def __init__(self, *batch: Any) -> None:
+        self.batch = batch
+
+    def __len__(self) -> int:
+        return 1
+
+    def batches(self, epoch: int) -> Any:
+        yield self.batch
+
+    def loss(self, model: Any, batch: Any, carry: Any) -> Any:
+        return model.loss(*batch), len(batch[0]), None

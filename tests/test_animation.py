@@ -290,6 +290,7 @@ def test_the_colours_are_the_themes(theme):
 # GIF ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_graphviz
 def test_the_gif_shows_the_frames(tmp_path):
     image_module = needs("PIL.Image")
@@ -339,6 +340,7 @@ class Leaky(Cell):
         return (0.9 * h + np.tanh(x @ self.W),)
 
 
+@pytest.mark.slow
 @needs_graphviz
 @pytest.mark.parametrize("level", ["cell", "gate", "op"])
 @pytest.mark.parametrize("network", [Elman(3, 2, rng=0), LSTM(3, 4, rng=0), Leaky(3, 2)])

@@ -27,7 +27,27 @@ from unspool.models.baselines import NGram
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
 
 
-def run(*args, cwd, **options):
+def run(*args, cwd, input=""):
+    """The command line in this process, which is faster than in one of its own."""
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setenv("COLUMNS", ENVIRONMENT["COLUMNS"])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+        patch.setattr(sys, "stdout", streams[0])
+        patch.setattr(sys, "stderr", streams[1])
+        try:
+            code = main([*map(str, args)])
+        except SystemExit as end:
+            code = end.code
+    texts = []
+    for stream in streams:
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
+    return subprocess.CompletedProcess(args, code, *texts)
+
+
+def run_process(*args, cwd):
     return subprocess.run(
         [sys.executable, "-m", "unspool", *map(str, args)],
         cwd=cwd,
@@ -35,24 +55,12 @@ def run(*args, cwd, **options):
         capture_output=True,
         encoding="utf-8",
         timeout=120,
-        **options,
     )
 
 
 @pytest.fixture
-def here(monkeypatch, capsys):
-    """``run`` in this process, which is faster."""
-
-    def call(*args, cwd, input=""):
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
-        try:
-            code = main([*map(str, args)])
-        except SystemExit as end:
-            code = end.code
-        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
-
-    return call
+def here():
+    return run
 
 
 def refused(result):
@@ -251,8 +259,10 @@ def test_wrong_input_is_one_line_and_code_2(name, folder, here):
 
 
 def test_wrong_input_of_a_process(folder):
-    assert "nofile.txt: no such text file" in refused(run("train", "lm", "nofile.txt", cwd=folder))
-    assert "invalid choice: 'paint'" in refused(run("paint", cwd=folder))
+    assert "nofile.txt: no such text file" in refused(
+        run_process("train", "lm", "nofile.txt", cwd=folder)
+    )
+    assert "invalid choice: 'paint'" in refused(run_process("paint", cwd=folder))
 
 
 def test_files_on_both_sides_of_an_option():
@@ -482,7 +492,7 @@ def test_train_tagger(tagger, folder):
 def test_labels_that_were_not_learnt_are_errors(classifier, folder):
     """Named once, counted as wrong; where nothing else is there it is the wrong file."""
     (folder / "more.tsv").write_text("pos\tlovely\nneg\tdull\nfair\tplain\nsad\tplain\n")
-    result = run("evaluate", "reviews", "more.tsv", cwd=folder)
+    result = run_process("evaluate", "reviews", "more.tsv", cwd=folder)
     assert result.returncode == 0
     assert result.stderr == "unspool: 'fair', 'sad': not learnt, and counted as errors\n"
     assert "classifier: loss inf, accuracy 0.5000" in result.stdout
@@ -490,13 +500,13 @@ def test_labels_that_were_not_learnt_are_errors(classifier, folder):
     assert re.search(r"^pos .* 100\.00 .* 1$", result.stdout, re.M)
     (folder / "new.tsv").write_text("the\tDET\ncat\tNOUN\nhm\tINTJ\n")
     options = ["--test", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "new"]
-    result = run("train", "tagger", "tagged.tsv", *options, cwd=folder)
+    result = run_process("train", "tagger", "tagged.tsv", *options, cwd=folder)
     assert "unspool: 'INTJ': not learnt, and counted as errors\n" in result.stderr
     assert re.search(r"^test part: loss inf, ", result.stdout, re.M)
     assert "INTJ" not in load_model(folder / "new" / "model.npz").labels.names
     # The development part's labels are known, so that there is a loss to choose the best pass by.
     options = ["--dev", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "known"]
-    result = run("train", "tagger", "tagged.tsv", *options, cwd=folder)
+    result = run_process("train", "tagger", "tagged.tsv", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "INTJ" in load_model(folder / "known" / "model.npz").labels.names
 
@@ -585,6 +595,7 @@ COMMANDS = {
 }
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
@@ -684,6 +695,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 @posix
 def test_a_full_disk(folder):
     """Checkpoints fail and training goes on; a model that cannot be written is an error."""
@@ -903,6 +915,7 @@ def test_every_cell_of_the_command_line_is_one_of_the_package():
     assert {"elman", "lstm", "gru"} <= set(CELLS)
 
 
+@pytest.mark.slow
 @needs_graphviz
 def test_the_demo_in_small(tmp_path):
     """Everything that the demo does, in seconds: a narrow model, one pass over the manual."""

@@ -70,6 +70,7 @@ def test_attention_is_0_at_padding_and_sums_to_1():
         model64(pooling="mean").attention(IDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["attention", "mean"])
 def test_gradients_against_differences(pooling):
     model = model64(pooling=pooling, cells=2, d=3)
@@ -91,6 +92,7 @@ def test_the_layers_are_those_of_pytorch():
     np.testing.assert_allclose(plain_seen(model, IDS[0])[:, :6], expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_it_has_the_papers_number_of_parameters():
     model = DeepMoji(50_000, 64, rng=0)
     assert model.size() == 22_395_200
@@ -207,6 +209,7 @@ def texts(count: int, classes: int, rng: np.random.Generator):
     return rows, labels
 
 
+@pytest.mark.slow
 def test_a_trained_network_learns_a_new_task_from_little():
     rng = np.random.default_rng(0)
     many, few = texts(600, 6, rng), texts(40, 2, rng)

@@ -232,6 +232,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS)
 def test_gradients(options):
     model = model64(d=2, **options)
@@ -457,6 +458,7 @@ def reversed_digits(count: int, rng: np.random.Generator):
     return sources, [np.array([1, *source[::-1], 2]) for source in sources]
 
 
+@pytest.mark.slow
 def test_learns_to_reverse_with_attention():
     rng = np.random.default_rng(0)
     task = Pairs(

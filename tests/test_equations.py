@@ -285,6 +285,7 @@ def all_kinds():
             yield np.tanh(Tensor(np.ones(2), name=name) + 1) * 2
 
 
+@pytest.mark.slow
 def test_latex_can_be_set():
     mathtext = needs("matplotlib.mathtext")
     parser = mathtext.MathTextParser("path")

@@ -20,7 +20,7 @@ SCRIPT = ROOT / "notebooks" / "gallery.py"
 SVG = "{http://www.w3.org/2000/svg}"
 
 needs("matplotlib")
-pytestmark = needs_graphviz
+pytestmark = [pytest.mark.slow, needs_graphviz]
 
 
 @pytest.fixture(scope="module")

@@ -289,6 +289,7 @@ def test_tied_is_one_parameter_counted_once():
     np.testing.assert_allclose(model.V.grad, both, rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [LSTM, GRU, Elman])
 @pytest.mark.parametrize("tied", [True, False])
 def test_gradients_against_differences(cell, tied):

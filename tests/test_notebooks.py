@@ -15,6 +15,7 @@ nbformat = needs("nbformat")
 nbclient = needs("nbclient")
 needs("ipykernel")
 
+pytestmark = pytest.mark.slow
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 

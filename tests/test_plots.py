@@ -218,6 +218,7 @@ def test_every_plot_names_its_axes_and_shows_itself(theme):
             assert "<script" not in svg
 
 
+@pytest.mark.slow
 def test_plots_are_the_same_each_time(tmp_path):
     words = WORDS[:4]  # what DejaVu Sans has no glyph for is warned of in bitmaps
     first, second = every_plot(words=words), every_plot(words=words)
@@ -231,6 +232,7 @@ def test_plots_are_the_same_each_time(tmp_path):
         first["flow"].render("bmp")
 
 
+@pytest.mark.slow
 def test_the_users_settings_are_neither_used_nor_changed():
     with matplotlib.rc_context({"axes.titlesize": 40, "font.size": 30, "image.cmap": "jet"}):
         before = dict(matplotlib.rcParams)
@@ -382,6 +384,7 @@ def test_bad_requests_say_what_was_expected(call, message):
         call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 45])
 def test_any_length(steps):
     words = [f"word{n}" for n in range(steps)]
@@ -392,6 +395,7 @@ def test_any_length(steps):
         assert len(named) <= plots.MOST_LABELS + 1
 
 
+@pytest.mark.slow
 def test_extremes_are_shown():
     hot = np.array([[np.nan, 1e300], [0.0, 1e-300]])
     plot_sensitivity(hot).render("svg")

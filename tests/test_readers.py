@@ -206,6 +206,7 @@ def test_sentence_polarity():
     assert sentences[0] == ["simplistic", ",", "silly", "and", "tedious", "."]
 
 
+@pytest.mark.slow
 def test_movie_reviews():
     needs_corpus("movie_reviews")
     documents, labels = readers.movie_reviews()

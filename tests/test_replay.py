@@ -1405,6 +1405,7 @@ def test_a_cell_and_its_plans_are_freed_by_reference_counts_alone():
         gc.enable()
 
 
+@pytest.mark.slow
 def test_no_growth_over_1_000_training_steps():
     cell = cell_of(LSTM)
     xs = numbers(2, 3, D)

@@ -18,7 +18,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from helpers import needs
+from helpers import assert_steps_as_pytorch, needs
 from unspool import Parameter, Tape
 from unspool.cells import (
     GRU,
@@ -122,26 +122,8 @@ def test_rules_against_saved_numbers(name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_rules_against_pytorch(name):
-    torch = needs("torch")
     make, options, _ = RULES[name]
-    rng = np.random.default_rng(0)
-    shapes = [(3, 4), (5,), (), (2, 1, 3)]
-    ours = [Parameter(rng.standard_normal(shape)) for shape in shapes]
-    theirs = [torch.nn.Parameter(torch.tensor(p.data.copy())) for p in ours]
-    a = make(ours, **options)
-    b = getattr(torch.optim, make.__name__)(theirs, **options)
-    for step in range(20):
-        for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
-            g = rng.standard_normal(p.shape) * 10.0 ** rng.integers(-4, 3)
-            skipped = (step + i) % 4 == 3
-            p.grad = None if skipped else np.asarray(g)
-            q.grad = None if skipped else torch.tensor(g)
-        if step == 10:
-            a.lr = b.param_groups[0]["lr"] = 0.003
-        a.step()
-        b.step()
-    for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12, atol=1e-12)
+    assert_steps_as_pytorch(make, options)
 
 
 def test_clipping_against_saved_numbers_and_pytorch():

@@ -217,6 +217,7 @@ def test_no_gradient_at_padding(name, warm):
     assert all(np.isfinite(p.grad).all() for p in module.parameters())
 
 
+@pytest.mark.slow
 @warm
 @pytest.mark.parametrize("reverse", [False, True])
 @every_module

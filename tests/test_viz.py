@@ -1910,6 +1910,7 @@ def test_very_wide_pictures_are_still_dot(tmp_path):
     assert not re.search(r"=[\d.]+e\+", source)
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_are_drawn_in_seconds(tmp_path):
     # Fifty times what a layout that grows with the square of the steps would allow.
     ys, _ = unroll(LSTM(3, 4), np.zeros((1000, 3), np.float32))
