@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 import unspool
+from helpers import needs_graphviz, needs_pygraphviz, posix
 from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
@@ -44,13 +45,6 @@ from unspool.viz.notation import printable, split_name, symbol, with_low_digits
 from unspool.viz.numbers import Flows, Norms, is_strip, magnitude, strip, value_text
 from unspool.viz.scene import name_width
 from unspool.viz.structure import read
-
-can_render = pytest.mark.skipif(
-    not render.renderers(), reason="neither dot nor pygraphviz is installed (extra: render)"
-)
-needs_pygraphviz = pytest.mark.skipif(
-    "pygraphviz" not in render.renderers(), reason="pygraphviz is not installed (extra: render)"
-)
 
 # Reading DOT -----------------------------------------------------------------------------------
 
@@ -1413,7 +1407,7 @@ few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 some = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 
-@can_render
+@needs_graphviz
 @few
 @given(st.lists(st.text(max_size=12), min_size=8, max_size=8))
 def test_graphviz_reads_any_labels(names):
@@ -1472,7 +1466,7 @@ def test_random_tapes_are_drawn_whole(program):
             draw(tape, at=next(r.step for r in tape if r.step), level=level)
 
 
-@can_render
+@needs_graphviz
 @few
 @given(programs())
 def test_graphviz_reads_random_tapes(program):
@@ -2009,7 +2003,7 @@ def test_svg_with_gradients_and_values_is_well_formed(level, theme):
         assert ET.fromstring(svg).tag == f"{SVG}svg"
 
 
-@can_render
+@needs_graphviz
 @pytest.mark.parametrize("options", [{}, {"level": "cell"}, {"fold": True}, {"values": True}])
 def test_graphviz_places_everything_where_the_scene_has_it(options):
     drawing = draw(LSTM(3, 4), **options)
@@ -2038,7 +2032,7 @@ def test_the_graph_goes_on_in_the_package_graphviz():
     assert drawing.graph.engine == "neato"
 
 
-@can_render
+@needs_graphviz
 def test_png_and_pdf(tmp_path):
     drawing = draw(Elman(3, 4), level="cell")
     data = drawing.save(tmp_path / "a.png").read_bytes()
@@ -2050,7 +2044,7 @@ def test_png_and_pdf(tmp_path):
     assert drawing.save(str(tmp_path / "a.PDF")).read_bytes().startswith(b"%PDF")
 
 
-@can_render
+@needs_graphviz
 def test_a_png_too_wide_is_drawn_smaller_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(render, "PNG_LIMIT", 300)
     with pytest.warns(UserWarning, match=r"dots per inch instead of 144: save it as \.svg"):
@@ -2146,8 +2140,6 @@ FAILURES = {
     "hangs": ("time.sleep(60)", r"it took longer than [\d.]+ s and was stopped"),
     "dies": ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
 }
-
-posix = pytest.mark.skipif(os.name != "posix", reason="the fake dot is a script")
 
 
 def fake_dot(monkeypatch, tmp_path, act, pygraphviz=True):
@@ -2308,6 +2300,7 @@ def test_very_wide_pictures_are_still_dot(tmp_path):
     assert not re.search(r"=[\d.]+e\+", source)
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_are_drawn_in_seconds(tmp_path):
     # Fifty times what a layout that grows with the square of the steps would allow.
     ys, _ = unroll(LSTM(3, 4), np.zeros((1000, 3), np.float32))

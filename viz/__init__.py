@@ -26,6 +26,7 @@ import numpy as np
 
 from ..autograd import Record, Tape, Tensor
 from ..autograd.tensor import describe
+from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations
@@ -123,7 +124,7 @@ class Drawing:
             data = (self.source if form == ".dot" else self.page()).encode()
         else:
             data = self.render(form[1:])
-        render.write_atomically(path, data)
+        write_atomically(path, data)
         return path
 
     def animate(

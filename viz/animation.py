@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd.context import path_text
+from ..files import write_atomically
 from . import render
 from .equations import Equations
 from .layers import Path as Points
@@ -222,7 +223,7 @@ def animate(
     sequence = frames(drawing.scene, by)
     begins = clock(sequence, seconds)
     write = animated_svg if path.suffix.lower() == ".svg" else animated_gif
-    render.write_atomically(path, write(drawing, sequence, begins))
+    write_atomically(path, write(drawing, sequence, begins))
     return path
 
 

@@ -17,10 +17,9 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["render", "renderers", "write_atomically"]
+__all__ = ["render", "renderers"]
 
 TIME_LIMIT = 60.0  # seconds
 PNG_DPI = 144
@@ -175,19 +174,3 @@ def with_resolution(source: str, size: tuple[int, int]) -> str:
         )
     first, rest = source.split("\n", 1)
     return f"{first}\ngraph [dpi={dpi:.6g}]\n{rest}"
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that at every moment the old one or the new one is there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are the owner's alone
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
