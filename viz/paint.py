@@ -98,10 +98,14 @@ class Painter:
         scene = self.scene
         return scene.x2 - scene.x1 + 2 * PADDING, scene.y2 - scene.y1 + 2 * PADDING
 
+    def origin(self) -> tuple[int, int]:
+        """Where the scene's 0, 0 is."""
+        return PADDING - self.scene.x1, PADDING + self.scene.y2
+
     def body(self) -> str:
         """All that is seen, in one group: frames, above them wires, nodes, lines of text."""
         scene, ink = self.scene, self.theme.of(INK)
-        shift = f"translate({PADDING - scene.x1} {PADDING + scene.y2})"
+        x, y = self.origin()
         layers = {
             "boxes": [part for box in scene.boxes for part in self.box(box)],
             "edges": list(map(self.edge, scene.edges)),
@@ -115,7 +119,7 @@ class Painter:
             f'<g class="{name}">\n{"".join(lines)}</g>\n' for name, lines in layers.items() if lines
         ]
         return (
-            f'<g class="scene" transform="{shift}" fill="{ink}" text-anchor="middle" '
+            f'<g class="scene" transform="translate({x} {y})" fill="{ink}" text-anchor="middle" '
             f'font-family="{escape(FONTS)}" font-size="{NAME}">\n{"".join(parts)}</g>\n'
         )
 
