@@ -257,6 +257,24 @@ def test_each_steps_share_in_a_parameters_gradient():
     assert found == pytest.approx(wanted, rel=1e-3)
 
 
+def test_what_each_record_adds_sums_to_the_gradient():
+    tape = lstm_tape()
+    grads = tape.gradients()
+    data = data_of(page_of(tape, grads=grads))
+    sums = {}
+    for record in data["records"]:
+        for n, share in record.get("c", {}).items():
+            share = data["tensors"][int(n)]["g"] if share == "all" else share
+            sums[int(n)] = sums.get(int(n), 0) + np.array(flat(share), float)
+        assert set(map(int, record.get("c", {}))) <= set(record["a"])
+    assert len(sums) > 60
+    for n, total in sums.items():
+        np.testing.assert_allclose(total, flat(data["tensors"][n]["g"]), rtol=5e-3, atol=1e-4)
+    rules = {record["o"].split()[0]: record["q"] for record in data["records"] if "q" in record}
+    assert rules["tanh"] == "∂L/∂a = ∂L/∂y ⊙ (1 - y²)"
+    assert rules["matmul"] == "∂L/∂a = ∂L/∂y bᵀ, ∂L/∂b = aᵀ ∂L/∂y"
+
+
 def last_only():
     """A loss of the last output alone: nothing flows back from the others."""
     ys, _ = unroll(LSTM(2, 3, rng=0), Tensor(np.eye(4, 2, dtype=np.float32), name="xs"))
@@ -689,6 +707,34 @@ def test_the_panel_shows_the_numbers_of_the_record(opened, browser):
         np.testing.assert_allclose(
             shown[n][1], np.ravel(grads[record.output]), rtol=1e-3, atol=1e-6
         )
+
+
+def test_on_the_way_back_a_gradient_grows_record_by_record(opened, browser):
+    """At t=3 of 3 a bias has this step's share alone; at t=1 it is the whole gradient."""
+    tape = lstm_tape(3)
+    grads = tape.gradients()
+    data = opened(tape, grads=grads)
+    bias = next(x for x in tape.leaves if x.name == "b_o")
+    number = next(n for n, t in enumerate(data["tensors"]) if t["n"] == "b_o")
+    uses = [k for k, r in enumerate(data["records"]) if number in r["a"]]
+    assert len(uses) == 3
+    so_far = np.zeros(3)
+    for left, row in ((2, uses[2]), (1, uses[1]), (0, uses[0])):
+        browser.run(
+            "const w = document.getElementById('walk'); w.value = arguments[0];"
+            "w.dispatchEvent(new Event('input'))",
+            2 * len(tape) - row,
+        )
+        share = np.array(data["records"][row]["c"][str(number)])
+        so_far += share
+        _, mine, *total = numbers_shown(browser, "#now")[number]
+        np.testing.assert_allclose(mine, share)
+        if total:
+            np.testing.assert_allclose(total[0], so_far, rtol=1e-3)
+        text = browser.text(f'#now [data-tensor="{number}"]')
+        assert ("complete" in text) == (left == 0)
+        assert f"{left} more to come" in text or not left
+    np.testing.assert_allclose(so_far, grads[bias], rtol=1e-2, atol=1e-4)
 
 
 @pytest.mark.parametrize("level", ["cell", "gate", "op"])

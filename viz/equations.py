@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..autograd import Parameter, Record, Tape, Tensor
@@ -181,6 +181,11 @@ def formula(record: Record, x: list[Formula], latex: bool) -> Formula:
         parts = x if len(x) <= 4 else [x[0], dots, x[-1]]
         return Formula(f"[{'; '.join(part.text for part in parts)}]")
     return function(op, x, latex)
+
+
+def bracketed(text: str) -> str:
+    """A formula behind ∂L/∂: in parentheses unless it is one name."""
+    return text if re.fullmatch(r"[\w\u0303]+(_\{[^}]*\})?(\^\([\w.]+\))?", text) else f"({text})"
 
 
 # Names --------------------------------------------------------------------------------------
@@ -382,6 +387,20 @@ class Equations(Names):
         right = self.formulas[i].text
         left = write_name(name, self.latex) if name is not None else right
         return right if left == right else f"{left} = {right}"
+
+    def way_back(self, records: Sequence[int]) -> str:
+        """From which gradient to which others some records lead, the last of them first."""
+        last, inside = max(records), {self.s.records[i].output for i in records}
+        name = self.names.get(last)
+        result = write_name(name, self.latex) if name is not None else self.formulas[last].text
+        targets = [
+            self.operand(i, k, x).text
+            for i in records
+            for k, x in enumerate(self.s.records[i].inputs)
+            if x not in inside and not is_number(x) and x.dtype.kind == "f"
+        ]
+        wanted = ", ".join(f"∂L/∂{bracketed(text)}" for text in dict.fromkeys(targets))
+        return f"∂L/∂{bracketed(result)} → {wanted}" if wanted else f"∂L/∂{bracketed(result)}"
 
     def lines(self, *, outside: bool = True) -> list[str]:
         """The equations of one step of each loop, and of what lies ``outside`` of time."""

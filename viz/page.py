@@ -19,6 +19,7 @@ import html
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -34,7 +35,7 @@ from ..autograd.tensor import options_text
 from .equations import Equations
 from .layout import lay_out
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
-from .notation import is_number, printable
+from .notation import RULES, is_number, printable
 from .numbers import Flows, Norms
 from .paint import Painter, course_of
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
@@ -265,9 +266,12 @@ class Book:
         for i in kept:
             for x in (*structure.records[i].inputs, structure.records[i].output):
                 self.number.setdefault(x, len(self.number))
-        small = [x.size if x.size <= WHOLE else 0 for x in self.number]
-        fits = (1 + (gradients is not None)) * sum(small) <= NUMBERS
+        written = list(self.number)
+        if gradients is not None:  # the gradients too, and what each record adds to them
+            written += [*self.number, *(x for i in kept for x in structure.records[i].inputs)]
+        fits = sum(x.size for x in written if x.size <= WHOLE) <= NUMBERS
         self.whole = WHOLE if fits else DIGITS
+        self.uses = Counter(x for record in structure.records for x in set(record.inputs))
         self.shares: dict[int, list[list[Any]]] = {}
         self.remarks: dict[str, None] = {}  # what the scenes say in words
         self.same_place: dict[Hashable, list[int]] = {}
@@ -350,9 +354,31 @@ class Book:
         path = path_text(tuple(name for name in record.scope if not hasattr(name, "step")))
         if path:
             out["p"] = printable(path)
+        passed_on = self.passed_on(i)
+        if passed_on:
+            out["c"] = {  # where it is the whole gradient, it stands there already
+                self.number[x]: self.numbers(share) if self.uses[x] > 1 else "all"
+                for x, share in passed_on.items()
+            }
+            out["q"] = RULES.get(str(record.op), "")
         if place is not None:
             out["l"], out["t"] = place
         return out
+
+    def passed_on(self, i: int) -> dict[Tensor, Any]:
+        """What a record alone adds to the gradients of its operands."""
+        record = self.structure.records[i]
+        g = self.gradient(record.output)
+        out: dict[Tensor, Any] = {}
+        if g is None or not g.any():
+            return out
+
+        def deliver(x: Tensor, share: Any) -> None:
+            out[x] = out[x] + share if x in out else np.asarray(share)
+
+        backpropagate([(record.output, g)], deliver, every=True, stop=record.inputs)
+        operands = set(record.inputs)
+        return {x: share for x, share in out.items() if x in self.gradients and x in operands}
 
     # The inputs that a step's gradient reaches ------------------------------------------------
 

@@ -51,6 +51,7 @@ MIDDLE = 0.35  # of a font's size: from the middle of its letters down to the ba
 STAR = 0.53  # the same for a star, which hangs at the top of its line
 DROP, LIFT = 0.2, 0.34  # of a font's size: how far a subscript stands lower, a superscript higher
 MOST_TITLES = 12_000  # nodes; in larger pictures nobody points at one for its equation
+UNFILLED = ' fill="none"'
 ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
 
 
@@ -116,7 +117,9 @@ class Painter:
             ],
         }
         parts = [
-            f'<g class="{name}">\n{"".join(lines)}</g>\n' for name, lines in layers.items() if lines
+            f'<g class="{name}"{UNFILLED if name == "edges" else ""}>\n{"".join(lines)}</g>\n'
+            for name, lines in layers.items()
+            if lines
         ]
         return (
             f'<g class="scene" transform="translate({x} {y})" fill="{ink}" text-anchor="middle" '
@@ -262,7 +265,7 @@ class Painter:
         moved = f' transform="translate({edge.dx} 0)"' if edge.dx else ""
         return (
             f'<g class="{kind}{self.classes(ident)}" data-id="{ident}"{moved}>'
-            f'<path fill="none" d="{course[0]}"{line}{course[1]}"/></g>\n'
+            f'<path d="{course[0]}"{line}{course[1]}"/></g>\n'
         )
 
     def edge_label(self, edge: SceneEdge) -> str:

@@ -970,6 +970,26 @@
     return out;
   }
 
+  // What has come to an operand so far: from this record, and from all before it on the way back.
+  function arrivedBlock(x, record) {
+    const { n, e, s, g } = tensors[x];
+    const mine = record.c?.[x] === "all" ? g : record.c?.[x];
+    if (mine === undefined) return [];
+    const before = backward.slice(0, state.place - records.length);
+    const shares = before.map((row) => records[row].c?.[x]).filter((share) => share !== undefined);
+    const left = usersOf(x).filter((row) => records[row].c?.[x] !== undefined && !before.includes(row)).length;
+    const heading = (text) => element("h3", {}, "∂L/∂", mathematics(e ?? n), " ", element("span", { class: "shape" }, text));
+    const out = [heading("from this record"), numbers(mine, s)];
+    const whole = shares.every((share) => Array.isArray(share) && share.every((v) => typeof v === "number"));
+    if (shares.length > 1 && whole) {
+      const sum = mine.map((_, k) => Number(shares.reduce((all, share) => all + share[k], 0).toPrecision(4)));
+      out.push(heading(left ? `so far, ${left} more to come` : "complete"), numbers(sum, s));
+    } else if (left || shares.length > 1) {
+      out.push(element("p", { class: "note" }, left ? `${left} more to come` : "complete"));
+    }
+    return out;
+  }
+
   function recordBlock(row) {
     const record = records[row];
     const out = document.createDocumentFragment();
@@ -1130,13 +1150,15 @@
       const head = now.back ? `Backward: record ${record.i}` : `Forward: record ${record.i}`;
       panel.replaceChildren(element("h2", {}, head), recordBlock(now.row));
       if (now.back) {
-        panel.append(element("p", { class: "note" }, "The gradient of the result goes on to the operands."));
+        panel.append(element("p", { class: "note" }, mathematics(record.q || "The gradient of the result goes on to the operands.")));
         panel.append(tensorBlock(record.r, { what: "result" }));
       } else {
         panel.append(tensorBlock(record.r, { what: "result", gradient: false }));
       }
       for (const x of new Set(record.a)) {
-        if (tensors[x].k !== "number") panel.append(tensorBlock(x, { what: "operand", gradient: now.back }));
+        if (tensors[x].k === "number") continue;
+        panel.append(tensorBlock(x, { what: "operand", gradient: false }));
+        if (now.back) panel.lastChild.append(...arrivedBlock(x, record));
       }
       const nth = now.back ? state.place - records.length : state.place;
       const of = now.back ? backward.length : records.length;
