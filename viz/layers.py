@@ -989,3 +989,8 @@ def assign_tiers(
         if not changed:
             break
     return tiers
+
+
+def shifted(path: Path, x: int, y: int) -> Path:
+    """A wire moved to the right and upwards."""
+    return [(px + x, py + y) for px, py in path]
