@@ -21,13 +21,13 @@ from ..autograd.context import path_text
 from ..files import write_atomically
 from . import render
 from .equations import Equations
+from .graph import Vertex
 from .layers import Path as Points
 from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
 from .notation import pieces, printable
 from .paint import PADDING, Painter, text_element
 from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode, SceneText
 from .style import Run, bezier
-from .view import Vertex
 
 if TYPE_CHECKING:
     from PIL.Image import Image

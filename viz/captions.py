@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autograd import Tensor
+from .graph import Shared, Vertex
 from .grid import Grid
 from .look import (
     CAPTION,
@@ -37,7 +38,7 @@ from .scene import (
     name_width,
     shape_text,
 )
-from .view import CUT, Shared, Vertex
+from .view import CUT
 from .zones import Zones
 
 WORD = 14  # size of the words below and above the columns

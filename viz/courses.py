@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from ..autograd import Tensor
+from .graph import Edge
 from .grid import Grid
 from .layers import Path, shifted, simplify
 from .look import (
@@ -22,7 +23,6 @@ from .scene import (
     SceneText,
 )
 from .template import Template, below_class
-from .view import Edge
 from .zones import Zones
 
 BEFORE = 14  # how far from a column a state from elsewhere turns into it

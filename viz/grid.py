@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from .graph import Edge, Vertex
 from .look import (
     TRACK,
     text_width,
@@ -14,7 +15,6 @@ from .scene import (
     name_width,
 )
 from .template import below_class, make_template
-from .view import Edge, Vertex
 
 COLUMN_GAP = 46  # between two columns, for the names of states
 GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_t‖ too

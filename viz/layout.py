@@ -16,12 +16,12 @@ from typing import Any
 from ..autograd import Tensor
 from .captions import Captions, Words
 from .courses import Courses
+from .graph import View
 from .grid import Grid
 from .nodes import Nodes
 from .numbers import Norms, shares_by_column
 from .rows import Rows
 from .scene import BESIDE_TWO, BESIDE_WIRE, Measure, Scene
-from .view import View
 from .zones import Zones
 
 __all__ = ["Words", "lay_out"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from .blocks import Block
+from .graph import Vertex
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .layers import shifted
 from .look import (
@@ -18,7 +19,6 @@ from .scene import (
     SceneBox,
     SceneNode,
 )
-from .view import Vertex
 from .zones import Zones
 
 

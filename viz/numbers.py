@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
 from ..autograd.tape import backpropagate
+from .graph import Edge, Vertex, View
 from .look import GRADIENT
-from .view import Edge, Vertex, View
 
 MOST_NUMBERS = 6  # of a value that is written out
 STRIP = (8, 24)  # rows and columns of a strip, at most

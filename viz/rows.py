@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from .graph import Vertex, View, loop_label
 from .look import (
     shorten,
 )
 from .scene import (
     shape_text,
 )
-from .view import Vertex, View, loop_label
 
 
 class Rows:

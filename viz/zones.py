@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Hashable
 
 from .blocks import Block, Diagram, Item, Wire
+from .graph import Edge, Vertex
 from .grid import Grid
 from .layers import End, Name, Path, Unit, assign_tracks, shifted
 from .look import (
@@ -13,7 +14,6 @@ from .look import (
     text_width,
 )
 from .rows import Rows
-from .view import Edge, Vertex
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
