@@ -13,9 +13,18 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Op, Tensor, scope
-from ..autograd.context import ClassName
-from ..autograd.tensor import apply, came, describe, one_array, operand, values
+from ..autograd import (
+    ClassName,
+    Op,
+    Tensor,
+    apply,
+    describe,
+    describe_received,
+    one_array,
+    operand,
+    scope,
+    values,
+)
 from .fused import Replay, plan_of
 from .module import Module
 
@@ -333,7 +342,9 @@ def unroll(
 def not_unrolled(what: str, module: Any) -> TypeError:
     """The error for what is no network, or the class of one."""
     made = "; make one, as in LSTM(3, 4)" if isinstance(module, type) else ""
-    return TypeError(f"{what} a Cell, Stacked or Bidirectional, got {came(module)}{made}")
+    return TypeError(
+        f"{what} a Cell, Stacked or Bidirectional, got {describe_received(module)}{made}"
+    )
 
 
 def detached(state: Any) -> Any:

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, dropout, scope
-from ..autograd.tensor import came, one_array, operand, values
+from ..autograd import Tensor, describe_received, dropout, one_array, operand, scope, values
 from .cell import Cell, State, counted, not_unrolled
 from .module import Module
 
@@ -42,7 +41,7 @@ class Stacked(Module):
         if others or not isinstance(members, (list, tuple)):
             raise TypeError(
                 "Stacked: expected the layers in a list, as in Stacked([LSTM(3, 4), GRU(4, 2)]), "
-                f"got {' and '.join(map(came, (members, *others)))}"
+                f"got {' and '.join(map(describe_received, (members, *others)))}"
             )
         cells = members and all(isinstance(member, Cell) for member in members)
         return super().__new__(StackedCell if cells and cls is Stacked else cls)

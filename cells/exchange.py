@@ -15,8 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter
-from ..autograd.tensor import values
+from ..autograd import Parameter, values
 from .cell import Cell
 from .composite import Bidirectional, Stacked
 from .module import Module

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, scope
-from ..autograd.tensor import values
+from ..autograd import Parameter, scope, values
 from ..cells import LSTM, Bidirectional, Module
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, vectors_of
 from .attention import AttentionPooling

@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import cells
-from ..autograd import Tensor, embedding, scope
-from ..autograd.tensor import one_array, values
+from ..autograd import Tensor, embedding, one_array, scope, values
 from ..cells import LSTM, Bidirectional, Cell, Module
 from .acceptor import final_output
 from .layers import Embedding, whole

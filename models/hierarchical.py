@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import scope
-from ..autograd.tensor import values
+from ..autograd import scope, values
 from ..cells.composite import check_member, width_out
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
 from .layers import whole

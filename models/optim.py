@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tensor
-from ..autograd.tensor import came
+from ..autograd import Parameter, Tensor, describe_received
 
 __all__ = [
     "SGD",
@@ -116,7 +115,7 @@ class Optimizer:
         if not isinstance(parameters, Iterable):
             raise TypeError(
                 f"{name}: expected Parameters, as {name}(model.parameters(), lr=...), got "
-                f"{came(parameters)}"
+                f"{describe_received(parameters)}"
             )
         self.lr = number(name, "lr", lr)
         self.weight_decay = number(name, "weight_decay", weight_decay)

@@ -22,8 +22,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor, detect_anomaly
-from ..autograd.tensor import came
+from ..autograd import Tensor, describe_received, detect_anomaly
 from ..cells import Cell, Module, detached
 from ..cells.fused import kinds_seen, see_kinds
 from ..cells.storage import PathLike, write_atomically
@@ -320,7 +319,7 @@ def fit(
     if optimizer is not None and not isinstance(optimizer, Optimizer):
         raise TypeError(
             "fit: expected an Optimizer, as Adam(model.parameters(), lr=0.001), got "
-            f"{came(optimizer)}"
+            f"{describe_received(optimizer)}"
         )
     whole("fit", "epochs", epochs)
     if patience is not None:
@@ -358,7 +357,9 @@ def fit(
 def see_model(who: str, model: Any) -> None:
     """Raise TypeError unless it is a Module."""
     if not isinstance(model, Module):
-        raise TypeError(f"{who}: expected a model, as Acceptor(...), got {came(model)}")
+        raise TypeError(
+            f"{who}: expected a model, as Acceptor(...), got {describe_received(model)}"
+        )
 
 
 def see_task(who: str, task: Any) -> None:
@@ -367,7 +368,7 @@ def see_task(who: str, task: Any) -> None:
     if isinstance(task, type) or not fits:
         raise TypeError(
             f"{who}: expected a Task, as Labelled(x, y, batch=32), Sequences(ids) or Stream(ids), "
-            f"got {came(task)}"
+            f"got {describe_received(task)}"
         )
 
 

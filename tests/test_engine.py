@@ -28,7 +28,7 @@ from unspool.autograd import (
     detect_anomaly,
     embedding,
     grad,
-    numpy_ops,
+    numpy_core,
     sigmoid,
 )
 from unspool.cells import Elman
@@ -161,7 +161,10 @@ FAULTS = """
 import resource
 import numpy as np
 from unspool import Tensor, unroll
+from unspool.autograd import keep_freed_memory
 from unspool.cells import LSTM
+
+keep_freed_memory()
 
 class Recorded(LSTM):  # op by op: every intermediate result is kept
     same_every_step = False
@@ -237,14 +240,14 @@ def test_a_bias_used_at_many_steps_sums_as_it_goes():
 def scattered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of all arrays of zeros that gradients were scattered into."""
     sizes: list[int] = []
-    forward = numpy_ops.SCATTER_ADD.forward
+    forward = numpy_core.SCATTER_ADD.forward
 
     def counting(*gs: Any, **params: Any) -> Any:
         out = forward(*gs, **params)
         sizes.append(out.size)
         return out
 
-    monkeypatch.setattr(numpy_ops.SCATTER_ADD, "forward", counting)
+    monkeypatch.setattr(numpy_core.SCATTER_ADD, "forward", counting)
     return sizes
 
 
@@ -453,8 +456,8 @@ def test_batches_with_a_weight_of_three_axes():
 
 def test_more_uses_than_are_summed_at_once(monkeypatch: pytest.MonkeyPatch):
     """Sums in portions, here of 32 uses, give what a sum of all gives."""
-    monkeypatch.setattr("unspool.autograd.tape.POOL_ROWS", 64)
-    monkeypatch.setattr("unspool.autograd.tape.POOL_NUMBERS", 1)
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_ROWS", 64)
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_NUMBERS", 1)
     rng = np.random.default_rng(0)
     for uses in (1, 63, 64, 65, 130, 1030):
         xs = rng.normal(size=(uses, 2, 3))

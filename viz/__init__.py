@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Record, Tape, Tensor
-from ..autograd.tensor import describe
+from ..autograd import Record, Tape, Tensor, describe
 from . import dot, render
 from .animation import animate
 from .equations import equations

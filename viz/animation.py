@@ -19,7 +19,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..autograd.context import path_text
+from ..autograd import path_text
 from . import dot, render
 from .equations import Equations
 from .layers import Path as Points
