@@ -79,17 +79,15 @@ from .losses import (
 from .messages import describe, describe_received, options_text
 from .numpy_core import scatter_add, unbroadcast
 from .recompute import checkpoint
-from .replay import LeafGradients, Plan, alike
+from .replay import LeafGradients, Plan, alike, made_by, reserve_numbers
 from .tape import Gradients, Record, Tape
 from .tensor import (
     Op,
     Parameter,
     Tensor,
     apply,
-    made_by,
     operand,
     operands_of,
-    reserve_numbers,
     values,
 )
 from .trees import flatten

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from .messages import describe, here, operands_text
-from .tensor import Array, Tensor, requires_gradient, values
+from .tensor import Array, Tensor, values
 
 __all__ = [
     "Reduction",
@@ -17,6 +17,7 @@ __all__ = [
     "class_ids",
     "floats",
     "one_array",
+    "requires_gradient",
     "without_gradient",
 ]
 
@@ -95,3 +96,10 @@ def one_array(who: str, x: Any, read: Callable[[Any], Any] = values) -> Array:
             f"{who}: the sequences differ in length; fill them up behind, ids by "
             "pad_sequences(ids), vectors by rows of 0, and say where each ends by lengths="
         ) from error
+
+
+def requires_gradient(x: Any) -> bool:
+    """Whether an argument is a Tensor that requires a gradient, or holds one in its lists."""
+    if isinstance(x, (tuple, list)):
+        return any(map(requires_gradient, x))
+    return isinstance(x, Tensor) and x.requires_grad

@@ -223,7 +223,7 @@ def _without_reading(method: Any) -> Any:
 for _name in ("lt", "le", "gt", "ge", "eq", "ne", "bool", "len"):
     setattr(Argument, f"__{_name}__", _without_reading(getattr(Tensor, f"__{_name}__")))
 for _name in ("shape", "ndim", "dtype", "size"):
-    setattr(Argument, _name, property(_without_reading(vars(Tensor)[_name].fget)))
+    setattr(Argument, _name, property(_without_reading(getattr(Tensor, _name).fget)))
 
 
 def _fresh(x: Any, where: str) -> Argument:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from .arguments import requires_gradient
 from .context import current_scope
 from .messages import call_text, explain, function_name
-from .tensor import TABLE, Op, Params, apply, operand, provides, requires_gradient, values
+from .tensor import TABLE, Op, Params, apply, operand, provides, values
 
 __all__ = ["OUT_PLACES", "PLAIN", "WIDER", "call_numpy"]
 

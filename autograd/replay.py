@@ -13,6 +13,8 @@ memory and of the traffic through the processor's cache.
 
 from __future__ import annotations
 
+import collections
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -23,13 +25,34 @@ from .backward import reachable
 from .buffers import Accumulator, Buffer, buffer_limit, sum_broadcast
 from .context import recording
 from .numpy_core import unbroadcast
-from .tensor import NO_PARAMS, Op, Tensor, made_by, operands_of, reserve_numbers
+from .tensor import NO_PARAMS, Array, Op, Params, Tensor, operands_of, result, running_number
 
-__all__ = ["LeafGradients", "Plan", "alike"]
+__all__ = ["LeafGradients", "Plan", "alike", "made_by", "reserve_numbers"]
 
 # The op of the placeholder that stands for all weights among a replayed step's operands; its
 # gradient is a ``LeafGradients``.
 LEAVES = Op("leaves", lambda *_: None, lambda g, y, *_: g.finish())
+
+
+def made_by(
+    number: int,
+    op: Op,
+    inputs: tuple[Any, ...],
+    params: Params,
+    path: tuple[str, ...],
+    data: Array,
+    requires_grad: bool,
+) -> Tensor:
+    """A Tensor with a record that ``apply`` did not make and that has no operands' arrays."""
+    arrays = (None,) * len(inputs)
+    return result(data, requires_grad, (number, op, params, path, *inputs, *arrays))
+
+
+def reserve_numbers(count: int) -> int:
+    """Take the next ``count`` running numbers; returns the first of them."""
+    first = next(running_number)
+    collections.deque(itertools.islice(running_number, count - 1), maxlen=0)
+    return first
 
 
 def alike(a: Any, b: Any) -> bool:

@@ -9,11 +9,9 @@ counts alone.
 
 from __future__ import annotations
 
-import collections
-import copy
 import itertools
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import numpy as np
@@ -74,7 +72,7 @@ class Op(str):
 
         >>> sign = Op("sign", np.sign, (lambda g, y, x: g,))
         >>> grad(grad(lambda x: apply(sign, (x,)) * x**2))(3.0)
-        array(8.)
+        array(14.)
     """
 
     forward: Callable[..., Any]
@@ -348,48 +346,6 @@ class Tensor(ArrayMethods["Tensor"]):
         self.name = name
         self._record = None
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The length of each axis."""
-        return self.data.shape
-
-    @property
-    def ndim(self) -> int:
-        """The number of axes."""
-        return self.data.ndim
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """The type of the elements."""
-        return self.data.dtype
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return self.data.size
-
-    @property
-    def T(self) -> Tensor:
-        """The axes in reverse order."""
-        return self.transpose()
-
-    @property
-    def mT(self) -> Tensor:
-        """The last two axes exchanged."""
-        return numpy.matrix_transpose(self)
-
-    def item(self) -> Any:
-        """The only element, as a Python number."""
-        return self.data.item()
-
-    def numpy(self) -> Array:
-        """The values as an array that shares this Tensor's memory."""
-        return self.data
-
-    def tolist(self) -> Any:
-        """The values as nested lists of Python numbers."""
-        return self.data.tolist()
-
     def detach(self) -> Tensor:
         """A leaf with the same values (and memory), off the tape."""
         return Tensor(self.data, name=self.name)
@@ -418,14 +374,6 @@ class Tensor(ArrayMethods["Tensor"]):
         """
         LATER["backward"](self, gradient)
 
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.data.ndim:
-            raise TypeError(f"{describe(self)} is a scalar and cannot be iterated over")
-        return (self[i] for i in range(len(self.data)))
-
     def __getitem__(self, index: Any) -> Tensor:
         for part in index if type(index) is tuple else (index,):
             if isinstance(part, Tensor):
@@ -438,34 +386,6 @@ class Tensor(ArrayMethods["Tensor"]):
             "np.where(mask, new, x) or np.concatenate of the parts (x.data[...] = v changes a "
             "leaf outside of any tape)"
         )
-
-    def __repr__(self) -> str:
-        body = np.array2string(self.data, separator=", ", prefix="Tensor(")
-        name = f", name={self.name!r}" if self.name else ""
-        made = f", op={str(self._record[1])!r}" if self._record else ""
-        asks = ", requires_grad=True" if self.requires_grad and not self._record else ""
-        return f"{type(self).__name__}({body}{name}{made}{asks})"
-
-    def __format__(self, spec: str) -> str:
-        if not spec:
-            return str(self)
-        if not self.data.ndim:
-            return format(self.data.item(), spec)
-        return np.array2string(self.data, formatter={"all": lambda value: format(value, spec)})
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
-        if self._record is not None:
-            raise TypeError(
-                f"a deep copy of {describe(self)} would have a tape and parameters of its own, to "
-                "which no gradient comes; write np.copy(x) to stay on the tape, x.detach() for the "
-                "values"
-            )
-        other = memo[id(self)] = _new(type(self))
-        for name in ("data", "grad", "name", "requires_grad", "_record"):
-            setattr(other, name, copy.deepcopy(getattr(self, name), memo))
-        if hasattr(self, "__dict__"):  # of a subclass
-            other.__dict__.update(copy.deepcopy(self.__dict__, memo))
-        return other
 
     # Operators --------------------------------------------------------------------------------
 
@@ -512,40 +432,6 @@ class Tensor(ArrayMethods["Tensor"]):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         return LATER["call_numpy"](function, args, kwargs)
 
-    # Implicit conversions, which would detach ---------------------------------------------------
-
-    # For one element, as in ``a[0] = t`` and ``np.fromiter``, NumPy raises a ValueError of its
-    # own ("setting an array element with a sequence"), whose cause is the TypeError from here.
-
-    def _refuse_to_detach(self, how: str, cure: str) -> None:
-        if self._record is not None or self.requires_grad:
-            raise TypeError(
-                f"{how} would silently detach {describe(self)} from its tape; write {cure}"
-            )
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        self._refuse_to_detach(
-            "making an array of it",
-            ".data for the plain values, or np.stack or np.concatenate to join Tensors",
-        )
-        return np.array(self.data, dtype=dtype, copy=copy)
-
-    def __float__(self) -> float:
-        self._refuse_to_detach(
-            "float()", ".item() for the number, or np's function to stay on the tape"
-        )
-        return float(self.data)
-
-    def __int__(self) -> int:
-        self._refuse_to_detach("int()", "int(x.item()) for the number")
-        return int(self.data)
-
-    def __index__(self) -> int:
-        return self.data.__index__()
-
-    def __bool__(self) -> bool:
-        return bool(self.data)
-
 
 class Parameter(Tensor):
     """A Tensor that requires a gradient; it owns a copy of its data.
@@ -581,7 +467,7 @@ class Parameter(Tensor):
                 f"{describe(self)} {sign}= {describe(other)}: an update keeps the shape, got "
                 f"{data.shape}"
             )
-        self.data = data.astype(self.dtype, copy=False)
+        self.data = np.asarray(data, self.dtype)
         return self
 
     # fmt: off
@@ -611,13 +497,6 @@ def values(x: Any) -> Any:
     return x
 
 
-def requires_gradient(x: Any) -> bool:
-    """Whether an argument is a Tensor that requires a gradient, or holds one in its lists."""
-    if isinstance(x, (tuple, list)):
-        return any(map(requires_gradient, x))
-    return isinstance(x, Tensor) and x.requires_grad
-
-
 def operands_of(t: Tensor) -> tuple[Any, ...]:
     """The operands of a result's record: Tensors, arrays and numbers. A leaf has none."""
     record = t._record or ()
@@ -628,24 +507,3 @@ def arrays_of(t: Tensor) -> tuple[Any, ...]:
     """The arrays and numbers that the op ran on, one for each operand."""
     record = t._record or ()
     return record[len(record) // 2 + 2 :]
-
-
-def made_by(
-    number: int,
-    op: Op,
-    inputs: tuple[Any, ...],
-    params: Params,
-    path: tuple[str, ...],
-    data: Array,
-    requires_grad: bool,
-) -> Tensor:
-    """A Tensor with a record that ``apply`` did not make and that has no operands' arrays."""
-    arrays = (None,) * len(inputs)
-    return result(data, requires_grad, (number, op, params, path, *inputs, *arrays))
-
-
-def reserve_numbers(count: int) -> int:
-    """Take the next ``count`` running numbers; returns the first of them."""
-    first = next(running_number)
-    collections.deque(itertools.islice(running_number, count - 1), maxlen=0)
-    return first
