@@ -23,7 +23,7 @@ and ``ACTIVATIONS``, which finds the activations by name.
 
 Names for whoever writes layers, cells and models: arguments and operands (``operand values
 floats one_array class_ids check_mask check_reduction reduce_loss Reduction flatten``), errors
-(``describe describe_received options_text path_text``).
+(``describe options_text path_text``).
 
 Names for whoever reads or rebuilds tapes, in this package only, so they may change: contexts
 (``recording current_scope anomaly_check ClassName``), the graph (``backpropagate reachable
@@ -49,7 +49,7 @@ from .activations import (
     softmax,
     softplus,
 )
-from .allocation import keep_freed_memory
+from .allocation import freed_memory_kept, keep_freed_memory
 from .anomaly import detect_anomaly
 from .arguments import Reduction, check_mask, check_reduction, class_ids, floats, one_array
 from .backward import backpropagate, reachable
@@ -76,7 +76,7 @@ from .losses import (
     nll_loss,
     reduce_loss,
 )
-from .messages import describe, describe_received, options_text
+from .messages import describe, options_text
 from .numpy_core import scatter_add, unbroadcast
 from .recompute import checkpoint
 from .replay import LeafGradients, Plan, alike, made_by, reserve_numbers
@@ -158,7 +158,6 @@ __all__ = [
     "Reduction",
     "flatten",
     "describe",
-    "describe_received",
     "options_text",
     "path_text",
     # For those who read or rebuild tapes.
@@ -175,5 +174,6 @@ __all__ = [
     "LeafGradients",
     "alike",
     "current_workspace",
+    "freed_memory_kept",
     "keep_freed_memory",
 ]

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import describe_received
 from .backward import backpropagate, reachable, seed_for
 from .context import recording
-from .messages import describe, describe_received
+from .messages import describe
 from .numpy_calls import PLAIN
 from .tensor import Op, Tensor, apply, values
 from .trees import flatten, match_leaves, places

@@ -17,7 +17,6 @@ from .context import current_scope, path_text
 __all__ = [
     "call_text",
     "describe",
-    "describe_received",
     "explain",
     "function_name",
     "here",
@@ -42,13 +41,6 @@ def describe(x: Any) -> str:
     if isinstance(x, np.ndarray):
         return f"an array {x.shape} {x.dtype}"
     return repr(x)
-
-
-def describe_received(x: Any) -> str:
-    """An argument of the wrong kind: a string, array or Tensor as it is, else its type."""
-    if isinstance(x, type):
-        return f"the class {x.__name__}"
-    return describe(x) if isinstance(x, (str, np.ndarray)) or is_tensor(x) else type(x).__name__
 
 
 def operands_text(args: Any) -> str:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .messages import describe_received
+from ..checks import describe_received
 
 __all__ = ["flatten", "match_leaves", "places"]
 

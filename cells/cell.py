@@ -19,12 +19,12 @@ from ..autograd import (
     Tensor,
     apply,
     describe,
-    describe_received,
     one_array,
     operand,
     scope,
     values,
 )
+from ..checks import describe_received
 from .fused import Replay, plan_of
 from .module import Module
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, describe_received, dropout, one_array, operand, scope, values
+from ..autograd import Tensor, dropout, one_array, operand, scope, values
+from ..checks import describe_received
 from .cell import Cell, State, counted, not_unrolled
 from .module import Module
 

@@ -19,22 +19,22 @@ from numpy.typing import NDArray
 
 from ..cells import Bidirectional, Module, Stacked
 from ..cells.composite import width_out
-from ..cells.storage import PathLike, unfinished, write_atomically
+from ..files import PathLike, unfinished, write_atomically
 from . import persist
-from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
-from .baselines import NGram, perplexity_of
-from .batches import Labelled, Labels, names_of, predictions
-from .checkpoint import differences
-from .crf import CRF
-from .features import CharacterEncoder, FeatureEmbedding, Features
-from .language_model import LanguageModel
-from .layers import Embedding
-from .metrics import accuracy, span_f1, spans
-from .readers import load_labelled, load_tagged
-from .text import Vocabulary, hold_out, load_text, tokenize
-from .training import History, Stream, count_targets, evaluate, fit, save_history
-from .transducer import Transducer
-from .vectors import align_vectors, load_vectors
+from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN
+from .networks.crf import CRF
+from .networks.language_model import LanguageModel
+from .networks.layers import Embedding
+from .networks.transducer import Transducer
+from .text.baselines import NGram, perplexity_of
+from .text.batches import Labelled, Labels, names_of, predictions
+from .text.features import CharacterEncoder, FeatureEmbedding, Features
+from .text.readers import load_labelled, load_tagged
+from .text.text import Vocabulary, hold_out, load_text, tokenize
+from .text.vectors import align_vectors, load_vectors
+from .training.checkpoint import differences
+from .training.metrics import accuracy, span_f1, spans
+from .training.training import History, Stream, count_targets, evaluate, fit, save_history
 
 __all__ = ["CELLS", "Folder", "make_classifier", "make_tagger", "network_named"]
 
@@ -94,7 +94,7 @@ class Folder:
             )
         try:
             text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-            write_atomically(written, lambda file: file.write(text.encode()))
+            write_atomically(written, text)
         except OSError as error:
             raise ValueError(
                 f"{self.path}: cannot be written ({error.strerror}); give a folder of yours"

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers import posix
 from unspool import Parameter
 from unspool.cells import (
     GRU,
@@ -25,7 +26,7 @@ from unspool.cells import (
     load_npz,
     save_npz,
 )
-from unspool.cells.storage import load_described, save_described, unfinished
+from unspool.files import load_described, save_described, unfinished
 from unspool.models import (
     CRF,
     SGD,
@@ -47,8 +48,8 @@ from unspool.models import (
     Transducer,
     fit,
 )
-from unspool.models.batches import Labelled
-from unspool.models.checkpoint import (
+from unspool.models.text.batches import Labelled
+from unspool.models.training.checkpoint import (
     FORMAT,
     VERSION,
     generators,
@@ -57,9 +58,8 @@ from unspool.models.checkpoint import (
     set_random_states,
     unpacked,
 )
-from unspool.models.schedules import Plateau, cosine, product, warm_up
+from unspool.models.training.schedules import Plateau, cosine, product, warm_up
 
-posix = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and limits of files are POSIX's")
 CYCLE = np.tile([1, 3, 4, 5, 6, 7, 2], 30)
 SENTENCES = [[1, *range(3, 3 + n), 2] for n in (1, 2, 3, 5, 4, 2, 3)]
 TIMES = ("seconds", "tokens_per_second")
@@ -185,6 +185,7 @@ def assert_same(a, b):
 # Bit for bit ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 @pytest.mark.parametrize("stops", [[1], [2, 3], [5, 1, 1, 4], [9]])
 def test_a_training_goes_on_bit_for_bit(name, stops, tmp_path, monkeypatch):
@@ -367,7 +368,7 @@ import os, signal, sys
 import numpy as np
 from unspool.cells import LSTM
 from unspool.models import Adam, LanguageModel, Stream, fit
-from unspool.models.schedules import Plateau, cosine, product
+from unspool.models.training.schedules import Plateau, cosine, product
 
 checkpoint, out, at, where = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
@@ -441,6 +442,7 @@ def undisturbed(tmp_path_factory):
     return load_npz(folder / "out.npz")
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("where", "at"),
@@ -460,6 +462,7 @@ def test_killed_at_a_place(where, at, tmp_path, undisturbed):
         assert not unfinished(tmp_path / "training.npz")
 
 
+@pytest.mark.slow
 @posix
 def test_killed_again_and_again_at_any_moment(tmp_path, undisturbed):
     rng = random.Random(0)
@@ -617,7 +620,7 @@ def test_files_that_are_no_checkpoints(tmp_path):
     with pytest.raises(ValueError, match="is no unspool checkpoint: it has no header"):
         trained(path)
     save_described(path, "x", VERSION, header | {"format": "unspool model"}, arrays)
-    with pytest.raises(ValueError, match="it is of the format 'unspool model'"):
+    with pytest.raises(ValueError, match="it has the format 'unspool model'"):
         trained(path)
     save_described(path, FORMAT, VERSION, header | {"version": 99}, arrays)
     with pytest.raises(ValueError, match="is of version 99, this unspool reads version 1"):

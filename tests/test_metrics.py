@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.models.metrics import accuracy, bits_of, confusion, span_f1, span_scores, spans
-from unspool.models.tag_baseline import MostFrequentTag
+from helpers import needs
+from unspool.models.text.tag_baseline import MostFrequentTag
+from unspool.models.training.metrics import (
+    accuracy,
+    bits_of,
+    confusion,
+    span_f1,
+    span_scores,
+    spans,
+)
 
 # conlleval's own conditions, as pairs (tag before, tag): a chunk ends before the second, or a new
 # one starts with it; types that differ come on top. S is a chunk of its own.
@@ -149,7 +157,7 @@ def test_accuracy_and_confusion():
 
 
 def test_confusion_is_scikit_learns():
-    sklearn = pytest.importorskip("sklearn.metrics")
+    sklearn = needs("sklearn.metrics")
     rng = np.random.default_rng(0)
     gold, found = rng.integers(0, 5, (2, 300))
     np.testing.assert_array_equal(confusion(gold, found, 5), sklearn.confusion_matrix(gold, found))

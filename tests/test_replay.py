@@ -17,6 +17,7 @@ import weakref
 import numpy as np
 import pytest
 
+from helpers import flat, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import checkpoint, detect_anomaly, dropout, hessian, sigmoid
 from unspool.autograd.replay import LeafGradients, Plan, numbers_read
@@ -63,10 +64,6 @@ def dropping(request, monkeypatch):
 
 
 copies_pay = fused.copies_pay  # when they are dropped in earnest
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def cell_of(kind, d_in=D, seed=0, **options):
@@ -1140,12 +1137,6 @@ COMPOSITES = {
 }
 
 
-def flat(state):
-    if isinstance(state, tuple):
-        return tuple(t for part in state for t in flat(part))
-    return (state,)
-
-
 @pytest.mark.parametrize("options", [{}, {"lengths": [4, 0, 3]}], ids=["full", "lengths"])
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_composites_use_it(name, options):
@@ -1154,7 +1145,7 @@ def test_composites_use_it(name, options):
     def once(module):
         xs = Tensor(numbers(B, T, D), requires_grad=True, name="xs")
         ys, final = unroll(module, xs, **options)
-        return xs, (), ys, flat(final)
+        return xs, (), ys, tuple(flat(final))
 
     for _ in range(2):
         once(module)
@@ -1175,7 +1166,7 @@ def test_one_step_of_a_stack():
         for t in range(T):
             y, state = module(xs[:, t], state)
             ys.append(y)
-        return xs, (), np.stack(ys, axis=1), flat(state)
+        return xs, (), np.stack(ys, axis=1), tuple(flat(state))
 
     for _ in range(2):
         once(module)
@@ -1257,7 +1248,7 @@ def test_the_plan_is_readable():
         "",
     ]
     back = plan.source[plan.source.index("def backward") :].splitlines()
-    assert back[0] == "def backward(inputs, leaves, results, gradients, uses):"
+    assert back[0] == "def backward(inputs, leaves, results, gradients, buffers):"
     assert back[1:5] == [
         "    i0, i1, = inputs",
         "    l0, l1, l2, = leaves",
@@ -1273,7 +1264,7 @@ def test_the_plan_is_readable():
         "g_i1",
     ]
     # The products of W and U wait as they are, to be one product over all steps; b's is a sum.
-    waiting = [line.split("(", 1)[1][:6] for line in back if "uses[" in line]
+    waiting = [line.split("(", 1)[1][:6] for line in back if "buffers[" in line]
     assert sorted(waiting) == ["(g_v0,", "(g_v1,", waiting[0]]
     assert waiting[0].startswith("r")
     assert back[-2 if not back[-1] else -1].strip() == "return (None, g_i1, )"
@@ -1414,6 +1405,7 @@ def test_a_cell_and_its_plans_are_freed_by_reference_counts_alone():
         gc.enable()
 
 
+@pytest.mark.slow
 def test_no_growth_over_1_000_training_steps():
     cell = cell_of(LSTM)
     xs = numbers(2, 3, D)
@@ -1507,7 +1499,7 @@ def test_two_threads_train_two_models():
 
 @pytest.mark.parametrize("batch", [3, 150])
 def test_steps_of_a_loop_share_one_sum_of_their_weights_gradients(batch):
-    """Also where every step's uses are summed at once, in two passes, and beside other uses."""
+    """Also where every step's contributions are summed at once, in two passes, beside others."""
     cell = cell_of(LSTM)
     xs = Tensor(numbers(batch, 6, D))
 

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Tape, Tensor, backpropagate, describe
+from ..files import write_atomically
 from .look import (
     BAND_EDGE,
     BLUE,
@@ -39,7 +40,6 @@ from .look import (
     shorten,
 )
 from .notation import printable
-from .render import write_atomically
 from .structure import read
 from .trace import tape_of
 

@@ -1,0 +1,568 @@
+"""Conditional random fields: the probability of a whole sequence of labels, and the best one.
+
+A linear chain gives each label sequence s_1 ... s_m a score, a sum over its positions of what a
+label and the one before it score together, and P(s) = exp(score(s)) / Z. That sum is what makes
+Z, a sum over n^m sequences, and the maximum over them, cost only m n² (Lafferty, McCallum and
+Pereira 2001). The gradient of log Z is left to the tape: it is the backward algorithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tape,
+    Tensor,
+    check_reduction,
+    class_ids,
+    describe,
+    floats,
+    logsumexp,
+    no_grad,
+    one_array,
+    operand,
+    recording,
+    scope,
+    values,
+)
+from ...cells import Module, glorot_uniform
+from ...cells.cell import real_positions
+from .layers import whole
+
+__all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
+
+Bools = NDArray[np.bool_]
+Ids = NDArray[np.intp]
+
+# What may follow a prefix, for each scheme: within a span (of the same type), and otherwise.
+# "" stands before the first label and behind the last one.
+SCHEMES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "BIO": ({"B": "I", "I": "I"}, dict.fromkeys(["", "O", "B", "I"], "OB")),
+    "BIOES": ({"B": "IE", "I": "IE"}, dict.fromkeys(["", "O", "E", "S"], "OBS")),
+}
+
+
+class Constraints(NamedTuple):
+    """Which label sequences there are; all others have the probability 0.
+
+    Attributes:
+        transitions: (n, n) booleans, ``[a, b]``: label b may follow label a.
+        start: (n,), which labels a sequence may begin with.
+        end: (n,), which labels it may end with.
+    """
+
+    transitions: Bools
+    start: Bools
+    end: Bools
+
+
+def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
+    """The constraints of labels that mark spans, from the labels' names.
+
+    In BIO (IOB2), I-X follows only B-X or I-X. In BIOES a span of several tokens is B-X, any
+    number of I-X, E-X, and one of a single token is S-X.
+
+    Args:
+        labels: Names such as ``O``, ``B-NP``, ``I-NP``, in the order of their ids.
+        scheme: "BIO" or "BIOES".
+
+    Raises:
+        ValueError: There is no such scheme, or a label does not belong to it.
+
+    Example:
+        >>> from unspool.models.networks.crf import span_constraints
+        >>> transitions, start, end = span_constraints(["O", "B-NP", "I-NP"])
+        >>> start.tolist(), transitions[0].tolist()
+        ([True, True, False], [True, True, False])
+    """
+    if scheme not in SCHEMES:
+        raise ValueError(f"span_constraints: scheme is one of {', '.join(SCHEMES)}, got {scheme!r}")
+    inside, outside = SCHEMES[scheme]
+    pairs = []
+    for label in labels:
+        prefix, _, kind = label.partition("-")
+        if label != "O" and not (prefix in set(scheme) - {"O"} and kind):
+            raise ValueError(
+                f"span_constraints: a label of {scheme} is O, or one of "
+                f"{', '.join(p for p in scheme if p != 'O')} with a type, as in B-NP; got {label!r}"
+            )
+        pairs.append((prefix, kind))
+
+    def follows(before: tuple[str, str], after: tuple[str, str]) -> bool:
+        within = after[0] in inside.get(before[0], "") and before[1] == after[1]
+        return within or after[0] in outside.get(before[0], "")
+
+    return Constraints(
+        np.array([[follows(a, b) for b in pairs] for a in pairs], bool).reshape(2 * (len(pairs),)),
+        np.array([follows(("", ""), b) for b in pairs], bool),
+        np.array([a[0] in outside for a in pairs], bool),
+    )
+
+
+class Scored(NamedTuple):
+    """Scores of every label at every position, with the real positions in front."""
+
+    unary: Any  # (batch, time, n)
+    pair: Any  # (n, n), or (batch, time - 1, n, n)
+    end: Any  # (n,)
+    real: Bools  # (batch, time)
+    order: Ids | None  # (batch, time), where each position came from; None: nothing was moved
+    batched: bool
+    time: int  # how many positions were given; 0 where the one there is stands for none
+
+    def pair_into(self, t: int) -> Any:
+        """The scores of (label at t - 1, label at t), (n, n) or (batch, n, n)."""
+        return self.pair if self.pair.ndim == 2 else self.pair[:, t - 1]
+
+
+class Chain(Module):
+    """Base of the linear-chain models: what follows once a chain's scores are known.
+
+    A subclass sets ``d_in``, the width of what it reads at each position, and gives ``scores``.
+
+    Args:
+        labels: How many labels there are, or their names.
+        constraints: Constraints, a scheme of ``span_constraints`` (the labels are then names),
+            or None for none.
+
+    Raises:
+        ValueError: There is no label, or constraints do not fit the labels.
+        TypeError: ``labels`` are neither names nor a number.
+    """
+
+    d_in: int
+
+    def __init__(
+        self, labels: int | Sequence[str], constraints: Constraints | str | None = None
+    ) -> None:
+        name = type(self).__name__
+        if isinstance(labels, str) or not isinstance(labels, (int, np.integer, Sequence)):
+            raise TypeError(f"{name}: labels are their number, or a list of names, got {labels!r}")
+        self.labels = list(labels) if isinstance(labels, Sequence) else None
+        count = labels if self.labels is None else len(self.labels)
+        self.n_labels = n = whole(name, "the number of labels", count)
+        if isinstance(constraints, str):
+            if self.labels is None:
+                raise ValueError(
+                    f"{name}: constraints={constraints!r} are read off the labels' names; give "
+                    "these in place of their number"
+                )
+            constraints = span_constraints(self.labels, constraints)
+        if constraints is not None:
+            constraints = Constraints(*(np.asarray(c) for c in constraints))
+            for part, array, shape in zip(
+                Constraints._fields, constraints, ((n, n), (n,), (n,)), strict=True
+            ):
+                if array.shape != shape or array.dtype != bool:
+                    raise ValueError(
+                        f"{name}: the constraints' {part} are booleans {shape}, got {array.dtype} "
+                        f"{array.shape}"
+                    )
+        self.constraints = constraints
+
+    def scores(self, x: Any) -> tuple[Any, Any, Any]:
+        """``(unary, pair, end)`` of x (batch, time, d_in), time at least 1.
+
+        unary (batch, time, n), the first position's with what begins a sequence; pair
+        (n, n), or (batch, time - 1, n, n); end (n,).
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} defines no scores(x) -> (unary, pair, end)"
+        )
+
+    # Probabilities ----------------------------------------------------------------------------
+
+    def log_partition(self, x: Any, lengths: Any = None, mask: Any = None) -> Tensor:
+        """log Z, the logarithm of the sum of exp(score) over all label sequences: (batch,).
+
+        Args:
+            x: (batch, time, d_in), or (time, d_in) for a single sequence, which gives a scalar.
+            lengths: (batch,), where each sequence ends; one of length 0 has log Z = 0.
+            mask: (batch, time) booleans in place of ``lengths``. Holes are left out: what stands
+                on both sides of one are neighbours.
+
+        Raises:
+            ValueError: Shapes do not fit.
+
+        Source: the forward algorithm (Rabiner 1989), in log space.
+        """
+        found = self._prepared("log_partition", x, lengths, mask)
+        total = self._forward(found)
+        return total if found.batched else total[0]
+
+    def score(self, x: Any, tags: Any, lengths: Any = None, mask: Any = None) -> Tensor:
+        """The score of given label sequences, before it is normalised: (batch,).
+
+        Args:
+            x, lengths, mask: As in ``log_partition``.
+            tags: (batch, time) or (time,), label ids; at padding anything.
+
+        Raises:
+            ValueError: Shapes do not fit, an id is no label, or constraints forbid a sequence.
+            TypeError: The tags are not integers.
+        """
+        found = self._prepared("score", x, lengths, mask)
+        total = self._score(found, self._checked_tags("score", tags, found))
+        return total if found.batched else total[0]
+
+    def loss(
+        self,
+        x: Any,
+        tags: Any,
+        lengths: Any = None,
+        mask: Any = None,
+        *,
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        """-log P(tags), in nats.
+
+        Args:
+            x, tags, lengths, mask: As in ``score``.
+            reduction: "mean" over the sequences that have a position, "sum", or "none" for one
+                a sequence, (batch,).
+
+        Raises:
+            ValueError: As in ``score``, or ``reduction`` is none of these.
+            TypeError: The tags are not integers.
+        """
+        check_reduction("CRF.loss", reduction)
+        found = self._prepared("loss", x, lengths, mask)
+        tags = self._checked_tags("loss", tags, found)
+        nats = self._forward(found) - self._score(found, tags)
+        if reduction == "none":
+            return nats if found.batched else nats[0]
+        total: Tensor = np.sum(nats)
+        if reduction == "sum":
+            return total
+        return total / max(int(found.real.any(1).sum()), 1)
+
+    def marginals(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
+        """P(label at t) over all sequences, (batch, time, n), 0 at padding: a plain array.
+
+        It is the gradient of log Z by the scores of the labels.
+
+        Args and errors are those of ``log_partition``.
+        """
+        with no_grad():
+            found = self._prepared("marginals", operand(values(x)), lengths, mask)
+        with recording():
+            added = Tensor(np.zeros(found.unary.shape, found.unary.dtype), requires_grad=True)
+            total = np.sum(self._forward(found._replace(unary=found.unary + added)))
+            gradient = Tape(total).gradients().get(added)
+        p = np.zeros(added.shape, added.dtype) if gradient is None else np.array(values(gradient))
+        return self._in_place(found, np.where(found.real[..., None], p, 0), axis=1)
+
+    def _forward(self, found: Scored) -> Tensor:
+        """log Z of each sequence: alpha_t[s] is the log of the sum over all that end in s at t."""
+        unary, real = found.unary, found.real
+        with scope("forward_algorithm"):
+            for t in range(unary.shape[1]):
+                with scope(f"t={t + 1}", step=t + 1):
+                    if t == 0:
+                        alpha = unary[:, 0]
+                    else:
+                        paths = alpha[:, :, None] + found.pair_into(t)
+                        new = logsumexp(paths, axis=1) + unary[:, t]
+                        here = real[:, t, None]
+                        alpha = new if here.all() else np.where(here, new, alpha)
+                    alpha.name = f"alpha_{t + 1}"
+            total: Tensor = logsumexp(alpha + found.end)
+            filled = real.any(1)
+            if not filled.all():
+                total = np.where(filled, total, 0)  # type: ignore[assignment]
+            return total
+
+    def _score(self, found: Scored, tags: Ids) -> Tensor:
+        batch, real = np.arange(len(tags)), found.real
+        with scope("score"):
+            labels = np.take_along_axis(found.unary, tags[..., None], -1)[..., 0]
+            total = np.sum(np.where(real, labels, 0), axis=1)
+            if tags.shape[1] > 1:
+                where: Any = (tags[:, :-1], tags[:, 1:])
+                if found.pair.ndim == 4:
+                    where = (batch[:, None], np.arange(tags.shape[1] - 1), *where)
+                steps = found.pair[where]
+                total = total + np.sum(np.where(real[:, 1:], steps, 0), axis=1)
+            last = tags[batch, np.maximum(real.sum(1) - 1, 0)]
+            return total + np.where(real.any(1), found.end[last], 0)
+
+    # The best sequences -----------------------------------------------------------------------
+
+    def decode(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
+        """The most probable label sequence, (batch, time), -1 at padding.
+
+        Args and errors are those of ``log_partition``; scores that leave no best sequence (NaN,
+        or -inf for all) raise a ValueError.
+
+        Source: Viterbi (1967).
+        """
+        tags, scores = self.nbest(x, 1, lengths, mask)
+        bad = np.flatnonzero(~(scores[..., 0] > -np.inf))
+        if bad.size:
+            raise ValueError(
+                f"{type(self).__name__}.decode: sequence {bad[0]} has no best labels, its highest "
+                f"score is {scores[..., 0].flat[bad[0]]}; look for NaN in what is read and in the "
+                "parameters"
+            )
+        return tags[..., 0, :]
+
+    def nbest(
+        self, x: Any, n: int, lengths: Any = None, mask: Any = None
+    ) -> tuple[Ids, NDArray[Any]]:
+        """The n most probable label sequences, best first, and their scores.
+
+        Args:
+            x, lengths, mask: As in ``log_partition``.
+            n: How many.
+
+        Returns:
+            Label ids (batch, n, time), -1 at padding, and scores (batch, n), without the axis of
+            the batch for a single sequence. Where there are fewer than n sequences, what is
+            missing has the score -inf and nothing but -1.
+
+        Raises:
+            ValueError: Shapes do not fit, ``n`` is below 1, or constraints leave no sequence.
+            TypeError: ``n`` is no whole number.
+        """
+        n = whole(f"{type(self).__name__}.nbest", "n", n)
+        with no_grad():
+            found = self._prepared("nbest", operand(values(x)), lengths, mask)
+        unary, pair, end = (np.asarray(values(a)) for a in found[:3])
+        found = found._replace(unary=unary, pair=pair, end=end)
+        size, time, labels = unary.shape
+        rows = np.arange(size)[:, None]
+        # best[b, s, k]: the score of the k-th best that ends in s; a cell (s, k) has the number
+        # s * n + k, and back[t][b, number] is the number of the cell before it.
+        best = np.full((size, labels, n), -np.inf, unary.dtype)
+        best[:, :, 0] = unary[:, 0]
+        back = np.empty((time, size, labels * n), np.intp)
+        for t in range(1, time):
+            paths = best[:, :, :, None] + found.pair_into(t)[..., :, None, :]
+            paths = paths.reshape(size, labels * n, labels)
+            before = largest(paths, n)  # (batch, n, labels)
+            new = np.take_along_axis(paths, before, 1).swapaxes(1, 2) + unary[:, t, :, None]
+            here = found.real[:, t, None]
+            back[t] = before.swapaxes(1, 2).reshape(size, labels * n)
+            back[t] = np.where(here, back[t], np.arange(labels * n))
+            best = np.where(here[..., None], new, best)
+        paths = (best + end[:, None]).reshape(size, labels * n, 1)
+        cells = largest(paths, n)[..., 0]
+        scores = np.take_along_axis(paths[..., 0], cells, 1)
+        empty = ~found.real.any(1)
+        scores[empty] = np.where(np.arange(n) == 0, 0, -np.inf)
+        tags = np.empty((size, n, time), np.intp)
+        for t in reversed(range(time)):
+            tags[:, :, t] = cells // n
+            if t:
+                cells = back[t][rows, cells]
+        tags[~(found.real[:, None] & (scores > -np.inf)[..., None])] = -1
+        return self._in_place(found, tags, axis=2), scores if found.batched else scores[0]
+
+    # Checked arguments ------------------------------------------------------------------------
+
+    def _prepared(self, what: str, x: Any, lengths: Any, mask: Any) -> Scored:
+        who = f"{type(self).__name__}.{what}"
+        x = floats(operand(x))
+        shape = np.shape(x)
+        if len(shape) not in (2, 3) or shape[-1] != self.d_in:
+            raise ValueError(
+                f"{who}: expected (batch, time, {self.d_in}) or (time, {self.d_in}), got "
+                f"{describe(x)}"
+            )
+        real = real_positions(who, shape[:-1], lengths, mask)
+        if real is None:
+            real = np.ones(shape[:-1], bool)
+        batched = len(shape) == 3
+        if not batched:
+            x, real = x[None], real[None]
+        order = None
+        if (real[:, 1:] > real[:, :-1]).any():  # a hole: the real positions move to the front
+            order = np.argsort(~real, axis=1, kind="stable")
+            x = x[np.arange(len(real))[:, None], order]
+            real = np.take_along_axis(real, order, 1)
+        if not real.shape[1]:  # one position of padding, so that there is a step to begin with
+            x, real = np.zeros((len(real), 1, self.d_in), x.dtype), np.zeros((len(real), 1), bool)
+        elif not real.all():
+            x = np.where(real[..., None], x, 0)
+        with scope("crf"):
+            unary, pair, end = self.scores(x)
+            if self.constraints is not None:
+                follows, start, ends = self.constraints
+                first = np.where(start, unary[:, :1], -np.inf)
+                unary = np.concatenate([first, unary[:, 1:]], axis=1)
+                pair, end = np.where(follows, pair, -np.inf), np.where(ends, end, -np.inf)
+                self._check_possible(who, real.sum(1))
+        return Scored(unary, pair, end, real, order, batched, shape[-2])
+
+    def _check_possible(self, who: str, lengths: NDArray[Any]) -> None:
+        """Raise if no sequence of one of these lengths keeps the constraints."""
+        assert self.constraints is not None
+        follows, reached, ends = self.constraints
+        for length in range(1, int(lengths.max(initial=0)) + 1):
+            if length > 1:
+                reached = np.asarray((reached[:, None] & follows).any(0))
+            if not (reached & ends).any() and (lengths == length).any():
+                raise ValueError(
+                    f"{who}: the constraints leave no label sequence of length {length}; look at "
+                    "their start, end and transitions"
+                )
+
+    def _checked_tags(self, what: str, tags: Any, found: Scored) -> Ids:
+        """The tags, 0 at padding, in the order of the prepared positions."""
+        who = f"{type(self).__name__}.{what}"
+        array = one_array(who, tags)
+        if not found.batched and array.ndim == 1:
+            array = array[None]
+        real = found.real
+        if not array.size and not real.any() and array.shape[:1] == real.shape[:1]:
+            return np.zeros(real.shape, np.intp)
+        if array.shape != real.shape:
+            want = real.shape if found.batched else real.shape[1:]
+            raise ValueError(f"{who}: expected tags {want}, one a position, got {np.shape(tags)}")
+        if found.order is not None:
+            array = np.take_along_axis(array, found.order, 1)
+        array = class_ids(np.where(real, array, 0), self.n_labels, who, "labels")
+        if self.constraints is not None:
+            self._check_allowed(who, array, real)
+        return array
+
+    def _check_allowed(self, who: str, tags: Ids, real: Bools) -> None:
+        """Raise if constraints forbid a sequence of labels: its probability would be 0."""
+        assert self.constraints is not None
+        follows, start, ends = self.constraints
+        broken = np.zeros(real.shape, bool)
+        broken[:, 0] = ~start[tags[:, 0]]
+        broken[:, 1:] = ~follows[tags[:, :-1], tags[:, 1:]]
+        is_last = real & ~np.append(real[:, 1:], np.zeros((len(real), 1), bool), axis=1)
+        broken = real & (broken | (is_last & ~ends[tags]))
+        if broken.any():
+            b, t = np.argwhere(broken)[0].tolist()
+            near = [self._label(int(s)) for s in tags[b, max(t - 1, 0) : t + 1]]
+            raise ValueError(
+                f"{who}: the constraints forbid sequence {b} at its position {t}, "
+                f"{' then '.join(near)} ({'begins' if t == 0 else 'goes on'}"
+                f"{' and ends' if is_last[b, t] else ''}); correct the labels or the constraints"
+            )
+
+    def _label(self, s: int) -> str:
+        return str(s) if self.labels is None else self.labels[s]
+
+    @staticmethod
+    def _in_place(found: Scored, result: NDArray[Any], axis: int) -> Any:
+        """A result with its positions (on ``axis``) back where they were."""
+        if found.order is not None:
+            back = np.argsort(found.order, axis=1)
+            shape = [1] * result.ndim
+            shape[0], shape[axis] = back.shape
+            result = np.take_along_axis(result, back.reshape(shape), axis)
+        if not found.time:
+            result = np.delete(result, 0, axis)
+        return result if found.batched else result[0]
+
+
+class CRF(Chain):
+    """A linear-chain CRF over scores of labels, such as a network's outputs ("emissions").
+
+    ::
+
+        score(x, s) = start[s_1] + Σ_t x_t[s_t] + Σ_t T[s_{t-1}, s_t] + end[s_m]
+
+    All parameters begin at 0: no label is preferred.
+
+    Args:
+        labels, constraints: As in ``Chain``.
+        dtype: Of the parameters.
+
+    Source: Lafferty, McCallum and Pereira (2001); on top of a BiLSTM: Huang, Xu and Yu (2015),
+    Lample et al. (2016).
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.models.networks.crf import CRF
+        >>> crf = CRF(["O", "B-NP", "I-NP"], constraints="BIO")
+        >>> emissions = np.array([[0.0, 0.0, 9.0], [0.0, 1.0, 5.0]])
+        >>> [crf.labels[s] for s in crf.decode(emissions)]
+        ['B-NP', 'I-NP']
+        >>> crf.marginals(emissions).sum(-1).round(6)
+        array([1., 1.])
+    """
+
+    def __init__(
+        self,
+        labels: int | Sequence[str],
+        constraints: Constraints | str | None = None,
+        *,
+        dtype: Any = np.float32,
+    ) -> None:
+        super().__init__(labels, constraints)
+        n = self.d_in = self.n_labels
+        self.T = Parameter(np.zeros((n, n), dtype))
+        self.start = Parameter(np.zeros(n, dtype))
+        self.end = Parameter(np.zeros(n, dtype))
+
+    def scores(self, x: Any) -> tuple[Any, Any, Any]:
+        """The emissions, the first with ``start``; T; end."""
+        first = x[:, :1] + self.start
+        unary = np.concatenate([first, x[:, 1:]], axis=1)
+        return unary, self.T, self.end
+
+
+class PairwiseCRF(Chain):
+    """A CRF whose transition scores depend on what was read: the lecture's form.
+
+    ::
+
+        score(h, s) = Σ_t W[s_{t-1}, s_t] · h_t + b[s_{t-1}, s_t]
+
+    s_0 is a symbol of its own before the first label; its rows are ``W_start`` and ``b_start``.
+    W is Glorot-uniform, b zero. It reads the states of a network as they are, without a layer of
+    scores in between.
+
+    Args:
+        labels, constraints: As in ``Chain``.
+        d_in: The width of h.
+        rng: A Generator, a seed, or None.
+        dtype: Of the parameters.
+
+    Source: score_lstm-crf of the lecture on applications of RNNs; the pairwise form of Ma and
+    Hovy (2016).
+    """
+
+    def __init__(
+        self,
+        labels: int | Sequence[str],
+        d_in: int,
+        constraints: Constraints | str | None = None,
+        *,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        super().__init__(labels, constraints)
+        self.d_in = whole("PairwiseCRF", "d_in", d_in)
+        n = self.n_labels
+        W = glorot_uniform(np.random.default_rng(rng), d_in, (n + 1) * n, dtype)
+        W = W.T.reshape(n + 1, n, d_in)
+        self.W, self.b = Parameter(W[1:].copy()), Parameter(np.zeros((n, n), dtype))
+        self.W_start, self.b_start = Parameter(W[0].copy()), Parameter(np.zeros(n, dtype))
+
+    def scores(self, x: Any) -> tuple[Any, Any, Any]:
+        """W_start · h_1 + b_start at the first position, W · h_t + b for each pair of labels."""
+        n, (batch, time, _) = self.n_labels, x.shape
+        first = x[:, :1] @ self.W_start.T + self.b_start
+        nothing = np.zeros((batch, time - 1, n), first.dtype)
+        W = np.reshape(self.W, (n * n, self.d_in))
+        pair = np.reshape(x[:, 1:] @ W.T, (batch, time - 1, n, n)) + self.b
+        return np.concatenate([first, nothing], axis=1), pair, Tensor(np.zeros(n, first.dtype))
+
+
+def largest(x: NDArray[Any], n: int) -> Ids:
+    """Where the n largest stand along axis 1, largest first, the earlier one at ties."""
+    if n == 1:
+        return np.argmax(x, axis=1)[:, None]
+    return np.argsort(-x, axis=1, kind="stable")[:, :n]

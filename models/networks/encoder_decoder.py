@@ -1,0 +1,568 @@
+"""Encoder and decoder: a sequence read by one network, and another written by a second one.
+
+The lectures' many-to-many shape that is not aligned: the encoder's last state is what the decoder
+begins with, and with attention each step of the decoder looks back at all that was read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...autograd import (
+    Parameter,
+    Tensor,
+    class_ids,
+    cross_entropy,
+    flatten,
+    log_softmax,
+    one_array,
+    scope,
+    values,
+)
+from ...cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
+from ...cells.cell import real_positions
+from ...cells.composite import width_out
+from ..text.text import pad_sequences
+from .attention import ATTENTIONS, Attention, Memory
+from .generation import Hypothesis, allowed, beam_search, choose
+from .layers import Dense, Dropout, Embedding, evaluating, whole
+
+__all__ = ["EncoderDecoder", "Pairs"]
+
+Ids = NDArray[np.intp]
+
+
+class Encoded(NamedTuple):
+    """What the decoder needs of a source: the state to begin with, and what attention reads in."""
+
+    state: State
+    memory: Memory | None
+
+
+class EncoderDecoder(Module):
+    """P(target | source), a token of the target after the other.
+
+    ::
+
+        hs = encoder(E_s x)              s_0 = the encoder's last state, B s + b of both directions
+        h_t, s_t = decoder(E_t y_{t-1}, s_{t-1})
+        c_t, a_t = attention(h_t, hs)
+        o_t = tanh([h_t; c_t] W + b)     without attention o_t = h_t
+        P(y_t) = softmax(V o_t)
+
+    Ids are (batch, time), or (time,) for a single pair. Targets begin with ``<s>`` and end with
+    ``</s>``; sources are read as they are.
+
+    Args:
+        source_size: How many ids there are in sources.
+        target_size: How many ids there are in targets.
+        d: The width of embeddings and states.
+        cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
+        layers: How many layers the encoder has, and the decoder.
+        bidirectional: Whether the encoder reads from both ends; then a dense layer makes each
+            state of the decoder from the two.
+        attention: "dot", "scaled_dot", "bilinear", "additive", a subclass of Attention, or None.
+        dropout: The probability with which an element of embeddings, of what layers hand on,
+            and of o_t is dropped in training.
+        start: The id of ``<s>``.
+        end: The id of ``</s>``.
+        rng: A Generator, a seed, or None: for the weights and for dropout.
+        dtype: Of the parameters.
+
+    Raises:
+        ValueError: A size is below 1, ``start`` or ``end`` is no id of the target, there is no
+            such attention, or the widths do not fit it.
+        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
+
+    Source: Sutskever, Vinyals and Le (2014); Cho et al. (2014); attention after the step, without
+    input feeding, from Luong, Pham and Manning (2015).
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.models.networks.encoder_decoder import EncoderDecoder
+        >>> model = EncoderDecoder(8, 8, d=16, attention="bilinear", rng=0)
+        >>> source = np.array([[3, 4, 5], [6, 7, 0]])
+        >>> target = np.array([[1, 5, 4, 3, 2], [1, 7, 6, 2, 0]])
+        >>> model.loss(source, target, [3, 2], [5, 4]).backward()
+        >>> model.attention_matrix(source, target, [3, 2], [5, 4]).shape
+        (2, 4, 3)
+    """
+
+    def __init__(
+        self,
+        source_size: int,
+        target_size: int,
+        d: int,
+        cell: Callable[..., Any] = LSTM,
+        *,
+        layers: int = 1,
+        bidirectional: bool = False,
+        attention: str | type[Attention] | None = None,
+        dropout: float = 0.0,
+        start: int = 1,
+        end: int = 2,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.source_size = whole("EncoderDecoder", "source_size", source_size)
+        self.target_size = whole("EncoderDecoder", "target_size", target_size)
+        self.d = whole("EncoderDecoder", "d", d)
+        self.layers = whole("EncoderDecoder", "layers", layers)
+        for name, value in (("start", start), ("end", end)):
+            if whole("EncoderDecoder", name, value, least=0) >= target_size:
+                raise ValueError(
+                    f"EncoderDecoder: {name} is an id of the target, 0..{target_size - 1}, got "
+                    f"{value}"
+                )
+        self.start, self.end = int(start), int(end)
+        self.bidirectional = bool(bidirectional)
+        rng = np.random.default_rng(rng)
+        options = {"rng": rng, "dtype": dtype}
+
+        def make(d_in: int) -> Any:
+            made = cell(d_in, d, **options)
+            if not isinstance(made, Cell):
+                raise TypeError(
+                    "EncoderDecoder: cell(d_in, d_h, rng=, dtype=) must make a Cell, got "
+                    f"{type(made).__name__}; both directions are bidirectional=True"
+                )
+            return made
+
+        self.source_embedding = Embedding(source_size, d, **options)
+        encoders: list[Any] = []
+        for _ in range(layers):
+            below = width_out(encoders[-1]) if encoders else d
+            ahead = make(below)
+            encoders.append(Bidirectional(ahead, make(below)) if bidirectional else ahead)
+        self.encoder = Stacked(encoders, dropout=dropout, rng=rng)
+        self.target_embedding = Embedding(target_size, d, **options)
+        decoders: list[Any] = []
+        for _ in range(layers):
+            decoders.append(make(width_out(decoders[-1]) if decoders else d))
+        self.decoder: Any = Stacked(decoders, dropout=dropout, rng=rng)
+        self.bridges: list[Dense] = []
+        if bidirectional:
+            states, _ = flatten(self.decoder.initial_state(1))
+            self.bridges = [Dense(2 * s.shape[-1], s.shape[-1], **options) for s in states]
+        width, read = width_out(self.decoder), width_out(self.encoder)
+        self.attention: Attention | None = None
+        if attention is not None:
+            self.attention = attention_named(attention)(width, read, **options)
+            self.combine = Dense(width + read, width, "tanh", **options)
+        self.dropout = Dropout(dropout, rng=rng)
+        self.V = Parameter(glorot_uniform(rng, target_size, width, dtype))
+
+    # The network ----------------------------------------------------------------------------------
+
+    def encode(self, source: Any, lengths: Any = None) -> Encoded:
+        """Read a source: the state that the decoder begins with, and what attention reads in.
+
+        Args:
+            source: (batch, time) or (time,), time at least 1.
+            lengths: (batch,), where each source ends; behind it any id may stand.
+
+        Raises:
+            ValueError: An id is outside of the vocabulary, there is none, or lengths do not fit.
+            TypeError: The ids are not integers.
+        """
+        ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
+        with scope("encoder"):
+            es = self.dropout(self.source_embedding(ids))
+            hs, state = self.encoder.unroll(es, mask=real)
+            if self.bridges:
+                state = self._bridged(state)
+        memory = None if self.attention is None else self.attention.memory(hs, mask=real)
+        return Encoded(state, memory)
+
+    def _bridged(self, state: State) -> State:
+        """A layer's states of two directions to its states in the decoder."""
+        ahead, rebuild = flatten(tuple(ahead for ahead, _ in state))
+        back, _ = flatten(tuple(back for _, back in state))
+        bridged: State = rebuild(
+            [
+                bridge(np.concatenate([f, b], axis=-1))
+                for bridge, f, b in zip(self.bridges, ahead, back, strict=True)
+            ]
+        )
+        return bridged
+
+    def _written(self, h: Any, memory: Memory | None) -> tuple[Tensor, Any]:
+        """The scores of the next token from the decoder's output, and the attention (or None)."""
+        weights = None
+        if self.attention is not None and memory is not None:
+            context, weights = self.attention.read(h, memory)
+            h = self.combine(np.concatenate([h, context], axis=-1))
+        with scope("scores"):
+            return self.dropout(h) @ self.V.T, weights
+
+    def _forced(self, encoded: Encoded, inputs: Ids) -> tuple[Tensor, Any]:
+        """Scores and attention at every step of a given target."""
+        with scope("decoder"):
+            hs, _ = self.decoder.unroll(self.dropout(self.target_embedding(inputs)), encoded.state)
+            return self._written(hs, encoded.memory)
+
+    def _step(
+        self, decoder: Any, ids: Any, state: State, memory: Memory | None
+    ) -> tuple[Tensor, State]:
+        """Scores and the state after one more token, ids (batch,) or ()."""
+        with scope("decoder"):
+            h, state = decoder(self.dropout(self.target_embedding(ids)), state)
+            return self._written(h, memory)[0], state
+
+    # Given targets --------------------------------------------------------------------------------
+
+    def logits(
+        self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None
+    ) -> Tensor:
+        """The scores with teacher forcing, (batch, time - 1, target_size).
+
+        Position t predicts token t + 1. Args and errors are those of ``loss``.
+        """
+        inputs, _, _ = self._shifted(target, target_lengths)
+        return self._forced(self._encoded(source, source_lengths, inputs), inputs)[0]
+
+    def loss(
+        self,
+        source: Any,
+        target: Any,
+        source_lengths: Any = None,
+        target_lengths: Any = None,
+        *,
+        sampling: float = 0.0,
+        rng: Any = None,
+    ) -> Tensor:
+        """The mean nats per predicted token of the target: a scalar.
+
+        Args:
+            source: (batch, time) or (time,).
+            target: (batch, time') or (time',), ``<s>`` first, ``</s>`` last.
+            source_lengths: (batch,), where each source ends.
+            target_lengths: (batch,), where each target ends.
+            sampling: The probability with which a token that the decoder gets is its own draw
+                and not the target's: scheduled sampling. 0 is teacher forcing.
+            rng: For these draws: a Generator, a seed, or None.
+
+        Raises:
+            ValueError: An id is outside of the vocabulary, a target does not begin with ``<s>``
+                or has nothing behind it, ``sampling`` is no probability, or lengths or batches
+                do not fit.
+            TypeError: The ids are not integers.
+
+        Source: scheduled sampling from Bengio et al. (2015).
+        """
+        if not 0 <= sampling <= 1:
+            raise ValueError(
+                f"EncoderDecoder.loss: sampling is a probability from 0 to 1, got {sampling}"
+            )
+        inputs, targets, counted = self._shifted(target, target_lengths)
+        encoded = self._encoded(source, source_lengths, inputs)
+        if sampling:
+            logits = self._sampled(encoded, inputs, sampling, np.random.default_rng(rng))
+        else:
+            logits, _ = self._forced(encoded, inputs)
+        return cross_entropy(logits, targets, mask=counted)
+
+    def _sampled(
+        self, encoded: Encoded, inputs: Ids, sampling: float, rng: np.random.Generator
+    ) -> Tensor:
+        """The scores where some of the inputs are draws of the model itself."""
+        state, memory = encoded
+        decoder = self.decoder.sampled(len(inputs) if inputs.ndim == 2 else None)
+        steps: list[Tensor] = []
+        for t in range(inputs.shape[-1]):
+            ids = inputs[..., t]
+            if steps:
+                own = choose(np.exp(log_softmax(steps[-1].data.astype(np.float64))), rng)
+                ids = np.where(rng.random(ids.shape) < sampling, own, ids)
+            with scope(f"t={t + 1}", step=t + 1):
+                logits, state = self._step(decoder, ids, state, memory)
+            steps.append(logits)
+        stacked: Any = np.stack(steps, axis=-2)  # type: ignore[call-overload]
+        return stacked  # type: ignore[no-any-return]
+
+    def score(
+        self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None
+    ) -> Tensor:
+        """log P(target | source) of each pair, (batch,) or a scalar; without dropout or a tape.
+
+        Args and errors are those of ``loss``.
+        """
+        inputs, targets, counted = self._shifted(target, target_lengths)
+        with evaluating(self):
+            logits, _ = self._forced(self._encoded(source, source_lengths, inputs), inputs)
+            nats = cross_entropy(logits, targets, mask=counted, reduction="none")
+            return -np.sum(nats, axis=-1)  # type: ignore[no-any-return]
+
+    def attention_matrix(
+        self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None
+    ) -> NDArray[Any]:
+        """Where each step of a target looks: (batch, time' - 1, time), rows that sum to 1.
+
+        Row t belongs to the prediction of token t + 1. Rows behind a target's end are 0, columns
+        behind a source's end too. Args and errors are those of ``loss``; a target of the model's
+        own is ``[start, *model.greedy(source, steps), end]``.
+
+        Raises:
+            ValueError: The model has no attention.
+        """
+        if self.attention is None:
+            raise ValueError(
+                "EncoderDecoder.attention_matrix: the model has no attention; make it with "
+                f"attention= one of {', '.join(ATTENTIONS)}"
+            )
+        inputs, _, counted = self._shifted(target, target_lengths)
+        with evaluating(self):
+            _, weights = self._forced(self._encoded(source, source_lengths, inputs), inputs)
+        matrix: NDArray[Any] = weights.data
+        return matrix if counted is None else np.where(counted[..., None], matrix, 0)
+
+    # New targets ----------------------------------------------------------------------------------
+
+    def greedy(self, source: Any, steps: int, lengths: Any = None) -> Any:
+        """The most probable token each time, until ``</s>`` or for so many steps.
+
+        Args:
+            source: (batch, time) or (time,).
+            steps: How many tokens at most, ``</s>`` included.
+            lengths: (batch,), where each source ends.
+
+        Returns:
+            The new ids without ``<s>`` and ``</s>``: a list of arrays, or one array for a single
+            source.
+
+        Raises:
+            ValueError: As in ``encode``, or ``steps`` is below 1.
+            TypeError: The ids or ``steps`` are not integers.
+        """
+        steps = whole("EncoderDecoder.greedy", "steps", steps)
+        with evaluating(self):
+            state, memory = self.encode(source, lengths)
+            batch = np.shape(source)[:-1]
+            ids = np.full(batch, self.start)
+            done = np.zeros(batch, bool)
+            written = []
+            for _ in range(steps):
+                logits, state = self._step(self.decoder, ids, state, memory)
+                ids = np.argmax(allowed(logits.data, ()), axis=-1)
+                done |= ids == self.end
+                written.append(np.where(done, self.end, ids))
+                if done.all():
+                    break
+        new = np.stack(written, axis=-1).astype(np.int64)
+        return [row[row != self.end] for row in new] if batch else new[new != self.end]
+
+    def beam(
+        self,
+        source: Any,
+        steps: int,
+        width: int = 4,
+        lengths: Any = None,
+        *,
+        length_penalty: float = 0.0,
+    ) -> Any:
+        """The most probable targets that a beam of so many hypotheses finds.
+
+        At each step all continuations of all hypotheses compete for the places of those that
+        are not finished; a width of 1 is greedy.
+
+        Args:
+            source: (batch, time) or (time,).
+            steps: How many tokens at most, ``</s>`` included.
+            width: How many hypotheses are followed.
+            lengths: (batch,), where each source ends.
+            length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability;
+                1 by the mean log probability of a token, which favours longer ones.
+
+        Returns:
+            Per source a list of up to ``width`` Hypothesis, best first, finished ones before the
+            others; for a single source one such list.
+
+        Raises:
+            ValueError: As in ``encode``, or ``steps`` or ``width`` is below 1, or
+                ``length_penalty`` below 0.
+            TypeError: The ids, ``steps`` or ``width`` are not integers.
+
+        Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
+        """
+        steps = whole("EncoderDecoder.beam", "steps", steps)
+        width = whole("EncoderDecoder.beam", "width", width)
+        if not length_penalty >= 0:
+            raise ValueError(
+                f"EncoderDecoder.beam: length_penalty is 0 or more, got {length_penalty}"
+            )
+        ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
+        rows = np.atleast_2d(ids)
+        ends = [rows.shape[1]] * len(rows) if real is None else real.sum(-1)
+        with evaluating(self):
+            found = [
+                self._beam(row, int(end), steps, width, length_penalty)
+                for row, end in zip(rows, ends, strict=True)
+            ]
+        return found if ids.ndim == 2 else found[0]
+
+    def _beam(
+        self, source: Ids, length: int, steps: int, width: int, alpha: float
+    ) -> list[Hypothesis]:
+        """Beam decoding of one source (time,); the hypotheses are the batch."""
+        state, memory = self.encode(source[None], [length])
+
+        def advance(ids: Any, state: State) -> tuple[Any, State]:
+            # The source stands once in memory; every hypothesis reads it.
+            here = None if memory is None else repeated(memory, len(ids))
+            logits, state = self._step(self.decoder, ids, state, here)
+            return logits.data, state
+
+        logits, state = advance(np.array([self.start]), state)
+        return beam_search(
+            logits,
+            state,
+            advance,
+            steps=steps,
+            width=width,
+            end=self.end,
+            length_penalty=alpha,
+        )
+
+    # Checked arguments ----------------------------------------------------------------------------
+
+    def _shifted(self, target: Any, lengths: Any) -> tuple[Ids, Ids, NDArray[np.bool_] | None]:
+        """Inputs, targets, and which targets count (None: all)."""
+        ids, real = checked_ids("target", target, lengths, self.target_size, least=2)
+        begins = ids[..., 0] == self.start
+        counted = None if real is None else real[..., 1:]
+        short = np.zeros(begins.shape, bool) if counted is None else ~counted.any(-1)
+        if short.any():
+            raise ValueError(
+                "EncoderDecoder: a target has at least 2 tokens, <s> and </s>; that of row "
+                f"{int(np.argmax(short))} is shorter"
+            )
+        if not begins.all():
+            row = f" of row {int(np.argmin(begins))}" if ids.ndim == 2 else ""
+            raise ValueError(
+                f"EncoderDecoder: targets begin with <s>, the id {self.start}; that{row} begins "
+                f"with {ids[..., 0].ravel()[int(np.argmin(begins))]}"
+            )
+        return ids[..., :-1], ids[..., 1:], counted
+
+    def _encoded(self, source: Any, lengths: Any, inputs: Ids) -> Encoded:
+        """The source of a target, after a look at the batch."""
+        if np.shape(values(source))[:-1] != inputs.shape[:-1]:
+            raise ValueError(
+                "EncoderDecoder: sources and targets are of one batch, got sources "
+                f"{np.shape(values(source))} and targets {inputs.shape[:-1]} of them"
+            )
+        return self.encode(source, lengths)
+
+
+def attention_named(attention: Any) -> type[Attention]:
+    """A kind of attention by its name, or as it is."""
+    if isinstance(attention, str) and attention in ATTENTIONS:
+        return ATTENTIONS[attention]
+    if isinstance(attention, type) and issubclass(attention, Attention):
+        return attention
+    raise ValueError(
+        f"EncoderDecoder: attention is one of {', '.join(ATTENTIONS)}, a subclass of Attention, "
+        f"or None, got {attention!r}"
+    )
+
+
+def checked_ids(
+    what: str, ids: Any, lengths: Any, size: int, least: int
+) -> tuple[Ids, NDArray[np.bool_] | None]:
+    """Ids with 0 at padded positions, and where there are tokens (None: all)."""
+    who = f"EncoderDecoder: {what}"
+    array = one_array(who, ids)
+    if array.ndim not in (1, 2) or array.shape[-1] < least:
+        raise ValueError(
+            f"{who}: expected ids (batch, time) or (time,), time at least {least}, got "
+            f"{array.shape}"
+        )
+    real = real_positions(who, array.shape, lengths, None)
+    if real is not None:
+        array = np.where(real, array, 0)
+    return class_ids(array, size, who, "tokens"), real
+
+
+def repeated(memory: Memory, count: int) -> Memory:
+    """The memory of one source, for ``count`` queries."""
+    keys, held, mask = memory
+    return Memory(
+        np.repeat(keys.data, count, axis=0),
+        np.repeat(held.data, count, axis=0),
+        None if mask is None else np.repeat(mask, count, axis=0),
+    )
+
+
+class Pairs:
+    """Sources and their targets, padded to batches: a Task for ``fit`` and ``evaluate``.
+
+    Args:
+        sources: Ids (time,) each, at least 1.
+        targets: Ids (time',) each, ``<s>`` first, ``</s>`` last.
+        batch: How many pairs at a time.
+        sampling: The probability of scheduled sampling, or a function from the number of the
+            pass, counted from 1, to it. ``evaluate`` does without.
+        shuffle: Whether each pass has an order of its own.
+        rng: For the order and the draws: a Generator, a seed, or None.
+
+    Raises:
+        ValueError: There is no pair, there are not as many sources as targets, or one is too
+            short.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Any],
+        targets: Iterable[Any],
+        batch: int = 32,
+        *,
+        sampling: float | Callable[[int], float] = 0.0,
+        shuffle: bool = True,
+        rng: Any = None,
+    ) -> None:
+        self.sources = [np.asarray(source) for source in sources]
+        self.targets = [np.asarray(target) for target in targets]
+        if not self.sources or len(self.sources) != len(self.targets):
+            raise ValueError(
+                f"Pairs: expected a target for each source, got {len(self.sources)} sources and "
+                f"{len(self.targets)} targets"
+            )
+        for what, rows, least in (("source", self.sources, 1), ("target", self.targets, 2)):
+            for i, row in enumerate(rows):
+                if row.ndim != 1 or len(row) < least:
+                    raise ValueError(
+                        f"Pairs: expected a {what} (time,) of at least {least}; {what} {i} is "
+                        f"{row.shape}"
+                    )
+        self.batch = whole("Pairs", "batch", batch)
+        self.sampling = sampling
+        self.shuffle = shuffle
+        self.seed = int(np.random.default_rng(rng).integers(2**62))
+
+    def __len__(self) -> int:
+        return -(-len(self.sources) // self.batch)
+
+    def batches(self, epoch: int) -> Iterator[Any]:
+        """(sources, targets, their lengths, the probability of sampling, a Generator)."""
+        rng = np.random.default_rng((self.seed, epoch))
+        order = np.arange(len(self.sources))
+        if self.shuffle:
+            rng.shuffle(order)
+        sampling = self.sampling(epoch) if callable(self.sampling) else self.sampling
+        for begin in range(0, len(order), self.batch):
+            chosen = order[begin : begin + self.batch]
+            sources = [self.sources[i] for i in chosen]
+            targets = [self.targets[i] for i in chosen]
+            lengths = [len(row) for row in sources], [len(row) for row in targets]
+            yield pad_sequences(sources), pad_sequences(targets), lengths, sampling, rng
+
+    def loss(self, model: Any, batch: Any, carry: Any) -> tuple[Tensor, int, Any]:
+        """The mean loss of a batch; nothing is carried on."""
+        sources, targets, lengths, sampling, rng = batch
+        sampling = sampling if model.training else 0.0
+        loss = model.loss(sources, targets, *lengths, sampling=sampling, rng=rng)
+        return loss, sum(lengths[1]) - len(targets), None

@@ -1,0 +1,192 @@
+"""From scores to new tokens: the most probable one, a draw, or the best of several texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...autograd import Tensor, log_softmax
+
+__all__ = ["Hypothesis", "beam_search", "check_sampling", "choose", "next_distribution"]
+
+
+def check_sampling(temperature: float, top_k: int | None, top_p: float | None = None) -> None:
+    """Raise what is wrong with the settings, before anything is computed."""
+    if not temperature >= 0:
+        raise ValueError(f"temperature is 0 (the most probable token) or more, got {temperature}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p is a probability above 0, or None for all tokens, got {top_p}")
+    if top_k is None:
+        return
+    if isinstance(top_k, (bool, np.bool_)) or not isinstance(top_k, (int, np.integer)):
+        raise TypeError(f"top_k is a whole number or None, got {top_k!r}")
+    if top_k < 1:
+        raise ValueError(f"top_k is 1 or more, or None for all tokens, got {top_k}")
+
+
+def next_distribution(
+    logits: Any,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    exclude: Sequence[int] = (),
+    top_p: float | None = None,
+) -> NDArray[np.float64]:
+    """softmax(logits / temperature) over the tokens that may come.
+
+    Args:
+        logits: (..., vocab), scores.
+        temperature: Below 1 the probable becomes more so; 0 leaves the most probable token.
+        top_k: How many of the most probable tokens remain; of equal ones the lower ids.
+        exclude: Ids that may not come.
+        top_p: The nucleus: as few of the most probable of these tokens as together have at least
+            this probability remain; None for all.
+
+    Returns:
+        (..., vocab), probabilities in float64.
+
+    Raises:
+        ValueError: ``temperature`` is negative, ``top_k`` below 1, ``top_p`` no probability
+            above 0, a score is not a number, an id is outside of the vocabulary, or no token is
+            left.
+
+    Source: top-k from Fan, Lewis and Dauphin (2018); the nucleus from Holtzman et al. (2020).
+
+    Example:
+        >>> import numpy as np
+        >>> next_distribution(np.log([0.1, 0.2, 0.3, 0.4]), top_k=2).round(3)
+        array([0.   , 0.   , 0.429, 0.571])
+        >>> next_distribution(np.log([0.1, 0.2, 0.3, 0.4]), top_p=0.8).round(3)
+        array([0.   , 0.222, 0.333, 0.444])
+    """
+    check_sampling(temperature, top_k, top_p)
+    scores = allowed(logits, exclude)
+    keep = 1 if temperature == 0 else top_k
+    if keep is not None and keep < scores.shape[-1]:
+        order = np.argsort(-scores, axis=-1, kind="stable")
+        np.put_along_axis(scores, order[..., keep:], -np.inf, -1)
+    scores -= scores.max(-1, keepdims=True)
+    with np.errstate(over="ignore"):  # a tiny temperature: what is below the top goes to -inf
+        scores /= temperature or 1.0
+    p = np.exp(scores)
+    p /= p.sum(-1, keepdims=True)
+    if top_p is not None and top_p < 1:
+        order = np.argsort(-p, axis=-1, kind="stable")
+        falling = np.take_along_axis(p, order, -1)
+        outside = falling.cumsum(-1) - falling >= top_p  # enough stands before it
+        np.put_along_axis(p, order, np.where(outside, 0, falling), -1)
+        p /= p.sum(-1, keepdims=True)
+    return p
+
+
+def allowed(logits: Any, exclude: Sequence[int]) -> NDArray[np.float64]:
+    """A copy of scores in float64, -inf at the ids that may not come."""
+    scores = np.array(logits, np.float64)
+    size = scores.shape[-1]
+    if np.isnan(scores).any() or (scores == np.inf).any():
+        raise ValueError("the model's scores are not finite: its parameters are damaged")
+    for i in exclude:
+        if not 0 <= i < size:
+            raise ValueError(f"exclude: id {i} is outside of 0..{size - 1}")
+        scores[..., i] = -np.inf
+    if (scores.max(-1) == -np.inf).any():
+        raise ValueError("no token is left to come next")
+    return scores
+
+
+def choose(p: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64]:
+    """A draw from each distribution, (..., vocab) to (...)."""
+    cumulated = p.cumsum(-1)
+    u = rng.random(p.shape[:-1]) * cumulated[..., -1]
+    return (cumulated <= u[..., None]).sum(-1)
+
+
+# Beams ------------------------------------------------------------------------------------------
+
+
+class Hypothesis(NamedTuple):
+    """What beam decoding found.
+
+    Attributes:
+        ids: The new ids, without ``<s>`` and ``</s>``.
+        score: The sum of their log probabilities, that of ``</s>`` included.
+        finished: Whether it ended with ``</s>``, not because there were no more steps.
+    """
+
+    ids: NDArray[np.int64]
+    score: float
+    finished: bool
+
+
+def beam_search(
+    logits: Any,
+    state: Any,
+    advance: Callable[[NDArray[np.int64], Any], tuple[Any, Any]],
+    *,
+    steps: int,
+    width: int,
+    end: int | None,
+    length_penalty: float,
+    exclude: Sequence[int] = (),
+) -> list[Hypothesis]:
+    """The most probable texts that a beam of so many hypotheses finds, best first.
+
+    At each step all continuations of all hypotheses compete for the places of those that are
+    not finished.
+
+    Args:
+        logits: (1, vocab), the scores of the first token.
+        state: What the model knows then, batch first, of a batch of 1.
+        advance: From the ids (batch,) and the states of hypotheses to their next scores
+            (batch, vocab) and states.
+        steps: How many tokens at most, ``</s>`` included.
+        width: How many hypotheses are followed.
+        end: The id of ``</s>``, with which a hypothesis is finished, or None.
+        length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability; 1
+            by the mean log probability of a token, which favours longer ones.
+        exclude: Ids that may not come. The others keep the probability that they have.
+
+    Returns:
+        Up to ``width`` hypotheses, finished ones before the others.
+
+    Raises:
+        ValueError: A score is not a number, or no token is left.
+
+    Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
+    """
+    texts, scores = np.zeros((1, 0), np.int64), np.zeros(1)
+    finished: list[Hypothesis] = []
+    for step in range(steps):
+        if step:
+            logits, state = advance(texts[:, -1], state)
+        logp = allowed(log_softmax(allowed(logits, ())), exclude)
+        totals = (scores[:, None] + logp).ravel()
+        best = np.argsort(-totals, kind="stable")[: width - len(finished)]
+        best = best[totals[best] > -np.inf]
+        parents, ids = np.divmod(best, logp.shape[-1])
+        ends = ids == end
+        finished += [
+            Hypothesis(texts[parent], float(totals[place]), True)
+            for parent, place in zip(parents[ends], best[ends], strict=True)
+        ]
+        parents, scores = parents[~ends], totals[best[~ends]]
+        texts = np.concatenate([texts[parents], ids[~ends, None]], axis=1)
+        if not len(texts):
+            break
+        state = rows_of(state, parents)
+    open_ones = [Hypothesis(t, float(s), False) for t, s in zip(texts, scores, strict=True)]
+
+    def rank(hypothesis: Hypothesis) -> float:
+        tokens = len(hypothesis.ids) + hypothesis.finished
+        return -hypothesis.score / max(tokens, 1) ** length_penalty
+
+    return sorted(finished, key=rank) + sorted(open_ones, key=rank)
+
+
+def rows_of(state: Any, rows: NDArray[Any]) -> Any:
+    """These rows of a state; values only, without a tape."""
+    if isinstance(state, (tuple, list)):
+        return tuple(rows_of(s, rows) for s in state)
+    return Tensor(state.data[rows], name=state.name)

@@ -1,0 +1,111 @@
+"""A recurrent language model: the probability of each next token, given all before it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ...autograd import Parameter, Tensor, scope
+from ...cells import LSTM, Cell, Stacked, State, glorot_uniform
+from ...cells.composite import width_out
+from .layers import Dropout, Embedding, whole
+from .text_model import Ids, TextModel
+
+__all__ = ["LanguageModel"]
+
+
+class LanguageModel(TextModel):
+    """The RNN language model: P(w_{t+1} | w_1 ... w_t) = softmax(V h_t).
+
+    ::
+
+        e_t = E x_t              (x_t one-hot: row w_t of E)
+        h_t = cell(e_t, h_{t-1})
+        y_t = softmax(V h_t)     tied: V is E itself
+
+    Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
+    the axes of the ids. With dropout, embeddings, what layers hand on, and h_t are thinned out
+    in training.
+
+    Args:
+        vocab_size: How many ids there are.
+        d: The width of embeddings and states.
+        cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
+        layers: How many layers are stacked.
+        tied: Whether V is E, the same Parameter, counted once.
+        dropout: The probability with which an element is dropped.
+        rng: A Generator, a seed, or None: for the weights and for dropout.
+        dtype: Of the parameters.
+
+    Raises:
+        ValueError: A size is below 1, ``dropout`` is no probability, or ``tied`` does not fit the
+            width of the cell's output.
+        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
+
+    Source: Mikolov et al. (2010); weight tying from Press and Wolf (2017) and Inan et al.
+    (2017); where dropout stands from Zaremba et al. (2014).
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.models import LanguageModel
+        >>> model = LanguageModel(vocab_size=10, d=8, rng=0)
+        >>> ids = np.array([[1, 4, 5, 2], [1, 6, 2, 0]])
+        >>> model.logits(ids).shape
+        (2, 4, 10)
+        >>> model.loss(ids, lengths=[4, 3]).backward()
+        >>> model.generate([1], steps=5, rng=0).shape
+        (5,)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        d: int,
+        cell: Callable[..., Any] = LSTM,
+        layers: int = 1,
+        tied: bool = True,
+        dropout: float = 0.0,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        self.vocab_size = whole("LanguageModel", "vocab_size", vocab_size)
+        self.d = whole("LanguageModel", "d", d)
+        self.layers = whole("LanguageModel", "layers", layers)
+        self.tied = bool(tied)
+        rng = np.random.default_rng(rng)
+        self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)
+        members = [cell(d, d, rng=rng, dtype=dtype) for _ in range(layers)]
+        for member in members:
+            if not isinstance(member, Cell):
+                raise TypeError(
+                    "LanguageModel: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads "
+                    f"from left to right, got {type(member).__name__}"
+                )
+        self.cell: Any = members[0] if layers == 1 else Stacked(members, dropout=dropout, rng=rng)
+        self.dropout = Dropout(dropout, rng=rng)
+        width = width_out(self.cell)
+        if tied and width != d:
+            raise ValueError(
+                f"LanguageModel: tied, V is E (vocab_size, {d}), but the cell's output has a width "
+                f"of {width}; write tied=False"
+            )
+        V = self.embedding.E if tied else Parameter(glorot_uniform(rng, vocab_size, width, dtype))
+        self.V = V
+
+    def initial_state(self, batch: int | None = None) -> State:
+        """The cell's."""
+        state: State = self.cell.initial_state(batch)
+        return state
+
+    def _outputs(self, ids: Ids, state: State | None, lengths: Any) -> tuple[Any, State]:
+        es = self.dropout(self.embedding(ids))
+        outputs: tuple[Any, State] = self.cell.unroll(es, state, lengths=lengths)
+        return outputs
+
+    def _scores(self, h: Any) -> Tensor:
+        """V h, for h (..., d)."""
+        with scope("scores"):
+            scores: Tensor = self.dropout(h) @ self.V.T
+        return scores

@@ -1,0 +1,302 @@
+"""Transducers: a label for each position of a sequence, with or without a CRF on top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tensor,
+    check_reduction,
+    class_ids,
+    cross_entropy,
+    one_array,
+    operand,
+    scope,
+    softmax,
+    values,
+)
+from ...cells import Bidirectional, Module, Stacked, glorot_uniform
+from ...cells.composite import check_member, width_out
+from .acceptor import Bools, vectors_of
+from .crf import Chain, PairwiseCRF
+from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
+
+__all__ = ["SplitHead", "Transducer"]
+
+Ids = NDArray[np.intp]
+
+
+class SplitHead(Module):
+    """h_f V_f + h_b V_b + b: the scores of two directions, each with a matrix of its own.
+
+    The same function as one matrix over [h_f; h_b], written as the lecture has it.
+
+    Args:
+        d_f: The width of the forward states.
+        d_b: The width of the backward states.
+        d_out: How many labels there are.
+        rng: A Generator, a seed, or None.
+        dtype: Of the parameters.
+    """
+
+    def __init__(
+        self, d_f: int, d_b: int, d_out: int, *, rng: Any = None, dtype: Any = np.float32
+    ) -> None:
+        rng = np.random.default_rng(rng)
+        self.d_f = d_f
+        self.V_f = Parameter(glorot_uniform(rng, d_f, d_out, dtype))
+        self.V_b = Parameter(glorot_uniform(rng, d_b, d_out, dtype))
+        self.b = Parameter(np.zeros(d_out, dtype))
+
+    def __call__(self, h: Any) -> Tensor:
+        """h (..., d_f + d_b) to (..., d_out)."""
+        scores: Tensor = h[..., : self.d_f] @ self.V_f + h[..., self.d_f :] @ self.V_b + self.b
+        return scores
+
+
+class Transducer(Module):
+    """A recurrent network that gives each position a label: a tagger.
+
+    ::
+
+        h_1 ... h_n = RNN(x_1 ... x_n)
+        ŷ_t = softmax(MLP(h_t))            or, with split, softmax(V_f h_f + V_b h_b + b)
+        L = Σ_t -log ŷ_t[label_t]          or their mean, or their weighted mean
+
+    With ``crf=CRF(...)`` the MLP's scores are the CRF's emissions and labels are chosen together
+    (BiLSTM-CRF); with ``crf=PairwiseCRF(...)`` it reads h_1 ... h_n itself.
+
+    Args:
+        network: Any Cell, Stacked or Bidirectional.
+        n_labels: How many labels there are.
+        embedding: Makes vectors of x: an Embedding, which reads ids, or a function of yours,
+            such as one that puts features of words and of their letters together.
+        hidden: The widths of hidden layers between h and the scores.
+        activation: Of the hidden layers.
+        split: Whether the two directions of the (uppermost) Bidirectional, which concatenates,
+            have a matrix each.
+        crf: A CRF or PairwiseCRF over the labels.
+        dropout: The probability with which an element of the vectors, of h and of the hidden
+            layers is dropped in training.
+        rng: A Generator, a seed, or None.
+        dtype: Of the head's parameters.
+
+    Raises:
+        ValueError: Widths do not fit, or ``split`` has no two directions.
+        TypeError: ``network`` cannot be unrolled, ``crf`` is none, or widths are not whole.
+
+    Source: the transducer of Goldberg (2016); BiLSTM-CRF: Huang, Xu and Yu (2015).
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.cells import LSTM, Bidirectional
+        >>> from unspool.models import Embedding
+        >>> from unspool.models.networks.crf import CRF
+        >>> from unspool.models.networks.transducer import Transducer
+        >>> network = Bidirectional(LSTM(8, 5, rng=0), LSTM(8, 5, rng=1))
+        >>> words = Embedding(20, 8, rng=2)
+        >>> tagger = Transducer(network, 3, embedding=words, crf=CRF(3), rng=3)
+        >>> ids = np.array([[4, 5, 6, 7], [8, 9, 0, 0]])
+        >>> tags = np.array([[0, 1, 1, 2], [2, 0, -1, -1]])
+        >>> tagger.loss(ids, tags, lengths=[4, 2]).backward()
+        >>> tagger.predict(ids, lengths=[4, 2])[1, 2:].tolist()
+        [-1, -1]
+    """
+
+    def __init__(
+        self,
+        network: Any,
+        n_labels: int,
+        *,
+        embedding: Callable[[Any], Any] | None = None,
+        hidden: Sequence[int] = (),
+        activation: Activation = "tanh",
+        split: bool = False,
+        crf: Chain | None = None,
+        dropout: float = 0.0,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        check_member("Transducer: network", network)
+        self.n_labels = whole("Transducer", "n_labels", n_labels)
+        self.d_in: int = network.d_in
+        width = width_out(network)
+        if isinstance(embedding, Embedding) and embedding.d != self.d_in:
+            raise ValueError(
+                f"Transducer: the embedding gives vectors of {embedding.d}, but the network reads "
+                f"{self.d_in}"
+            )
+        if crf is not None and not isinstance(crf, Chain):
+            raise TypeError(
+                f"Transducer: crf is a CRF, a PairwiseCRF or None, got {type(crf).__name__}"
+            )
+        reads_states = isinstance(crf, PairwiseCRF)
+        if crf is not None and crf.n_labels != n_labels:
+            raise ValueError(
+                f"Transducer: there are {n_labels} labels, but the crf has {crf.n_labels}"
+            )
+        if crf is not None and crf.d_in != (width if reads_states else n_labels):
+            raise ValueError(
+                f"Transducer: the crf reads vectors of {crf.d_in}, but gets "
+                f"{width if reads_states else n_labels}"
+            )
+        if hidden and (split or reads_states):
+            raise ValueError(
+                "Transducer: hidden layers do not go with "
+                f"{'split' if split else 'a PairwiseCRF, which reads the states'}; write hidden=()"
+            )
+        if split and reads_states:
+            raise ValueError("Transducer: a PairwiseCRF reads the states; write split=False")
+        rng = np.random.default_rng(rng)
+        self.embedding = embedding
+        self.network = network
+        self.head: FeedForward | SplitHead | None = None
+        if split:
+            self.head = SplitHead(*directions(network), n_labels, rng=rng, dtype=dtype)
+        elif not reads_states:
+            self.head = FeedForward(
+                [width, *hidden, n_labels], activation, dropout=dropout, rng=rng, dtype=dtype
+            )
+        self.crf = crf
+        self.dropout = Dropout(dropout, rng=rng)
+
+    def features(self, x: Any, lengths: Any = None, mask: Any = None) -> tuple[Tensor, Bools]:
+        """``(scores, real)``: what the softmax or the CRF reads, and where there are positions.
+
+        Args:
+            x: Ids (batch, time) or (time,) where there is an Embedding, else vectors
+                (batch, time, d_in) or (time, d_in).
+            lengths: (batch,), where each sequence ends; 0 is allowed.
+            mask: (batch, time) booleans in place of ``lengths``.
+
+        Returns:
+            (batch, time, n_labels), before the softmax (under a PairwiseCRF the states, as wide
+            as the network's outputs), and booleans (batch, time).
+
+        Raises:
+            ValueError: Shapes do not fit, or an id is out of range.
+            TypeError: Ids or lengths are not integers.
+        """
+        xs, real = vectors_of("Transducer", x, self.embedding, self.d_in, lengths, mask)
+        hs, _ = self.network.unroll(self.dropout(xs), mask=real)
+        hs = self.dropout(hs)
+        if self.head is None:
+            return hs, real
+        with scope("head"):
+            return self.head(hs), real
+
+    def logits(self, x: Any, lengths: Any = None, mask: Any = None) -> Tensor:
+        """The first of ``features``: the scores of the labels, (batch, time, n_labels)."""
+        return self.features(x, lengths, mask)[0]
+
+    __call__ = logits
+
+    def loss(
+        self,
+        x: Any,
+        targets: Any,
+        lengths: Any = None,
+        mask: Any = None,
+        *,
+        weight: Any = None,
+        label_weight: Any = None,
+        reduction: Reduction = "mean",
+    ) -> Tensor:
+        """The local losses -log ŷ_t[label_t] put together; with a CRF -log P(labels), in nats.
+
+        Args:
+            x, lengths, mask: As in ``features``.
+            targets: (batch, time) or (time,), label ids; at padding anything.
+            weight: (batch, time), how much each position counts.
+            label_weight: (n_labels,), how much positions of each label count.
+            reduction: "mean" over positions (with weights: the weighted sum by the sum of the
+                weights; with a CRF: over sequences), "sum", or "none".
+
+        Raises:
+            ValueError: Shapes do not fit, a target is no label, a weight is negative, or there
+                are weights under a CRF, whose loss is not a sum over positions.
+            TypeError: The targets are not integers.
+        """
+        check_reduction("Transducer.loss", reduction)
+        scores, real = self.features(x, lengths, mask)
+        if self.crf is not None:
+            if weight is not None or label_weight is not None:
+                raise ValueError(
+                    "Transducer.loss: a CRF's loss is one a sequence and takes no weights of "
+                    "positions or labels"
+                )
+            return self.crf.loss(scores, targets, mask=real, reduction=reduction)
+        t = one_array("Transducer.loss", targets)
+        if t.shape != real.shape:
+            raise ValueError(
+                f"Transducer.loss: expected targets {real.shape}, one a position, got {t.shape}"
+            )
+        t = class_ids(np.where(real, t, 0), self.n_labels, "Transducer.loss", "labels")
+        if weight is None and label_weight is None:
+            return cross_entropy(scores, t, mask=real, reduction=reduction)
+        w = real.astype(scores.dtype)
+        if weight is not None:
+            w = np.where(real, w * self._weights("weight", weight, real.shape), 0)
+        if label_weight is not None:
+            w = w * self._weights("label_weight", label_weight, (self.n_labels,))[t]
+        if (w < 0).any():
+            raise ValueError("Transducer.loss: weights are 0 or more")
+        w = w.astype(scores.dtype)
+        terms = cross_entropy(scores, t, mask=real, reduction="none") * w
+        if reduction == "none":
+            return terms
+        total: Tensor = np.sum(terms)
+        return total if reduction == "sum" else total / (float(w.sum()) or 1.0)
+
+    @staticmethod
+    def _weights(name: str, given: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+        array = np.asarray(values(operand(given)))
+        if array.shape != shape:
+            raise ValueError(f"Transducer.loss: {name} has the shape {shape}, got {array.shape}")
+        return array
+
+    def probabilities(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
+        """P(label at t), (batch, time, n_labels), 0 at padding: a plain array.
+
+        With a CRF these are its marginals. Computed without dropout. Args and errors are those
+        of ``features``.
+        """
+        with evaluating(self):
+            scores, real = self.features(x, lengths, mask)
+            if self.crf is not None:
+                return self.crf.marginals(scores, mask=real)
+            return np.where(real[..., None], np.asarray(values(softmax(scores))), 0)
+
+    def predict(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
+        """The most probable label of each position, with a CRF the most probable sequence.
+
+        Args and errors are those of ``features``.
+
+        Returns:
+            (batch, time) integers, -1 at padding.
+        """
+        with evaluating(self):
+            scores, real = self.features(x, lengths, mask)
+            if self.crf is not None:
+                return self.crf.decode(scores, mask=real)
+            return np.where(real, np.argmax(np.asarray(values(scores)), axis=-1), -1)
+
+
+def directions(network: Any) -> tuple[int, int]:
+    """The widths of the two directions that a network's outputs are put together from."""
+    top = network
+    while isinstance(top, Stacked):
+        top = top.members[-1]
+    if not isinstance(top, Bidirectional) or top.merge != "concat":
+        raise ValueError(
+            'Transducer: split wants a Bidirectional with merge="concat" (on top), got '
+            f"{type(top).__name__}"
+            + (f" with merge={top.merge!r}" if isinstance(top, Bidirectional) else "")
+        )
+    return width_out(top.forward), width_out(top.backward)

@@ -1,0 +1,118 @@
+"""A window over the text: the language model without a memory, of which the RNN is the cure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...autograd import Tensor, scope, values
+from ...cells.cell import real_positions
+from .layers import Activation, Dense, Dropout, Embedding, FeedForward, whole
+from .text_model import Ids, TextModel
+
+__all__ = ["WindowLanguageModel"]
+
+
+class WindowLanguageModel(TextModel):
+    """The feedforward language model: it sees the last ``window`` tokens and nothing before.
+
+    ::
+
+        x_t = [E w_{t-n+1}; ...; E w_t]       n = window
+        h_t = tanh(x_t W + b)                 any number of hidden layers
+        P(w_{t+1} | w_{t-n+1} ... w_t) = softmax(h_t V + c)
+
+    Where a window begins before the text, a vector of its own stands for each token that is not
+    there: the last row of E. The state, which a piece of a long text hands on to the next, is the
+    window - 1 ids before it.
+
+    Args:
+        vocab_size: How many ids there are.
+        d: The width of an embedding.
+        window: How many tokens are seen; with 3 it is a 4-gram model.
+        hidden: The widths of the hidden layers.
+        activation: Of the hidden layers; as in Dense.
+        dropout: The probability with which an element of embeddings and hidden layers is dropped
+            in training.
+        rng: A Generator, a seed, or None: for the weights and for dropout.
+        dtype: Of the parameters.
+
+    Raises:
+        ValueError: A size is below 1, ``hidden`` is empty, or ``dropout`` is no probability.
+        TypeError: Sizes are not whole numbers.
+
+    Source: Bengio et al. (2003), without their direct connections from x to the scores.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.models import WindowLanguageModel
+        >>> model = WindowLanguageModel(vocab_size=10, d=8, window=3, hidden=[16], rng=0)
+        >>> ids = np.array([[1, 4, 5, 2], [1, 6, 2, 0]])
+        >>> model.logits(ids).shape
+        (2, 4, 10)
+        >>> model.loss(ids, lengths=[4, 3]).backward()
+        >>> model.generate([1], steps=5, rng=0).shape
+        (5,)
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        d: int,
+        window: int = 3,
+        hidden: Sequence[int] = (100,),
+        activation: Activation = "tanh",
+        dropout: float = 0.0,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
+        name = "WindowLanguageModel"
+        self.vocab_size = whole(name, "vocab_size", vocab_size)
+        self.d, self.window = whole(name, "d", d), whole(name, "window", window)
+        if not len(hidden):
+            raise ValueError(f"{name}: hidden are the widths of the hidden layers, as in [100]")
+        rng = np.random.default_rng(rng)
+        self.embedding = Embedding(vocab_size + 1, d, rng=rng, dtype=dtype)
+        widths = [window * d, *hidden]
+        self.hidden = FeedForward(
+            widths, activation, final=activation, dropout=dropout, rng=rng, dtype=dtype
+        )
+        self.scores = Dense(widths[-1], vocab_size, rng=rng, dtype=dtype)
+        self.dropout = Dropout(dropout, rng=rng)
+
+    def initial_state(self, batch: int | None = None) -> tuple[Tensor]:
+        """The ids before a text begins: (batch, window - 1) or (window - 1,)."""
+        shape = (self.window - 1,) if batch is None else (batch, self.window - 1)
+        return (Tensor(np.full(shape, self.vocab_size), name="before"),)
+
+    def _outputs(self, ids: Ids, state: Any, lengths: Any) -> tuple[Any, Any]:
+        batch = None if ids.ndim == 1 else len(ids)
+        (before,) = self._fitting(state, batch) if state is not None else self.initial_state(batch)
+        whole_text = np.concatenate([before.data, ids], axis=-1)
+        n, time = self.window, ids.shape[-1]
+        windows = np.lib.stride_tricks.sliding_window_view(whole_text, n, axis=-1)
+        es = self.dropout(self.embedding(windows))  # (..., time, window, d)
+        hs = self.hidden(es.reshape(*ids.shape, n * self.d))
+        real = real_positions(type(self).__name__, ids.shape, lengths, None)
+        if real is None:
+            after = whole_text[..., time:]
+        else:
+            ends = real.sum(-1)[:, None] + np.arange(n - 1)
+            after = np.take_along_axis(whole_text, ends, axis=-1)
+        return hs, (Tensor(after, name="before"),)
+
+    def _scores(self, h: Any) -> Any:
+        with scope("scores"):
+            return self.scores(self.dropout(h))
+
+    def _fitting(self, state: Any, batch: int | None) -> tuple[Tensor]:
+        """A state that was given, or an error that says what fits."""
+        (wanted,) = self.initial_state(batch)
+        shapes = [np.shape(values(part)) for part in state]
+        if shapes != [wanted.shape]:
+            raise ValueError(
+                f"WindowLanguageModel: a state is ids (before,) of {wanted.shape}, got {shapes}"
+            )
+        return (state[0] if isinstance(state[0], Tensor) else Tensor(state[0]),)

@@ -1,0 +1,172 @@
+"""What a language model has to beat: counting.
+
+An n-gram model, smoothed by interpolation after Witten and Bell (1991), in the recursive form of
+Chen and Goodman (1998)::
+
+    p(w | h) = (c(h, w) + N1+(h) p(w | h')) / (c(h) + N1+(h))
+
+where h is the history, the n - 1 tokens before w, and h' is h without its first token; c counts,
+and N1+(h) is the number of different tokens seen after h. Without any history p is interpolated
+with 1/V, V the size of the vocabulary. After a history that was never seen p(w | h) is p(w | h');
+no token has probability 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..networks.layers import whole
+from .text import one_text
+
+__all__ = ["NGram", "perplexity_of"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+def perplexity_of(loss: float) -> float:
+    """exp of a mean loss in nats a token; infinite where it would overflow."""
+    return math.exp(loss) if loss < 709 else math.inf
+
+
+class Counts(NamedTuple):
+    """The k-grams of a text, each of them a history of one token less, and a word.
+
+    Attributes:
+        keys: The history's number * V + the word, sorted, to be found by bisection; the place in
+            this list is the number of the k-gram, which is a history of the (k + 1)-grams.
+        counts: How often each was predicted, c(h, w).
+        followed: By the number of the history, how often anything was predicted after it, c(h).
+        kinds: By the number of the history, how many different words were, N1+(h).
+    """
+
+    keys: Ints
+    counts: NDArray[Any]
+    followed: NDArray[Any]
+    kinds: NDArray[Any]
+
+    def find(self, keys: Ints) -> Ints:
+        """The numbers of k-grams, -1 of those that the text does not have."""
+        places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
+        return np.where(self.keys[places] == keys, places, -1)
+
+
+class NGram:
+    """The probability of a token after the ``order - 1`` before it: Witten-Bell, interpolated.
+
+    Args:
+        ids: The text that is counted, (time,); its first token is given, not counted.
+        vocab_size: How many ids there are.
+        order: n: 1 for a unigram, which looks at nothing before, 2 for a bigram, ...
+        ignore: An id that is given and never predicted, such as that of ``<s>``: where it is
+            the token to predict, nothing is counted.
+
+    Raises:
+        ValueError: There is nothing to count, an id is outside of the vocabulary, or ``order``
+            is below 1.
+        TypeError: ``order`` is no whole number.
+
+    Source: see the module.
+
+    Example:
+        >>> p = NGram([1, 3, 4, 3, 4, 2], vocab_size=5, order=2).probabilities([4])
+        >>> p.round(3), round(float(p.sum()), 12)  # 3 and 2 follow 4, once each
+        (array([0.038, 0.038, 0.35 , 0.412, 0.162]), 1.0)
+    """
+
+    def __init__(
+        self, ids: Any, vocab_size: int, order: int = 3, ignore: int | None = None
+    ) -> None:
+        self.vocab_size = whole("NGram", "vocab_size", vocab_size)
+        self.order = whole("NGram", "order", order)
+        self.ignore = ignore
+        array = self._text(ids)
+        counted = self._predicted(array)
+        self.levels: list[Counts] = []
+        histories, count = np.zeros(len(array), np.int64), 1  # the empty one is number 0
+        for k in range(min(order, len(array))):  # a (k + 1)-gram ends at each position from k on
+            keys, numbers = np.unique(histories * vocab_size + array[k:], return_inverse=True)
+            hits = np.bincount(numbers, counted[k:])
+            parents = keys // vocab_size
+            followed = np.bincount(parents, hits, count)
+            kinds = np.bincount(parents, hits > 0, count)
+            self.levels.append(Counts(keys, hits, followed, kinds))
+            histories, count = numbers[:-1], len(keys)
+
+    def probabilities(self, history: Any = ()) -> Floats:
+        """The distribution of the token after a history, (vocab_size,).
+
+        Args:
+            history: Ids (time,), of which the last ``order - 1`` are looked at; () for none.
+
+        Raises:
+            ValueError: An id is outside of the vocabulary.
+        """
+        before = np.asarray(history, np.int64)
+        if before.ndim != 1:
+            raise ValueError(f"NGram: a history is ids (time,), as in [4], got {before.shape}")
+        self._check(before)
+        before = before[len(before) - min(self.order - 1, len(before)) :]
+        words = np.arange(self.vocab_size)
+        texts = np.column_stack([np.tile(before, (self.vocab_size, 1)), words])
+        return self._chances(texts)[:, -1]
+
+    def log_probabilities(self, ids: Any) -> Floats:
+        """log p of each predicted token of a text, (time - 1,) or fewer where some are ignored."""
+        array = self._text(ids)
+        return np.log(self._chances(array)[self._predicted(array)])
+
+    def score(self, ids: Any) -> float:
+        """The sum of the log probabilities of a text's predicted tokens."""
+        return float(self.log_probabilities(ids).sum())
+
+    def loss(self, ids: Any) -> float:
+        """Mean nats a predicted token."""
+        return -float(self.log_probabilities(ids).mean())
+
+    def perplexity(self, ids: Any) -> float:
+        """exp of the loss."""
+        return perplexity_of(self.loss(ids))
+
+    def _chances(self, ids: Ints) -> Floats:
+        """p of each token of (..., time) after what stands before it there."""
+        p = np.full(ids.shape, 1 / self.vocab_size)
+        histories = np.zeros(ids.shape, np.int64)
+        for level in self.levels:
+            known = histories >= 0
+            found = np.where(known, level.find(histories * self.vocab_size + ids), -1)
+            hits = np.where(found >= 0, level.counts[found], 0)
+            seen = np.where(known, level.followed[histories], 0)
+            kinds = np.where(known, level.kinds[histories], 0)
+            p = np.where(seen > 0, (hits + kinds * p) / np.maximum(seen + kinds, 1), p)
+            # The k-gram that ends at a token is the history of the next one.
+            histories = np.concatenate([np.full_like(found[..., :1], -1), found[..., :-1]], -1)
+        return p
+
+    def _predicted(self, ids: Ints) -> NDArray[np.bool_]:
+        """Which tokens of a text count: not the first, and none that is ignored."""
+        counted = np.arange(len(ids)) > 0
+        if self.ignore is not None:
+            counted &= ids != self.ignore
+        if not counted.any():
+            raise ValueError("NGram: no token of this text is to be predicted")
+        return counted
+
+    def _text(self, ids: Any) -> Ints:
+        array = one_text("NGram", ids)
+        if array.ndim != 1 or len(array) < 2 or array.dtype.kind not in "iu":
+            raise ValueError(
+                "NGram: expected ids (time,), integers and at least 2 of them, got "
+                f"{array.dtype} {array.shape}"
+            )
+        self._check(array)
+        return array.astype(np.int64, copy=False)
+
+    def _check(self, ids: NDArray[Any]) -> None:
+        if ids.size and (ids.min() < 0 or ids.max() >= self.vocab_size):
+            bad = int(ids.min() if ids.min() < 0 else ids.max())
+            raise ValueError(f"NGram: id {bad} is outside of 0..{self.vocab_size - 1}")

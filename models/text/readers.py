@@ -1,0 +1,309 @@
+"""Corpora: labelled and tagged text from files, those that come with NLTK, and downloads.
+
+A corpus of sequences with a label each is ``(sequences, labels)``. A tagged corpus is one list a
+column, ``(words, tags)`` or more; each has a list for each sentence.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import re
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from ...files import write_atomically
+from .text import load_text
+
+__all__ = [
+    "conll2000",
+    "download",
+    "load_labelled",
+    "load_tagged",
+    "movie_reviews",
+    "names",
+    "sentence_polarity",
+    "treebank",
+]
+
+PathLike = str | os.PathLike[str]
+Sentences = list[list[str]]
+
+
+# Files ------------------------------------------------------------------------------------------
+
+
+def load_tagged(
+    path: PathLike,
+    columns: Sequence[int] = (0, 1),
+    *,
+    separator: str | None = "\t",
+    encoding: str = "utf-8",
+) -> tuple[Sentences, ...]:
+    """Tagged text: a token a line, its columns separated, a blank line between sentences.
+
+    Lines that begin with ``# `` and have no tab are comments, as in CoNLL-U.
+
+    Args:
+        path: The file.
+        columns: Which columns to read, counted from 0; -1 is the last.
+        separator: What stands between columns: a tab, or None for any white space.
+        encoding: Of the file.
+
+    Returns:
+        For each of the columns the sentences, a list of strings each.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty or not in this encoding, or a line has too few columns or an
+            empty one: the message has its number.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "tagged.tsv")
+        ...     _ = path.write_text("The\\tDET\\ncat\\tNOUN\\n\\nGo\\tVERB\\n")
+        ...     load_tagged(path)
+        ([['The', 'cat'], ['Go']], [['DET', 'NOUN'], ['VERB']])
+    """
+    if not len(columns):
+        raise ValueError("load_tagged: columns are the numbers of those to read, as in (0, 1)")
+    found: tuple[Sentences, ...] = tuple([[]] for _ in columns)
+    for number, line in enumerate(load_text(path, encoding).split("\n"), 1):
+        fields = line.split(separator)
+        if not line.strip():
+            if found[0][-1]:
+                for sentences in found:
+                    sentences.append([])
+            continue
+        if separator is not None and line.startswith("# ") and separator not in line:
+            continue
+        for column, sentences in zip(columns, found, strict=True):
+            if not -len(fields) <= column < len(fields) or not fields[column].strip():
+                between = "white space" if separator is None else repr(separator)
+                cure = ""
+                if separator is not None and len(line.split()) > len(fields):
+                    cure = f", and {len(line.split())} by white space (separator=None)"
+                raise ValueError(
+                    f"{path}, line {number}: there is no column {column}; it has {len(fields)} "
+                    f"separated by {between}{cure}: {line[:60]!r}"
+                )
+            sentences[-1].append(fields[column])
+    for sentences in found:
+        if not sentences[-1]:
+            del sentences[-1]
+    if not found[0]:
+        raise ValueError(f"{path}: there is no token in it")
+    return found
+
+
+def load_labelled(
+    path: PathLike,
+    label: int = 0,
+    text: int = 1,
+    *,
+    separator: str | None = None,
+    header: bool = False,
+    encoding: str = "utf-8",
+) -> tuple[list[str], list[str]]:
+    """Labelled texts: one a line, ``label<TAB>text``; or a ``.csv`` with columns and quotes.
+
+    Args:
+        path: The file.
+        label: The column of the label, counted from 0.
+        text: The column of the text. Where it is the last one of a tab-separated file, tabs in
+            the text are part of it.
+        separator: What stands between columns; None for a comma in a ``.csv``, else a tab.
+        header: Whether the first line names the columns.
+        encoding: Of the file.
+
+    Returns:
+        ``(texts, labels)``.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is empty or not in this encoding, or a line lacks a column, its label or
+            its text: the message has its number.
+    """
+    if min(label, text) < 0 or label == text:
+        raise ValueError(
+            f"load_labelled: label and text are two columns counted from 0, got {label} and {text}"
+        )
+    comma = Path(path).suffix.lower() == ".csv"
+    separator = separator or ("," if comma else "\t")
+    lines = load_text(path, encoding).split("\n")
+    most = max(label, text)
+    rows: list[tuple[int, list[str]]]
+    if comma:
+        reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
+        rows = []
+        try:
+            rows += [(reader.line_num, row) for row in reader]
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+    else:
+        rows = [(n, line.split(separator, most)) for n, line in enumerate(lines, 1)]
+    texts, labels = [], []
+    for number, fields in rows[1:] if header else rows:
+        if not "".join(fields).strip():
+            continue
+        if len(fields) <= most or not fields[label].strip() or not fields[text].strip():
+            raise ValueError(
+                f"{path}, line {number}: expected a label in column {label} and a text in column "
+                f"{text}, separated by {separator!r}; got {separator.join(fields)[:60]!r}"
+            )
+        labels.append(fields[label].strip())
+        texts.append(fields[text].strip())
+    if not texts:
+        raise ValueError(f"{path}: there is no labelled text in it")
+    return texts, labels
+
+
+def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) -> Path:
+    """Fetch a file, unless it is there already; it is whole and the right one, or not there.
+
+    Args:
+        url: Where it is.
+        path: Where to write it.
+        sha256: The checksum that it must have, 64 hexadecimal digits.
+        timeout: After how many seconds without an answer to give up.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: The checksum is none, or the file's is another; nothing is written.
+        OSError: It could not be fetched.
+    """
+    path, wanted = Path(path), sha256.lower()
+    if not re.fullmatch("[0-9a-f]{64}", wanted):
+        raise ValueError(f"download: sha256 is 64 hexadecimal digits, got {sha256!r}")
+    if path.exists():
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        if found != wanted:
+            raise ValueError(
+                f"{path}: there is another file, its sha256 is {found}, expected {wanted}; delete "
+                "it to have it fetched again"
+            )
+        return path
+
+    def write(file: IO[bytes]) -> None:
+        digest = hashlib.sha256()
+        with urllib.request.urlopen(url, timeout=timeout) as source:
+            while block := source.read(1 << 20):
+                digest.update(block)
+                file.write(block)
+        if digest.hexdigest() != wanted:
+            raise ValueError(
+                f"download: {url} has the sha256 {digest.hexdigest()}, expected {wanted}; it is "
+                "another version, or was damaged on its way"
+            )
+
+    try:
+        write_atomically(path, write)
+    except urllib.error.URLError as error:
+        raise OSError(f"download: {url} could not be fetched: {error.reason}") from error
+    return path
+
+
+# NLTK -------------------------------------------------------------------------------------------
+
+
+def nltk_corpus(name: str) -> Any:
+    """A corpus of NLTK, or an error that says what to install or to download.
+
+    Raises:
+        ImportError: NLTK is not installed.
+        FileNotFoundError: The corpus is not there.
+    """
+    try:
+        import nltk  # type: ignore[import-untyped]
+    except ImportError as error:
+        raise ImportError(
+            f'the corpus {name} is read through NLTK: pip install "unspool[data]"'
+        ) from error
+    folders = [folder for folder in os.environ.get("NLTK_DATA", "").split(os.pathsep) if folder]
+    nltk.data.path[:0] = [folder for folder in folders if folder not in nltk.data.path]
+    try:
+        corpus = getattr(nltk.corpus, name)
+        corpus.ensure_loaded()
+    except LookupError as error:
+        raise FileNotFoundError(
+            f"NLTK's corpus {name} is not here; run python -m nltk.downloader {name}, or set "
+            f"NLTK_DATA to the folder that has it (searched: {', '.join(nltk.data.path)})"
+        ) from error
+    return corpus
+
+
+def by_category(corpus: Any, items: Any) -> tuple[list[Any], list[str]]:
+    """The items of each category of a corpus, and the categories as labels."""
+    found: list[Any] = []
+    labels: list[str] = []
+    for label in corpus.categories():
+        new = items(label)
+        found += new
+        labels += [label] * len(new)
+    return found, labels
+
+
+def names() -> tuple[list[str], list[str]]:
+    """First names, and "female" or "male" (Kantrowitz and Ross): 7,944, sorted by label."""
+    corpus = nltk_corpus("names")
+    found: list[str] = []
+    labels: list[str] = []
+    for label in ("female", "male"):
+        new = [name.strip() for name in corpus.words(f"{label}.txt")]
+        found += new
+        labels += [label] * len(new)
+    return found, labels
+
+
+def sentence_polarity() -> tuple[Sentences, list[str]]:
+    """Sentences of film reviews as tokens, and "neg" or "pos" (Pang and Lee 2005): 10,662."""
+    corpus = nltk_corpus("sentence_polarity")
+    return by_category(corpus, lambda label: [list(s) for s in corpus.sents(categories=label)])
+
+
+def movie_reviews() -> tuple[Sentences, list[str]]:
+    """Film reviews as tokens, and "neg" or "pos" (Pang and Lee 2004): 2,000."""
+    corpus = nltk_corpus("movie_reviews")
+    return by_category(
+        corpus,
+        lambda label: [list(corpus.words(name)) for name in corpus.fileids(label)],
+    )
+
+
+def conll2000(part: str) -> tuple[Sentences, Sentences, Sentences]:
+    """Chunks of the Wall Street Journal (Tjong Kim Sang and Buchholz 2000).
+
+    Args:
+        part: "train" (8,936 sentences) or "test" (2,012).
+
+    Returns:
+        Words, parts of speech as a tagger gave them, and chunk tags in IOB2.
+    """
+    if part not in ("train", "test"):
+        raise ValueError(f'conll2000: part is "train" or "test", got {part!r}')
+    corpus = nltk_corpus("conll2000")
+    words, tags, chunks = unzipped(corpus.iob_sents(f"{part}.txt"))
+    return words, tags, chunks
+
+
+def treebank() -> tuple[Sentences, Sentences]:
+    """NLTK's sample of the Penn Treebank: 3,914 sentences, words and parts of speech.
+
+    Empty elements, whose tag is ``-NONE-``, are left out.
+    """
+    corpus = nltk_corpus("treebank")
+    sentences = ([pair for pair in s if pair[1] != "-NONE-"] for s in corpus.tagged_sents())
+    words, tags = unzipped(s for s in sentences if s)
+    return words, tags
+
+
+def unzipped(sentences: Any) -> list[Sentences]:
+    """Sentences of (word, tag, ...) as the sentences of each column."""
+    return [list(map(list, column)) for column in zip(*(zip(*s) for s in sentences if s))]

@@ -1,0 +1,14 @@
+"""How a model learns: ``fit`` and its tasks, optimisers, schedules, checkpoints, metrics."""
+
+from .training import History, Sequences, Stream, Task, count_targets, evaluate, fit, save_history
+
+__all__ = [
+    "History",
+    "Sequences",
+    "Stream",
+    "Task",
+    "count_targets",
+    "evaluate",
+    "fit",
+    "save_history",
+]

@@ -1,0 +1,248 @@
+"""A training in a file: all that ``fit`` needs to go on as if it had never stopped.
+
+A checkpoint is a ``.npz`` of plain arrays with a JSON header: the parameters and the best ones so
+far, the optimiser's memory, the position in the data and what is carried along there, the states
+of all random generators, and the history. Nothing is pickled, and the file is written whole or
+not at all. The header also describes the training, so that a file of another one is refused.
+"""
+
+from __future__ import annotations
+
+import types
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...autograd import Tensor
+from ...cells import Module
+from ...files import PathLike, load_described, save_described, unfinished
+from .optim import Optimizer
+
+__all__ = [
+    "describe_model",
+    "describe_optimizer",
+    "describe_task",
+    "differences",
+    "generators",
+    "load_checkpoint",
+    "random_states",
+    "save_checkpoint",
+    "seeded",
+    "set_random_states",
+]
+
+Arrays = dict[str, NDArray[Any]]
+FORMAT = "unspool checkpoint"
+VERSION = 1
+PLAIN = (bool, int, float, str, type(None))
+
+
+def save_checkpoint(path: PathLike, training: Mapping[str, Any], state: Any) -> None:
+    """Write a checkpoint, atomically.
+
+    Args:
+        path: The file.
+        training: What the training is, as ``describe_...`` tell it.
+        state: What it came to: plain values, Tensors, arrays, and containers of them.
+
+    Raises:
+        TypeError: The state holds something else.
+        OSError: It cannot be written; what was there stays.
+    """
+    arrays: Arrays = {}
+    header = {"training": dict(training), "state": packed(state, "state", arrays)}
+    save_described(path, FORMAT, VERSION, header, arrays)
+
+
+def load_checkpoint(path: PathLike, training: Mapping[str, Any]) -> Any:
+    """Read the state in a checkpoint of this very training.
+
+    What writers that were killed left beside the file is removed.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is damaged, no checkpoint, or one of another training; what differs is
+            named.
+    """
+    header, arrays = load_described(path, FORMAT, VERSION)
+    try:
+        problems = differences(header["training"], training)
+        state = unpacked(header["state"], arrays)
+    except KeyError as error:
+        raise ValueError(f"{path} is damaged: it has no {error.args[0]}") from error
+    if problems:
+        raise ValueError(f"{path} is the checkpoint of another training: {'; '.join(problems)}")
+    for left in unfinished(path):
+        left.unlink(missing_ok=True)
+    return state
+
+
+# Values -----------------------------------------------------------------------------------------
+
+
+def packed(value: Any, name: str, arrays: Arrays) -> Any:
+    """A value as JSON holds it; its arrays are put among ``arrays``, named by their place.
+
+    Raises:
+        TypeError: It is made of something else than Tensors, arrays, plain values and containers.
+    """
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, Tensor):
+        arrays[name] = value.data
+        return {"tensor": name, "name": value.name}
+    if isinstance(value, (np.ndarray, np.generic)):
+        arrays[name] = np.asarray(value)
+        return {"array": name}
+    if isinstance(value, dict):
+        keys = list(value)
+        items = [packed(value[key], f"{name}.{key}", arrays) for key in keys]
+        return {"dict": [[key, item] for key, item in zip(keys, items, strict=True)]}
+    if isinstance(value, (list, tuple)):
+        items = [packed(item, f"{name}.{i}", arrays) for i, item in enumerate(value)]
+        return {"list" if isinstance(value, list) else "tuple": items}
+    raise TypeError(
+        f"a checkpoint holds Tensors, arrays, plain values, and tuples, lists and dicts of them; "
+        f"{name} is a {type(value).__name__}"
+    )
+
+
+def unpacked(value: Any, arrays: Mapping[str, Any]) -> Any:
+    """What ``packed`` was given."""
+    if not isinstance(value, dict):
+        return value
+    if "tensor" in value:
+        return Tensor(arrays[value["tensor"]], name=value["name"])
+    if "array" in value:
+        return arrays[value["array"]]
+    if "dict" in value:
+        return {key: unpacked(item, arrays) for key, item in value["dict"]}
+    if "list" in value:
+        return [unpacked(item, arrays) for item in value["list"]]
+    return tuple(unpacked(item, arrays) for item in value["tuple"])
+
+
+# Random states ----------------------------------------------------------------------------------
+
+
+def parts(owners: Iterable[Any]) -> Iterator[Any]:
+    """Everything in the attributes of objects and in their containers, each once, in order."""
+    seen: set[int] = set()
+    stack = [*owners][::-1]
+    while stack:
+        value = stack.pop()
+        if id(value) in seen or isinstance(value, (*PLAIN, Tensor, np.ndarray, np.generic)):
+            continue
+        seen.add(id(value))
+        yield value
+        if isinstance(value, (list, tuple)):
+            stack.extend(reversed(value))
+        elif isinstance(value, dict):
+            stack.extend(reversed([*value.values()]))
+        elif not isinstance(value, (type, types.ModuleType, types.FunctionType)):
+            stack.extend(reversed([*getattr(value, "__dict__", {}).values()]))
+
+
+def generators(*owners: Any) -> list[np.random.Generator]:
+    """The Generators that these objects draw from."""
+    return [part for part in parts(owners) if isinstance(part, np.random.Generator)]
+
+
+def seeded(*owners: Any) -> list[Any]:
+    """The objects among these, and in them, that keep an int ``seed``."""
+    return [part for part in parts(owners) if isinstance(getattr(part, "seed", None), int)]
+
+
+def random_states(rngs: Iterable[np.random.Generator]) -> list[Any]:
+    """The state of each Generator: plain values and arrays."""
+    return [rng.bit_generator.state for rng in rngs]
+
+
+def set_random_states(rngs: Iterable[np.random.Generator], states: Iterable[Any]) -> None:
+    """Let each Generator go on from a state."""
+    for rng, state in zip(rngs, states, strict=True):
+        rng.bit_generator.state = state
+
+
+# What a training is -----------------------------------------------------------------------------
+
+
+def describe_model(model: Module) -> dict[str, Any]:
+    """Its class, and the shape, dtype and state of each parameter."""
+    described: dict[str, Any] = {"model": type(model).__name__}
+    for name, parameter in model.named_parameters():
+        frozen = "" if parameter.requires_grad else " frozen"
+        described[f"model.{name}"] = f"{parameter.dtype} {parameter.shape}{frozen}"
+    return described
+
+
+def describe_optimizer(optimizer: Optimizer) -> dict[str, Any]:
+    """Its class and settings."""
+    described = described_object("optimizer", optimizer, skip=("parameters", "steps", "memory"))
+    return described | {"optimizer, parameters": len(optimizer.parameters)}
+
+
+def describe_task(name: str, task: Any) -> dict[str, Any]:
+    """Its class, its settings, and a checksum of its data; not its seed."""
+    if task is None:
+        return {name: None}
+    return described_object(name, task, skip=("seed",)) | {f"{name}, batches": len(task)}
+
+
+def described_object(name: str, value: Any, skip: tuple[str, ...] = ()) -> dict[str, Any]:
+    """Its class, and its public attributes as ``name.attribute``."""
+    described: dict[str, Any] = {name: type(value).__name__}
+    for key, item in getattr(value, "__dict__", {}).items():
+        if key not in skip and not key.startswith("_"):
+            described[f"{name}.{key}"] = described_value(item)
+    return described
+
+
+def described_value(value: Any) -> Any:
+    """A plain value as it is, anything else as its size and checksum."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, (list, tuple)) and len(value) < 9:
+        items = [described_value(item) for item in value]
+        if all(isinstance(item, (*PLAIN, list)) for item in items):
+            return items
+    size = ""
+    if isinstance(value, np.ndarray):
+        size = f" {value.shape}"
+    elif isinstance(value, (list, tuple, dict)):
+        size = f" of {len(value)}"
+    return f"{type(value).__name__}{size}, checksum {checksum(value):08x}"
+
+
+def checksum(value: Any, start: int = 0) -> int:
+    """A CRC-32 of what a value holds; functions, Tensors and Generators count by their type."""
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        start = zlib.crc32(f"{value.dtype}{value.shape}".encode(), start)
+        return zlib.crc32(value.tobytes(), start)
+    if isinstance(value, (*PLAIN, np.generic)):
+        return zlib.crc32(repr(value).encode(), start)
+    start = zlib.crc32(type(value).__name__.encode(), start)
+    if isinstance(value, dict):
+        value = [*value.items()]
+    if isinstance(value, (list, tuple, np.ndarray)):
+        for item in value:
+            start = checksum(item, start)
+    return start
+
+
+def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """What is not the same in two descriptions, in words."""
+    words = []
+    for name in [*given, *(name for name in saved if name not in given)]:
+        if name not in saved:
+            words.append(f"{name} is new, now {given[name]}")
+        elif name not in given:
+            words.append(f"{name} was {saved[name]}, and is no more")
+        elif saved[name] != given[name]:
+            words.append(f"{name} was {saved[name]}, now {given[name]}")
+    return words

@@ -1,0 +1,228 @@
+"""How good predictions are: accuracy, bits, confusions, and spans as conlleval counts them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..networks.layers import whole
+
+__all__ = [
+    "Score",
+    "SpanScores",
+    "accuracy",
+    "bits_of",
+    "confusion",
+    "span_f1",
+    "span_scores",
+    "spans",
+]
+
+
+def bits_of(loss: float) -> float:
+    """A mean loss in nats as bits: of a model of characters, bits per character.
+
+    Example:
+        >>> bits_of(math.log(2))
+        1.0
+    """
+    return loss / math.log(2)
+
+
+def flat(who: str, gold: Any, predicted: Any) -> tuple[list[Any], list[Any]]:
+    """The labels of a corpus as two lists of the same length, sequences put end to end.
+
+    Raises:
+        ValueError: There is no label, or the two do not fit each other.
+    """
+    pair: list[list[Any]] = []
+    counts = []
+    for given in (gold, predicted):
+        items = [np.asarray(item) for item in given]
+        counts.append([item.size for item in items])
+        pair.append([label for item in items for label in item.ravel().tolist()])
+    if counts[0] != counts[1]:
+        if len(counts[0]) != len(counts[1]):
+            found = f"{len(counts[0])} and {len(counts[1])} sequences"
+        else:
+            i = next(i for i, (a, b) in enumerate(zip(*counts)) if a != b)
+            found = f"{counts[0][i]} and {counts[1][i]} labels in sequence {i}"
+        raise ValueError(f"{who}: gold and predicted labels differ in number: {found}")
+    if not pair[0]:
+        raise ValueError(f"{who}: there is no label to compare")
+    return pair[0], pair[1]
+
+
+def accuracy(gold: Any, predicted: Any) -> float:
+    """The share of labels that are right, from 0 to 1.
+
+    Args:
+        gold: Labels, ids or names: (n,), or a list of (time,), one a sequence.
+        predicted: The same, in the same order.
+
+    Raises:
+        ValueError: There is no label, or there are not as many of both.
+
+    Example:
+        >>> accuracy([["DET", "NOUN"], ["VERB"]], [["DET", "VERB"], ["VERB"]])
+        0.6666666666666666
+    """
+    right, found = flat("accuracy", gold, predicted)
+    return sum(a == b for a, b in zip(right, found, strict=True)) / len(right)
+
+
+def confusion(gold: Any, predicted: Any, n_labels: int) -> NDArray[np.int64]:
+    """How often each label was taken for each: (n_labels, n_labels), ``[gold, predicted]``.
+
+    Args:
+        gold: Label ids: (n,), or a list of (time,).
+        predicted: The same.
+        n_labels: How many labels there are.
+
+    Raises:
+        ValueError: As in ``accuracy``, or an id is outside of 0..n_labels-1.
+        TypeError: The labels are not integers.
+
+    Example:
+        >>> confusion([0, 0, 1], [0, 1, 1], 2)
+        array([[1, 1],
+               [0, 1]])
+    """
+    n = whole("confusion", "n_labels", n_labels)
+    pair = [np.array(labels) for labels in flat("confusion", gold, predicted)]
+    for labels in pair:
+        if labels.dtype.kind not in "iu":
+            raise TypeError(
+                f"confusion: labels are ids, got {labels.tolist()[0]!r}; Labels makes them"
+            )
+        if labels.min() < 0 or labels.max() >= n:
+            bad = int(labels.min() if labels.min() < 0 else labels.max())
+            raise ValueError(f"confusion: label {bad} is outside of 0..{n - 1}")
+    return np.bincount(pair[0] * n + pair[1], minlength=n * n).reshape(n, n)
+
+
+# Spans ------------------------------------------------------------------------------------------
+
+
+def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """The spans of a sequence of tags, (type, first, last), in any of IOB1, IOB2 and BIOES.
+
+    A tag is ``O``, or a letter B, I, E or S and a type, as in ``B-NP``. Between two tags a span
+    ends, and a new one can begin, where the former is O, E or S, the latter O, B or S, or where
+    their types differ. So any sequence of tags has spans, also one that breaks the scheme's
+    rules: an I after an O begins one.
+
+    Raises:
+        ValueError: A tag is none of these.
+
+    Source: the rules of conlleval, the scorer of the CoNLL-2000 shared task (Tjong Kim Sang and
+    Buchholz 2000), and for S those of IOBES as they are in use since.
+
+    Example:
+        >>> spans(["B-NP", "I-NP", "B-NP", "O", "I-VP", "I-PP"])
+        [('NP', 0, 1), ('NP', 2, 2), ('VP', 4, 4), ('PP', 5, 5)]
+    """
+    found = []
+    letter, kind, first = "O", "", 0
+    for i, tag in enumerate([*tags, "O"]):
+        after, _, new_kind = tag.partition("-")
+        if after not in set("BIEOS") or (after == "O" and new_kind):
+            raise ValueError(
+                f"spans: a tag is O, or one of B, I, E, S with a type, as in B-NP; tag {i} is "
+                f"{tag!r}"
+            )
+        if letter in "OES" or after in "OBS" or kind != new_kind:
+            if letter != "O":
+                found.append((kind, first, i - 1))
+            first = i
+        letter, kind = after, new_kind
+    return found
+
+
+class Score(NamedTuple):
+    """How many spans there are, were found, and were found rightly; and what follows from it."""
+
+    gold: int
+    found: int
+    right: int
+
+    @property
+    def precision(self) -> float:
+        """The share of found spans that are right; 0 where none was found."""
+        return self.right / self.found if self.found else 0.0
+
+    @property
+    def recall(self) -> float:
+        """The share of the spans there are that were found; 0 where there are none."""
+        return self.right / self.gold if self.gold else 0.0
+
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of precision and recall, from 0 to 1."""
+        return 2 * self.right / (self.gold + self.found) if self.right else 0.0
+
+
+class SpanScores(NamedTuple):
+    """The spans of a corpus: all together, those of each type, and the accuracy of the tags.
+
+    ``print`` shows it as a table, in percent.
+    """
+
+    overall: Score
+    types: dict[str, Score]
+    accuracy: float
+
+    def __str__(self) -> str:
+        width = max([7, *map(len, self.types)])
+        lines = [f"{'':{width}}  precision  recall      F1   gold  found  right"]
+        for name, score in [("overall", self.overall), *self.types.items()]:
+            lines.append(
+                f"{name:{width}}  {100 * score.precision:9.2f}  {100 * score.recall:6.2f}  "
+                f"{100 * score.f1:6.2f}  {score.gold:5}  {score.found:5}  {score.right:5}"
+            )
+        return "\n".join([*lines, f"accuracy of the tags {100 * self.accuracy:.2f}"])
+
+
+def span_scores(gold: Any, predicted: Any) -> SpanScores:
+    """Precision, recall and F1 of spans, counted as conlleval does.
+
+    A span is right when one of the same type begins and ends at the same tokens.
+
+    Args:
+        gold: The tags' names: a list of tags for each sequence.
+        predicted: The same, in the same order.
+
+    Raises:
+        ValueError: There is no tag, there are not as many of both, or one is no tag of spans.
+        TypeError: A sequence is one string.
+
+    Source: as in ``spans``.
+
+    Example:
+        >>> scores = span_scores([["B-NP", "I-NP", "O", "B-VP"]], [["B-NP", "O", "O", "B-VP"]])
+        >>> scores.overall, scores.overall.f1, scores.types["NP"].recall
+        (Score(gold=2, found=2, right=1), 0.5, 0.0)
+    """
+    for sequence in [*gold, *predicted]:
+        if isinstance(sequence, str):
+            raise TypeError(f"span_scores: expected lists of tags, got the string {sequence!r}")
+    right, found = flat("span_scores", gold, predicted)
+    there, seen, both = (Counter[str]() for _ in range(3))
+    for a, b in zip(gold, predicted, strict=True):
+        first, second = set(spans(a)), set(spans(b))
+        for counter, which in ((there, first), (seen, second), (both, first & second)):
+            counter.update(kind for kind, _, _ in which)
+    types = {kind: Score(there[kind], seen[kind], both[kind]) for kind in sorted({*there, *seen})}
+    overall = Score(there.total(), seen.total(), both.total())
+    same = sum(a == b for a, b in zip(right, found, strict=True))
+    return SpanScores(overall, types, same / len(right))
+
+
+def span_f1(gold: Any, predicted: Any) -> float:
+    """The F1 of all spans together, from 0 to 1: ``span_scores(...).overall.f1``."""
+    return span_scores(gold, predicted).overall.f1
