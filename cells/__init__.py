@@ -3,6 +3,7 @@
 from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
 from .composite import Bidirectional, Stacked
+from .config import NotConfigurable, register
 from .exchange import (
     load_concatenated,
     load_keras,
@@ -30,6 +31,7 @@ __all__ = [
     "InputDropout",
     "LayerNormLSTM",
     "Module",
+    "NotConfigurable",
     "PeepholeLSTM",
     "ResetAfterGRU",
     "Stacked",
@@ -47,6 +49,7 @@ __all__ = [
     "load_safetensors",
     "load_torch",
     "orthogonal",
+    "register",
     "save_npz",
     "save_onnx",
     "save_safetensors",

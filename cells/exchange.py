@@ -15,12 +15,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter
 from ..autograd.tensor import values
 from ..files import load_arrays
 from .cell import Cell
 from .composite import Bidirectional, Stacked
-from .module import Module
+from .module import Module, Update
 from .recurrent import GRU, LSTM, Elman
 from .variants import MGU, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Zoneout
@@ -210,44 +209,10 @@ def negated(cell: Cell, gate: str) -> bool:
     return gate == "z" and isinstance(cell, GRU)
 
 
-class Arrival:
-    """Arrays on their way into Parameters: all problems are gathered, then all is written, or
-    nothing.
-    """
-
-    def __init__(self, who: str) -> None:
-        self.who = who
-        self.problems: list[str] = []
-        self.found: dict[Parameter, tuple[str, Array]] = {}
-
-    def fits(self, name: str, array: Array, shape: tuple[int, ...]) -> bool:
-        """Whether an array has numbers and this shape; if not, it is a problem."""
-        if array.dtype.kind not in "fiub":
-            self.problems.append(f"{name} holds {array.dtype}, expected numbers")
-        elif array.shape != shape:
-            self.problems.append(f"{name} is {array.shape}, expected {shape}")
-        else:
-            return True
-        return False
-
-    def put(self, source: str, parameter: Parameter, array: Array) -> None:
-        """One array for one Parameter; a second one (of a tied cell) must be equal."""
-        if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
-            other = self.found[parameter][0]
-            self.problems.append(f"{source} differs from {other}, and both are one Parameter here")
-        self.found[parameter] = (source, array)
-
-    def put_all(self, source: str, cell: Cell, arrays: Mapping[str, Array]) -> None:
-        """The parameters of a cell by name."""
-        for name, array in arrays.items():
-            self.put(source, getattr(cell, name), array)
-
-    def finish(self) -> None:
-        """Write everything, or raise one error that names every problem."""
-        if self.problems:
-            raise ValueError(f"{self.who}: {'; '.join(self.problems)}")
-        for parameter, (_, array) in self.found.items():
-            parameter.data[...] = array
+def put_all(update: Update, source: str, cell: Cell, arrays: Mapping[str, Array]) -> None:
+    """New values for the parameters of a cell, by name."""
+    for name, array in arrays.items():
+        update.put(source, getattr(cell, name), array)
 
 
 def plain(value: Any) -> Array:
@@ -298,22 +263,22 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
         for name, value in torch_entries(state, who).items()
         if name.startswith(prefix)
     }
-    arrival = Arrival(who)
+    update = Update(who)
     single = len(layers) == len(layers[0]) == 1 and "weight_ih" in given
     for k, layer in enumerate(layers):
         for cell, reverse in zip(layer, ("", "_reverse")):
             suffix = "" if single else f"_l{k}{reverse}"
-            arrays = torch_cell_arrays(cell, suffix, given, arrival)
+            arrays = torch_cell_arrays(cell, suffix, given, update)
             if arrays is not None:
-                arrival.put_all(f"weight_ih{suffix}", cell, arrays)
+                put_all(update, f"weight_ih{suffix}", cell, arrays)
     for name, array in given.items():
         hint = ""
         if name.startswith("weight_hr"):
             hint = " (projections, proj_size, have no counterpart here)"
         elif name.startswith("bias") and not has_bias(layers[0][0]):
             hint = " (make the module with bias=True)"
-        arrival.problems.append(f"unexpected {name} {array.shape}{hint}")
-    arrival.finish()
+        update.problems.append(f"unexpected {name} {array.shape}{hint}")
+    update.finish()
     return module
 
 
@@ -332,10 +297,10 @@ def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
 
 
 def torch_cell_arrays(
-    cell: Cell, suffix: str, given: dict[str, Array], arrival: Arrival
+    cell: Cell, suffix: str, given: dict[str, Array], update: Update
 ) -> dict[str, Array] | None:
     """The parameters of one cell; what it reads is taken out of ``given``."""
-    gates = TORCH.order(cell, arrival.who)
+    gates = TORCH.order(cell, update.who)
     rows = len(gates) * cell.d_h
     shapes: dict[str, tuple[int, ...]] = {
         "weight_ih": (rows, cell.d_in),
@@ -348,8 +313,8 @@ def torch_cell_arrays(
         key = name + suffix
         if key not in given:
             hint = " (make the module with bias=False)" if name.startswith("bias") else ""
-            arrival.problems.append(f"missing {key} {shape}{hint}")
-        elif arrival.fits(key, array := given.pop(key), shape):
+            update.problems.append(f"missing {key} {shape}{hint}")
+        elif update.fits(key, array := given.pop(key), shape):
             arrays[name] = array
     if len(arrays) < len(shapes):
         return None
@@ -451,13 +416,13 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
             f"{', '.join(f'{name} {shape}' for name, shape in expected)}; got {len(arrays)}, "
             f"{', '.join(str(array.shape) for array in arrays) or 'none'}"
         )
-    arrival = Arrival(who)
+    update = Update(who)
     for (name, shape), array in zip(expected, arrays, strict=True):
-        if not arrival.fits(name, array, shape) and name == "bias" and array.ndim != len(shape):
+        if not update.fits(name, array, shape) and name == "bias" and array.ndim != len(shape):
             form = ("reset_after=True: use ResetAfterGRU", "reset_after=False: use GRU")
-            arrival.problems[-1] += f" (a bias of this shape is that of {form[array.ndim == 1]})"
-    rest = iter(arrays if not arrival.problems else [])
-    for k, cell in enumerate(cells if not arrival.problems else []):
+            update.problems[-1] += f" (a bias of this shape is that of {form[array.ndim == 1]})"
+    rest = iter(arrays if not update.problems else [])
+    for k, cell in enumerate(cells if not update.problems else []):
         W, U = next(rest), next(rest)
         b = c = None
         if has_bias(cell):
@@ -465,8 +430,8 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
             b, c = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
         gates = KERAS.order(cell, who)
         unpacked = unpack(cell, gates, Packed(W, U, b, c))
-        arrival.put_all(f"cell {k}", cell, unpacked)
-    arrival.finish()
+        put_all(update, f"cell {k}", cell, unpacked)
+    update.finish()
     return module
 
 
@@ -539,27 +504,27 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
             f"{who}: it has no pairs of matrices named W and U; its parameters are "
             f"{', '.join(parameters)}"
         )
-    arrival = Arrival(who)
+    update = Update(who)
     given = {name: plain(value) for name, value in matrices.items()}
     for name, (W, U) in pairs.items():
         d_in, d_h = W.shape
         if name not in given:
-            arrival.problems.append(f"missing {name} {(d_h, d_h + d_in)}")
+            update.problems.append(f"missing {name} {(d_h, d_h + d_in)}")
             continue
         joint = given.pop(name)
         if joint.shape == (d_h + d_in, d_h):
             joint = joint.T
-        if arrival.fits(name, joint, (d_h, d_h + d_in)):
+        if update.fits(name, joint, (d_h, d_h + d_in)):
             left = d_h if first == "h" else d_in
             halves = joint[:, :left].T, joint[:, left:].T
             from_h, from_x = halves if first == "h" else halves[::-1]
-            arrival.put(name, U, from_h)
-            arrival.put(name, W, from_x)
+            update.put(name, U, from_h)
+            update.put(name, W, from_x)
         bias = f"b{name[1:]}"
         if bias in parameters:
             b = given.pop(bias, np.zeros(d_h))
-            if arrival.fits(bias, b, (d_h,)):
-                arrival.put(bias, parameters[bias], b)
-    arrival.problems += [f"unexpected {name} {array.shape}" for name, array in given.items()]
-    arrival.finish()
+            if update.fits(bias, b, (d_h,)):
+                update.put(bias, parameters[bias], b)
+    update.problems += [f"unexpected {name} {array.shape}" for name, array in given.items()]
+    update.finish()
     return cell

@@ -28,8 +28,8 @@ from ..autograd import (
 from ..autograd.nn_ops import Reduction, floats
 from ..autograd.tensor import describe, one_array, operand, values
 from ..cells import Bidirectional, Cell, Module, Stacked, glorot_uniform
-from ..cells.cell import real_positions
 from ..cells.composite import MERGES, check_member, width_out
+from ..cells.sequence import real_positions
 from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
 
 __all__ = [

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..autograd import Parameter, scope, softmax
 from ..autograd.tensor import describe, operand
 from ..cells import Module, glorot_uniform
-from ..cells.cell import real_positions
+from ..cells.sequence import real_positions
 from .layers import whole
 
 __all__ = [

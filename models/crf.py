@@ -19,7 +19,7 @@ from ..autograd.context import recording
 from ..autograd.nn_ops import Reduction, check_reduction, class_ids, floats
 from ..autograd.tensor import describe, one_array, operand, values
 from ..cells import Module, glorot_uniform
-from ..cells.cell import real_positions
+from ..cells.sequence import real_positions
 from .layers import whole
 
 __all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]

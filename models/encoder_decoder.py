@@ -17,8 +17,8 @@ from ..autograd.functional import flatten
 from ..autograd.nn_ops import class_ids
 from ..autograd.tensor import one_array, values
 from ..cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
-from ..cells.cell import real_positions
 from ..cells.composite import width_out
+from ..cells.sequence import real_positions
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
 from .layers import Dense, Dropout, Embedding, evaluating, whole

@@ -16,7 +16,7 @@ from ..autograd import Tensor, cross_entropy
 from ..autograd.nn_ops import class_ids
 from ..autograd.tensor import one_array, values
 from ..cells import Module, State
-from ..cells.cell import real_positions
+from ..cells.sequence import real_positions
 from .baselines import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
 from .layers import evaluating, whole
