@@ -47,7 +47,7 @@ from .text.text import (
     tokenize,
 )
 from .text.vectors import align_vectors, embedding_from, load_vectors
-from .training import schedules
+from .training import Sequences, Stream, Task, evaluate, fit, save_history, schedules
 from .training.metrics import accuracy, bits_of, confusion, span_f1, span_scores
 from .training.optim import (
     SGD,
@@ -60,7 +60,6 @@ from .training.optim import (
     clip_by_global_norm,
     clip_by_value,
 )
-from .training.training import Sequences, Stream, Task, evaluate, fit, save_history
 
 __all__ = [
     "CRF",

@@ -32,9 +32,9 @@ from .text.features import CharacterEncoder, FeatureEmbedding, Features
 from .text.readers import load_labelled, load_tagged
 from .text.text import Vocabulary, hold_out, load_text, tokenize
 from .text.vectors import align_vectors, load_vectors
+from .training import History, Stream, count_targets, evaluate, fit, save_history
 from .training.checkpoint import differences
 from .training.metrics import accuracy, span_f1, spans
-from .training.training import History, Stream, count_targets, evaluate, fit, save_history
 
 __all__ = ["CELLS", "Folder", "make_classifier", "make_tagger", "network_named"]
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ...autograd import Parameter, scope
 from ...autograd.tensor import values
 from ...cells import LSTM, Bidirectional, Module
+from ..training import History, Task, fit
 from ..training.optim import Adam, Optimizer
-from ..training.training import History, Task, fit
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, vectors_of
 from .attention import AttentionPooling
 from .layers import Embedding, evaluating, whole
