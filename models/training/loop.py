@@ -155,9 +155,7 @@ def fit(
     if validation is not None:
         check_task("fit(validation=...)", validation)
     elif patience is not None or metrics or monitor != "validation_loss":
-        raise ValueError(
-            "fit: patience, metrics and monitor need a validation task; give validation="
-        )
+        raise ValueError("fit: patience, metrics and monitor need a task as validation=")
     if optimizer is None:
         optimizer = Adam(model.parameters())
     elif not isinstance(optimizer, Optimizer):
