@@ -48,8 +48,6 @@ from .models import (
     span_scores,
     tokenize,
 )
-from .models.baselines import perplexity_of
-from .models.metrics import Score
 from .models.runs import (
     CELLS,
     Examples,
@@ -73,9 +71,11 @@ from .models.runs import (
     text_task,
     with_others,
 )
-from .models.schedules import cosine
 from .models.text import level_named, words
+from .models.text.baselines import perplexity_of
 from .models.training import History, count_targets
+from .models.training.metrics import Score
+from .models.training.schedules import cosine
 from .viz import Drawing, draw
 
 # What is printed -------------------------------------------------------------------------------

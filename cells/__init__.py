@@ -2,7 +2,7 @@
 
 from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
-from .composite import Bidirectional, Stacked
+from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
 from .config import NotConfigurable, register
 from .exchange import (
     load_concatenated,
@@ -16,12 +16,14 @@ from .initial import glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
 from .onnx_export import save_onnx, to_onnx
 from .recurrent import GRU, LSTM, Elman, GatedCell
+from .sequence import real_positions
 from .variants import MGU, LayerNormLSTM, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Wrapper, Zoneout
 
 __all__ = [
     "GRU",
     "LSTM",
+    "MERGES",
     "MGU",
     "Bidirectional",
     "Cell",
@@ -39,6 +41,7 @@ __all__ = [
     "VariationalDropout",
     "Wrapper",
     "Zoneout",
+    "check_member",
     "detached",
     "glorot_uniform",
     "gradient_flow",
@@ -49,6 +52,7 @@ __all__ = [
     "load_safetensors",
     "load_torch",
     "orthogonal",
+    "real_positions",
     "register",
     "save_npz",
     "save_onnx",
@@ -58,5 +62,6 @@ __all__ = [
     "to_torch",
     "uniform",
     "unroll",
+    "width_out",
     "zeros",
 ]

@@ -17,24 +17,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import Bidirectional, Module, Stacked
-from ..cells.composite import width_out
+from ..cells import Bidirectional, Module, Stacked, width_out
 from ..files import PathLike, unfinished, write_atomically
 from . import persist
-from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
-from .baselines import NGram, perplexity_of
-from .batches import Labelled, Labels, names_of, predictions
-from .checkpoint import differences
-from .crf import CRF
-from .features import CharacterEncoder, FeatureEmbedding, Features
-from .language_model import LanguageModel
-from .layers import Embedding
-from .metrics import accuracy, span_f1, spans
-from .readers import load_labelled, load_tagged
-from .text import Vocabulary, hold_out, load_text, tokenize
+from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN
+from .networks.crf import CRF
+from .networks.language_model import LanguageModel
+from .networks.layers import Embedding
+from .networks.transducer import Transducer
+from .text.baselines import NGram, perplexity_of
+from .text.batches import Labelled, Labels, names_of, predictions
+from .text.features import CharacterEncoder, FeatureEmbedding, Features
+from .text.readers import load_labelled, load_tagged
+from .text.text import Vocabulary, hold_out, load_text, tokenize
+from .text.vectors import align_vectors, load_vectors
 from .training import History, Stream, count_targets, evaluate, fit, save_history
-from .transducer import Transducer
-from .vectors import align_vectors, load_vectors
+from .training.checkpoint import differences
+from .training.metrics import accuracy, span_f1, spans
 
 __all__ = ["CELLS", "Folder", "make_classifier", "make_tagger", "network_named"]
 

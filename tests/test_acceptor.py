@@ -8,7 +8,7 @@ import pytest
 from unspool import Tape, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import Adam, Dropout, Embedding, fit
-from unspool.models.acceptor import Acceptor, BagClassifier, TextCNN, final_output
+from unspool.models.networks.acceptor import Acceptor, BagClassifier, TextCNN, final_output
 
 IDS = np.array([[1, 4, 5, 2, 6], [1, 6, 2, 99, -7], [3, 99, 99, 99, 99]])
 LENGTHS = np.array([5, 3, 1])
@@ -330,14 +330,14 @@ def one_score() -> BagClassifier:
     [
         (lambda: elman(pooling="first"), ValueError, "pooling is one of last, mean, max, sum"),
         (lambda: BagClassifier(words(), 3, "last"), ValueError, "pooling is one of mean"),
-        (lambda: BagClassifier(None, 3), TypeError, "d_in is a whole number"),
+        (lambda: BagClassifier(None, 3), TypeError, "d_in must be an integer >= 1"),
         (lambda: elman(objective="mse"), ValueError, "objective"),
         (lambda: elman(embedding=Embedding(7, 4)), ValueError, "vectors of 4, but 3"),
-        (lambda: elman(hidden=[0]), ValueError, "is 1 or more"),
-        (lambda: Acceptor(Elman(3, 4), 0), ValueError, "d_out is 1 or more"),
+        (lambda: elman(hidden=[0]), ValueError, "must be an integer >= 1"),
+        (lambda: Acceptor(Elman(3, 4), 0), ValueError, "d_out must be an integer >= 1"),
         (lambda: Acceptor(Dropout(0.5), 2), TypeError, "network is a Cell"),
         (lambda: TextCNN(3, 2, ()), ValueError, "at least one width"),
-        (lambda: TextCNN(3, 2, (0,)), ValueError, "a width is 1 or more"),
+        (lambda: TextCNN(3, 2, (0,)), ValueError, "a width must be an integer >= 1"),
         (lambda: elman().logits(IDS), ValueError, "id 99"),
         (lambda: elman().logits(IDS[:1] * 1.0), TypeError, "integers"),
         (

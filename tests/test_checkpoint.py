@@ -47,8 +47,8 @@ from unspool.models import (
     Transducer,
     fit,
 )
-from unspool.models.batches import Labelled
-from unspool.models.checkpoint import (
+from unspool.models.text.batches import Labelled
+from unspool.models.training.checkpoint import (
     FORMAT,
     VERSION,
     generators,
@@ -57,7 +57,7 @@ from unspool.models.checkpoint import (
     set_random_states,
     unpacked,
 )
-from unspool.models.schedules import Plateau, cosine, product, warm_up
+from unspool.models.training.schedules import Plateau, cosine, product, warm_up
 
 posix = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and limits of files are POSIX's")
 CYCLE = np.tile([1, 3, 4, 5, 6, 7, 2], 30)
@@ -280,8 +280,8 @@ def test_it_says_that_it_goes_on(tmp_path, capsys):
         model, task, optimizer, options = sequences()
         fit(model, task, optimizer, epochs=epochs, checkpoint=tmp_path / "t.npz", **options)
     err = capsys.readouterr().err
-    assert err.count("going on from") == 1
-    assert f"going on from {tmp_path / 't.npz'}, after update 4\n" in err
+    assert err.count("resuming from") == 1
+    assert f"resuming from {tmp_path / 't.npz'}, after update 4\n" in err
 
 
 # Gone astray ------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ import os, signal, sys
 import numpy as np
 from unspool.cells import LSTM
 from unspool.models import Adam, LanguageModel, Stream, fit
-from unspool.models.schedules import Plateau, cosine, product
+from unspool.models.training.schedules import Plateau, cosine, product
 
 checkpoint, out, at, where = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 
@@ -642,7 +642,7 @@ def test_bad_settings_of_checkpoints(tmp_path, monkeypatch):
         patch.setattr(os, "access", lambda path, mode: False)
         with pytest.raises(PermissionError, match="no checkpoint can be written in"):
             trained(tmp_path / "t.npz")
-    with pytest.raises(ValueError, match="fit: every is 0 or more, got -1"):
+    with pytest.raises(ValueError, match="fit: every must be a number >= 0, got -1"):
         trained(tmp_path / "t.npz", every=-1)
 
 

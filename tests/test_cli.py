@@ -22,7 +22,7 @@ import unspool
 from unspool.__main__ import CELLS, build_parser, main, parse, prepare
 from unspool.cells import load_npz
 from unspool.models import load_model, save_model
-from unspool.models.baselines import NGram
+from unspool.models.text.baselines import NGram
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
 HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None
@@ -612,7 +612,7 @@ def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
             process.wait()
     again = run(*command, "--out", out.name, cwd=folder)
     assert again.returncode == 0, again.stderr
-    assert "going on from" in again.stderr
+    assert "resuming from" in again.stderr
     a, b = load_npz(out / "model.npz"), load_npz(folder / f"{kind}_whole" / "model.npz")
     assert a.keys() == b.keys()
     for name in a:
@@ -649,7 +649,7 @@ def test_another_configuration_is_refused_and_restart_begins_anew(folder, classi
     assert re.search(r"files was \['reviews.tsv \(.*\)'\], now \['reviews.tsv", message)
     assert (folder / "mine" / "checkpoint.npz").read_bytes() == before
     longer = run(*command[:-1], 13, "--patience", 30, cwd=folder)
-    assert "going on from" in longer.stderr
+    assert "resuming from" in longer.stderr
     assert "epoch 13/13" in longer.stderr
     anew = run(*command, "--lr", 0.5, "--restart", "--epochs", 1, cwd=folder)
     assert anew.returncode == 0, anew.stderr

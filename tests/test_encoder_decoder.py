@@ -11,16 +11,16 @@ import pytest
 from unspool import Parameter, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, VariationalDropout
 from unspool.models import pad_sequences
-from unspool.models.attention import (
+from unspool.models.networks.attention import (
     ATTENTIONS,
     AdditiveAttention,
     Attention,
     BilinearAttention,
     DotAttention,
 )
-from unspool.models.encoder_decoder import EncoderDecoder, Pairs
-from unspool.models.optim import Adam
+from unspool.models.networks.encoder_decoder import EncoderDecoder, Pairs
 from unspool.models.training import evaluate, fit
+from unspool.models.training.optim import Adam
 
 MASK = np.array([[True, True, True, False], [True, False, True, True]])
 SOURCE = np.array([[3, 4, 5, 6], [6, 5, 0, 0], [4, 4, 3, 0]])
@@ -167,7 +167,7 @@ def test_scores_of_any_size_are_safe():
 def test_attention_says_what_does_not_fit():
     with pytest.raises(ValueError, match=r"DotAttention: queries and keys have one width, got 3"):
         DotAttention(3, 4)
-    with pytest.raises(ValueError, match="AdditiveAttention: d_key is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="AdditiveAttention: d_key must be an integer >= 1, got 0"):
         AdditiveAttention(3, 0)
     attention = BilinearAttention(3, 5)
     with pytest.raises(ValueError, match=r"expected keys \(\.\.\., time, 5\), got"):
@@ -432,11 +432,11 @@ def test_the_network_says_what_does_not_fit():
         model.greedy(np.zeros((2, 0), int), 3)
     with pytest.raises(ValueError, match="sources and targets are of one batch"):
         model.loss([[3]], [[1, 2], [1, 2]])
-    with pytest.raises(ValueError, match="greedy: steps is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="greedy: steps must be an integer >= 1, got 0"):
         model.greedy([3], 0)
-    with pytest.raises(ValueError, match="beam: width is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="beam: width must be an integer >= 1, got 0"):
         model.beam([3], 3, 0)
-    with pytest.raises(ValueError, match="length_penalty is 0 or more"):
+    with pytest.raises(ValueError, match="length_penalty must be a number >= 0"):
         model.beam([3], 3, length_penalty=-1.0)
     model.V.data[0, 0] = np.nan
     for decode in (model.greedy, model.beam):

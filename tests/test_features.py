@@ -11,8 +11,8 @@ import pytest
 from unspool import check_grads, no_grad
 from unspool.cells import GRU, LSTM, Bidirectional, Elman
 from unspool.models import Adam, Transducer, Vocabulary, fit
-from unspool.models.batches import Labelled, Labels, predictions
-from unspool.models.features import CharacterEncoder, FeatureEmbedding, Features, word_shape
+from unspool.models.text.batches import Labelled, Labels, predictions
+from unspool.models.text.features import CharacterEncoder, FeatureEmbedding, Features, word_shape
 
 WORDS = [["The", "Cats", "sat"], ["the", "dog", "sat", "3.5"]]
 TAGS = [["D", "N", "V"], ["D", "N", "V", "N"]]
@@ -81,8 +81,8 @@ def test_features_from_their_configuration():
         (lambda: Features.count(WORDS, TAGS[:1]), ValueError, "their number of sentences"),
         (lambda: Features.count(WORDS, TAGS[::-1]), ValueError, r"got 3 words and columns of \[4"),
         (lambda: Features.count(["ab"]), TypeError, "words are a list of strings") ,
-        (lambda: Features.count(WORDS, suffixes=[0]), ValueError, "a suffix's length is 1 or more"),
-        (lambda: Features.count(WORDS, letters=-1), ValueError, "letters is 0 or more"),
+        (lambda: Features.count(WORDS, suffixes=[0]), ValueError, "a suffix's length must be an integer >= 1"),
+        (lambda: Features.count(WORDS, letters=-1), ValueError, "letters must be an integer >= 0"),
         (lambda: Features.count(WORDS).encode("ab"), TypeError, "a list of strings, got 'ab'"),
         (lambda: Features.count(WORDS).encode(["a"], ["b"]), ValueError, "and 0 columns more"),
         (lambda: Features.count(WORDS, TAGS).encode(["a"]), ValueError, "and 1 columns more"),

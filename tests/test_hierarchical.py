@@ -20,8 +20,8 @@ from unspool.models import (
     punctuation_ids,
     tokenize,
 )
-from unspool.models.acceptor import final_output
-from unspool.models.hierarchical import spans_of
+from unspool.models.networks.acceptor import final_output
+from unspool.models.networks.hierarchical import spans_of
 
 COMMA, STOP = 2, 3
 IDS = np.array(
@@ -198,7 +198,7 @@ def test_what_is_wrong_is_said():
         TypeError, match=r"punctuation are ids, as from punctuation_ids\(voc.* '\.,'"
     ):
         make(".,")
-    with pytest.raises(TypeError, match=r"HierarchicalAcceptor: punctuation is a whole number"):
+    with pytest.raises(TypeError, match=r"HierarchicalAcceptor: punctuation must be an integer >= 0"):
         make([","])
     with pytest.raises(ValueError, match="pooling is one of last, mean, max, sum, got 'first'"):
         make(pooling="first")

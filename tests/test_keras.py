@@ -26,7 +26,7 @@ from unspool.models.keras import (
     optimizers,
     pad_sequences,
 )
-from unspool.models.optim import SGD, Adam
+from unspool.models.training.optim import SGD, Adam
 
 LISTS = [[5, 6, 7, 3], [8], [4, 4, 9], [9, 2, 6, 1, 7, 8]]
 ENDS = np.array([1, 0, 0, 1])
@@ -661,7 +661,7 @@ def test_layers_that_do_not_fit():
     with pytest.raises(ValueError, match=r"weights are \[array\] of \(9, 2\), got \(2, 9\)"):
         Embedding(9, 2, weights=[np.zeros((2, 9))])
     for make in (lambda: LSTM(0), lambda: Dense(0), lambda: Conv1D(0, 2), lambda: Embedding(0, 2)):
-        with pytest.raises(ValueError, match="is 1 or more, got 0"):
+        with pytest.raises(ValueError, match="must be an integer >= 1, got 0"):
             make()
     for make in (lambda: Dropout(1.5), lambda: LSTM(3, dropout=1.5)):
         with pytest.raises(ValueError, match=r"is a probability from 0 to 1, got 1\.5"):
@@ -696,9 +696,9 @@ def test_data_that_do_not_fit():
         ending(None, "mse").fit(Z, [1, 2])
     with pytest.raises(ValueError, match="validation_data is a tuple of two"):
         model.fit(Z, [0, 1], validation_data=Z[:1])
-    with pytest.raises(ValueError, match="fit: epochs is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="fit: epochs must be an integer >= 1, got 0"):
         model.fit(Z, [0, 1], epochs=0)
-    with pytest.raises(TypeError, match="fit: batch_size is a whole number"):
+    with pytest.raises(TypeError, match="fit: batch_size must be an integer >= 1"):
         model.fit(Z, [0, 1], batch_size=1.5)
     ids = Sequential([Embedding(5, 2), LSTM(2)])
     with pytest.raises(ValueError, match=r"id 7 at \[0, 1\] is outside of 0\.\.4"):

@@ -13,8 +13,8 @@ from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
 from unspool.models.keras import SETTINGS, Sequential, optimizers
 from unspool.models.keras import Dense as KerasDense
-from unspool.models.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
-from unspool.models.schedules import (
+from unspool.models.training.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
+from unspool.models.training.schedules import (
     Plateau,
     cosine,
     exponential,
@@ -489,9 +489,9 @@ def test_a_plateau_is_found_where_it_was_put():
 def test_bad_plateaus():
     for options, message in [
         ({"factor": 1.0}, "Plateau: factor is 0 or more and below 1, got 1"),
-        ({"patience": -1}, "Plateau: patience is 0 or more, got -1"),
+        ({"patience": -1}, "Plateau: patience must be an integer >= 0, got -1"),
         ({"threshold": -1}, "Plateau: threshold is 0 or more"),
-        ({"cooldown": -1}, "Plateau: cooldown is 0 or more"),
+        ({"cooldown": -1}, "Plateau: cooldown must be an integer >= 0"),
         ({"least": -1}, "Plateau: least is 0 or more"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -10,8 +10,8 @@ import pytest
 from unspool import Tape, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import Adam, Dropout, Embedding, fit
-from unspool.models.crf import CRF, Constraints, PairwiseCRF, span_constraints
-from unspool.models.transducer import Transducer
+from unspool.models.networks.crf import CRF, Constraints, PairwiseCRF, span_constraints
+from unspool.models.networks.transducer import Transducer
 
 LABELS = ["O", "B-X", "I-X", "B-Y", "I-Y"]
 BIOES = ["O", "B-X", "I-X", "E-X", "S-X"]
@@ -271,7 +271,7 @@ def test_crf_steps_are_scopes():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: CRF(0), ValueError, "number of labels is 1 or more"),
+        (lambda: CRF(0), ValueError, "number of labels must be an integer >= 1"),
         (lambda: CRF(2.5), TypeError, "their number, or a list of names"),
         (lambda: CRF("BIO"), TypeError, "their number, or a list of names"),
         (lambda: CRF(3, "BIO"), ValueError, "labels' names"),
@@ -290,7 +290,7 @@ def test_crf_steps_are_scopes():
         (lambda: CRF(3).loss(np.zeros((2, 3)), [0.0, 1.0]), TypeError, "integers"),
         (lambda: CRF(3).loss(np.zeros((2, 3)), [0, 1, 2]), ValueError, "one a position"),
         (lambda: CRF(3).loss(np.zeros((1, 3)), [0], reduction="all"), ValueError, "reduction"),
-        (lambda: CRF(3).nbest(np.zeros((1, 3)), 0), ValueError, "n is 1 or more"),
+        (lambda: CRF(3).nbest(np.zeros((1, 3)), 0), ValueError, "n must be an integer >= 1"),
         (lambda: CRF(3).decode(np.zeros((1, 2, 3)), [3]), ValueError, "from 0 to 2"),
         (
             lambda: CRF(LABELS, "BIO").loss(np.zeros((1, 3, 5)), [[1, 2, 4]]),
@@ -318,7 +318,7 @@ def test_crf_steps_are_scopes():
             "sequence 1 has no best labels, its highest score is nan",
         ),
         (lambda: CRF(3).decode(np.full((2, 3), -np.inf)), ValueError, "highest score is -inf"),
-        (lambda: PairwiseCRF(3, 0), ValueError, "d_in is 1 or more"),
+        (lambda: PairwiseCRF(3, 0), ValueError, "d_in must be an integer >= 1"),
     ],
 )
 def test_crf_says_what_is_wrong(call, error, message):

@@ -67,12 +67,12 @@ from unspool.models import (
     save_history,
     save_model,
 )
-from unspool.models import training as training_module
-from unspool.models.baselines import NGram
-from unspool.models.batches import Labelled, predictions
-from unspool.models.metrics import accuracy
-from unspool.models.schedules import Plateau, product
 from unspool.models.text import stream_batches
+from unspool.models.text.baselines import NGram
+from unspool.models.text.batches import Labelled, predictions
+from unspool.models.training.metrics import accuracy
+from unspool.models.training.report import Report
+from unspool.models.training.schedules import Plateau, product
 
 # Optimisers -------------------------------------------------------------------------------------
 
@@ -757,15 +757,15 @@ def test_ctrl_c_goes_back_to_the_best_model(tmp_path):
 
 def test_bad_calls_of_fit():
     model, task = tiny(), Sequences(SENTENCES)
-    with pytest.raises(ValueError, match="fit: epochs is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="fit: epochs must be an integer >= 1, got 0"):
         fit(model, task, epochs=0)
-    with pytest.raises(ValueError, match="give validation="):
+    with pytest.raises(ValueError, match="need a task as validation="):
         fit(model, task, patience=2)
-    for given, came in (("adam", "'adam'"), (Adam, "the class Adam"), (0.1, "float")):
+    for given, came in (("adam", "'adam'"), (Adam, "the class Adam"), (0.1, "0.1")):
         with pytest.raises(TypeError, match=rf"an Optimizer, as Adam\(model\.par.*, got {came}"):
             fit(model, task, given)
     for given, came in (
-        ([1, 2], "list"),
+        ([1, 2], "a list of 2"),
         (np.ones((2, 3)), r"an array \(2, 3\) float64"),
         (Sequences, "the class Sequences"),
     ):
@@ -790,13 +790,13 @@ def test_bad_calls_of_fit():
     ):
         with pytest.raises(ValueError, match=rf"{name}: .* one text, .* np\.concatenate\(ids\)"):
             read([[1, 2, 3], [1, 2]])
-    with pytest.raises(ValueError, match="seconds is above 0, got 0"):
+    with pytest.raises(ValueError, match="seconds must be a number > 0, got 0"):
         fit(model, task, seconds=0)
-    with pytest.raises(ValueError, match="metrics and monitor look at what is not learnt from"):
+    with pytest.raises(ValueError, match="metrics and monitor need a task as validation="):
         fit(model, task, metrics={"accuracy": lambda model, task: 1.0})
-    with pytest.raises(ValueError, match=r"monitor is one of loss, .* got 'accuracy'"):
+    with pytest.raises(ValueError, match=r"monitor must be one of loss, .* got 'accuracy'"):
         fit(model, task, validation=task, monitor="accuracy")
-    with pytest.raises(ValueError, match='mode is "min" or "max", what is best of validation_f1'):
+    with pytest.raises(ValueError, match='mode must be "min" or "max", whichever is best for val'):
         fit(
             model,
             task,
@@ -804,11 +804,11 @@ def test_bad_calls_of_fit():
             metrics={"f1": lambda model, task: 1.0},
             monitor="validation_f1",
         )
-    with pytest.raises(ValueError, match='mode is "min" or "max"'):
+    with pytest.raises(ValueError, match='mode must be "min" or "max"'):
         fit(model, task, mode="lowest")
-    with pytest.raises(ValueError, match="fit: clip is 0 or more, got -1"):
+    with pytest.raises(ValueError, match="fit: clip must be a number >= 0, got -1"):
         fit(model, task, clip=-1)
-    with pytest.raises(ValueError, match="fit: clip_value is 0 or more, got nan"):
+    with pytest.raises(ValueError, match="fit: clip_value must be a number >= 0, got nan"):
         fit(model, task, clip_value=math.nan)
     with pytest.raises(FloatingPointError, match="validation f1 is nan after epoch 1"):
         fit(
@@ -826,9 +826,9 @@ def test_bad_calls_of_fit():
         Sequences([])
     with pytest.raises(ValueError, match=r"of at least 2, got \(1,\)"):
         Stream([1])
-    with pytest.raises(ValueError, match="reset is a probability"):
+    with pytest.raises(ValueError, match="reset must be a probability"):
         Stream([1, 2, 3], reset=2)
-    with pytest.raises(ValueError, match="Stream: steps is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="Stream: steps must be an integer >= 1, got 0"):
         Stream([1, 2, 3], steps=0)
     with pytest.raises(ValueError, match="no token is to be predicted"):
         evaluate(model, Stream([1, 2, 2], ignore=2))
@@ -954,7 +954,7 @@ def test_training_with_the_real_tqdm(capsys):
     pytest.importorskip("tqdm")
     fit(tiny(), Sequences(SENTENCES, 1), epochs=1)
     assert "epoch 1/1: loss" in capsys.readouterr().err
-    assert training_module.Report(1, 1).tqdm is not None
+    assert Report(1, 1).tqdm is not None
 
 
 # Models in files --------------------------------------------------------------------------------
@@ -1269,11 +1269,11 @@ HOSTILE = {
     "huge width": (put("model", "d", 10**9), "numbers more than it has"),
     "huge vocabulary": (put("model", "vocab_size", 10**12), "numbers more than it has"),
     "huge depth": (put("model", "layers", 10**9), "numbers more than it has"),
-    "no depth": (put("model", "layers", 0), "layers is 1 or more, got 0"),
+    "no depth": (put("model", "layers", 0), "layers must be an integer >= 1, got 0"),
     "wrong depth": (put("model", "layers", 2), "numbers more than it has"),
-    "width as text": (put("model", "d", "16"), "d is a whole number, got '16'"),
-    "width as truth": (put("model", "layers", True), "layers is a whole number, got True"),
-    "negative width": (put("model", "d", -16), "d is 1 or more, got -16"),
+    "width as text": (put("model", "d", "16"), "d must be an integer >= 1, got '16'"),
+    "width as truth": (put("model", "layers", True), "layers must be an integer >= 1, got True"),
+    "negative width": (put("model", "d", -16), "d must be an integer >= 1, got -16"),
     "dtype": (put("model", "dtype", "object"), "its numbers are object"),
     "dropout": (put("model", "dropout", 7), "probability"),
     "a setting more": (put("model", "os", 7), "unexpected keyword argument 'os'"),

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import scope
-from ..autograd.tensor import values
-from ..cells.composite import check_member, width_out
+from ...autograd import scope
+from ...autograd.tensor import values
+from ...cells import check_member, width_out
+from ...checks import check_int
+from ..text.text import pad_sequences
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
-from .layers import whole
-from .text import pad_sequences
 
 __all__ = ["HierarchicalAcceptor", "punctuation_ids", "spans_of"]
 
@@ -115,7 +115,7 @@ class HierarchicalAcceptor(Classifier):
                     f"{name}: punctuation are ids, as from punctuation_ids(vocabulary.tokens), or "
                     f"a function from x to booleans, got {punctuation!r}"
                 )
-            punctuation = [whole(name, "punctuation", i, least=0) for i in punctuation]
+            punctuation = [check_int(name, "punctuation", i, least=0) for i in punctuation]
         self.pooling = check_pooling(name, pooling, ["last", *POOLINGS])
         self.words, self.spans = words, spans
         self.punctuation = punctuation

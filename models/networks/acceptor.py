@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import (
+from ...autograd import (
     Parameter,
     Tensor,
     binary_cross_entropy,
@@ -25,12 +25,21 @@ from ..autograd import (
     sigmoid,
     softmax,
 )
-from ..autograd.nn_ops import Reduction, floats
-from ..autograd.tensor import describe, one_array, operand, values
-from ..cells import Bidirectional, Cell, Module, Stacked, glorot_uniform
-from ..cells.composite import MERGES, check_member, width_out
-from ..cells.sequence import real_positions
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
+from ...autograd.nn_ops import Reduction, floats
+from ...autograd.tensor import describe, one_array, operand, values
+from ...cells import (
+    MERGES,
+    Bidirectional,
+    Cell,
+    Module,
+    Stacked,
+    check_member,
+    glorot_uniform,
+    real_positions,
+    width_out,
+)
+from ...checks import check_int
+from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
 __all__ = [
     "POOLINGS",
@@ -192,7 +201,7 @@ class Classifier(Module):
         if objective not in ("cross_entropy", "hinge"):
             raise ValueError(f'{name}: objective is "cross_entropy" or "hinge", got {objective!r}')
         rng = np.random.default_rng(rng)
-        self.d_in, self.d_out = d_in, whole(name, "d_out", d_out)
+        self.d_in, self.d_out = d_in, check_int(name, "d_out", d_out)
         self.objective = objective
         self.embedding = embedding
         self.head = FeedForward(
@@ -214,7 +223,7 @@ class Classifier(Module):
             ValueError: ``d_out`` is below 1.
             TypeError: ``d_out`` is no whole number.
         """
-        self.d_out = whole(type(self).__name__, "d_out", d_out)
+        self.d_out = check_int(type(self).__name__, "d_out", d_out)
         old = self.head.layers
         self.head = FeedForward(
             [*(layer.d_in for layer in old), d_out],
@@ -360,7 +369,7 @@ class Acceptor(Classifier):
         >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding
-        >>> from unspool.models.acceptor import Acceptor
+        >>> from unspool.models.networks.acceptor import Acceptor
         >>> network = Bidirectional(LSTM(8, 5, rng=0), LSTM(8, 5, rng=1))
         >>> model = Acceptor(network, 3, embedding=Embedding(20, 8, rng=2), hidden=[6], rng=3)
         >>> ids = np.array([[4, 5, 6, 7], [8, 9, 0, 0]])
@@ -413,7 +422,7 @@ class BagClassifier(Classifier):
     ) -> None:
         self.pooling = check_pooling("BagClassifier", pooling, list(POOLINGS))
         width = embedding.d if d_in is None and isinstance(embedding, Embedding) else d_in
-        width = whole("BagClassifier", "d_in", width)
+        width = check_int("BagClassifier", "d_in", width)
         super().__init__(width, width, d_out, embedding=embedding, **options)
 
     def read(self, xs: Any, real: Bools) -> Any:
@@ -458,13 +467,13 @@ class TextCNN(Classifier):
         dtype: Any = np.float32,
         **options: Any,
     ) -> None:
-        d_in, filters = whole("TextCNN", "d_in", d_in), whole("TextCNN", "filters", filters)
+        d_in, filters = check_int("TextCNN", "d_in", d_in), check_int("TextCNN", "filters", filters)
         if not len(widths):
             raise ValueError("TextCNN: give at least one width, as in widths=(3, 4, 5)")
         rng = np.random.default_rng(rng)
         self.W, self.b = {}, {}
         for k in widths:
-            k = whole("TextCNN", "a width", k)
+            k = check_int("TextCNN", "a width", k)
             W = glorot_uniform(rng, k * d_in, filters, dtype).reshape(k, d_in, filters)
             self.W[str(k)] = Parameter(W, name=f"W_{k}")
             self.b[str(k)] = Parameter(np.zeros(filters, dtype), name=f"b_{k}")

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, scope
-from ..autograd.tensor import values
-from ..cells.sequence import real_positions
-from .layers import Activation, Dense, Dropout, Embedding, FeedForward, whole
+from ...autograd import Tensor, scope
+from ...autograd.tensor import values
+from ...cells import real_positions
+from ...checks import check_int
+from .layers import Activation, Dense, Dropout, Embedding, FeedForward
 from .text_model import Ids, TextModel
 
 __all__ = ["WindowLanguageModel"]
@@ -70,8 +71,8 @@ class WindowLanguageModel(TextModel):
         dtype: Any = np.float32,
     ) -> None:
         name = "WindowLanguageModel"
-        self.vocab_size = whole(name, "vocab_size", vocab_size)
-        self.d, self.window = whole(name, "d", d), whole(name, "window", window)
+        self.vocab_size = check_int(name, "vocab_size", vocab_size)
+        self.d, self.window = check_int(name, "d", d), check_int(name, "window", window)
         if not len(hidden):
             raise ValueError(f"{name}: hidden are the widths of the hidden layers, as in [100]")
         rng = np.random.default_rng(rng)

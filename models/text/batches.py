@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor
-from ..autograd.tensor import came
-from .layers import whole
+from ...autograd import Tensor
+from ...autograd.tensor import came
+from ...checks import check_int
 from .text import pad_sequences
 
 __all__ = ["Labelled", "Labels", "predictions"]
@@ -158,8 +158,10 @@ class Labelled:
         rng: Any = None,
     ) -> None:
         self.sequences = checked_sequences(sequences)
-        self.batch = whole("Labelled", "batch", batch)
-        self.bucket = bucket if isinstance(bucket, bool) else whole("Labelled", "bucket", bucket)
+        self.batch = check_int("Labelled", "batch", batch)
+        self.bucket = (
+            bucket if isinstance(bucket, bool) else check_int("Labelled", "bucket", bucket)
+        )
         self.shuffle = shuffle
         self.lengths = np.array([len(sequence) for sequence in self.sequences])
         self.labels = None if labels is None else checked_labels(labels, self.lengths)

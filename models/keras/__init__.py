@@ -7,7 +7,7 @@ padding, in front or behind, changes no result. Sequences are (batch, time, feat
 What differs from Keras 3: padded positions of an RNN's sequence output are 0, and not a
 repetition; Conv1D sees 0 at padded positions and hands the mask on, the max pooling heeds it; a
 GRU has one bias where Keras has two of which only the sum counts; ε stands where the rules of
-``unspool.models.optim`` have it, for RMSprop outside of the root; random numbers come from
+``unspool.models.training.optim`` have it, for RMSprop outside of the root; random numbers come from
 ``Sequential(rng=)``.
 """
 
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cells
-from ..autograd import (
+from ... import cells
+from ...autograd import (
     Parameter,
     Tensor,
     binary_cross_entropy,
@@ -32,14 +32,17 @@ from ..autograd import (
     relu,
     scope,
 )
-from ..autograd.nn_ops import class_ids, max_over_time, reduce_loss
-from ..autograd.tensor import values
-from ..cells import Cell, GatedCell, Module, glorot_uniform
-from ..cells.composite import MERGES
-from ..cells.initial import orthogonal
-from . import layers, optim, text
-from .layers import ACTIVATIONS, Activation, evaluating, whole
-from .optim import Optimizer, global_norm, gradients
+from ...autograd.nn_ops import class_ids, max_over_time, reduce_loss
+from ...autograd.tensor import values
+from ...cells import Cell, GatedCell, Module, glorot_uniform
+from ...cells.composite import MERGES
+from ...cells.initial import orthogonal
+from ...checks import check_int
+from ..networks import layers
+from ..networks.layers import ACTIVATIONS, Activation, evaluating
+from ..text import text
+from ..training import optim
+from ..training.optim import Optimizer, global_norm, gradients
 
 __all__ = [
     "GRU",
@@ -163,8 +166,8 @@ class Embedding(Layer):
         weights: Any = None,
         trainable: bool = True,
     ) -> None:
-        self.input_dim = whole("Embedding", "input_dim", input_dim)
-        self.output_dim = whole("Embedding", "output_dim", output_dim)
+        self.input_dim = check_int("Embedding", "input_dim", input_dim)
+        self.output_dim = check_int("Embedding", "output_dim", output_dim)
         self.mask_zero, self.trainable = bool(mask_zero), bool(trainable)
         self.start: Array | None = None
         if weights is not None:
@@ -207,8 +210,7 @@ class Dense(Layer):
 
     Args:
         units: The width of the output.
-        activation: g: a name in ``unspool.models.layers.ACTIVATIONS``, "linear", a function, or
-            None.
+        activation: g: a name in ``ACTIVATIONS``, "linear", a function, or None.
         use_bias: Whether there is a b.
 
     Raises:
@@ -217,7 +219,7 @@ class Dense(Layer):
     """
 
     def __init__(self, units: int, activation: Activation = None, use_bias: bool = True) -> None:
-        self.units = whole("Dense", "units", units)
+        self.units = check_int("Dense", "units", units)
         self.activation = activation
         self.g = activation_named("Dense", activation)
         self.use_bias = use_bias
@@ -289,8 +291,8 @@ class Conv1D(Layer):
         padding: str = "valid",
         use_bias: bool = True,
     ) -> None:
-        self.filters = whole("Conv1D", "filters", filters)
-        self.kernel_size = whole("Conv1D", "kernel_size", kernel_size)
+        self.filters = check_int("Conv1D", "filters", filters)
+        self.kernel_size = check_int("Conv1D", "kernel_size", kernel_size)
         self.padding: Any = named("Conv1D: padding", padding, ("valid", "same", "causal"))
         self.g = activation_named("Conv1D", activation)
         self.use_bias = use_bias
@@ -379,7 +381,7 @@ class Recurrent(Layer):
         recurrent_dropout: float = 0.0,
     ) -> None:
         name = type(self).__name__
-        self.units = whole(name, "units", units)
+        self.units = check_int(name, "units", units)
         self.return_sequences = bool(return_sequences)
         for what, p in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
             if not 0 <= p <= 1:
@@ -648,7 +650,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def optimizers() -> dict[str, type[Optimizer]]:
-    """The optimisers of ``unspool.models.optim`` by their names in small letters."""
+    """The optimisers of ``unspool.models.training.optim`` by their names in small letters."""
     found = {name: getattr(optim, name) for name in optim.__all__}
     return {
         name.lower(): kind
@@ -769,7 +771,7 @@ class Sequential(Module):
         """Say how to learn, and by what to judge.
 
         Args:
-            optimizer: The name of one in ``unspool.models.optim``, with Keras's settings: "sgd"
+            optimizer: The name of an optimiser of ``unspool.models``, with Keras's settings: "sgd"
                 with a rate of 0.01, the others with 0.001; or a function from the parameters to
                 an Optimizer, as in ``lambda parameters: Adam(parameters, lr=0.01)``.
             loss: "binary_crossentropy", "categorical_crossentropy" (one-hot targets),
@@ -898,8 +900,8 @@ class Sequential(Module):
                 are again those before the pass.
         """
         self._must_be_compiled("fit")
-        whole("fit", "batch_size", batch_size)
-        whole("fit", "epochs", epochs)
+        check_int("fit", "batch_size", batch_size)
+        check_int("fit", "epochs", epochs)
         x, y = self._data("fit", x, y)
         if validation_split:
             if validation_data is not None:
@@ -981,7 +983,7 @@ class Sequential(Module):
         ``return_dict`` the numbers come by their names.
         """
         self._must_be_compiled("evaluate")
-        whole("evaluate", "batch_size", batch_size)
+        check_int("evaluate", "batch_size", batch_size)
         numbers = self._judged(*self._data("evaluate", x, y), batch_size)
         if verbose:
             print(", ".join(f"{name} {value:.4f}" for name, value in numbers.items()), flush=True)
@@ -1000,7 +1002,7 @@ class Sequential(Module):
         Raises:
             ValueError: There are no data, or shapes do not fit.
         """
-        whole("predict", "batch_size", batch_size)
+        check_int("predict", "batch_size", batch_size)
         x = self._inputs("predict", x)
         with evaluating(self):
             outputs = [

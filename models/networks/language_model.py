@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Parameter, Tensor, scope
-from ..cells import LSTM, Cell, Stacked, State, glorot_uniform
-from ..cells.composite import width_out
-from .layers import Dropout, Embedding, whole
+from ...autograd import Parameter, Tensor, scope
+from ...cells import LSTM, Cell, Stacked, State, glorot_uniform, width_out
+from ...checks import check_int
+from .layers import Dropout, Embedding
 from .text_model import Ids, TextModel
 
 __all__ = ["LanguageModel"]
@@ -70,9 +70,9 @@ class LanguageModel(TextModel):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        self.vocab_size = whole("LanguageModel", "vocab_size", vocab_size)
-        self.d = whole("LanguageModel", "d", d)
-        self.layers = whole("LanguageModel", "layers", layers)
+        self.vocab_size = check_int("LanguageModel", "vocab_size", vocab_size)
+        self.d = check_int("LanguageModel", "d", d)
+        self.layers = check_int("LanguageModel", "layers", layers)
         self.tied = bool(tied)
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)

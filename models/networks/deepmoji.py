@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, scope
-from ..autograd.tensor import values
-from ..cells import LSTM, Bidirectional, Module
+from ...autograd import Parameter, scope
+from ...autograd.tensor import values
+from ...cells import LSTM, Bidirectional, Module
+from ...checks import check_int
+from ..training import History, Task, fit
+from ..training.optim import Adam, Optimizer
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, vectors_of
 from .attention import AttentionPooling
-from .layers import Embedding, evaluating, whole
-from .optim import Adam, Optimizer
-from .training import History, Task, fit
+from .layers import Embedding, evaluating
 
 __all__ = ["DeepMoji", "chain_thaw"]
 
@@ -78,8 +79,8 @@ class DeepMoji(Classifier):
         **options: Any,
     ) -> None:
         name = "DeepMoji"
-        d, cells = whole(name, "d", d), whole(name, "cells", cells)
-        layers = whole(name, "layers", layers)
+        d, cells = check_int(name, "d", d), check_int(name, "cells", cells)
+        layers = check_int(name, "layers", layers)
         self.pooling = check_pooling(name, pooling, ["attention", "mean"])
         rng = np.random.default_rng(rng)
         kind: dict[str, Any] = {"rng": rng, "dtype": dtype}

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cells
-from ..autograd import Tensor, embedding, scope
-from ..autograd.tensor import one_array, values
-from ..cells import LSTM, Bidirectional, Cell, Module
-from .acceptor import final_output
-from .layers import Embedding, whole
+from ... import cells
+from ...autograd import Tensor, embedding, scope
+from ...autograd.tensor import one_array, values
+from ...cells import LSTM, Bidirectional, Cell, Module
+from ...checks import check_int
+from ..networks.acceptor import final_output
+from ..networks.layers import Embedding
 from .text import Vocabulary
 
 __all__ = ["CharacterEncoder", "FeatureEmbedding", "Features", "word_shape"]
@@ -86,10 +87,10 @@ class Features:
         lower: bool = True,
     ) -> None:
         self.vocabularies = list(vocabularies)
-        self.suffixes = [whole("Features", "a suffix's length", n) for n in suffixes]
-        self.prefixes = [whole("Features", "a prefix's length", n) for n in prefixes]
+        self.suffixes = [check_int("Features", "a suffix's length", n) for n in suffixes]
+        self.prefixes = [check_int("Features", "a prefix's length", n) for n in prefixes]
         self.shape, self.lower = bool(shape), bool(lower)
-        self.letters = whole("Features", "letters", letters, least=0)
+        self.letters = check_int("Features", "letters", letters, least=0)
         own = 1 + len(self.suffixes) + len(self.prefixes) + self.shape
         self.extra = len(self.vocabularies) - own - bool(letters)
         if self.extra < 0:
@@ -289,7 +290,7 @@ class CharacterEncoder(Module):
         self.embedding = Embedding(n, d, rng=rng, dtype=dtype)
         self.network = Bidirectional(*(cell(d, d_h, rng=rng, dtype=dtype) for _ in range(2)))
         self.cell = cell
-        self.d_out = 2 * whole("CharacterEncoder", "d_h", d_h)
+        self.d_out = 2 * check_int("CharacterEncoder", "d_h", d_h)
 
     def __call__(self, ids: Any) -> Tensor:
         """Letters (..., letters), each word's followed by ``</s>``, to (..., d_out).

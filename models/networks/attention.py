@@ -11,11 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, scope, softmax
-from ..autograd.tensor import describe, operand
-from ..cells import Module, glorot_uniform
-from ..cells.sequence import real_positions
-from .layers import whole
+from ...autograd import Parameter, scope, softmax
+from ...autograd.tensor import describe, operand
+from ...cells import Module, glorot_uniform, real_positions
+from ...checks import check_int
 
 __all__ = [
     "ATTENTIONS",
@@ -65,7 +64,7 @@ class Attention(Module):
 
     Example:
         >>> import numpy as np
-        >>> from unspool.models.attention import DotAttention
+        >>> from unspool.models.networks.attention import DotAttention
         >>> keys = np.array([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
         >>> mask = np.array([True, True, False])
         >>> context, weights = DotAttention(2, 2)(np.array([2.0, 0.0]), keys, mask=mask)
@@ -77,7 +76,10 @@ class Attention(Module):
         self, d_query: int, d_key: int, *, rng: Any = None, dtype: Any = np.float32
     ) -> None:
         name = type(self).__name__
-        self.d_query, self.d_key = whole(name, "d_query", d_query), whole(name, "d_key", d_key)
+        self.d_query, self.d_key = (
+            check_int(name, "d_query", d_query),
+            check_int(name, "d_key", d_key),
+        )
         self.prepare(np.random.default_rng(rng), dtype)
 
     def prepare(self, rng: np.random.Generator, dtype: Any) -> None:
@@ -293,7 +295,7 @@ class AttentionPooling(Module):
     """
 
     def __init__(self, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
-        self.d = whole("AttentionPooling", "d", d)
+        self.d = check_int("AttentionPooling", "d", d)
         self.w = Parameter(glorot_uniform(np.random.default_rng(rng), d, 1, dtype)[:, 0])
 
     def weights(self, hs: Any, real: NDArray[np.bool_]) -> Any:

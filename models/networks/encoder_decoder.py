@@ -12,17 +12,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
-from ..autograd.functional import flatten
-from ..autograd.nn_ops import class_ids
-from ..autograd.tensor import one_array, values
-from ..cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
-from ..cells.composite import width_out
-from ..cells.sequence import real_positions
+from ...autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
+from ...autograd.functional import flatten
+from ...autograd.nn_ops import class_ids
+from ...autograd.tensor import one_array, values
+from ...cells import (
+    LSTM,
+    Bidirectional,
+    Cell,
+    Module,
+    Stacked,
+    State,
+    glorot_uniform,
+    real_positions,
+    width_out,
+)
+from ...checks import check_int
+from ..text.text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
-from .layers import Dense, Dropout, Embedding, evaluating, whole
-from .text import pad_sequences
+from .layers import Dense, Dropout, Embedding, evaluating
 
 __all__ = ["EncoderDecoder", "Pairs"]
 
@@ -76,7 +85,7 @@ class EncoderDecoder(Module):
 
     Example:
         >>> import numpy as np
-        >>> from unspool.models.encoder_decoder import EncoderDecoder
+        >>> from unspool.models.networks.encoder_decoder import EncoderDecoder
         >>> model = EncoderDecoder(8, 8, d=16, attention="bilinear", rng=0)
         >>> source = np.array([[3, 4, 5], [6, 7, 0]])
         >>> target = np.array([[1, 5, 4, 3, 2], [1, 7, 6, 2, 0]])
@@ -101,12 +110,12 @@ class EncoderDecoder(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        self.source_size = whole("EncoderDecoder", "source_size", source_size)
-        self.target_size = whole("EncoderDecoder", "target_size", target_size)
-        self.d = whole("EncoderDecoder", "d", d)
-        self.layers = whole("EncoderDecoder", "layers", layers)
+        self.source_size = check_int("EncoderDecoder", "source_size", source_size)
+        self.target_size = check_int("EncoderDecoder", "target_size", target_size)
+        self.d = check_int("EncoderDecoder", "d", d)
+        self.layers = check_int("EncoderDecoder", "layers", layers)
         for name, value in (("start", start), ("end", end)):
-            if whole("EncoderDecoder", name, value, least=0) >= target_size:
+            if check_int("EncoderDecoder", name, value, least=0) >= target_size:
                 raise ValueError(
                     f"EncoderDecoder: {name} is an id of the target, 0..{target_size - 1}, got "
                     f"{value}"
@@ -331,7 +340,7 @@ class EncoderDecoder(Module):
             ValueError: As in ``encode``, or ``steps`` is below 1.
             TypeError: The ids or ``steps`` are not integers.
         """
-        steps = whole("EncoderDecoder.greedy", "steps", steps)
+        steps = check_int("EncoderDecoder.greedy", "steps", steps)
         with evaluating(self):
             state, memory = self.encode(source, lengths)
             batch = np.shape(source)[:-1]
@@ -381,8 +390,8 @@ class EncoderDecoder(Module):
 
         Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
         """
-        steps = whole("EncoderDecoder.beam", "steps", steps)
-        width = whole("EncoderDecoder.beam", "width", width)
+        steps = check_int("EncoderDecoder.beam", "steps", steps)
+        width = check_int("EncoderDecoder.beam", "width", width)
         if not length_penalty >= 0:
             raise ValueError(
                 f"EncoderDecoder.beam: length_penalty is 0 or more, got {length_penalty}"
@@ -531,7 +540,7 @@ class Pairs:
                         f"Pairs: expected a {what} (time,) of at least {least}; {what} {i} is "
                         f"{row.shape}"
                     )
-        self.batch = whole("Pairs", "batch", batch)
+        self.batch = check_int("Pairs", "batch", batch)
         self.sampling = sampling
         self.shuffle = shuffle
         self.seed = int(np.random.default_rng(rng).integers(2**62))

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor, cross_entropy
-from ..autograd.nn_ops import class_ids
-from ..autograd.tensor import one_array, values
-from ..cells import Module, State
-from ..cells.sequence import real_positions
-from .baselines import perplexity_of
+from ...autograd import Tensor, cross_entropy
+from ...autograd.nn_ops import class_ids
+from ...autograd.tensor import one_array, values
+from ...cells import Module, State, real_positions
+from ...checks import check_int
+from ..text.baselines import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
-from .layers import evaluating, whole
+from .layers import evaluating
 
 __all__ = ["TextModel"]
 
@@ -183,7 +183,7 @@ class TextModel(Module):
         """
         ids, _, _ = self._checked("generate", prompt, None, least=1)
         who = f"{type(self).__name__}.generate"
-        steps = whole(who, "steps", steps, least=0)
+        steps = check_int(who, "steps", steps, least=0)
         try:
             check_sampling(temperature, top_k, top_p)
         except (ValueError, TypeError) as error:
@@ -232,7 +232,7 @@ class TextModel(Module):
                 outside of it, ``steps`` or ``width`` is below 1, or ``length_penalty`` below 0.
             TypeError: The prompt, ``steps``, ``width`` or ``end`` are not integers.
 
-        Source: as in ``unspool.models.generation.beam_search``.
+        Source: as in ``unspool.models.networks.generation.beam_search``.
 
         Example:
             >>> from unspool.models import LanguageModel
@@ -243,10 +243,10 @@ class TextModel(Module):
         """
         ids, _, _ = self._checked("beam", prompt, None, least=1)
         who = f"{type(self).__name__}.beam"
-        steps, width = whole(who, "steps", steps), whole(who, "width", width)
+        steps, width = check_int(who, "steps", steps), check_int(who, "width", width)
         if not length_penalty >= 0:
             raise ValueError(f"{who}: length_penalty is 0 or more, got {length_penalty}")
-        if end is not None and whole(who, "end", end, least=0) >= self.vocab_size:
+        if end is not None and check_int(who, "end", end, least=0) >= self.vocab_size:
             raise ValueError(f"{who}: end is an id, 0..{self.vocab_size - 1}, got {end}")
 
         def advance(new: Any, state: Any) -> tuple[Any, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import (
+from ...autograd import (
     Parameter,
     Tensor,
     dropout,
@@ -26,8 +26,9 @@ from ..autograd import (
     softmax,
     softplus,
 )
-from ..autograd.tensor import describe, operand
-from ..cells import Module, glorot_uniform
+from ...autograd.tensor import describe, operand
+from ...cells import Module, glorot_uniform
+from ...checks import check_int
 
 __all__ = ["ACTIVATIONS", "Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
 
@@ -48,15 +49,6 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def whole(who: str, name: str, value: Any, least: int = 1) -> int:
-    """A width or a count as an int, or an error that names it."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{who}: {name} is a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{who}: {name} is {least} or more, got {value}")
-    return int(value)
-
-
 class Embedding(Module):
     """A vector for each id: row ``id`` of E, the lectures' e = E x with one-hot x.
 
@@ -70,7 +62,7 @@ class Embedding(Module):
     """
 
     def __init__(self, n: int, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
-        self.n, self.d = whole("Embedding", "n", n), whole("Embedding", "d", d)
+        self.n, self.d = check_int("Embedding", "n", n), check_int("Embedding", "d", d)
         values = np.random.default_rng(rng).standard_normal((self.n, self.d)) * 0.1
         self.E = Parameter(values.astype(dtype))
 
@@ -113,7 +105,7 @@ class Dense(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        self.d_in, self.d_out = whole("Dense", "d_in", d_in), whole("Dense", "d_out", d_out)
+        self.d_in, self.d_out = check_int("Dense", "d_in", d_in), check_int("Dense", "d_out", d_out)
         if isinstance(activation, str) and activation not in ACTIVATIONS:
             raise ValueError(
                 f"Dense: activation is one of {', '.join(ACTIVATIONS)}, a function or None, got "

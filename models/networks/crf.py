@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
-from ..autograd.context import recording
-from ..autograd.nn_ops import Reduction, check_reduction, class_ids, floats
-from ..autograd.tensor import describe, one_array, operand, values
-from ..cells import Module, glorot_uniform
-from ..cells.sequence import real_positions
-from .layers import whole
+from ...autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
+from ...autograd.context import recording
+from ...autograd.nn_ops import Reduction, check_reduction, class_ids, floats
+from ...autograd.tensor import describe, one_array, operand, values
+from ...cells import Module, glorot_uniform, real_positions
+from ...checks import check_int
 
 __all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
 
@@ -63,7 +62,7 @@ def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
         ValueError: There is no such scheme, or a label does not belong to it.
 
     Example:
-        >>> from unspool.models.crf import span_constraints
+        >>> from unspool.models.networks.crf import span_constraints
         >>> transitions, start, end = span_constraints(["O", "B-NP", "I-NP"])
         >>> start.tolist(), transitions[0].tolist()
         ([True, True, False], [True, True, False])
@@ -133,7 +132,7 @@ class Chain(Module):
             raise TypeError(f"{name}: labels are their number, or a list of names, got {labels!r}")
         self.labels = list(labels) if isinstance(labels, Sequence) else None
         count = labels if self.labels is None else len(self.labels)
-        self.n_labels = n = whole(name, "the number of labels", count)
+        self.n_labels = n = check_int(name, "the number of labels", count)
         if isinstance(constraints, str):
             if self.labels is None:
                 raise ValueError(
@@ -317,7 +316,7 @@ class Chain(Module):
             ValueError: Shapes do not fit, ``n`` is below 1, or constraints leave no sequence.
             TypeError: ``n`` is no whole number.
         """
-        n = whole(f"{type(self).__name__}.nbest", "n", n)
+        n = check_int(f"{type(self).__name__}.nbest", "n", n)
         with no_grad():
             found = self._prepared("nbest", operand(values(x)), lengths, mask)
         unary, pair, end = (np.asarray(values(a)) for a in found[:3])
@@ -471,7 +470,7 @@ class CRF(Chain):
 
     Example:
         >>> import numpy as np
-        >>> from unspool.models.crf import CRF
+        >>> from unspool.models.networks.crf import CRF
         >>> crf = CRF(["O", "B-NP", "I-NP"], constraints="BIO")
         >>> emissions = np.array([[0.0, 0.0, 9.0], [0.0, 1.0, 5.0]])
         >>> [crf.labels[s] for s in crf.decode(emissions)]
@@ -531,7 +530,7 @@ class PairwiseCRF(Chain):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__(labels, constraints)
-        self.d_in = whole("PairwiseCRF", "d_in", d_in)
+        self.d_in = check_int("PairwiseCRF", "d_in", d_in)
         n = self.n_labels
         W = glorot_uniform(np.random.default_rng(rng), d_in, (n + 1) * n, dtype)
         W = W.T.reshape(n + 1, n, d_in)
