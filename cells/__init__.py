@@ -3,7 +3,7 @@
 from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
 from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
-from .config import NotConfigurable, register
+from .config import Configured, NotConfigurable, cell_maker, register
 from .exchange import (
     load_concatenated,
     load_keras,
@@ -27,6 +27,7 @@ __all__ = [
     "MGU",
     "Bidirectional",
     "Cell",
+    "Configured",
     "Elman",
     "Flow",
     "GatedCell",
@@ -41,6 +42,7 @@ __all__ = [
     "VariationalDropout",
     "Wrapper",
     "Zoneout",
+    "cell_maker",
     "check_member",
     "detached",
     "glorot_uniform",

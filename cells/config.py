@@ -19,7 +19,7 @@ import numpy as np
 
 from ..checks import check_choice, describe_received
 
-__all__ = ["Config", "Configured", "NotConfigurable", "accepts", "register"]
+__all__ = ["Config", "Configured", "NotConfigurable", "accepts", "cell_maker", "register"]
 
 C = TypeVar("C", bound="Configured")
 K = TypeVar("K", bound=type)
@@ -107,6 +107,7 @@ class Configured:
     def _current(self, name: str, given: Any) -> Any:
         """The attribute of an argument's name, where it is of the argument's kind."""
         now = getattr(self, name, given)
+        now = getattr(now, "setting", now)  # a Dropout stands for its p
         if isinstance(now, Configured) or now is None:
             same = given is None or isinstance(given, Configured)
         elif isinstance(now, (list, tuple)):
@@ -180,6 +181,16 @@ def accepts(kind: type, name: str) -> bool:
             if all(p.kind is not p.VAR_KEYWORD for p in parameters.values()):
                 return False
     return False
+
+
+def cell_maker(cell: Configured) -> Any:
+    """The class of a cell as ``cell(d_in, d_h, rng=, dtype=)``, its other arguments bound."""
+    kind = type(cell)
+    given = ("d_in", "d_h", "rng", "dtype")
+    if not all(accepts(kind, name) for name in given):
+        raise NotConfigurable(f"{kind.__name__} is not made from {', '.join(given)}")
+    options = {name: value for name, value in cell.arguments().items() if name not in given}
+    return functools.partial(kind, **options)
 
 
 # Plain data: {"class": "LSTM", argument: ...} is an object, {"same": n} the n-th object again,

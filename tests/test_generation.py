@@ -192,17 +192,17 @@ def test_beams_are_without_dropout():
 
 def test_what_beams_refuse():
     model = LanguageModel(5, 3, rng=0)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: the prompt is empty"):
+    with pytest.raises(ValueError, match=r"beam: the prompt is empty"):
         model.beam([], 3)
     with pytest.raises(ValueError, match=r"id 5 at \[0\] is outside of 0\.\.4"):
         model.beam([5], 3)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: steps must be an integer >= 1, got 0"):
+    with pytest.raises(ValueError, match=r"beam: steps must be an integer >= 1, got 0"):
         model.beam([1], 0)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: width must be an integer >= 1, got 0"):
+    with pytest.raises(ValueError, match=r"beam: width must be an integer >= 1, got 0"):
         model.beam([1], 3, 0)
-    with pytest.raises(TypeError, match=r"LanguageModel\.beam: width must be an integer >= 1, got 2\.0"):
+    with pytest.raises(TypeError, match=r"beam: width must be an integer >= 1, got 2\.0"):
         model.beam([1], 3, 2.0)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: end is an id, 0\.\.4, got 5"):
+    with pytest.raises(ValueError, match=r"beam: end is an id, 0\.\.4, got 5"):
         model.beam([1], 3, end=5)
     with pytest.raises(ValueError, match="length_penalty must be a number >= 0, got -1"):
         model.beam([1], 3, length_penalty=-1)

@@ -198,7 +198,7 @@ def test_what_is_wrong_is_said():
         TypeError, match=r"punctuation are ids, as from punctuation_ids\(voc.* '\.,'"
     ):
         make(".,")
-    with pytest.raises(TypeError, match=r"HierarchicalAcceptor: punctuation must be an integer >= 0"):
+    with pytest.raises(TypeError, match=r"punctuation must be an integer >= 0"):
         make([","])
     with pytest.raises(ValueError, match="pooling is one of last, mean, max, sum, got 'first'"):
         make(pooling="first")

@@ -520,9 +520,7 @@ def test_bad_generation():
         model.generate([1], 3, temperature=-0.5)
     with pytest.raises(ValueError, match="temperature"):
         model.generate([1], 3, temperature=math.nan)
-    with pytest.raises(
-        ValueError, match="generate: top_k must be an integer >= 1, got 0"
-    ):
+    with pytest.raises(ValueError, match="generate: top_k must be an integer >= 1, got 0"):
         model.generate([1], 3, top_k=0)
     with pytest.raises(TypeError, match=r"generate: top_k must be an integer >= 1, got 2\.5"):
         model.generate([1], 3, top_k=2.5)

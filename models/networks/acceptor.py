@@ -36,6 +36,7 @@ from ...cells import (
     check_member,
     glorot_uniform,
     real_positions,
+    register,
     width_out,
 )
 from ...checks import check_int
@@ -66,10 +67,6 @@ def vectors_of(
         embedding: From x to vectors, or None.
         d_in: The width wanted.
         lengths, mask: As in ``unroll``.
-
-    Raises:
-        ValueError: Shapes do not fit, or an id is out of range.
-        TypeError: Ids are not integers.
     """
     if isinstance(embedding, Embedding):
         ids = one_array(who, x)
@@ -103,9 +100,6 @@ def final_output(network: Any, state: Any) -> Any:
     Args:
         network: A Cell, Stacked or Bidirectional.
         state: The state that its ``unroll`` returned.
-
-    Raises:
-        TypeError: It is none of these.
     """
     if isinstance(network, Stacked):
         outputs = [final_output(m, s) for m, s in zip(network.members, state, strict=True)]
@@ -173,10 +167,6 @@ class Classifier(Module):
         objective: "cross_entropy" or "hinge".
         rng: A Generator, a seed, or None.
         dtype: Of the head's parameters.
-
-    Raises:
-        ValueError: Widths do not fit, or a setting is not one of those.
-        TypeError: A width is no whole number.
     """
 
     def __init__(
@@ -218,10 +208,6 @@ class Classifier(Module):
         Args:
             d_out: How many classes the new task has; 1 for two classes and one score.
             rng: A Generator, a seed, or None.
-
-        Raises:
-            ValueError: ``d_out`` is below 1.
-            TypeError: ``d_out`` is no whole number.
         """
         self.d_out = check_int(type(self).__name__, "d_out", d_out)
         old = self.head.layers
@@ -254,10 +240,6 @@ class Classifier(Module):
                 (batch, time, d_in) or (time, d_in).
             lengths: (batch,), where each sequence ends; 0 is allowed.
             mask: (batch, time) booleans in place of ``lengths``.
-
-        Raises:
-            ValueError: Shapes do not fit, or an id is out of range.
-            TypeError: Ids or lengths are not integers.
         """
         vector = self.vector(x, lengths, mask)
         with scope("head"):
@@ -283,10 +265,6 @@ class Classifier(Module):
             weight: (classes,), how much each class counts, for the cross entropy; the mean
                 divides by their sum.
             reduction: "mean", "sum" or "none".
-
-        Raises:
-            ValueError: Shapes do not fit, or a target is no class.
-            TypeError: The targets are not integers.
         """
         name = f"{type(self).__name__}.loss"
         logits = self.logits(x, lengths, mask)
@@ -338,6 +316,7 @@ class Classifier(Module):
         return np.asarray(np.argmax(logits, axis=-1))
 
 
+@register
 class Acceptor(Classifier):
     """A recurrent network that reads a sequence and gives one answer at the end.
 
@@ -357,10 +336,6 @@ class Acceptor(Classifier):
         pooling: "last", "mean", "max" or "sum", over real positions.
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``; or there is no such pooling, or ``network``
-            cannot be unrolled.
 
     Source: the acceptor of Goldberg (2016), and the sentence-level classifier of the lectures,
     softmax(MLP(RNN(x_{1:n}))).
@@ -389,6 +364,7 @@ class Acceptor(Classifier):
         return read_by(self.network, self.pooling, xs, real)
 
 
+@register
 class BagClassifier(Classifier):
     """A feedforward network over a bag of embeddings: the order of the words does not matter.
 
@@ -404,9 +380,6 @@ class BagClassifier(Classifier):
         d_in: The width of the vectors, where ``embedding`` is no Embedding (None: x is vectors).
         **options: ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng`` and ``dtype``
             of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or there is no such pooling.
 
     Source: the deep averaging network of Iyyer et al. (2015).
     """
@@ -431,6 +404,7 @@ class BagClassifier(Classifier):
             return POOLINGS[self.pooling](xs, real)
 
 
+@register
 class TextCNN(Classifier):
     """Convolutions of several widths over a sequence, and of each filter its maximum over time.
 
@@ -449,9 +423,6 @@ class TextCNN(Classifier):
         filters: How many filters of each width.
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or ``widths`` or ``filters`` are not counts.
 
     Source: Kim (2014).
     """

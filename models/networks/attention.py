@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...autograd import Parameter, scope, softmax
 from ...autograd.tensor import describe, operand
-from ...cells import Module, glorot_uniform, real_positions
+from ...cells import Module, glorot_uniform, real_positions, register
 from ...checks import check_int
 
 __all__ = [
@@ -55,10 +55,6 @@ class Attention(Module):
         d_key: The width of a key.
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A width is below 1, or the kind wants other widths.
-        TypeError: A width is no whole number.
 
     Source: Bahdanau, Cho and Bengio (2015); Luong, Pham and Manning (2015).
 
@@ -103,9 +99,6 @@ class Attention(Module):
             keys: (..., time, d_key).
             values: (..., time, d_value); None for the keys.
             mask: (..., time), booleans: False at padding, where anything may stand.
-
-        Raises:
-            ValueError: Shapes do not fit.
         """
         name = type(self).__name__
         keys = operand(keys)
@@ -168,9 +161,6 @@ class Attention(Module):
         Returns:
             The context (..., steps, d_value), and the attention matrix (..., steps, time), whose
             rows sum to 1; without the axis of steps for one query each.
-
-        Raises:
-            ValueError: Shapes do not fit.
         """
         return self.read(queries, self.memory(keys, values, mask=mask))
 
@@ -184,6 +174,7 @@ def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:
     return np.where(mask, weights, 0) if nothing.any() else weights
 
 
+@register
 class DotAttention(Attention):
     """score = q · k, for queries and keys of one width.
 
@@ -205,6 +196,7 @@ class DotAttention(Attention):
         return queries @ np.swapaxes(keys, -1, -2)
 
 
+@register
 class ScaledDotAttention(DotAttention):
     """score = q · k / √d: of variance 1 where the elements of q and k have it.
 
@@ -218,6 +210,7 @@ class ScaledDotAttention(DotAttention):
         return super().scores(queries, keys) * (1 / self.d_key**0.5)
 
 
+@register
 class BilinearAttention(Attention):
     """score = q W k.
 
@@ -239,6 +232,7 @@ class BilinearAttention(Attention):
         return queries @ np.swapaxes(keys, -1, -2)
 
 
+@register
 class AdditiveAttention(Attention):
     """score = v · tanh(q W + k U + b), a network of one hidden layer, as wide as the query.
 
@@ -265,6 +259,7 @@ class AdditiveAttention(Attention):
         return hidden @ self.v
 
 
+@register
 class AttentionPooling(Module):
     """One vector of a sequence: the mean of its vectors, weighted by what each says of itself.
 
@@ -277,10 +272,6 @@ class AttentionPooling(Module):
         d: The width of the vectors.
         rng: A Generator, a seed, or None.
         dtype: Of w.
-
-    Raises:
-        ValueError: ``d`` is below 1.
-        TypeError: ``d`` is no whole number.
 
     Source: Felbo et al. (2017), after Yang et al. (2016).
 

@@ -18,7 +18,7 @@ from ...autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
 from ...autograd.context import recording
 from ...autograd.nn_ops import Reduction, check_reduction, class_ids, floats
 from ...autograd.tensor import describe, one_array, operand, values
-from ...cells import Module, glorot_uniform, real_positions
+from ...cells import Module, glorot_uniform, real_positions, register
 from ...checks import check_int
 
 __all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
@@ -57,9 +57,6 @@ def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
     Args:
         labels: Names such as ``O``, ``B-NP``, ``I-NP``, in the order of their ids.
         scheme: "BIO" or "BIOES".
-
-    Raises:
-        ValueError: There is no such scheme, or a label does not belong to it.
 
     Example:
         >>> from unspool.models.networks.crf import span_constraints
@@ -116,10 +113,6 @@ class Chain(Module):
         labels: How many labels there are, or their names.
         constraints: Constraints, a scheme of ``span_constraints`` (the labels are then names),
             or None for none.
-
-    Raises:
-        ValueError: There is no label, or constraints do not fit the labels.
-        TypeError: ``labels`` are neither names nor a number.
     """
 
     d_in: int
@@ -173,9 +166,6 @@ class Chain(Module):
             mask: (batch, time) booleans in place of ``lengths``. Holes are left out: what stands
                 on both sides of one are neighbours.
 
-        Raises:
-            ValueError: Shapes do not fit.
-
         Source: the forward algorithm (Rabiner 1989), in log space.
         """
         found = self._prepared("log_partition", x, lengths, mask)
@@ -188,10 +178,6 @@ class Chain(Module):
         Args:
             x, lengths, mask: As in ``log_partition``.
             tags: (batch, time) or (time,), label ids; at padding anything.
-
-        Raises:
-            ValueError: Shapes do not fit, an id is no label, or constraints forbid a sequence.
-            TypeError: The tags are not integers.
         """
         found = self._prepared("score", x, lengths, mask)
         total = self._score(found, self._checked_tags("score", tags, found))
@@ -212,10 +198,6 @@ class Chain(Module):
             x, tags, lengths, mask: As in ``score``.
             reduction: "mean" over the sequences that have a position, "sum", or "none" for one
                 a sequence, (batch,).
-
-        Raises:
-            ValueError: As in ``score``, or ``reduction`` is none of these.
-            TypeError: The tags are not integers.
         """
         check_reduction("CRF.loss", reduction)
         found = self._prepared("loss", x, lengths, mask)
@@ -311,10 +293,6 @@ class Chain(Module):
             Label ids (batch, n, time), -1 at padding, and scores (batch, n), without the axis of
             the batch for a single sequence. Where there are fewer than n sequences, what is
             missing has the score -inf and nothing but -1.
-
-        Raises:
-            ValueError: Shapes do not fit, ``n`` is below 1, or constraints leave no sequence.
-            TypeError: ``n`` is no whole number.
         """
         n = check_int(f"{type(self).__name__}.nbest", "n", n)
         with no_grad():
@@ -452,6 +430,7 @@ class Chain(Module):
         return result if found.batched else result[0]
 
 
+@register
 class CRF(Chain):
     """A linear-chain CRF over scores of labels, such as a network's outputs ("emissions").
 
@@ -499,6 +478,7 @@ class CRF(Chain):
         return unary, self.T, self.end
 
 
+@register
 class PairwiseCRF(Chain):
     """A CRF whose transition scores depend on what was read: the lecture's form.
 

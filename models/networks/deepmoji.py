@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...autograd import Parameter, scope
 from ...autograd.tensor import values
-from ...cells import LSTM, Bidirectional, Module
+from ...cells import LSTM, Bidirectional, Module, register
 from ...checks import check_int
 from ..training import History, Task, fit
 from ..training.optim import Adam, Optimizer
@@ -24,6 +24,7 @@ from .layers import Embedding, evaluating
 __all__ = ["DeepMoji", "chain_thaw"]
 
 
+@register
 class DeepMoji(Classifier):
     """Bidirectional LSTMs, each layer of which is seen by the head too, by skip connections.
 
@@ -45,9 +46,6 @@ class DeepMoji(Classifier):
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
         **options: ``hidden``, ``activation``, ``dropout`` and ``objective`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or there is no such pooling.
 
     Source: Felbo et al. (2017), "Using millions of emoji occurrences to learn any-domain
     representations for detecting sentiment, emotion and sarcasm". With the defaults and a
@@ -112,9 +110,6 @@ class DeepMoji(Classifier):
         """How much each position counts, (batch, time), rows that sum to 1: a plain array.
 
         Args and errors are those of ``logits``.
-
-        Raises:
-            ValueError: The model has no attention.
         """
         if self.pooling != "attention":
             raise ValueError('DeepMoji.attention: this one averages; make it with "attention"')
@@ -159,10 +154,6 @@ def chain_thaw(
 
     Returns:
         The history of each stage by name, in their order; the last one is "all".
-
-    Raises:
-        ValueError: There is no layer, one is named "all", or one holds parameters that are not
-            the model's; there is a ``checkpoint``; or as in ``fit``.
 
     Source: Felbo et al. (2017), section 3.3.
 

@@ -23,8 +23,10 @@ from ...cells import (
     Module,
     Stacked,
     State,
+    cell_maker,
     glorot_uniform,
     real_positions,
+    register,
     width_out,
 )
 from ...checks import check_int
@@ -45,6 +47,7 @@ class Encoded(NamedTuple):
     memory: Memory | None
 
 
+@register
 class EncoderDecoder(Module):
     """P(target | source), a token of the target after the other.
 
@@ -74,11 +77,6 @@ class EncoderDecoder(Module):
         end: The id of ``</s>``.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``start`` or ``end`` is no id of the target, there is no
-            such attention, or the widths do not fit it.
-        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
 
     Source: Sutskever, Vinyals and Le (2014); Cho et al. (2014); attention after the step, without
     input feeding, from Luong, Pham and Manning (2015).
@@ -158,6 +156,10 @@ class EncoderDecoder(Module):
         self.dropout = Dropout(dropout, rng=rng)
         self.V = Parameter(glorot_uniform(rng, target_size, width, dtype))
 
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the cell's class and options are read off a layer."""
+        return {**super().arguments(), "cell": cell_maker(self.decoder.members[0])}
+
     # The network ----------------------------------------------------------------------------------
 
     def encode(self, source: Any, lengths: Any = None) -> Encoded:
@@ -166,10 +168,6 @@ class EncoderDecoder(Module):
         Args:
             source: (batch, time) or (time,), time at least 1.
             lengths: (batch,), where each source ends; behind it any id may stand.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary, there is none, or lengths do not fit.
-            TypeError: The ids are not integers.
         """
         ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
         with scope("encoder"):
@@ -248,12 +246,6 @@ class EncoderDecoder(Module):
                 and not the target's: scheduled sampling. 0 is teacher forcing.
             rng: For these draws: a Generator, a seed, or None.
 
-        Raises:
-            ValueError: An id is outside of the vocabulary, a target does not begin with ``<s>``
-                or has nothing behind it, ``sampling`` is no probability, or lengths or batches
-                do not fit.
-            TypeError: The ids are not integers.
-
         Source: scheduled sampling from Bengio et al. (2015).
         """
         if not 0 <= sampling <= 1:
@@ -307,9 +299,6 @@ class EncoderDecoder(Module):
         Row t belongs to the prediction of token t + 1. Rows behind a target's end are 0, columns
         behind a source's end too. Args and errors are those of ``loss``; a target of the model's
         own is ``[start, *model.greedy(source, steps), end]``.
-
-        Raises:
-            ValueError: The model has no attention.
         """
         if self.attention is None:
             raise ValueError(
@@ -335,10 +324,6 @@ class EncoderDecoder(Module):
         Returns:
             The new ids without ``<s>`` and ``</s>``: a list of arrays, or one array for a single
             source.
-
-        Raises:
-            ValueError: As in ``encode``, or ``steps`` is below 1.
-            TypeError: The ids or ``steps`` are not integers.
         """
         steps = check_int("EncoderDecoder.greedy", "steps", steps)
         with evaluating(self):
@@ -382,11 +367,6 @@ class EncoderDecoder(Module):
         Returns:
             Per source a list of up to ``width`` Hypothesis, best first, finished ones before the
             others; for a single source one such list.
-
-        Raises:
-            ValueError: As in ``encode``, or ``steps`` or ``width`` is below 1, or
-                ``length_penalty`` below 0.
-            TypeError: The ids, ``steps`` or ``width`` are not integers.
 
         Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
         """
@@ -510,10 +490,6 @@ class Pairs:
             pass, counted from 1, to it. ``evaluate`` does without.
         shuffle: Whether each pass has an order of its own.
         rng: For the order and the draws: a Generator, a seed, or None.
-
-    Raises:
-        ValueError: There is no pair, there are not as many sources as targets, or one is too
-            short.
     """
 
     def __init__(

@@ -47,11 +47,6 @@ def next_distribution(
     Returns:
         (..., vocab), probabilities in float64.
 
-    Raises:
-        ValueError: ``temperature`` is negative, ``top_k`` below 1, ``top_p`` no probability
-            above 0, a score is not a number, an id is outside of the vocabulary, or no token is
-            left.
-
     Source: top-k from Fan, Lewis and Dauphin (2018); the nucleus from Holtzman et al. (2020).
 
     Example:
@@ -150,9 +145,6 @@ def beam_search(
 
     Returns:
         Up to ``width`` hypotheses, finished ones before the others.
-
-    Raises:
-        ValueError: A score is not a number, or no token is left.
 
     Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
     """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...autograd import scope
 from ...autograd.tensor import values
-from ...cells import check_member, width_out
+from ...cells import check_member, register, width_out
 from ...checks import check_int
 from ..text.text import pad_sequences
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
@@ -53,6 +53,7 @@ def spans_of(marks: Any, real: Any) -> list[NDArray[np.intp]]:
     return np.split(places, cuts) if len(places) else []
 
 
+@register
 class HierarchicalAcceptor(Classifier):
     """Spans between punctuation marks, each read by one network, and then their vectors by another.
 
@@ -71,10 +72,6 @@ class HierarchicalAcceptor(Classifier):
         pooling: How the spans become one vector: "last", "mean", "max" or "sum".
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Acceptor``; or ``spans`` reads another width than ``words``
-            gives, or ``punctuation`` is neither ids nor a function.
 
     Source: the lectures, after Li et al. (2015), "When are tree structures necessary for deep
     learning of representations?"; for documents Tang, Qin and Liu (2015).

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Parameter, Tensor, scope
-from ...cells import LSTM, Cell, Stacked, State, glorot_uniform, width_out
+from ...cells import LSTM, Cell, Stacked, State, cell_maker, glorot_uniform, register, width_out
 from ...checks import check_int
 from .layers import Dropout, Embedding
 from .text_model import Ids, TextModel
@@ -16,6 +16,7 @@ from .text_model import Ids, TextModel
 __all__ = ["LanguageModel"]
 
 
+@register
 class LanguageModel(TextModel):
     """The RNN language model: P(w_{t+1} | w_1 ... w_t) = softmax(V h_t).
 
@@ -38,11 +39,6 @@ class LanguageModel(TextModel):
         dropout: The probability with which an element is dropped.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``dropout`` is no probability, or ``tied`` does not fit the
-            width of the cell's output.
-        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
 
     Source: Mikolov et al. (2010); weight tying from Press and Wolf (2017) and Inan et al.
     (2017); where dropout stands from Zaremba et al. (2014).
@@ -93,6 +89,11 @@ class LanguageModel(TextModel):
             )
         V = self.embedding.E if tied else Parameter(glorot_uniform(rng, vocab_size, width, dtype))
         self.V = V
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the cell's class and options are read off a layer."""
+        layer = self.cell.members[0] if isinstance(self.cell, Stacked) else self.cell
+        return {**super().arguments(), "cell": cell_maker(layer)}
 
     def initial_state(self, batch: int | None = None) -> State:
         """The cell's."""

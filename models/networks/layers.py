@@ -27,8 +27,8 @@ from ...autograd import (
     softplus,
 )
 from ...autograd.tensor import describe, operand
-from ...cells import Module, glorot_uniform
-from ...checks import check_int
+from ...cells import Module, glorot_uniform, register
+from ...checks import check_choice, check_fraction, check_int
 
 __all__ = ["ACTIVATIONS", "Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
 
@@ -49,6 +49,7 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@register
 class Embedding(Module):
     """A vector for each id: row ``id`` of E, the lectures' e = E x with one-hot x.
 
@@ -67,17 +68,13 @@ class Embedding(Module):
         self.E = Parameter(values.astype(dtype))
 
     def __call__(self, ids: Any) -> Tensor:
-        """The vectors of ids of any shape: (*ids.shape, d).
-
-        Raises:
-            ValueError: An id is outside of 0..n-1.
-            TypeError: The ids are not integers.
-        """
+        """The vectors of ids of any shape: (*ids.shape, d)."""
         with scope("embedding"):
             vectors: Tensor = embedding(self.E, ids)
         return vectors
 
 
+@register
 class Dense(Module):
     """y = g(x W + b), for x of any number of axes.
 
@@ -90,9 +87,6 @@ class Dense(Module):
         bias: Whether there is a b.
         rng: A Generator, a seed, or None.
         dtype: Of W and b.
-
-    Raises:
-        ValueError: A width is below 1, or the activation's name is not known.
     """
 
     def __init__(
@@ -106,22 +100,15 @@ class Dense(Module):
         dtype: Any = np.float32,
     ) -> None:
         self.d_in, self.d_out = check_int("Dense", "d_in", d_in), check_int("Dense", "d_out", d_out)
-        if isinstance(activation, str) and activation not in ACTIVATIONS:
-            raise ValueError(
-                f"Dense: activation is one of {', '.join(ACTIVATIONS)}, a function or None, got "
-                f"{activation!r}"
-            )
+        if activation is not None and not callable(activation):
+            check_choice("Dense", "activation", activation, ACTIVATIONS, also="a function or None")
         self.activation = activation
         self.W = Parameter(glorot_uniform(np.random.default_rng(rng), d_in, d_out, dtype))
         if bias:
             self.b = Parameter(np.zeros(d_out, dtype))
 
     def __call__(self, x: Any) -> Tensor:
-        """x (..., d_in) to y (..., d_out).
-
-        Raises:
-            ValueError: x has another width.
-        """
+        """x (..., d_in) to y (..., d_out)."""
         x = operand(x)
         if not np.shape(x) or np.shape(x)[-1] != self.d_in:
             raise ValueError(f"Dense: expected x of (..., {self.d_in}), got {describe(x)}")
@@ -140,6 +127,7 @@ class Dense(Module):
             return out
 
 
+@register
 class Dropout(Module):
     """In training each element is 0 with probability p and the others are divided by 1 - p.
 
@@ -151,16 +139,20 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is a probability from 0 to 1, got {p}")
-        self.p = p
+        self.p = check_fraction("Dropout", "p", p)
         self.rng = np.random.default_rng(rng)
+
+    @property
+    def setting(self) -> float:
+        """The argument of which a model's constructor makes a Dropout."""
+        return self.p
 
     def __call__(self, x: Any) -> Any:
         """x of any shape; as it is after ``eval()``."""
         return dropout(x, self.p, training=self.training, rng=self.rng)
 
 
+@register
 class FeedForward(Module):
     """Dense layers in a row: a multi-layer perceptron of any depth.
 
@@ -172,9 +164,6 @@ class FeedForward(Module):
         bias: Whether the layers have biases.
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: There are fewer than two widths, or one is below 1.
 
     Example:
         >>> import numpy as np

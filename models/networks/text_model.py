@@ -62,11 +62,6 @@ class TextModel(Module):
             state: The state before the first token, as an earlier call returned it (through
                 ``unspool.cells.detached`` in training); None for the initial one.
             lengths: (batch,), where each sequence ends; behind it any id may stand.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary, there is none, or lengths or the
-                state do not fit.
-            TypeError: The ids are not integers.
         """
         ids, lengths, _ = self._checked("logits", ids, lengths, least=1)
         return self._forward(ids, state, lengths)
@@ -87,10 +82,6 @@ class TextModel(Module):
             ids: (batch, time) or (time,), time at least 2; each sequence begins with ``<s>``,
                 which is given and not predicted.
             lengths: (batch,), where each sequence ends.
-
-        Raises:
-            ValueError: No token is to be predicted, or as in calling the model.
-            TypeError: The ids are not integers.
         """
         return self.stream_loss(ids, lengths=lengths)[0]
 
@@ -111,10 +102,6 @@ class TextModel(Module):
             state: The state before the first token; None for the initial one.
             lengths: (batch,), where each sequence ends.
             ignore: An id that is given and never predicted, such as ``<s>`` within a text.
-
-        Raises:
-            ValueError: As in ``loss``.
-            TypeError: The ids are not integers.
 
         Source: truncated BPTT, Williams and Peng (1990).
         """
@@ -174,12 +161,6 @@ class TextModel(Module):
 
         Returns:
             The new ids only, (steps,) or (batch, steps).
-
-        Raises:
-            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``steps``
-                or ``temperature`` is negative, ``top_k`` is below 1, or ``top_p`` is no
-                probability above 0.
-            TypeError: The prompt, ``steps`` or ``top_k`` are not integers.
         """
         ids, _, _ = self._checked("generate", prompt, None, least=1)
         who = f"{type(self).__name__}.generate"
@@ -226,11 +207,6 @@ class TextModel(Module):
             A list of up to ``width`` Hypothesis, best first, finished ones before the others: the
             new ids without ``end``, their log probability, and whether they are finished. For
             (batch, time) a list of such lists.
-
-        Raises:
-            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``end`` is
-                outside of it, ``steps`` or ``width`` is below 1, or ``length_penalty`` below 0.
-            TypeError: The prompt, ``steps``, ``width`` or ``end`` are not integers.
 
         Source: as in ``unspool.models.networks.generation.beam_search``.
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...autograd import Tensor, scope
 from ...autograd.tensor import values
-from ...cells import real_positions
+from ...cells import real_positions, register
 from ...checks import check_int
 from .layers import Activation, Dense, Dropout, Embedding, FeedForward
 from .text_model import Ids, TextModel
@@ -17,6 +17,7 @@ from .text_model import Ids, TextModel
 __all__ = ["WindowLanguageModel"]
 
 
+@register
 class WindowLanguageModel(TextModel):
     """The feedforward language model: it sees the last ``window`` tokens and nothing before.
 
@@ -40,10 +41,6 @@ class WindowLanguageModel(TextModel):
             in training.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``hidden`` is empty, or ``dropout`` is no probability.
-        TypeError: Sizes are not whole numbers.
 
     Source: Bengio et al. (2003), without their direct connections from x to the scores.
 
