@@ -208,7 +208,7 @@ class BoundedGenerator(np.random.Generator):
 
 def read_vocabulary(config: Mapping[str, Any]) -> Vocabulary:
     """A vocabulary from the header; its special tokens have to be in front."""
-    tokens = config["tokens"]
+    tokens, _, _ = (config[name] for name in ("tokens", "level", "lower"))
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise ValueError("its vocabulary is no list of tokens")
     if tuple(tokens[: len(SPECIALS)]) != SPECIALS:

@@ -272,7 +272,9 @@ def test_chain_thaw_serves_any_model():
 
 
 def test_what_is_wrong_is_said():
-    with pytest.raises(ValueError, match="DeepMoji: pooling is one of attention, mean, got 'max'"):
+    with pytest.raises(
+        ValueError, match="DeepMoji: pooling must be one of attention, mean, got 'max'"
+    ):
         DeepMoji(8, 3, 4, 3, pooling="max")
     with pytest.raises(ValueError, match="DeepMoji: cells must be an integer >= 1, got 0"):
         DeepMoji(8, 3, 4, 0)

@@ -331,7 +331,7 @@ def test_sampling_is_seeded():
     losses = [model.loss(*args, sampling=0.5, rng=seed).item() for seed in (0, 0, 1, 2, 3)]
     assert losses[0] == losses[1]
     assert len(set(losses)) > 2
-    with pytest.raises(ValueError, match=r"sampling is a probability from 0 to 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"sampling must be a probability from 0 to 1, got 1\.5"):
         model.loss(*args, sampling=1.5)
 
 
@@ -407,11 +407,13 @@ def test_an_empty_source_is_read_as_nothing():
 
 
 def test_the_network_says_what_does_not_fit():
-    with pytest.raises(ValueError, match="attention is one of dot, scaled_dot, bilinear, additive"):
+    with pytest.raises(
+        ValueError, match="attention must be one of dot, scaled_dot, bilinear, additive"
+    ):
         EncoderDecoder(7, 7, 4, attention="luong")
-    with pytest.raises(ValueError, match=r"end is an id of the target, 0\.\.6, got 7"):
+    with pytest.raises(ValueError, match=r"end must be an integer from 0 to 6, got 7"):
         EncoderDecoder(7, 7, 4, end=7)
-    with pytest.raises(TypeError, match="must make a Cell, got Bidirectional"):
+    with pytest.raises(TypeError, match=r"must make a Cell, .*got Bidirectional"):
         EncoderDecoder(
             7, 7, 4, cell=lambda a, b, **o: Bidirectional(Elman(a, b, **o), Elman(a, b, **o))
         )

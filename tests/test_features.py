@@ -72,6 +72,9 @@ def test_features_from_their_configuration():
     np.testing.assert_array_equal(again.encode(*sentence), features.encode(*sentence))
 
 
+NONE = {"class": "Features"}
+
+
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
@@ -86,10 +89,10 @@ def test_features_from_their_configuration():
         (lambda: Features.count(WORDS).encode(["a"], ["b"]), ValueError, "and 0 columns more"),
         (lambda: Features.count(WORDS, TAGS).encode(["a"]), ValueError, "and 1 columns more"),
         (lambda: Features([Vocabulary("a")], shape=True), ValueError, "2 vocabularies are needed"),
-        (lambda: Features.from_config({"class": "Features", "vocabularies": []}), ValueError, "1 vocab"),
+        (lambda: Features.from_config({**NONE, "vocabularies": []}), ValueError, "1 vocab"),
         (lambda: Features.from_config({"x": 1}), ValueError, "no configuration of Features"),
         (lambda: Features.from_config({"class": "Vocabulary", "tokens": [1]}), ValueError, "got 1"),
-        (lambda: Features.from_config({"class": "Features", "vocabularies": 1}), ValueError, "'int'"),
+        (lambda: Features.from_config({**NONE, "vocabularies": 1}), ValueError, "'int'"),
     ],
 )  # fmt: skip
 def test_bad_features(call, error, message):

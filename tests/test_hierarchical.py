@@ -200,7 +200,9 @@ def test_what_is_wrong_is_said():
         make(".,")
     with pytest.raises(TypeError, match=r"punctuation must be an integer >= 0"):
         make([","])
-    with pytest.raises(ValueError, match="pooling is one of last, mean, max, sum, got 'first'"):
+    with pytest.raises(
+        ValueError, match="pooling must be one of last, mean, max, sum, got 'first'"
+    ):
         make(pooling="first")
     with pytest.raises(ValueError, match="embedding gives vectors of 4, but 3 are read"):
         make(embedding=Embedding(10, 4))

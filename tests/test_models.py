@@ -107,7 +107,7 @@ def test_dense_without_bias_and_with_bad_arguments():
         ValueError, match=r"Dense: expected x of \(\.\.\., 3\), got an array \(2,\)"
     ):
         layer(np.zeros(2))
-    with pytest.raises(ValueError, match=r"activation is one of .*tanh.* got 'tan'"):
+    with pytest.raises(ValueError, match=r"activation must be one of .*tanh.* got 'tan'"):
         Dense(3, 2, "tan")
     with pytest.raises(ValueError, match="Dense: d_out must be an integer >= 1, got -1"):
         Dense(3, -1)
@@ -516,7 +516,7 @@ def test_bad_generation():
         model.generate([9], 3)
     with pytest.raises(ValueError, match="steps must be an integer >= 0, got -1"):
         model.generate([1], -1)
-    with pytest.raises(ValueError, match=r"generate: temperature is 0 .* or more, got -0\.5"):
+    with pytest.raises(ValueError, match=r"generate: temperature must be a number >= 0, got -0\.5"):
         model.generate([1], 3, temperature=-0.5)
     with pytest.raises(ValueError, match="temperature"):
         model.generate([1], 3, temperature=math.nan)
@@ -538,7 +538,7 @@ def test_bad_models():
         LanguageModel(0, 4)
     with pytest.raises(TypeError, match=r"layers must be an integer >= 1, got 1\.0"):
         LanguageModel(5, 4, layers=1.0)
-    with pytest.raises(ValueError, match=r"p is a probability from 0 to 1, got 2"):
+    with pytest.raises(ValueError, match=r"p must be a probability from 0 to 1, got 2"):
         LanguageModel(5, 4, dropout=2)
 
     def both_ways(d_in, d_h, rng, dtype):

@@ -275,7 +275,7 @@ def test_crf_steps_are_scopes():
         (lambda: CRF(2.5), TypeError, "their number, or a list of names"),
         (lambda: CRF("BIO"), TypeError, "their number, or a list of names"),
         (lambda: CRF(3, "BIO"), ValueError, "labels' names"),
-        (lambda: CRF(LABELS, "IOB"), ValueError, "scheme is one of BIO, BIOES"),
+        (lambda: CRF(LABELS, "IOB"), ValueError, "scheme must be one of BIO, BIOES"),
         (lambda: CRF(["O", "NP"], "BIO"), ValueError, "got 'NP'"),
         (lambda: CRF(["O", "B"], "BIO"), ValueError, "got 'B'"),
         (lambda: CRF(["O-X"], "BIO"), ValueError, "got 'O-X'"),
@@ -560,7 +560,7 @@ def test_dropout_is_off_in_predictions():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: tagger(network=Dropout(0.1)), TypeError, "network is a Cell"),
+        (lambda: tagger(network=Dropout(0.1)), TypeError, "network must be a Cell"),
         (lambda: tagger(embedding=Embedding(7, 4)), ValueError, "vectors of 4"),
         (lambda: tagger(crf=Dropout(0.1)), TypeError, "crf is a CRF"),
         (lambda: tagger(crf=CRF(4)), ValueError, "3 labels, but the crf has 4"),

@@ -39,7 +39,7 @@ from ...cells import (
     register,
     width_out,
 )
-from ...checks import check_int
+from ...checks import check_choice, check_int
 from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
 __all__ = [
@@ -133,13 +133,6 @@ POOLINGS: dict[str, Callable[[Any, Bools], Any]] = {
 }
 
 
-def check_pooling(who: str, pooling: str, known: Sequence[str]) -> str:
-    """The name of a pooling, or an error that names those there are."""
-    if pooling not in known:
-        raise ValueError(f"{who}: pooling is one of {', '.join(known)}, got {pooling!r}")
-    return pooling
-
-
 def read_by(network: Any, pooling: str, xs: Any, real: Bools) -> Any:
     """A network's last output, or its outputs pooled: (batch, time, d_in) to (batch, d_out)."""
     ys, state = network.unroll(xs, mask=real)
@@ -188,11 +181,9 @@ class Classifier(Module):
             raise ValueError(
                 f"{name}: the embedding gives vectors of {embedding.d}, but {d_in} are read"
             )
-        if objective not in ("cross_entropy", "hinge"):
-            raise ValueError(f'{name}: objective is "cross_entropy" or "hinge", got {objective!r}')
         rng = np.random.default_rng(rng)
         self.d_in, self.d_out = d_in, check_int(name, "d_out", d_out)
-        self.objective = objective
+        self.objective = check_choice(name, "objective", objective, ["cross_entropy", "hinge"])
         self.embedding = embedding
         self.head = FeedForward(
             [width, *hidden, d_out], activation, dropout=dropout, rng=rng, dtype=dtype
@@ -355,7 +346,7 @@ class Acceptor(Classifier):
 
     def __init__(self, network: Any, d_out: int, pooling: str = "last", **options: Any) -> None:
         check_member("Acceptor: network", network)
-        self.pooling = check_pooling("Acceptor", pooling, ["last", *POOLINGS])
+        self.pooling = check_choice("Acceptor", "pooling", pooling, ["last", *POOLINGS])
         self.network = network
         super().__init__(network.d_in, width_out(network), d_out, **options)
 
@@ -393,7 +384,7 @@ class BagClassifier(Classifier):
         d_in: int | None = None,
         **options: Any,
     ) -> None:
-        self.pooling = check_pooling("BagClassifier", pooling, list(POOLINGS))
+        self.pooling = check_choice("BagClassifier", "pooling", pooling, POOLINGS)
         width = embedding.d if d_in is None and isinstance(embedding, Embedding) else d_in
         width = check_int("BagClassifier", "d_in", width)
         super().__init__(width, width, d_out, embedding=embedding, **options)

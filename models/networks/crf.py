@@ -19,7 +19,7 @@ from ...autograd.context import recording
 from ...autograd.nn_ops import Reduction, check_reduction, class_ids, floats
 from ...autograd.tensor import describe, one_array, operand, values
 from ...cells import Module, glorot_uniform, real_positions, register
-from ...checks import check_int
+from ...checks import check_choice, check_int
 
 __all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
 
@@ -64,9 +64,7 @@ def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
         >>> start.tolist(), transitions[0].tolist()
         ([True, True, False], [True, True, False])
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"span_constraints: scheme is one of {', '.join(SCHEMES)}, got {scheme!r}")
-    inside, outside = SCHEMES[scheme]
+    inside, outside = SCHEMES[check_choice("span_constraints", "scheme", scheme, SCHEMES)]
     pairs = []
     for label in labels:
         prefix, _, kind = label.partition("-")

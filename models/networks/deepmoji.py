@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from ...autograd import Parameter, scope
 from ...autograd.tensor import values
 from ...cells import LSTM, Bidirectional, Module, register
-from ...checks import check_int
+from ...checks import check_choice, check_int
 from ..training import History, Task, fit
 from ..training.optim import Adam, Optimizer
-from .acceptor import POOLINGS, Bools, Classifier, check_pooling, vectors_of
+from .acceptor import POOLINGS, Bools, Classifier, vectors_of
 from .attention import AttentionPooling
 from .layers import Embedding, evaluating
 
@@ -79,7 +79,7 @@ class DeepMoji(Classifier):
         name = "DeepMoji"
         d, cells = check_int(name, "d", d), check_int(name, "cells", cells)
         layers = check_int(name, "layers", layers)
-        self.pooling = check_pooling(name, pooling, ["attention", "mean"])
+        self.pooling = check_choice(name, "pooling", pooling, ["attention", "mean"])
         rng = np.random.default_rng(rng)
         kind: dict[str, Any] = {"rng": rng, "dtype": dtype}
         embedding = Embedding(vocab_size, d, **kind)

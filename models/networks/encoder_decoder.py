@@ -6,6 +6,7 @@ begins with, and with attention each step of the decoder looks back at all that 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,7 +20,6 @@ from ...autograd.tensor import one_array, values
 from ...cells import (
     LSTM,
     Bidirectional,
-    Cell,
     Module,
     Stacked,
     State,
@@ -29,11 +29,11 @@ from ...cells import (
     register,
     width_out,
 )
-from ...checks import check_int
+from ...checks import check_choice, check_float, check_fraction, check_int
 from ..text.text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
-from .layers import Dense, Dropout, Embedding, evaluating
+from .layers import Dense, Dropout, Embedding, evaluating, make_cell
 
 __all__ = ["EncoderDecoder", "Pairs"]
 
@@ -112,26 +112,12 @@ class EncoderDecoder(Module):
         self.target_size = check_int("EncoderDecoder", "target_size", target_size)
         self.d = check_int("EncoderDecoder", "d", d)
         self.layers = check_int("EncoderDecoder", "layers", layers)
-        for name, value in (("start", start), ("end", end)):
-            if check_int("EncoderDecoder", name, value, least=0) >= target_size:
-                raise ValueError(
-                    f"EncoderDecoder: {name} is an id of the target, 0..{target_size - 1}, got "
-                    f"{value}"
-                )
-        self.start, self.end = int(start), int(end)
+        self.start = check_int("EncoderDecoder", "start", start, 0, self.target_size - 1)
+        self.end = check_int("EncoderDecoder", "end", end, 0, self.target_size - 1)
         self.bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
         options = {"rng": rng, "dtype": dtype}
-
-        def make(d_in: int) -> Any:
-            made = cell(d_in, d, **options)
-            if not isinstance(made, Cell):
-                raise TypeError(
-                    "EncoderDecoder: cell(d_in, d_h, rng=, dtype=) must make a Cell, got "
-                    f"{type(made).__name__}; both directions are bidirectional=True"
-                )
-            return made
-
+        make = functools.partial(make_cell, "EncoderDecoder", cell, d_h=d, **options)
         self.source_embedding = Embedding(source_size, d, **options)
         encoders: list[Any] = []
         for _ in range(layers):
@@ -248,10 +234,7 @@ class EncoderDecoder(Module):
 
         Source: scheduled sampling from Bengio et al. (2015).
         """
-        if not 0 <= sampling <= 1:
-            raise ValueError(
-                f"EncoderDecoder.loss: sampling is a probability from 0 to 1, got {sampling}"
-            )
+        check_fraction("EncoderDecoder.loss", "sampling", sampling)
         inputs, targets, counted = self._shifted(target, target_lengths)
         encoded = self._encoded(source, source_lengths, inputs)
         if sampling:
@@ -372,10 +355,7 @@ class EncoderDecoder(Module):
         """
         steps = check_int("EncoderDecoder.beam", "steps", steps)
         width = check_int("EncoderDecoder.beam", "width", width)
-        if not length_penalty >= 0:
-            raise ValueError(
-                f"EncoderDecoder.beam: length_penalty is 0 or more, got {length_penalty}"
-            )
+        check_float("EncoderDecoder.beam", "length_penalty", length_penalty, least=0)
         ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
         rows = np.atleast_2d(ids)
         ends = [rows.shape[1]] * len(rows) if real is None else real.sum(-1)
@@ -442,14 +422,10 @@ class EncoderDecoder(Module):
 
 def attention_named(attention: Any) -> type[Attention]:
     """A kind of attention by its name, or as it is."""
-    if isinstance(attention, str) and attention in ATTENTIONS:
-        return ATTENTIONS[attention]
     if isinstance(attention, type) and issubclass(attention, Attention):
         return attention
-    raise ValueError(
-        f"EncoderDecoder: attention is one of {', '.join(ATTENTIONS)}, a subclass of Attention, "
-        f"or None, got {attention!r}"
-    )
+    also = "a subclass of Attention, or None"
+    return ATTENTIONS[check_choice("EncoderDecoder", "attention", attention, ATTENTIONS, also)]
 
 
 def checked_ids(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ...autograd import scope
 from ...autograd.tensor import values
 from ...cells import check_member, register, width_out
-from ...checks import check_int
+from ...checks import check_choice, check_int
 from ..text.text import pad_sequences
-from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
+from .acceptor import POOLINGS, Bools, Classifier, read_by, vectors_of
 
 __all__ = ["HierarchicalAcceptor", "punctuation_ids", "spans_of"]
 
@@ -113,7 +113,7 @@ class HierarchicalAcceptor(Classifier):
                     f"a function from x to booleans, got {punctuation!r}"
                 )
             punctuation = [check_int(name, "punctuation", i, least=0) for i in punctuation]
-        self.pooling = check_pooling(name, pooling, ["last", *POOLINGS])
+        self.pooling = check_choice(name, "pooling", pooling, ["last", *POOLINGS])
         self.words, self.spans = words, spans
         self.punctuation = punctuation
         super().__init__(words.d_in, width_out(spans), d_out, **options)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...autograd import Parameter, Tensor, scope
-from ...cells import LSTM, Cell, Stacked, State, cell_maker, glorot_uniform, register, width_out
+from ...cells import LSTM, Stacked, State, cell_maker, glorot_uniform, register, width_out
 from ...checks import check_int
-from .layers import Dropout, Embedding
+from .layers import Dropout, Embedding, make_cell
 from .text_model import Ids, TextModel
 
 __all__ = ["LanguageModel"]
@@ -72,13 +73,8 @@ class LanguageModel(TextModel):
         self.tied = bool(tied)
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)
-        members = [cell(d, d, rng=rng, dtype=dtype) for _ in range(layers)]
-        for member in members:
-            if not isinstance(member, Cell):
-                raise TypeError(
-                    "LanguageModel: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads "
-                    f"from left to right, got {type(member).__name__}"
-                )
+        make = functools.partial(make_cell, "LanguageModel", cell, rng=rng, dtype=dtype)
+        members = [make(d, d) for _ in range(layers)]
         self.cell: Any = members[0] if layers == 1 else Stacked(members, dropout=dropout, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)
         width = width_out(self.cell)

@@ -27,8 +27,8 @@ from ...autograd import (
     softplus,
 )
 from ...autograd.tensor import describe, operand
-from ...cells import Module, glorot_uniform, register
-from ...checks import check_choice, check_fraction, check_int
+from ...cells import Cell, Module, glorot_uniform, register
+from ...checks import check_choice, check_fraction, check_int, describe_received
 
 __all__ = ["ACTIVATIONS", "Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
 
@@ -206,6 +206,22 @@ class FeedForward(Module):
                 x = self.dropout(layer(x))
         with scope(str(len(hidden))):
             return top(x)
+
+
+def make_cell(who: str, cell: Any, d_in: int, d_h: int, **options: Any) -> Cell:
+    """A layer of a model's own: ``cell(d_in, d_h, rng=, dtype=)``, checked."""
+    if not callable(cell) or isinstance(cell, Module):
+        raise TypeError(
+            f"{who}: cell must be a class or a function, got {describe_received(cell)}; write "
+            "cell=LSTM, or functools.partial(Elman, activation='relu')"
+        )
+    made = cell(d_in, d_h, **options)
+    if not isinstance(made, Cell):
+        raise TypeError(
+            f"{who}: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads from left to "
+            f"right, got {describe_received(made)}"
+        )
+    return made
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from ...autograd import Tensor, cross_entropy
 from ...autograd.nn_ops import class_ids
 from ...autograd.tensor import one_array, values
 from ...cells import Module, State, real_positions
-from ...checks import check_int
+from ...checks import check_float, check_int
 from ..text.baselines import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
 from .layers import evaluating
@@ -165,10 +165,7 @@ class TextModel(Module):
         ids, _, _ = self._checked("generate", prompt, None, least=1)
         who = f"{type(self).__name__}.generate"
         steps = check_int(who, "steps", steps, least=0)
-        try:
-            check_sampling(temperature, top_k, top_p)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"{who}: {error}") from None
+        check_sampling(who, temperature, top_k, top_p)
         rng = np.random.default_rng(rng)
         new = np.zeros((*ids.shape[:-1], steps), np.int64)
         with evaluating(self):
@@ -220,10 +217,9 @@ class TextModel(Module):
         ids, _, _ = self._checked("beam", prompt, None, least=1)
         who = f"{type(self).__name__}.beam"
         steps, width = check_int(who, "steps", steps), check_int(who, "width", width)
-        if not length_penalty >= 0:
-            raise ValueError(f"{who}: length_penalty is 0 or more, got {length_penalty}")
-        if end is not None and check_int(who, "end", end, least=0) >= self.vocab_size:
-            raise ValueError(f"{who}: end is an id, 0..{self.vocab_size - 1}, got {end}")
+        check_float(who, "length_penalty", length_penalty, least=0)
+        if end is not None:
+            check_int(who, "end", end, 0, self.vocab_size - 1)
 
         def advance(new: Any, state: Any) -> tuple[Any, Any]:
             hs, state = self._outputs(new[:, None], state, None)
