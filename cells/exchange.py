@@ -1,9 +1,9 @@
-"""Weights that come from and go to PyTorch and Keras, and matrices over a concatenation.
+"""Weights from and to PyTorch and Keras, and matrices over a concatenation.
 
-All of them hold the same numbers in another order: PyTorch has one matrix for all gates, with
-column vectors, Keras one with row vectors, lectures one over [h; x] for each gate. A cell is
-packed into one matrix from x, one from h and two biases, and unpacked from them; the rest is
-names. What has no counterpart raises, and says what can be done.
+All hold the same numbers in another order: PyTorch has one matrix for all gates, with column
+vectors, Keras one with row vectors, lectures one over [h; x] for each gate. A cell is packed into
+one matrix for x, one for h and two biases, and unpacked from them; the rest is names. A cell
+without a counterpart raises, with a cure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd.tensor import values
+from ..checks import check_choice, describe_received
 from ..files import load_arrays
 from .cell import Cell
 from .composite import Bidirectional, Stacked
@@ -34,12 +35,12 @@ M = TypeVar("M", bound=Module)
 
 
 class System(NamedTuple):
-    """How a library lays out what it shares with the cells here.
+    """The layout of another library's recurrent layers.
 
     Attributes:
-        name: What messages call it.
+        name: For messages.
         gates: The order of the gates in its packed matrices, for each cell that it has.
-        merges: What its bidirectional layers do with the two outputs.
+        merges: The merge modes of its bidirectional layers.
         activations: Those of its Elman network.
     """
 
@@ -49,7 +50,7 @@ class System(NamedTuple):
     activations: tuple[str, ...]
 
     def order(self, cell: Cell, who: str) -> tuple[str, ...]:
-        """The gates of a cell in this library's order, or an error that says what to do."""
+        """The gates of a cell in this library's order, or an error with a cure."""
         for kind, gates in self.gates.items():
             # Not isinstance: a subclass with equations of its own is another function.
             if type(cell).forward is kind.forward and type(cell).output is Cell.output:
@@ -88,19 +89,19 @@ class System(NamedTuple):
             back = self.layers(module.backward, who)
             if [len(layer) for layer in (*ahead, *back)] != [1, 1]:
                 raise ValueError(
-                    f"{who}: in {self.name} each layer is bidirectional by itself: write "
+                    f"{who}: in {self.name} each layer is bidirectional by itself; write "
                     "Stacked([Bidirectional(cell, cell), Bidirectional(cell, cell)]), not a "
                     "Bidirectional of stacks"
                 )
             return [(*ahead[0], *back[0])]
-        if isinstance(module, (InputDropout, VariationalDropout)):  # in use they are the cell
+        if isinstance(module, (InputDropout, VariationalDropout)):  # in eval() they are the cell
             return self.layers(module.cell, who)
         if isinstance(module, Cell):
             self.order(module, who)
             return [(module,)]
         raise TypeError(
-            f"{who}: expected a Cell, Stacked or Bidirectional, got {type(module).__name__}; of a "
-            "model give the part that runs over time"
+            f"{who}: expected a Cell, Stacked or Bidirectional, got {describe_received(module)}; "
+            "of a model pass the part that is unrolled, such as model.cell"
         )
 
 
@@ -117,7 +118,7 @@ KERAS = System(
     merges=("concat", "sum", "mean", "mul"),
     activations=("tanh", "relu", "sigmoid", "identity"),
 )
-# What can be done about a cell that a library lacks.
+# Cures for cells that a library lacks.
 CURES: dict[type[Cell], str] = {
     GRU: (
         "resets before the product, {system}'s GRU after it, and no weights make them equal: use "
@@ -132,14 +133,14 @@ CURES: dict[type[Cell], str] = {
         "U_f, b_f to both of a GRU's gates and export that one with to_keras or to_onnx"
     ),
     Zoneout: (
-        "has no counterpart in {system}: also in use it mixes old and new states; export its "
+        "has no counterpart in {system}: also in eval() it mixes old and new states; export its "
         ".cell for the weights alone"
     ),
 }
 
 
 class Packed(NamedTuple):
-    """A cell as four arrays, with the gates side by side: x W + b and h U + c.
+    """The arrays of a cell with its gates side by side: x W + b and h U + c.
 
     Attributes:
         W: (d_in, gates * d_h).
@@ -203,8 +204,8 @@ def unpack(cell: Cell, gates: Sequence[str], packed: Packed) -> dict[str, Array]
 def negated(cell: Cell, gate: str) -> bool:
     """Whether a gate is 1 minus that of the libraries: the z of the lectures' GRU.
 
-    Theirs keeps the old state, this one takes the new one. As 1 - σ(a) = σ(-a), W_z, U_z and b_z
-    are negated on the way.
+    Theirs weights the old state, this one the new. As 1 - σ(a) = σ(-a), W_z, U_z and b_z change
+    their sign.
     """
     return gate == "z" and isinstance(cell, GRU)
 
@@ -251,8 +252,6 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
     Raises:
         ValueError: Entries are missing, unexpected or misshapen (all are named, and nothing is
             changed), the file is damaged, or the module has no counterpart.
-        TypeError: ``state`` is none of these.
-        FileNotFoundError: There is no such file.
 
     Source: the documentation of torch.nn.RNN, LSTM, GRU: rows are gates, i, f, g, o and r, z, n.
     """
@@ -283,7 +282,7 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
 
 
 def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
-    """The named values of what stands for a state."""
+    """A state as a mapping from names to values."""
     if isinstance(state, (str, Path)):
         return load_arrays(state)
     if hasattr(state, "state_dict"):
@@ -291,7 +290,7 @@ def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
     if not isinstance(state, Mapping):
         raise TypeError(
             f"{who}: expected a state_dict, a dict of arrays or the path of a .safetensors file, "
-            f"got {type(state).__name__}"
+            f"got {describe_received(state)}"
         )
     return state
 
@@ -299,7 +298,7 @@ def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
 def torch_cell_arrays(
     cell: Cell, suffix: str, given: dict[str, Array], update: Update
 ) -> dict[str, Array] | None:
-    """The parameters of one cell; what it reads is taken out of ``given``."""
+    """The parameters of one cell; the entries used are removed from ``given``."""
     gates = TORCH.order(cell, update.who)
     rows = len(gates) * cell.d_h
     shapes: dict[str, tuple[int, ...]] = {
@@ -338,9 +337,6 @@ def to_torch(module: Module, *, cell: bool = False) -> dict[str, Array]:
 
     Returns:
         Name -> array, of the module's dtype.
-
-    Raises:
-        ValueError: The module has no counterpart in PyTorch; the message says what can be done.
     """
     who = f"to_torch({type(module).__name__})"
     layers = TORCH.layers(module, who)
@@ -384,7 +380,7 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
 
     Args:
         module: A Cell, Stacked or Bidirectional.
-        weights: What ``layer.get_weights()`` returns: kernel, recurrent_kernel and bias of each
+        weights: The list of ``layer.get_weights()``: kernel, recurrent_kernel and bias of each
             cell, a Bidirectional's forward cell first, layer after layer. For a single cell
             also a dict with these names.
 
@@ -392,8 +388,8 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
         The module.
 
     Raises:
-        ValueError: There are not as many arrays as the module takes, they are misshapen (nothing
-            is changed), or the module has no counterpart.
+        ValueError: Arrays are missing, unexpected or misshapen (nothing is changed), or the module
+            has no counterpart.
 
     Source: the documentation of keras.layers.LSTM and GRU: columns are gates, i, f, c, o and
     z, r, h, and z keeps the old state.
@@ -448,11 +444,7 @@ def keras_shapes(cell: Cell, who: str) -> dict[str, tuple[int, ...]]:
 
 
 def to_keras(module: Module) -> list[Array]:
-    """The weights in the order of Keras, for ``layer.set_weights``: see ``load_keras``.
-
-    Raises:
-        ValueError: The module has no counterpart in Keras; the message says what can be done.
-    """
+    """The weights in the order of Keras, for ``layer.set_weights``; see ``load_keras``."""
     who = f"to_keras({type(module).__name__})"
     weights: list[Array] = []
     for layer in KERAS.layers(module, who):
@@ -480,9 +472,6 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
     Returns:
         The cell.
 
-    Raises:
-        ValueError: Entries are missing, unexpected or misshapen; nothing is changed.
-
     Example:
         >>> import numpy as np
         >>> from unspool.cells import Elman, load_concatenated
@@ -491,8 +480,7 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
         ([[1.0, 3.0], [2.0, 4.0]], [[5.0, 6.0]])
     """
     who = f"load_concatenated({type(cell).__name__})"
-    if first not in ("h", "x"):
-        raise ValueError(f'{who}: first is "h" for [h; x] or "x" for [x; h], got {first!r}')
+    check_choice(who, "first", first, ["h", "x"])
     parameters = dict(cell.named_parameters())
     pairs = {
         name: (W, parameters[f"U{name[1:]}"])

@@ -176,7 +176,9 @@ def test_attention_says_what_does_not_fit():
         attention(np.zeros((3, 3)), np.zeros((2, 4, 5)))
     with pytest.raises(ValueError, match=r"expected values \(2, 4\) and a width"):
         attention(np.zeros((2, 3)), np.zeros((2, 4, 5)), np.zeros((2, 3, 5)))
-    with pytest.raises(ValueError, match=r"mask is booleans of \(2, 4\), got int"):
+    with pytest.raises(
+        ValueError, match=r"mask must be booleans \(2, 4\), got an array \(2, 4\) int"
+    ):
         attention(np.zeros((2, 3)), np.zeros((2, 4, 5)), mask=np.ones((2, 4), int))
     with pytest.raises(NotImplementedError, match="Attention defines no scores"):
         Attention(2, 2)(np.zeros((1, 2)), np.zeros((3, 2)))
