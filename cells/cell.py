@@ -12,9 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..autograd import Op, Tensor, scope
-from ..autograd.context import ClassName
-from ..autograd.tensor import apply, describe, one_array, operand
+from ..autograd import ClassName, Op, Tensor, apply, describe, one_array, operand, scope
 from ..checks import check_int, describe_received
 from .fused import Replay, plan_of
 from .module import Module

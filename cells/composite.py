@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, dropout, scope
-from ..autograd.tensor import one_array, operand, values
+from ..autograd import Tensor, dropout, one_array, operand, scope, values
 from ..checks import check_choice, check_fraction, describe_received
 from .cell import Cell, State, not_unrolled
 from .config import NAMES, register

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd.tensor import values
+from ..autograd import values
 from ..checks import check_choice, describe_received
 from ..files import load_arrays
 from .cell import Cell

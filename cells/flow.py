@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Record, Tape, Tensor
-from ..autograd.tape import backpropagate
+from ..autograd import Record, Tape, Tensor, backpropagate
 
 __all__ = ["Flow", "gradient_flow"]
 

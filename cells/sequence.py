@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor
-from ..autograd.tensor import describe, one_array, operand, values
+from ..autograd import Tensor, describe, one_array, operand, values
 from ..checks import describe_received
 
 __all__ = ["expand_mask", "masked_step", "prepare", "real_positions"]

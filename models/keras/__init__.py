@@ -26,14 +26,16 @@ from ...autograd import (
     Parameter,
     Tensor,
     binary_cross_entropy,
+    class_ids,
     conv1d,
     log_softmax,
+    max_over_time,
     mse_loss,
+    reduce_loss,
     relu,
     scope,
+    values,
 )
-from ...autograd.nn_ops import class_ids, max_over_time, reduce_loss
-from ...autograd.tensor import values
 from ...cells import Cell, GatedCell, Module, glorot_uniform
 from ...cells.composite import MERGES
 from ...cells.initial import orthogonal

@@ -14,19 +14,23 @@ from numpy.typing import NDArray
 
 from ...autograd import (
     Parameter,
+    Reduction,
     Tensor,
     binary_cross_entropy,
     conv1d,
     cross_entropy,
+    describe,
+    floats,
     hinge_loss,
     max_over_time,
+    one_array,
+    operand,
     relu,
     scope,
     sigmoid,
     softmax,
+    values,
 )
-from ...autograd.nn_ops import Reduction, floats
-from ...autograd.tensor import describe, one_array, operand, values
 from ...cells import (
     MERGES,
     Bidirectional,

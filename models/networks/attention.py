@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, scope, softmax
-from ...autograd.tensor import describe, operand
+from ...autograd import Parameter, describe, operand, scope, softmax
 from ...cells import Module, glorot_uniform, real_positions, register
 from ...checks import check_int
 

@@ -14,10 +14,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
-from ...autograd.context import recording
-from ...autograd.nn_ops import Reduction, check_reduction, class_ids, floats
-from ...autograd.tensor import describe, one_array, operand, values
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tape,
+    Tensor,
+    check_reduction,
+    class_ids,
+    describe,
+    floats,
+    logsumexp,
+    no_grad,
+    one_array,
+    operand,
+    recording,
+    scope,
+    values,
+)
 from ...cells import Module, glorot_uniform, real_positions, register
 from ...checks import check_choice, check_int
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, scope
-from ...autograd.tensor import values
+from ...autograd import Parameter, scope, values
 from ...cells import LSTM, Bidirectional, Module, register
 from ...checks import check_choice, check_int
 from ..training import History, Task, fit

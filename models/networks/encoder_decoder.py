@@ -13,10 +13,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
-from ...autograd.functional import flatten
-from ...autograd.nn_ops import class_ids
-from ...autograd.tensor import one_array, values
+from ...autograd import (
+    Parameter,
+    Tensor,
+    class_ids,
+    cross_entropy,
+    flatten,
+    log_softmax,
+    one_array,
+    scope,
+    values,
+)
 from ...cells import (
     LSTM,
     Bidirectional,

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import scope
-from ...autograd.tensor import values
+from ...autograd import scope, values
 from ...cells import check_member, register, width_out
 from ...checks import check_choice, check_int
 from ..text.text import pad_sequences

@@ -12,6 +12,7 @@ import numpy as np
 from ...autograd import (
     Parameter,
     Tensor,
+    describe,
     dropout,
     elu,
     embedding,
@@ -19,6 +20,7 @@ from ...autograd import (
     leaky_relu,
     log_softmax,
     no_grad,
+    operand,
     relu,
     scope,
     sigmoid,
@@ -26,7 +28,6 @@ from ...autograd import (
     softmax,
     softplus,
 )
-from ...autograd.tensor import describe, operand
 from ...cells import Cell, Module, glorot_uniform, register
 from ...checks import check_choice, check_fraction, check_int, describe_received
 

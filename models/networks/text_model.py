@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor, cross_entropy
-from ...autograd.nn_ops import class_ids
-from ...autograd.tensor import one_array, values
+from ...autograd import Tensor, class_ids, cross_entropy, one_array, values
 from ...cells import Module, State, real_positions
 from ...checks import check_float, check_int
 from ..text.baselines import perplexity_of

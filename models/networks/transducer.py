@@ -8,9 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor, cross_entropy, scope, softmax
-from ...autograd.nn_ops import Reduction, check_reduction, class_ids
-from ...autograd.tensor import one_array, operand, values
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tensor,
+    check_reduction,
+    class_ids,
+    cross_entropy,
+    one_array,
+    operand,
+    scope,
+    softmax,
+    values,
+)
 from ...cells import (
     Bidirectional,
     Module,

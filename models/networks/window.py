@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import Tensor, scope
-from ...autograd.tensor import values
+from ...autograd import Tensor, scope, values
 from ...cells import real_positions, register
 from ...checks import check_int
 from .layers import Activation, Dense, Dropout, Embedding, FeedForward

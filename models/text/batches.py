@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Tensor
-from ...autograd.tensor import came
-from ...checks import check_int
+from ...checks import check_int, describe_received
 from .text import pad_sequences
 
 __all__ = ["Labelled", "Labels", "predictions"]
@@ -266,7 +265,9 @@ def predictions(model: Any, task: Labelled) -> list[Ids] | Ids:
         Label ids (time,) for each sequence where the model labels tokens, else (n,).
     """
     if isinstance(task, type) or not hasattr(task, "rows"):
-        raise TypeError(f"predictions: task is a Labelled(sequences), got {came(task)}")
+        raise TypeError(
+            f"predictions: task is a Labelled(sequences), got {describe_received(task)}"
+        )
     found: list[Any] = [None] * len(task.sequences)
     for rows, (x, _, lengths) in zip(task.rows(0), task.batches(0), strict=True):
         for i, labels, length in zip(rows, model.predict(x, lengths), lengths, strict=True):

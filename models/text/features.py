@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor, embedding, scope
-from ...autograd.tensor import one_array, values
+from ...autograd import Tensor, embedding, one_array, scope, values
 from ...cells import LSTM, Bidirectional, Configured, Module, cell_maker, register
 from ...checks import check_fraction, check_int
 from ..networks.acceptor import final_output

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Parameter, Tensor
-from ...autograd.tensor import came
+from ...checks import describe_received
 
 __all__ = [
     "SGD",
@@ -116,7 +116,7 @@ class Optimizer:
         if not isinstance(parameters, Iterable):
             raise TypeError(
                 f"{name}: expected Parameters, as {name}(model.parameters(), lr=...), got "
-                f"{came(parameters)}"
+                f"{describe_received(parameters)}"
             )
         self.lr = number(name, "lr", lr)
         self.weight_decay = number(name, "weight_decay", weight_decay)
