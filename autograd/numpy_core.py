@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from .messages import describe_received
+from ..checks import describe_received
 from .tensor import TABLE, Array, Op, Rule, Tensor, apply, operand, values
 from .workspace import joined, transposed
 

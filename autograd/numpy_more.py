@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from .messages import call_text, describe_received
+from ..checks import describe_received
+from .messages import call_text
 from .numpy_calls import OUT_PLACES, PLAIN
 from .numpy_core import (
     CLIP,

@@ -781,9 +781,7 @@ def test_bad_calls_of_fit():
             call(LanguageModel, task)
     with pytest.raises(ValueError, match="Adam: there is no parameter to train; a Module's are"):
         fit(Module(), task)
-    with pytest.raises(
-        TypeError, match=r"predictions: task must be a Labelled\(sequences\), got a list"
-    ):
+    with pytest.raises(TypeError, match=r"task must be a Labelled\(sequences\), got a list"):
         predictions(model, [[1, 2]])
     for name, read in (
         ("Stream", Stream),
