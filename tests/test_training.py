@@ -738,6 +738,17 @@ def test_ctrl_c_goes_back_to_the_best_model(tmp_path):
         np.testing.assert_array_equal(array, saved[0][name])
 
 
+def test_after_each_epoch():
+    """Its columns are kept, and a true value stops the training."""
+
+    def after(row):
+        row["squared"] = row["epoch"] ** 2
+        return row["epoch"] == 3
+
+    history = fit(tiny(), Sequences(SENTENCES), epochs=9, progress=False, after_epoch=after)
+    assert [row["squared"] for row in history] == [1, 4, 9]
+
+
 def test_bad_calls_of_fit():
     model, task = tiny(), Sequences(SENTENCES)
     with pytest.raises(ValueError, match="fit: epochs must be an integer >= 1, got 0"):

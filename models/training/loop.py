@@ -127,7 +127,7 @@ def fit(
         resume: Whether to resume from the checkpoint if there is one, instead of starting over.
         progress: Whether to report on stderr: a bar with tqdm (extra ``train``), else lines.
         after_epoch: Called with the row of each epoch; may add columns to it. Training stops when
-            it returns True.
+            it returns a true value.
 
     Returns:
         A row per epoch: epoch, updates, seconds, lr, loss, perplexity, tokens_per_second; with
@@ -305,7 +305,7 @@ class Run:
                     self.validate(row, self.validation)
                 row["seconds"] = self.elapsed()
                 if self.after_epoch is not None:
-                    self.stopped = self.after_epoch(row) is True
+                    self.stopped = bool(self.after_epoch(row))
                 self.history.append(row)
                 report.row(row)
                 self.judge(row)
