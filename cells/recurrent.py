@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Parameter, Tensor, relu, scope, sigmoid
+from ..autograd import ACTIVATIONS, Parameter, Tensor, scope, sigmoid
 from ..checks import check_choice, check_int
 from .cell import Cell, State
 from .config import register
 from .initial import Initialiser, initialiser
 
-__all__ = ["ACTIVATIONS", "GRU", "LSTM", "Elman", "GatedCell"]
-
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "tanh": np.tanh,
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "identity": lambda x: x,
-}
+__all__ = ["GRU", "LSTM", "Elman", "GatedCell"]
 
 
 class GatedCell(Cell):
@@ -81,12 +73,13 @@ class Elman(GatedCell):
 
     same_every_step = True
     gates = ("",)
+    activations = ("tanh", "relu", "sigmoid", "identity")
     W: Tensor
     U: Tensor
     b: Tensor
 
     def __init__(self, d_in: int, d_h: int, activation: str = "tanh", **options: Any) -> None:
-        self.activation = check_choice("Elman", "activation", activation, ACTIVATIONS)
+        self.activation = check_choice("Elman", "activation", activation, self.activations)
         super().__init__(d_in, d_h, **options)
 
     def forward(self, x: Any, state: Any) -> State:

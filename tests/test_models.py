@@ -462,9 +462,9 @@ def test_bad_ids_and_lengths(method):
         ValueError, match=r"expected ids \(batch, time\) or \(time,\), got \(1, 1, 2\)"
     ):
         call([[[1, 2]]])
-    with pytest.raises(ValueError, match="lengths are from 0 to 3, the time axis, got 4"):
+    with pytest.raises(ValueError, match="lengths must be from 0 to 3, the time axis, got 4"):
         call([[1, 2, 3]], [4])
-    with pytest.raises(ValueError, match="lengths are from 0 to 3, the time axis, got -1"):
+    with pytest.raises(ValueError, match="lengths must be from 0 to 3, the time axis, got -1"):
         call([[1, 2, 3]], [-1])
     with pytest.raises(ValueError, match=r"expected 1 lengths, one a sequence, got \(2,\)"):
         call([[1, 2, 3]], [3, 3])
@@ -485,7 +485,7 @@ def test_too_short_sequences():
 
 def test_bad_states():
     model = LanguageModel(7, 4, rng=0)
-    with pytest.raises(ValueError, match=r"expected the state \(h, c\), a tuple, got 1 of them"):
+    with pytest.raises(ValueError, match=r"expected the state \(h, c\), a tuple, got a tuple of 1"):
         model([1, 2], (np.zeros(4, np.float32),))
     with pytest.raises(ValueError, match=r"expected the state h of \(2, 4\)"):
         model([[1, 2], [1, 3]], (np.zeros((3, 4), np.float32),) * 2)

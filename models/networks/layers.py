@@ -10,44 +10,22 @@ from typing import Any
 import numpy as np
 
 from ...autograd import (
+    ACTIVATIONS,
     Parameter,
     Tensor,
     describe,
     dropout,
-    elu,
     embedding,
-    gelu,
-    leaky_relu,
-    log_softmax,
     no_grad,
     operand,
-    relu,
     scope,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
 )
 from ...cells import Cell, Module, glorot_uniform, register
 from ...checks import check_choice, check_fraction, check_int, describe_received
 
-__all__ = ["ACTIVATIONS", "Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
+__all__ = ["Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
 
 Activation = str | Callable[[Any], Any] | None
-
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "elu": elu,
-    "gelu": gelu,
-    "identity": lambda x: x,
-    "leaky_relu": leaky_relu,
-    "log_softmax": log_softmax,
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "silu": silu,
-    "softmax": softmax,
-    "softplus": softplus,
-    "tanh": np.tanh,
-}
 
 
 @register
@@ -84,7 +62,7 @@ class Dense(Module):
     Args:
         d_in: The width of x.
         d_out: The width of y.
-        activation: g: a name in ``ACTIVATIONS``, a function, or None for the identity.
+        activation: g: a name in ``autograd.ACTIVATIONS``, a function, or None for the identity.
         bias: Whether there is a b.
         rng: A Generator, a seed, or None.
         dtype: Of W and b.
@@ -117,14 +95,8 @@ class Dense(Module):
             y = x @ self.W
             if hasattr(self, "b"):
                 y = y + self.b
-            if self.activation is None:
-                return y
-            g = (
-                ACTIVATIONS[self.activation]
-                if isinstance(self.activation, str)
-                else self.activation
-            )
-            out: Tensor = g(y)
+            g = self.activation
+            out: Tensor = y if g is None else (ACTIVATIONS[g] if isinstance(g, str) else g)(y)
             return out
 
 
