@@ -170,7 +170,6 @@ def kept(value: Any) -> Any:
     return value if fits else OMITTED
 
 
-@functools.cache
 def accepts(kind: type, name: str) -> bool:
     """Whether a class's constructor takes an argument of this name, also by ``**options``."""
     for base in kind.__mro__:

@@ -124,18 +124,18 @@ class EncoderDecoder(Module):
         self.bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
         options = {"rng": rng, "dtype": dtype}
-        make = functools.partial(make_cell, "EncoderDecoder", cell, d_h=d, **options)
+        make = functools.partial(make_cell, "EncoderDecoder", cell, **options)
         self.source_embedding = Embedding(source_size, d, **options)
         encoders: list[Any] = []
         for _ in range(layers):
             below = width_out(encoders[-1]) if encoders else d
-            ahead = make(below)
-            encoders.append(Bidirectional(ahead, make(below)) if bidirectional else ahead)
+            ahead = make(below, d)
+            encoders.append(Bidirectional(ahead, make(below, d)) if bidirectional else ahead)
         self.encoder = Stacked(encoders, dropout=dropout, rng=rng)
         self.target_embedding = Embedding(target_size, d, **options)
         decoders: list[Any] = []
         for _ in range(layers):
-            decoders.append(make(width_out(decoders[-1]) if decoders else d))
+            decoders.append(make(width_out(decoders[-1]) if decoders else d, d))
         self.decoder: Any = Stacked(decoders, dropout=dropout, rng=rng)
         self.bridges: list[Dense] = []
         if bidirectional:
