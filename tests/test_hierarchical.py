@@ -208,7 +208,7 @@ def test_what_is_wrong_is_said():
         make(embedding=Embedding(10, 4))
     with pytest.raises(ValueError, match=r"return booleans \(2, 3\), .* got bool \(2,\)"):
         make(lambda x: np.zeros(2, bool)).logits(np.ones((2, 3), int))
-    with pytest.raises(ValueError, match=r"got bool \(1, 3, 3\); vectors want a function"):
+    with pytest.raises(ValueError, match=r"got bool \(1, 3, 3\); for vectors pass a function"):
         make(embedding=None).logits(np.ones((1, 3, 3), np.float32))
     with pytest.raises(TypeError, match="HierarchicalAcceptor: words"):
         HierarchicalAcceptor("LSTM", Elman(4, 2), 2, [2])
