@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .backward import backpropagate
 from .context import recording
-from .functional import argument_text, flatten, no_floats, places
-from .tape import backpropagate
-from .tensor import Tensor, describe, operands_of, values
+from .functional import argument_text, not_floats
+from .messages import describe
+from .tensor import Tensor, operands_of, values
+from .trees import flatten, places
 
 __all__ = ["check_grads"]
 
@@ -68,7 +70,7 @@ def check_grads(
         for x, place, is_float in zip(found, places(arg), floats, strict=True):
             name = argument_text(i, place)
             if any(floats) and not is_float:  # a container that holds both
-                raise no_floats(f"check_grads: {name}", x)
+                raise not_floats(f"check_grads: {name}", x)
             if is_float and not isinstance(x, Tensor):
                 x = Tensor(np.array(x, dtype=np.float64), requires_grad=True)
             if is_float and x.requires_grad:
@@ -86,9 +88,9 @@ def check_grads(
             outputs, _ = flatten(f(*arguments))
         found = [y for y in outputs if isinstance(y, Tensor) and y.dtype.kind == "f"]
         if not found:
-            came = ", ".join(type(y).__name__ for y in outputs) or "nothing"
+            got = ", ".join(type(y).__name__ for y in outputs) or "nothing"
             raise TypeError(
-                f"check_grads: the function must return Tensors of floats, got {came}; compute "
+                f"check_grads: the function must return Tensors of floats, got {got}; compute "
                 "the result from the arguments with np's functions"
             )
         return found

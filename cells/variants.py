@@ -8,11 +8,13 @@ import numpy as np
 
 from ..autograd import Parameter, Tensor, layer_norm, scope, sigmoid
 from .cell import State
+from .config import register
 from .recurrent import GatedCell
 
 __all__ = ["MGU", "LayerNormLSTM", "PeepholeLSTM", "ResetAfterGRU"]
 
 
+@register
 class PeepholeLSTM(GatedCell):
     """An LSTM whose gates see the memory.
 
@@ -72,6 +74,7 @@ class PeepholeLSTM(GatedCell):
         return h, c
 
 
+@register
 class LayerNormLSTM(GatedCell):
     """An LSTM whose sums are normalised, so that their scale does not drift over time.
 
@@ -149,6 +152,7 @@ class LayerNormLSTM(GatedCell):
         return h, c
 
 
+@register
 class ResetAfterGRU(GatedCell):
     """The GRU of PyTorch, cuDNN and Keras: the reset after the product, and z keeps the old.
 
@@ -199,6 +203,7 @@ class ResetAfterGRU(GatedCell):
         return (h,)
 
 
+@register
 class MGU(GatedCell):
     """The minimal gated unit: a GRU whose one gate f is update and reset at once.
 

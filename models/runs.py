@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import Bidirectional, Module, Stacked
-from ..cells.composite import width_out
+from .. import cells
+from ..cells import Bidirectional, Module, Stacked, width_out
 from ..files import PathLike, unfinished, write_atomically
 from . import persist
 from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN
@@ -40,7 +40,11 @@ __all__ = ["CELLS", "Folder", "make_classifier", "make_tagger", "network_named"]
 
 Ids = NDArray[np.int64]
 Sentences = list[list[str]]
-CELLS = {name.lower(): cell for name, cell in persist.CELLS.items()}
+CELLS: dict[str, Any] = {
+    name.lower(): thing
+    for name, thing in vars(cells).items()
+    if isinstance(thing, type) and issubclass(thing, cells.GatedCell) and thing.gates
+}
 
 
 # The folder -------------------------------------------------------------------------------------

@@ -308,16 +308,16 @@ def one_score() -> BagClassifier:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: elman(pooling="first"), ValueError, "pooling is one of last, mean, max, sum"),
-        (lambda: BagClassifier(words(), 3, "last"), ValueError, "pooling is one of mean"),
-        (lambda: BagClassifier(None, 3), TypeError, "d_in is a whole number"),
+        (lambda: elman(pooling="first"), ValueError, "pooling must be one of last, mean, max, sum"),
+        (lambda: BagClassifier(words(), 3, "last"), ValueError, "pooling must be one of mean"),
+        (lambda: BagClassifier(None, 3), TypeError, "d_in must be an integer >= 1"),
         (lambda: elman(objective="mse"), ValueError, "objective"),
         (lambda: elman(embedding=Embedding(7, 4)), ValueError, "vectors of 4, but 3"),
-        (lambda: elman(hidden=[0]), ValueError, "is 1 or more"),
-        (lambda: Acceptor(Elman(3, 4), 0), ValueError, "d_out is 1 or more"),
-        (lambda: Acceptor(Dropout(0.5), 2), TypeError, "network is a Cell"),
+        (lambda: elman(hidden=[0]), ValueError, "must be an integer >= 1"),
+        (lambda: Acceptor(Elman(3, 4), 0), ValueError, "d_out must be an integer >= 1"),
+        (lambda: Acceptor(Dropout(0.5), 2), TypeError, "network must be a Cell"),
         (lambda: TextCNN(3, 2, ()), ValueError, "at least one width"),
-        (lambda: TextCNN(3, 2, (0,)), ValueError, "a width is 1 or more"),
+        (lambda: TextCNN(3, 2, (0,)), ValueError, "a width must be an integer >= 1"),
         (lambda: elman().logits(IDS), ValueError, "id 99"),
         (lambda: elman().logits(IDS[:1] * 1.0), TypeError, "integers"),
         (

@@ -132,8 +132,8 @@ def test_columns_and_token_labels_are_padded():
         ([[1], [2]], [0, [1]], {}, ValueError, r"sequence 1 are \(1,\), expected \(\), one a seq"),
         ([[1], [2]], ["a", "b"], {}, TypeError, "sequence 0 are <U1, expected ids; Labels.encode"),
         ([[1]], [-1], {}, ValueError, "labels are 0 or more, sequence 0 has -1"),
-        ([[1]], [0], {"batch": 0}, ValueError, "batch is 1 or more"),
-        ([[1]], [0], {"bucket": 0}, ValueError, "bucket is 1 or more"),
+        ([[1]], [0], {"batch": 0}, ValueError, "batch must be an integer >= 1"),
+        ([[1]], [0], {"bucket": 0}, ValueError, "bucket must be an integer >= 1"),
     ],
 )
 def test_bad_corpora(sequences, labels, options, error, message):

@@ -198,9 +198,11 @@ def test_what_is_wrong_is_said():
         TypeError, match=r"punctuation are ids, as from punctuation_ids\(voc.* '\.,'"
     ):
         make(".,")
-    with pytest.raises(TypeError, match=r"HierarchicalAcceptor: punctuation is a whole number"):
+    with pytest.raises(TypeError, match=r"punctuation must be an integer >= 0"):
         make([","])
-    with pytest.raises(ValueError, match="pooling is one of last, mean, max, sum, got 'first'"):
+    with pytest.raises(
+        ValueError, match="pooling must be one of last, mean, max, sum, got 'first'"
+    ):
         make(pooling="first")
     with pytest.raises(ValueError, match="embedding gives vectors of 4, but 3 are read"):
         make(embedding=Embedding(10, 4))

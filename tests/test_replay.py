@@ -20,7 +20,7 @@ import pytest
 from helpers import flat, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import checkpoint, detect_anomaly, dropout, hessian, sigmoid
-from unspool.autograd.replay import Plan, Totals, numbers_read
+from unspool.autograd.replay import LeafGradients, Plan, numbers_read
 from unspool.autograd.tensor import Op, apply, operands_of
 from unspool.cells import (
     GRU,
@@ -315,15 +315,15 @@ def test_two_calls_in_a_row_and_the_same_inputs_twice():
 
 @every_kind
 def test_long_sequences_sum_in_several_goes(kind, monkeypatch):
-    """More steps than gather in a pool: 256 rows, here 6 steps of 20."""
-    monkeypatch.setattr("unspool.autograd.tape.POOL_ROWS", 128)
-    monkeypatch.setattr("unspool.autograd.tape.POOL_NUMBERS", 1)
+    """More steps than are buffered: 256 rows, here 6 steps of 20."""
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_ROWS", 128)
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_NUMBERS", 1)
     cell = cell_of(kind)
     xs = numbers(20, 45, D)
-    settled = []
-    settle = Totals._settle
+    flushed = []
+    flush = LeafGradients.flush
     monkeypatch.setattr(
-        Totals, "_settle", lambda self, slot: settled.append(slot) or settle(self, slot)
+        LeafGradients, "flush", lambda self, slot: flushed.append(slot) or flush(self, slot)
     )
 
     def gradients(cell):
@@ -336,7 +336,7 @@ def test_long_sequences_sum_in_several_goes(kind, monkeypatch):
     expected = gradients(twin(cell))
     for _ in range(3):
         same_gradients(gradients(cell), expected, 1e-11)
-    assert settled.count(0) >= 45 // 6
+    assert flushed.count(0) >= 45 // 6
 
 
 @every_kind

@@ -335,7 +335,7 @@ def test_counting_says_what_is_wrong():
         NGram([1, 9, 2], 5)
     with pytest.raises(ValueError, match=r"NGram: expected ids \(time,\).* got int64 \(1,\)"):
         NGram([1], 5)
-    with pytest.raises(ValueError, match="NGram: order is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="NGram: order must be an integer >= 1, got 0"):
         NGram([1, 2], 5, 0)
     with pytest.raises(ValueError, match="no token of this text is to be predicted"):
         NGram([3, 1, 1], 5, 1, ignore=1)

@@ -142,9 +142,9 @@ def test_sequences_are_a_task_for_it_too(tmp_path):
 
 
 def test_what_is_wrong_is_said():
-    with pytest.raises(ValueError, match="WindowLanguageModel: window is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="window must be an integer >= 1, got 0"):
         WindowLanguageModel(5, 3, 0)
-    with pytest.raises(TypeError, match=r"WindowLanguageModel: vocab_size is a whole number"):
+    with pytest.raises(TypeError, match=r"WindowLanguageModel: vocab_size must be an integer >= 1"):
         WindowLanguageModel(5.0, 3)
     with pytest.raises(ValueError, match=r"hidden are the widths .* as in \[100\]"):
         WindowLanguageModel(5, 3, hidden=[])

@@ -9,15 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import cells
-from ...autograd import Parameter, conv1d, scope
-from ...autograd.nn_ops import max_over_time
-from ...autograd.tensor import values
-from ...cells import Cell, GatedCell, Module, glorot_uniform
-from ...cells.composite import MERGES
-from ...cells.initial import orthogonal
+from ...autograd import ACTIVATIONS, Parameter, conv1d, max_over_time, scope, values
+from ...cells import MERGES, Cell, GatedCell, Module, glorot_uniform, orthogonal
 from ...checks import check_choice, check_fraction, check_int
 from ..networks import layers
-from ..networks.layers import ACTIVATIONS, Activation
+from ..networks.layers import Activation
 
 __all__ = [
     "GRU",

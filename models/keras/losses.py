@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import binary_cross_entropy, log_softmax, mse_loss, relu
-from ...autograd.nn_ops import class_ids
+from ...autograd import binary_cross_entropy, class_ids, log_softmax, mse_loss, relu
 
 __all__ = ["FROM_LOGITS", "LOSSES"]
 

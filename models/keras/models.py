@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor, scope
-from ...autograd.nn_ops import reduce_loss
-from ...autograd.tensor import values
+from ...autograd import Tensor, reduce_loss, scope, values
 from ...cells import Module
 from ...checks import check_choice, check_int, describe_received
 from ..networks.layers import evaluating

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd.nn_ops import class_ids
+from ...autograd import class_ids
 from ...checks import check_int
 from .preprocessing.sequence import pad_sequences
 

@@ -14,23 +14,37 @@ from numpy.typing import NDArray
 
 from ...autograd import (
     Parameter,
+    Reduction,
     Tensor,
     binary_cross_entropy,
     conv1d,
     cross_entropy,
+    describe,
+    floats,
     hinge_loss,
     max_over_time,
+    one_array,
+    operand,
     relu,
     scope,
     sigmoid,
     softmax,
+    values,
 )
-from ...autograd.nn_ops import Reduction, floats
-from ...autograd.tensor import describe, one_array, operand, values
-from ...cells import Bidirectional, Cell, Module, Stacked, glorot_uniform
-from ...cells.cell import real_positions
-from ...cells.composite import MERGES, check_member, width_out
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
+from ...cells import (
+    MERGES,
+    Bidirectional,
+    Cell,
+    Module,
+    Stacked,
+    check_member,
+    glorot_uniform,
+    real_positions,
+    register,
+    width_out,
+)
+from ...checks import check_choice, check_int
+from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
 __all__ = [
     "POOLINGS",
@@ -57,10 +71,6 @@ def vectors_of(
         embedding: From x to vectors, or None.
         d_in: The width wanted.
         lengths, mask: As in ``unroll``.
-
-    Raises:
-        ValueError: Shapes do not fit, or an id is out of range.
-        TypeError: Ids are not integers.
     """
     if isinstance(embedding, Embedding):
         ids = one_array(who, x)
@@ -94,9 +104,6 @@ def final_output(network: Any, state: Any) -> Any:
     Args:
         network: A Cell, Stacked or Bidirectional.
         state: The state that its ``unroll`` returned.
-
-    Raises:
-        TypeError: It is none of these.
     """
     if isinstance(network, Stacked):
         outputs = [final_output(m, s) for m, s in zip(network.members, state, strict=True)]
@@ -130,13 +137,6 @@ POOLINGS: dict[str, Callable[[Any, Bools], Any]] = {
 }
 
 
-def check_pooling(who: str, pooling: str, known: Sequence[str]) -> str:
-    """The name of a pooling, or an error that names those there are."""
-    if pooling not in known:
-        raise ValueError(f"{who}: pooling is one of {', '.join(known)}, got {pooling!r}")
-    return pooling
-
-
 def read_by(network: Any, pooling: str, xs: Any, real: Bools) -> Any:
     """A network's last output, or its outputs pooled: (batch, time, d_in) to (batch, d_out)."""
     ys, state = network.unroll(xs, mask=real)
@@ -164,10 +164,6 @@ class Classifier(Module):
         objective: "cross_entropy" or "hinge".
         rng: A Generator, a seed, or None.
         dtype: Of the head's parameters.
-
-    Raises:
-        ValueError: Widths do not fit, or a setting is not one of those.
-        TypeError: A width is no whole number.
     """
 
     def __init__(
@@ -189,11 +185,9 @@ class Classifier(Module):
             raise ValueError(
                 f"{name}: the embedding gives vectors of {embedding.d}, but {d_in} are read"
             )
-        if objective not in ("cross_entropy", "hinge"):
-            raise ValueError(f'{name}: objective is "cross_entropy" or "hinge", got {objective!r}')
         rng = np.random.default_rng(rng)
-        self.d_in, self.d_out = d_in, whole(name, "d_out", d_out)
-        self.objective = objective
+        self.d_in, self.d_out = d_in, check_int(name, "d_out", d_out)
+        self.objective = check_choice(name, "objective", objective, ["cross_entropy", "hinge"])
         self.embedding = embedding
         self.head = FeedForward(
             [width, *hidden, d_out], activation, dropout=dropout, rng=rng, dtype=dtype
@@ -209,12 +203,8 @@ class Classifier(Module):
         Args:
             d_out: How many classes the new task has; 1 for two classes and one score.
             rng: A Generator, a seed, or None.
-
-        Raises:
-            ValueError: ``d_out`` is below 1.
-            TypeError: ``d_out`` is no whole number.
         """
-        self.d_out = whole(type(self).__name__, "d_out", d_out)
+        self.d_out = check_int(type(self).__name__, "d_out", d_out)
         old = self.head.layers
         self.head = FeedForward(
             [*(layer.d_in for layer in old), d_out],
@@ -245,10 +235,6 @@ class Classifier(Module):
                 (batch, time, d_in) or (time, d_in).
             lengths: (batch,), where each sequence ends; 0 is allowed.
             mask: (batch, time) booleans in place of ``lengths``.
-
-        Raises:
-            ValueError: Shapes do not fit, or an id is out of range.
-            TypeError: Ids or lengths are not integers.
         """
         vector = self.vector(x, lengths, mask)
         with scope("head"):
@@ -274,10 +260,6 @@ class Classifier(Module):
             weight: (classes,), how much each class counts, for the cross entropy; the mean
                 divides by their sum.
             reduction: "mean", "sum" or "none".
-
-        Raises:
-            ValueError: Shapes do not fit, or a target is no class.
-            TypeError: The targets are not integers.
         """
         name = f"{type(self).__name__}.loss"
         logits = self.logits(x, lengths, mask)
@@ -329,6 +311,7 @@ class Classifier(Module):
         return np.asarray(np.argmax(logits, axis=-1))
 
 
+@register
 class Acceptor(Classifier):
     """A recurrent network that reads a sequence and gives one answer at the end.
 
@@ -349,10 +332,6 @@ class Acceptor(Classifier):
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
 
-    Raises:
-        ValueError, TypeError: As in ``Classifier``; or there is no such pooling, or ``network``
-            cannot be unrolled.
-
     Source: the acceptor of Goldberg (2016), and the sentence-level classifier of the lectures,
     softmax(MLP(RNN(x_{1:n}))).
 
@@ -371,7 +350,7 @@ class Acceptor(Classifier):
 
     def __init__(self, network: Any, d_out: int, pooling: str = "last", **options: Any) -> None:
         check_member("Acceptor: network", network)
-        self.pooling = check_pooling("Acceptor", pooling, ["last", *POOLINGS])
+        self.pooling = check_choice("Acceptor", "pooling", pooling, ["last", *POOLINGS])
         self.network = network
         super().__init__(network.d_in, width_out(network), d_out, **options)
 
@@ -380,6 +359,7 @@ class Acceptor(Classifier):
         return read_by(self.network, self.pooling, xs, real)
 
 
+@register
 class BagClassifier(Classifier):
     """A feedforward network over a bag of embeddings: the order of the words does not matter.
 
@@ -396,9 +376,6 @@ class BagClassifier(Classifier):
         **options: ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng`` and ``dtype``
             of ``Classifier``.
 
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or there is no such pooling.
-
     Source: the deep averaging network of Iyyer et al. (2015).
     """
 
@@ -411,9 +388,9 @@ class BagClassifier(Classifier):
         d_in: int | None = None,
         **options: Any,
     ) -> None:
-        self.pooling = check_pooling("BagClassifier", pooling, list(POOLINGS))
+        self.pooling = check_choice("BagClassifier", "pooling", pooling, POOLINGS)
         width = embedding.d if d_in is None and isinstance(embedding, Embedding) else d_in
-        width = whole("BagClassifier", "d_in", width)
+        width = check_int("BagClassifier", "d_in", width)
         super().__init__(width, width, d_out, embedding=embedding, **options)
 
     def read(self, xs: Any, real: Bools) -> Any:
@@ -422,6 +399,7 @@ class BagClassifier(Classifier):
             return POOLINGS[self.pooling](xs, real)
 
 
+@register
 class TextCNN(Classifier):
     """Convolutions of several widths over a sequence, and of each filter its maximum over time.
 
@@ -441,9 +419,6 @@ class TextCNN(Classifier):
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
 
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or ``widths`` or ``filters`` are not counts.
-
     Source: Kim (2014).
     """
 
@@ -458,13 +433,13 @@ class TextCNN(Classifier):
         dtype: Any = np.float32,
         **options: Any,
     ) -> None:
-        d_in, filters = whole("TextCNN", "d_in", d_in), whole("TextCNN", "filters", filters)
+        d_in, filters = check_int("TextCNN", "d_in", d_in), check_int("TextCNN", "filters", filters)
         if not len(widths):
             raise ValueError("TextCNN: give at least one width, as in widths=(3, 4, 5)")
         rng = np.random.default_rng(rng)
         self.W, self.b = {}, {}
         for k in widths:
-            k = whole("TextCNN", "a width", k)
+            k = check_int("TextCNN", "a width", k)
             W = glorot_uniform(rng, k * d_in, filters, dtype).reshape(k, d_in, filters)
             self.W[str(k)] = Parameter(W, name=f"W_{k}")
             self.b[str(k)] = Parameter(np.zeros(filters, dtype), name=f"b_{k}")

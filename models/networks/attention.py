@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, scope, softmax
-from ...autograd.tensor import describe, operand
-from ...cells import Module, glorot_uniform
-from ...cells.cell import real_positions
-from .layers import whole
+from ...autograd import Parameter, describe, operand, scope, softmax
+from ...cells import Module, glorot_uniform, real_positions, register
+from ...checks import check_int
 
 __all__ = [
     "ATTENTIONS",
@@ -57,10 +55,6 @@ class Attention(Module):
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
 
-    Raises:
-        ValueError: A width is below 1, or the kind wants other widths.
-        TypeError: A width is no whole number.
-
     Source: Bahdanau, Cho and Bengio (2015); Luong, Pham and Manning (2015).
 
     Example:
@@ -77,7 +71,10 @@ class Attention(Module):
         self, d_query: int, d_key: int, *, rng: Any = None, dtype: Any = np.float32
     ) -> None:
         name = type(self).__name__
-        self.d_query, self.d_key = whole(name, "d_query", d_query), whole(name, "d_key", d_key)
+        self.d_query, self.d_key = (
+            check_int(name, "d_query", d_query),
+            check_int(name, "d_key", d_key),
+        )
         self.prepare(np.random.default_rng(rng), dtype)
 
     def prepare(self, rng: np.random.Generator, dtype: Any) -> None:
@@ -101,9 +98,6 @@ class Attention(Module):
             keys: (..., time, d_key).
             values: (..., time, d_value); None for the keys.
             mask: (..., time), booleans: False at padding, where anything may stand.
-
-        Raises:
-            ValueError: Shapes do not fit.
         """
         name = type(self).__name__
         keys = operand(keys)
@@ -166,9 +160,6 @@ class Attention(Module):
         Returns:
             The context (..., steps, d_value), and the attention matrix (..., steps, time), whose
             rows sum to 1; without the axis of steps for one query each.
-
-        Raises:
-            ValueError: Shapes do not fit.
         """
         return self.read(queries, self.memory(keys, values, mask=mask))
 
@@ -182,6 +173,7 @@ def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:
     return np.where(mask, weights, 0) if nothing.any() else weights
 
 
+@register
 class DotAttention(Attention):
     """score = q · k, for queries and keys of one width.
 
@@ -203,6 +195,7 @@ class DotAttention(Attention):
         return queries @ np.swapaxes(keys, -1, -2)
 
 
+@register
 class ScaledDotAttention(DotAttention):
     """score = q · k / √d: of variance 1 where the elements of q and k have it.
 
@@ -216,6 +209,7 @@ class ScaledDotAttention(DotAttention):
         return super().scores(queries, keys) * (1 / self.d_key**0.5)
 
 
+@register
 class BilinearAttention(Attention):
     """score = q W k.
 
@@ -237,6 +231,7 @@ class BilinearAttention(Attention):
         return queries @ np.swapaxes(keys, -1, -2)
 
 
+@register
 class AdditiveAttention(Attention):
     """score = v · tanh(q W + k U + b), a network of one hidden layer, as wide as the query.
 
@@ -263,6 +258,7 @@ class AdditiveAttention(Attention):
         return hidden @ self.v
 
 
+@register
 class AttentionPooling(Module):
     """One vector of a sequence: the mean of its vectors, weighted by what each says of itself.
 
@@ -275,10 +271,6 @@ class AttentionPooling(Module):
         d: The width of the vectors.
         rng: A Generator, a seed, or None.
         dtype: Of w.
-
-    Raises:
-        ValueError: ``d`` is below 1.
-        TypeError: ``d`` is no whole number.
 
     Source: Felbo et al. (2017), after Yang et al. (2016).
 
@@ -293,7 +285,7 @@ class AttentionPooling(Module):
     """
 
     def __init__(self, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
-        self.d = whole("AttentionPooling", "d", d)
+        self.d = check_int("AttentionPooling", "d", d)
         self.w = Parameter(glorot_uniform(np.random.default_rng(rng), d, 1, dtype)[:, 0])
 
     def weights(self, hs: Any, real: NDArray[np.bool_]) -> Any:

@@ -14,13 +14,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
-from ...autograd.context import recording
-from ...autograd.nn_ops import Reduction, check_reduction, class_ids, floats
-from ...autograd.tensor import describe, one_array, operand, values
-from ...cells import Module, glorot_uniform
-from ...cells.cell import real_positions
-from .layers import whole
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tape,
+    Tensor,
+    check_reduction,
+    class_ids,
+    describe,
+    floats,
+    logsumexp,
+    no_grad,
+    one_array,
+    operand,
+    recording,
+    scope,
+    values,
+)
+from ...cells import Module, glorot_uniform, real_positions, register
+from ...checks import check_choice, check_int
 
 __all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
 
@@ -59,18 +71,13 @@ def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
         labels: Names such as ``O``, ``B-NP``, ``I-NP``, in the order of their ids.
         scheme: "BIO" or "BIOES".
 
-    Raises:
-        ValueError: There is no such scheme, or a label does not belong to it.
-
     Example:
         >>> from unspool.models.networks.crf import span_constraints
         >>> transitions, start, end = span_constraints(["O", "B-NP", "I-NP"])
         >>> start.tolist(), transitions[0].tolist()
         ([True, True, False], [True, True, False])
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"span_constraints: scheme is one of {', '.join(SCHEMES)}, got {scheme!r}")
-    inside, outside = SCHEMES[scheme]
+    inside, outside = SCHEMES[check_choice("span_constraints", "scheme", scheme, SCHEMES)]
     pairs = []
     for label in labels:
         prefix, _, kind = label.partition("-")
@@ -117,10 +124,6 @@ class Chain(Module):
         labels: How many labels there are, or their names.
         constraints: Constraints, a scheme of ``span_constraints`` (the labels are then names),
             or None for none.
-
-    Raises:
-        ValueError: There is no label, or constraints do not fit the labels.
-        TypeError: ``labels`` are neither names nor a number.
     """
 
     d_in: int
@@ -133,7 +136,7 @@ class Chain(Module):
             raise TypeError(f"{name}: labels are their number, or a list of names, got {labels!r}")
         self.labels = list(labels) if isinstance(labels, Sequence) else None
         count = labels if self.labels is None else len(self.labels)
-        self.n_labels = n = whole(name, "the number of labels", count)
+        self.n_labels = n = check_int(name, "the number of labels", count)
         if isinstance(constraints, str):
             if self.labels is None:
                 raise ValueError(
@@ -174,9 +177,6 @@ class Chain(Module):
             mask: (batch, time) booleans in place of ``lengths``. Holes are left out: what stands
                 on both sides of one are neighbours.
 
-        Raises:
-            ValueError: Shapes do not fit.
-
         Source: the forward algorithm (Rabiner 1989), in log space.
         """
         found = self._prepared("log_partition", x, lengths, mask)
@@ -189,10 +189,6 @@ class Chain(Module):
         Args:
             x, lengths, mask: As in ``log_partition``.
             tags: (batch, time) or (time,), label ids; at padding anything.
-
-        Raises:
-            ValueError: Shapes do not fit, an id is no label, or constraints forbid a sequence.
-            TypeError: The tags are not integers.
         """
         found = self._prepared("score", x, lengths, mask)
         total = self._score(found, self._checked_tags("score", tags, found))
@@ -213,10 +209,6 @@ class Chain(Module):
             x, tags, lengths, mask: As in ``score``.
             reduction: "mean" over the sequences that have a position, "sum", or "none" for one
                 a sequence, (batch,).
-
-        Raises:
-            ValueError: As in ``score``, or ``reduction`` is none of these.
-            TypeError: The tags are not integers.
         """
         check_reduction("CRF.loss", reduction)
         found = self._prepared("loss", x, lengths, mask)
@@ -312,12 +304,8 @@ class Chain(Module):
             Label ids (batch, n, time), -1 at padding, and scores (batch, n), without the axis of
             the batch for a single sequence. Where there are fewer than n sequences, what is
             missing has the score -inf and nothing but -1.
-
-        Raises:
-            ValueError: Shapes do not fit, ``n`` is below 1, or constraints leave no sequence.
-            TypeError: ``n`` is no whole number.
         """
-        n = whole(f"{type(self).__name__}.nbest", "n", n)
+        n = check_int(f"{type(self).__name__}.nbest", "n", n)
         with no_grad():
             found = self._prepared("nbest", operand(values(x)), lengths, mask)
         unary, pair, end = (np.asarray(values(a)) for a in found[:3])
@@ -453,6 +441,7 @@ class Chain(Module):
         return result if found.batched else result[0]
 
 
+@register
 class CRF(Chain):
     """A linear-chain CRF over scores of labels, such as a network's outputs ("emissions").
 
@@ -500,6 +489,7 @@ class CRF(Chain):
         return unary, self.T, self.end
 
 
+@register
 class PairwiseCRF(Chain):
     """A CRF whose transition scores depend on what was read: the lecture's form.
 
@@ -531,7 +521,7 @@ class PairwiseCRF(Chain):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__(labels, constraints)
-        self.d_in = whole("PairwiseCRF", "d_in", d_in)
+        self.d_in = check_int("PairwiseCRF", "d_in", d_in)
         n = self.n_labels
         W = glorot_uniform(np.random.default_rng(rng), d_in, (n + 1) * n, dtype)
         W = W.T.reshape(n + 1, n, d_in)

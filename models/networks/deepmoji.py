@@ -11,18 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, scope
-from ...autograd.tensor import values
-from ...cells import LSTM, Bidirectional, Module
+from ...autograd import Parameter, scope, values
+from ...cells import LSTM, Bidirectional, Module, register
+from ...checks import check_choice, check_int
 from ..training import History, Task, fit
 from ..training.optim import Adam, Optimizer
-from .acceptor import POOLINGS, Bools, Classifier, check_pooling, vectors_of
+from .acceptor import POOLINGS, Bools, Classifier, vectors_of
 from .attention import AttentionPooling
-from .layers import Embedding, evaluating, whole
+from .layers import Embedding, evaluating
 
 __all__ = ["DeepMoji", "chain_thaw"]
 
 
+@register
 class DeepMoji(Classifier):
     """Bidirectional LSTMs, each layer of which is seen by the head too, by skip connections.
 
@@ -44,9 +45,6 @@ class DeepMoji(Classifier):
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
         **options: ``hidden``, ``activation``, ``dropout`` and ``objective`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or there is no such pooling.
 
     Source: Felbo et al. (2017), "Using millions of emoji occurrences to learn any-domain
     representations for detecting sentiment, emotion and sarcasm". With the defaults and a
@@ -78,9 +76,9 @@ class DeepMoji(Classifier):
         **options: Any,
     ) -> None:
         name = "DeepMoji"
-        d, cells = whole(name, "d", d), whole(name, "cells", cells)
-        layers = whole(name, "layers", layers)
-        self.pooling = check_pooling(name, pooling, ["attention", "mean"])
+        d, cells = check_int(name, "d", d), check_int(name, "cells", cells)
+        layers = check_int(name, "layers", layers)
+        self.pooling = check_choice(name, "pooling", pooling, ["attention", "mean"])
         rng = np.random.default_rng(rng)
         kind: dict[str, Any] = {"rng": rng, "dtype": dtype}
         embedding = Embedding(vocab_size, d, **kind)
@@ -111,9 +109,6 @@ class DeepMoji(Classifier):
         """How much each position counts, (batch, time), rows that sum to 1: a plain array.
 
         Args and errors are those of ``logits``.
-
-        Raises:
-            ValueError: The model has no attention.
         """
         if self.pooling != "attention":
             raise ValueError('DeepMoji.attention: this one averages; make it with "attention"')
@@ -158,10 +153,6 @@ def chain_thaw(
 
     Returns:
         The history of each stage by name, in their order; the last one is "all".
-
-    Raises:
-        ValueError: There is no layer, one is named "all", or one holds parameters that are not
-            the model's; there is a ``checkpoint``; or as in ``fit``.
 
     Source: Felbo et al. (2017), section 3.3.
 

@@ -6,23 +6,41 @@ begins with, and with attention each step of the decoder looks back at all that 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
-from ...autograd.functional import flatten
-from ...autograd.nn_ops import class_ids
-from ...autograd.tensor import one_array, values
-from ...cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
-from ...cells.cell import real_positions
-from ...cells.composite import width_out
+from ...autograd import (
+    Parameter,
+    Tensor,
+    class_ids,
+    cross_entropy,
+    flatten,
+    log_softmax,
+    one_array,
+    scope,
+    values,
+)
+from ...cells import (
+    LSTM,
+    Bidirectional,
+    Module,
+    Stacked,
+    State,
+    cell_maker,
+    glorot_uniform,
+    real_positions,
+    register,
+    width_out,
+)
+from ...checks import check_choice, check_float, check_fraction, check_int
 from ..text.text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
-from .layers import Dense, Dropout, Embedding, evaluating, whole
+from .layers import Dense, Dropout, Embedding, evaluating, make_cell
 
 __all__ = ["EncoderDecoder", "Pairs"]
 
@@ -36,6 +54,7 @@ class Encoded(NamedTuple):
     memory: Memory | None
 
 
+@register
 class EncoderDecoder(Module):
     """P(target | source), a token of the target after the other.
 
@@ -65,11 +84,6 @@ class EncoderDecoder(Module):
         end: The id of ``</s>``.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``start`` or ``end`` is no id of the target, there is no
-            such attention, or the widths do not fit it.
-        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
 
     Source: Sutskever, Vinyals and Le (2014); Cho et al. (2014); attention after the step, without
     input feeding, from Luong, Pham and Manning (2015).
@@ -101,41 +115,27 @@ class EncoderDecoder(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        self.source_size = whole("EncoderDecoder", "source_size", source_size)
-        self.target_size = whole("EncoderDecoder", "target_size", target_size)
-        self.d = whole("EncoderDecoder", "d", d)
-        self.layers = whole("EncoderDecoder", "layers", layers)
-        for name, value in (("start", start), ("end", end)):
-            if whole("EncoderDecoder", name, value, least=0) >= target_size:
-                raise ValueError(
-                    f"EncoderDecoder: {name} is an id of the target, 0..{target_size - 1}, got "
-                    f"{value}"
-                )
-        self.start, self.end = int(start), int(end)
+        self.source_size = check_int("EncoderDecoder", "source_size", source_size)
+        self.target_size = check_int("EncoderDecoder", "target_size", target_size)
+        self.d = check_int("EncoderDecoder", "d", d)
+        self.layers = check_int("EncoderDecoder", "layers", layers)
+        self.start = check_int("EncoderDecoder", "start", start, 0, self.target_size - 1)
+        self.end = check_int("EncoderDecoder", "end", end, 0, self.target_size - 1)
         self.bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
         options = {"rng": rng, "dtype": dtype}
-
-        def make(d_in: int) -> Any:
-            made = cell(d_in, d, **options)
-            if not isinstance(made, Cell):
-                raise TypeError(
-                    "EncoderDecoder: cell(d_in, d_h, rng=, dtype=) must make a Cell, got "
-                    f"{type(made).__name__}; both directions are bidirectional=True"
-                )
-            return made
-
+        make = functools.partial(make_cell, "EncoderDecoder", cell, **options)
         self.source_embedding = Embedding(source_size, d, **options)
         encoders: list[Any] = []
         for _ in range(layers):
             below = width_out(encoders[-1]) if encoders else d
-            ahead = make(below)
-            encoders.append(Bidirectional(ahead, make(below)) if bidirectional else ahead)
+            ahead = make(below, d)
+            encoders.append(Bidirectional(ahead, make(below, d)) if bidirectional else ahead)
         self.encoder = Stacked(encoders, dropout=dropout, rng=rng)
         self.target_embedding = Embedding(target_size, d, **options)
         decoders: list[Any] = []
         for _ in range(layers):
-            decoders.append(make(width_out(decoders[-1]) if decoders else d))
+            decoders.append(make(width_out(decoders[-1]) if decoders else d, d))
         self.decoder: Any = Stacked(decoders, dropout=dropout, rng=rng)
         self.bridges: list[Dense] = []
         if bidirectional:
@@ -149,6 +149,10 @@ class EncoderDecoder(Module):
         self.dropout = Dropout(dropout, rng=rng)
         self.V = Parameter(glorot_uniform(rng, target_size, width, dtype))
 
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the cell's class and options are read off a layer."""
+        return {**super().arguments(), "cell": cell_maker(self.decoder.members[0])}
+
     # The network ----------------------------------------------------------------------------------
 
     def encode(self, source: Any, lengths: Any = None) -> Encoded:
@@ -157,10 +161,6 @@ class EncoderDecoder(Module):
         Args:
             source: (batch, time) or (time,), time at least 1.
             lengths: (batch,), where each source ends; behind it any id may stand.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary, there is none, or lengths do not fit.
-            TypeError: The ids are not integers.
         """
         ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
         with scope("encoder"):
@@ -239,18 +239,9 @@ class EncoderDecoder(Module):
                 and not the target's: scheduled sampling. 0 is teacher forcing.
             rng: For these draws: a Generator, a seed, or None.
 
-        Raises:
-            ValueError: An id is outside of the vocabulary, a target does not begin with ``<s>``
-                or has nothing behind it, ``sampling`` is no probability, or lengths or batches
-                do not fit.
-            TypeError: The ids are not integers.
-
         Source: scheduled sampling from Bengio et al. (2015).
         """
-        if not 0 <= sampling <= 1:
-            raise ValueError(
-                f"EncoderDecoder.loss: sampling is a probability from 0 to 1, got {sampling}"
-            )
+        check_fraction("EncoderDecoder.loss", "sampling", sampling)
         inputs, targets, counted = self._shifted(target, target_lengths)
         encoded = self._encoded(source, source_lengths, inputs)
         if sampling:
@@ -298,9 +289,6 @@ class EncoderDecoder(Module):
         Row t belongs to the prediction of token t + 1. Rows behind a target's end are 0, columns
         behind a source's end too. Args and errors are those of ``loss``; a target of the model's
         own is ``[start, *model.greedy(source, steps), end]``.
-
-        Raises:
-            ValueError: The model has no attention.
         """
         if self.attention is None:
             raise ValueError(
@@ -326,12 +314,8 @@ class EncoderDecoder(Module):
         Returns:
             The new ids without ``<s>`` and ``</s>``: a list of arrays, or one array for a single
             source.
-
-        Raises:
-            ValueError: As in ``encode``, or ``steps`` is below 1.
-            TypeError: The ids or ``steps`` are not integers.
         """
-        steps = whole("EncoderDecoder.greedy", "steps", steps)
+        steps = check_int("EncoderDecoder.greedy", "steps", steps)
         with evaluating(self):
             state, memory = self.encode(source, lengths)
             batch = np.shape(source)[:-1]
@@ -374,19 +358,11 @@ class EncoderDecoder(Module):
             Per source a list of up to ``width`` Hypothesis, best first, finished ones before the
             others; for a single source one such list.
 
-        Raises:
-            ValueError: As in ``encode``, or ``steps`` or ``width`` is below 1, or
-                ``length_penalty`` below 0.
-            TypeError: The ids, ``steps`` or ``width`` are not integers.
-
         Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
         """
-        steps = whole("EncoderDecoder.beam", "steps", steps)
-        width = whole("EncoderDecoder.beam", "width", width)
-        if not length_penalty >= 0:
-            raise ValueError(
-                f"EncoderDecoder.beam: length_penalty is 0 or more, got {length_penalty}"
-            )
+        steps = check_int("EncoderDecoder.beam", "steps", steps)
+        width = check_int("EncoderDecoder.beam", "width", width)
+        check_float("EncoderDecoder.beam", "length_penalty", length_penalty, least=0)
         ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
         rows = np.atleast_2d(ids)
         ends = [rows.shape[1]] * len(rows) if real is None else real.sum(-1)
@@ -453,14 +429,10 @@ class EncoderDecoder(Module):
 
 def attention_named(attention: Any) -> type[Attention]:
     """A kind of attention by its name, or as it is."""
-    if isinstance(attention, str) and attention in ATTENTIONS:
-        return ATTENTIONS[attention]
     if isinstance(attention, type) and issubclass(attention, Attention):
         return attention
-    raise ValueError(
-        f"EncoderDecoder: attention is one of {', '.join(ATTENTIONS)}, a subclass of Attention, "
-        f"or None, got {attention!r}"
-    )
+    also = "a subclass of Attention, or None"
+    return ATTENTIONS[check_choice("EncoderDecoder", "attention", attention, ATTENTIONS, also)]
 
 
 def checked_ids(
@@ -501,10 +473,6 @@ class Pairs:
             pass, counted from 1, to it. ``evaluate`` does without.
         shuffle: Whether each pass has an order of its own.
         rng: For the order and the draws: a Generator, a seed, or None.
-
-    Raises:
-        ValueError: There is no pair, there are not as many sources as targets, or one is too
-            short.
     """
 
     def __init__(
@@ -531,7 +499,7 @@ class Pairs:
                         f"Pairs: expected a {what} (time,) of at least {least}; {what} {i} is "
                         f"{row.shape}"
                     )
-        self.batch = whole("Pairs", "batch", batch)
+        self.batch = check_int("Pairs", "batch", batch)
         self.sampling = sampling
         self.shuffle = shuffle
         self.seed = int(np.random.default_rng(rng).integers(2**62))

@@ -9,22 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Tensor, log_softmax
+from ...checks import check_float, check_int
 
 __all__ = ["Hypothesis", "beam_search", "check_sampling", "choose", "next_distribution"]
 
 
-def check_sampling(temperature: float, top_k: int | None, top_p: float | None = None) -> None:
-    """Raise what is wrong with the settings, before anything is computed."""
-    if not temperature >= 0:
-        raise ValueError(f"temperature is 0 (the most probable token) or more, got {temperature}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is a probability above 0, or None for all tokens, got {top_p}")
-    if top_k is None:
-        return
-    if isinstance(top_k, (bool, np.bool_)) or not isinstance(top_k, (int, np.integer)):
-        raise TypeError(f"top_k is a whole number or None, got {top_k!r}")
-    if top_k < 1:
-        raise ValueError(f"top_k is 1 or more, or None for all tokens, got {top_k}")
+def check_sampling(
+    who: str, temperature: float, top_k: int | None, top_p: float | None = None
+) -> None:
+    """Check the settings before anything is computed; None for all tokens."""
+    check_float(who, "temperature", temperature, least=0)
+    if top_p is not None:
+        check_float(who, "top_p", top_p, above=0, most=1, what="a probability")
+    if top_k is not None:
+        check_int(who, "top_k", top_k)
 
 
 def next_distribution(
@@ -47,11 +45,6 @@ def next_distribution(
     Returns:
         (..., vocab), probabilities in float64.
 
-    Raises:
-        ValueError: ``temperature`` is negative, ``top_k`` below 1, ``top_p`` no probability
-            above 0, a score is not a number, an id is outside of the vocabulary, or no token is
-            left.
-
     Source: top-k from Fan, Lewis and Dauphin (2018); the nucleus from Holtzman et al. (2020).
 
     Example:
@@ -61,7 +54,7 @@ def next_distribution(
         >>> next_distribution(np.log([0.1, 0.2, 0.3, 0.4]), top_p=0.8).round(3)
         array([0.   , 0.222, 0.333, 0.444])
     """
-    check_sampling(temperature, top_k, top_p)
+    check_sampling("next_distribution", temperature, top_k, top_p)
     scores = allowed(logits, exclude)
     keep = 1 if temperature == 0 else top_k
     if keep is not None and keep < scores.shape[-1]:
@@ -150,9 +143,6 @@ def beam_search(
 
     Returns:
         Up to ``width`` hypotheses, finished ones before the others.
-
-    Raises:
-        ValueError: A score is not a number, or no token is left.
 
     Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
     """

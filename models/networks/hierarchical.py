@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import scope
-from ...autograd.tensor import values
-from ...cells.composite import check_member, width_out
+from ...autograd import scope, values
+from ...cells import check_member, register, width_out
+from ...checks import check_choice, check_int
 from ..text.text import pad_sequences
-from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
-from .layers import whole
+from .acceptor import POOLINGS, Bools, Classifier, read_by, vectors_of
 
 __all__ = ["HierarchicalAcceptor", "punctuation_ids", "spans_of"]
 
@@ -53,6 +52,7 @@ def spans_of(marks: Any, real: Any) -> list[NDArray[np.intp]]:
     return np.split(places, cuts) if len(places) else []
 
 
+@register
 class HierarchicalAcceptor(Classifier):
     """Spans between punctuation marks, each read by one network, and then their vectors by another.
 
@@ -71,10 +71,6 @@ class HierarchicalAcceptor(Classifier):
         pooling: How the spans become one vector: "last", "mean", "max" or "sum".
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Acceptor``; or ``spans`` reads another width than ``words``
-            gives, or ``punctuation`` is neither ids nor a function.
 
     Source: the lectures, after Li et al. (2015), "When are tree structures necessary for deep
     learning of representations?"; for documents Tang, Qin and Liu (2015).
@@ -115,8 +111,8 @@ class HierarchicalAcceptor(Classifier):
                     f"{name}: punctuation are ids, as from punctuation_ids(vocabulary.tokens), or "
                     f"a function from x to booleans, got {punctuation!r}"
                 )
-            punctuation = [whole(name, "punctuation", i, least=0) for i in punctuation]
-        self.pooling = check_pooling(name, pooling, ["last", *POOLINGS])
+            punctuation = [check_int(name, "punctuation", i, least=0) for i in punctuation]
+        self.pooling = check_choice(name, "pooling", pooling, ["last", *POOLINGS])
         self.words, self.spans = words, spans
         self.punctuation = punctuation
         super().__init__(words.d_in, width_out(spans), d_out, **options)

@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor, cross_entropy
-from ...autograd.nn_ops import class_ids
-from ...autograd.tensor import one_array, values
-from ...cells import Module, State
-from ...cells.cell import real_positions
+from ...autograd import Tensor, class_ids, cross_entropy, one_array, values
+from ...cells import Module, State, real_positions
+from ...checks import check_float, check_int
 from ..text.baselines import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
-from .layers import evaluating, whole
+from .layers import evaluating
 
 __all__ = ["TextModel"]
 
@@ -62,11 +60,6 @@ class TextModel(Module):
             state: The state before the first token, as an earlier call returned it (through
                 ``unspool.cells.detached`` in training); None for the initial one.
             lengths: (batch,), where each sequence ends; behind it any id may stand.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary, there is none, or lengths or the
-                state do not fit.
-            TypeError: The ids are not integers.
         """
         ids, lengths, _ = self._checked("logits", ids, lengths, least=1)
         return self._forward(ids, state, lengths)
@@ -87,10 +80,6 @@ class TextModel(Module):
             ids: (batch, time) or (time,), time at least 2; each sequence begins with ``<s>``,
                 which is given and not predicted.
             lengths: (batch,), where each sequence ends.
-
-        Raises:
-            ValueError: No token is to be predicted, or as in calling the model.
-            TypeError: The ids are not integers.
         """
         return self.stream_loss(ids, lengths=lengths)[0]
 
@@ -111,10 +100,6 @@ class TextModel(Module):
             state: The state before the first token; None for the initial one.
             lengths: (batch,), where each sequence ends.
             ignore: An id that is given and never predicted, such as ``<s>`` within a text.
-
-        Raises:
-            ValueError: As in ``loss``.
-            TypeError: The ids are not integers.
 
         Source: truncated BPTT, Williams and Peng (1990).
         """
@@ -174,20 +159,11 @@ class TextModel(Module):
 
         Returns:
             The new ids only, (steps,) or (batch, steps).
-
-        Raises:
-            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``steps``
-                or ``temperature`` is negative, ``top_k`` is below 1, or ``top_p`` is no
-                probability above 0.
-            TypeError: The prompt, ``steps`` or ``top_k`` are not integers.
         """
         ids, _, _ = self._checked("generate", prompt, None, least=1)
         who = f"{type(self).__name__}.generate"
-        steps = whole(who, "steps", steps, least=0)
-        try:
-            check_sampling(temperature, top_k, top_p)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"{who}: {error}") from None
+        steps = check_int(who, "steps", steps, least=0)
+        check_sampling(who, temperature, top_k, top_p)
         rng = np.random.default_rng(rng)
         new = np.zeros((*ids.shape[:-1], steps), np.int64)
         with evaluating(self):
@@ -227,11 +203,6 @@ class TextModel(Module):
             new ids without ``end``, their log probability, and whether they are finished. For
             (batch, time) a list of such lists.
 
-        Raises:
-            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``end`` is
-                outside of it, ``steps`` or ``width`` is below 1, or ``length_penalty`` below 0.
-            TypeError: The prompt, ``steps``, ``width`` or ``end`` are not integers.
-
         Source: as in ``unspool.models.networks.generation.beam_search``.
 
         Example:
@@ -243,11 +214,10 @@ class TextModel(Module):
         """
         ids, _, _ = self._checked("beam", prompt, None, least=1)
         who = f"{type(self).__name__}.beam"
-        steps, width = whole(who, "steps", steps), whole(who, "width", width)
-        if not length_penalty >= 0:
-            raise ValueError(f"{who}: length_penalty is 0 or more, got {length_penalty}")
-        if end is not None and whole(who, "end", end, least=0) >= self.vocab_size:
-            raise ValueError(f"{who}: end is an id, 0..{self.vocab_size - 1}, got {end}")
+        steps, width = check_int(who, "steps", steps), check_int(who, "width", width)
+        check_float(who, "length_penalty", length_penalty, least=0)
+        if end is not None:
+            check_int(who, "end", end, 0, self.vocab_size - 1)
 
         def advance(new: Any, state: Any) -> tuple[Any, Any]:
             hs, state = self._outputs(new[:, None], state, None)

@@ -8,20 +8,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor, cross_entropy, scope, softmax
-from ...autograd.nn_ops import Reduction, check_reduction, class_ids
-from ...autograd.tensor import one_array, operand, values
-from ...cells import Bidirectional, Module, Stacked, glorot_uniform
-from ...cells.composite import check_member, width_out
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tensor,
+    check_reduction,
+    class_ids,
+    cross_entropy,
+    one_array,
+    operand,
+    scope,
+    softmax,
+    values,
+)
+from ...cells import (
+    Bidirectional,
+    Module,
+    Stacked,
+    check_member,
+    glorot_uniform,
+    register,
+    width_out,
+)
+from ...checks import check_int
 from .acceptor import Bools, vectors_of
 from .crf import Chain, PairwiseCRF
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
+from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
 __all__ = ["SplitHead", "Transducer"]
 
 Ids = NDArray[np.intp]
 
 
+@register
 class SplitHead(Module):
     """h_f V_f + h_b V_b + b: the scores of two directions, each with a matrix of its own.
 
@@ -50,6 +69,7 @@ class SplitHead(Module):
         return scores
 
 
+@register
 class Transducer(Module):
     """A recurrent network that gives each position a label: a tagger.
 
@@ -76,10 +96,6 @@ class Transducer(Module):
             layers is dropped in training.
         rng: A Generator, a seed, or None.
         dtype: Of the head's parameters.
-
-    Raises:
-        ValueError: Widths do not fit, or ``split`` has no two directions.
-        TypeError: ``network`` cannot be unrolled, ``crf`` is none, or widths are not whole.
 
     Source: the transducer of Goldberg (2016); BiLSTM-CRF: Huang, Xu and Yu (2015).
 
@@ -114,7 +130,7 @@ class Transducer(Module):
         dtype: Any = np.float32,
     ) -> None:
         check_member("Transducer: network", network)
-        self.n_labels = whole("Transducer", "n_labels", n_labels)
+        self.n_labels = check_int("Transducer", "n_labels", n_labels)
         self.d_in: int = network.d_in
         width = width_out(network)
         if isinstance(embedding, Embedding) and embedding.d != self.d_in:
@@ -168,10 +184,6 @@ class Transducer(Module):
         Returns:
             (batch, time, n_labels), before the softmax (under a PairwiseCRF the states, as wide
             as the network's outputs), and booleans (batch, time).
-
-        Raises:
-            ValueError: Shapes do not fit, or an id is out of range.
-            TypeError: Ids or lengths are not integers.
         """
         xs, real = vectors_of("Transducer", x, self.embedding, self.d_in, lengths, mask)
         hs, _ = self.network.unroll(self.dropout(xs), mask=real)
@@ -207,11 +219,6 @@ class Transducer(Module):
             label_weight: (n_labels,), how much positions of each label count.
             reduction: "mean" over positions (with weights: the weighted sum by the sum of the
                 weights; with a CRF: over sequences), "sum", or "none".
-
-        Raises:
-            ValueError: Shapes do not fit, a target is no label, a weight is negative, or there
-                are weights under a CRF, whose loss is not a sum over positions.
-            TypeError: The targets are not integers.
         """
         check_reduction("Transducer.loss", reduction)
         scores, real = self.features(x, lengths, mask)

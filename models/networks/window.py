@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import Tensor, scope
-from ...autograd.tensor import values
-from ...cells.cell import real_positions
-from .layers import Activation, Dense, Dropout, Embedding, FeedForward, whole
+from ...autograd import Tensor, scope, values
+from ...cells import real_positions, register
+from ...checks import check_int
+from .layers import Activation, Dense, Dropout, Embedding, FeedForward
 from .text_model import Ids, TextModel
 
 __all__ = ["WindowLanguageModel"]
 
 
+@register
 class WindowLanguageModel(TextModel):
     """The feedforward language model: it sees the last ``window`` tokens and nothing before.
 
@@ -39,10 +40,6 @@ class WindowLanguageModel(TextModel):
             in training.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``hidden`` is empty, or ``dropout`` is no probability.
-        TypeError: Sizes are not whole numbers.
 
     Source: Bengio et al. (2003), without their direct connections from x to the scores.
 
@@ -70,8 +67,8 @@ class WindowLanguageModel(TextModel):
         dtype: Any = np.float32,
     ) -> None:
         name = "WindowLanguageModel"
-        self.vocab_size = whole(name, "vocab_size", vocab_size)
-        self.d, self.window = whole(name, "d", d), whole(name, "window", window)
+        self.vocab_size = check_int(name, "vocab_size", vocab_size)
+        self.d, self.window = check_int(name, "d", d), check_int(name, "window", window)
         if not len(hidden):
             raise ValueError(f"{name}: hidden are the widths of the hidden layers, as in [100]")
         rng = np.random.default_rng(rng)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..networks.layers import whole
+from ...checks import check_int
 from .text import one_text
 
 __all__ = ["NGram", "perplexity_of"]
@@ -81,8 +81,8 @@ class NGram:
     def __init__(
         self, ids: Any, vocab_size: int, order: int = 3, ignore: int | None = None
     ) -> None:
-        self.vocab_size = whole("NGram", "vocab_size", vocab_size)
-        self.order = whole("NGram", "order", order)
+        self.vocab_size = check_int("NGram", "vocab_size", vocab_size)
+        self.order = check_int("NGram", "order", order)
         self.ignore = ignore
         array = self._text(ids)
         counted = self._predicted(array)

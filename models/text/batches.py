@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Tensor
-from ...autograd.tensor import came
-from ..networks.layers import whole
+from ...checks import check_int, describe_received
 from .text import pad_sequences
 
 __all__ = ["Labelled", "Labels", "predictions"]
@@ -158,8 +157,10 @@ class Labelled:
         rng: Any = None,
     ) -> None:
         self.sequences = checked_sequences(sequences)
-        self.batch = whole("Labelled", "batch", batch)
-        self.bucket = bucket if isinstance(bucket, bool) else whole("Labelled", "bucket", bucket)
+        self.batch = check_int("Labelled", "batch", batch)
+        self.bucket = (
+            bucket if isinstance(bucket, bool) else check_int("Labelled", "bucket", bucket)
+        )
         self.shuffle = shuffle
         self.lengths = np.array([len(sequence) for sequence in self.sequences])
         self.labels = None if labels is None else checked_labels(labels, self.lengths)
@@ -264,7 +265,9 @@ def predictions(model: Any, task: Labelled) -> list[Ids] | Ids:
         Label ids (time,) for each sequence where the model labels tokens, else (n,).
     """
     if isinstance(task, type) or not hasattr(task, "rows"):
-        raise TypeError(f"predictions: task is a Labelled(sequences), got {came(task)}")
+        raise TypeError(
+            f"predictions: task is a Labelled(sequences), got {describe_received(task)}"
+        )
     found: list[Any] = [None] * len(task.sequences)
     for rows, (x, _, lengths) in zip(task.rows(0), task.batches(0), strict=True):
         for i, labels, length in zip(rows, model.predict(x, lengths), lengths, strict=True):

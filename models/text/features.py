@@ -7,19 +7,18 @@ rows, inside of the network.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ... import cells
-from ...autograd import Tensor, embedding, scope
-from ...autograd.tensor import one_array, values
-from ...cells import LSTM, Bidirectional, Cell, Module
+from ...autograd import Tensor, embedding, one_array, scope, values
+from ...cells import LSTM, Bidirectional, Configured, Module, cell_maker, register
+from ...checks import check_fraction, check_int
 from ..networks.acceptor import final_output
-from ..networks.layers import Embedding, whole
+from ..networks.layers import Embedding
 from .text import Vocabulary
 
 __all__ = ["CharacterEncoder", "FeatureEmbedding", "Features", "word_shape"]
@@ -44,7 +43,8 @@ def word_shape(word: str) -> str:
     return "".join(k for k, _ in groupby(map(kind, word)))
 
 
-class Features:
+@register
+class Features(Configured):
     """Words as rows of ids: the word, its suffixes and prefixes, its shape, its letters.
 
     Each column has a vocabulary of its own, in which 0 is what was not seen. Where a word is
@@ -86,10 +86,10 @@ class Features:
         lower: bool = True,
     ) -> None:
         self.vocabularies = list(vocabularies)
-        self.suffixes = [whole("Features", "a suffix's length", n) for n in suffixes]
-        self.prefixes = [whole("Features", "a prefix's length", n) for n in prefixes]
+        self.suffixes = [check_int("Features", "a suffix's length", n) for n in suffixes]
+        self.prefixes = [check_int("Features", "a prefix's length", n) for n in prefixes]
         self.shape, self.lower = bool(shape), bool(lower)
-        self.letters = whole("Features", "letters", letters, least=0)
+        self.letters = check_int("Features", "letters", letters, least=0)
         own = 1 + len(self.suffixes) + len(self.prefixes) + self.shape
         self.extra = len(self.vocabularies) - own - bool(letters)
         if self.extra < 0:
@@ -220,34 +220,8 @@ class Features:
             found.append(rows)
         return np.concatenate(found, axis=1)
 
-    def config(self) -> dict[str, Any]:
-        """All of it as plain data, for JSON."""
-        return {
-            "suffixes": self.suffixes,
-            "prefixes": self.prefixes,
-            "shape": self.shape,
-            "letters": self.letters,
-            "lower": self.lower,
-            "vocabularies": [list(vocabulary.tokens) for vocabulary in self.vocabularies],
-        }
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Features:
-        """The features that ``config`` described.
-
-        Raises:
-            ValueError: It is no such description.
-        """
-        settings = dict(config)
-        try:
-            columns = [list(column) for column in settings.pop("vocabularies", ())]
-            if not all(isinstance(token, str) for column in columns for token in column):
-                raise TypeError("a vocabulary is a list of strings")
-            return cls(map(Vocabulary, columns), **settings)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"this is no configuration of Features: {error}") from error
-
-
+@register
 class CharacterEncoder(Module):
     """A word from its letters: the last states of an RNN forwards and one backwards.
 
@@ -266,7 +240,7 @@ class CharacterEncoder(Module):
         dtype: Of the parameters.
 
     Attributes:
-        d_out: The width of what it gives, 2 d_h.
+        d_out: The width of its output, 2 d_h.
 
     Source: Ling et al. (2015), Lample et al. (2016).
     """
@@ -288,8 +262,8 @@ class CharacterEncoder(Module):
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(n, d, rng=rng, dtype=dtype)
         self.network = Bidirectional(*(cell(d, d_h, rng=rng, dtype=dtype) for _ in range(2)))
-        self.cell = cell
-        self.d_out = 2 * whole("CharacterEncoder", "d_h", d_h)
+        self.n, self.d, self.d_h = n, d, d_h
+        self.d_out = 2 * check_int("CharacterEncoder", "d_h", d_h)
 
     def __call__(self, ids: Any) -> Tensor:
         """Letters (..., letters), each word's followed by ``</s>``, to (..., d_out).
@@ -314,24 +288,12 @@ class CharacterEncoder(Module):
             )
         return vectors
 
-    def config(self) -> dict[str, Any]:
-        """The widths as plain data, and the cell by its name.
-
-        Raises:
-            ValueError: The cell is none of ``unspool.cells``.
-        """
-        name = getattr(self.cell, "__name__", repr(self.cell))
-        if cell_named(name) is not self.cell:
-            raise ValueError(f"CharacterEncoder: {name} is no cell that unspool.cells has by name")
-        return {"n": self.embedding.n, "d": self.embedding.d, "d_h": self.d_out // 2, "cell": name}
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the cell's class and options are read off a cell."""
+        return {**super().arguments(), "cell": cell_maker(self.network.forward)}
 
 
-def cell_named(name: str) -> Any:
-    """The class of a cell of ``unspool.cells``; None where there is none of this name."""
-    found = getattr(cells, name, None)
-    return found if isinstance(found, type) and issubclass(found, Cell) else None
-
-
+@register
 class FeatureEmbedding(Module):
     """The vectors of words from rows of ids, each column's vector beside the others'.
 
@@ -383,14 +345,10 @@ class FeatureEmbedding(Module):
                 f"FeatureEmbedding: a width is wanted for each of {len(sizes)} columns, got "
                 f"{len(widths)}"
             )
-        if not 0 <= word_dropout <= 1:
-            raise ValueError(
-                f"FeatureEmbedding: word_dropout is a probability from 0 to 1, got {word_dropout}"
-            )
         self.rng = np.random.default_rng(rng)
         self.columns = [Embedding(n, d, rng=self.rng, dtype=dtype) for n, d in zip(sizes, widths)]
         self.letters = letters
-        self.word_dropout = word_dropout
+        self.word_dropout = check_fraction("FeatureEmbedding", "word_dropout", word_dropout)
         self.d = sum(column.d for column in self.columns)
         if letters is not None:
             self.d += letters.d_out
@@ -422,31 +380,3 @@ class FeatureEmbedding(Module):
             if self.letters is not None:
                 parts.append(self.letters(array[..., known:]))
             return np.concatenate(parts, axis=-1)  # type: ignore[return-value]
-
-    def config(self) -> dict[str, Any]:
-        """Sizes, widths and settings as plain data, for JSON."""
-        return {
-            "sizes": [column.n for column in self.columns],
-            "widths": [column.d for column in self.columns],
-            "letters": None if self.letters is None else self.letters.config(),
-            "word_dropout": self.word_dropout,
-            "dtype": self.columns[0].E.dtype.name,
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any], *, rng: Any = None) -> FeatureEmbedding:
-        """A new one of the sizes and settings that ``config`` described.
-
-        Raises:
-            ValueError: It is no such description.
-        """
-        settings = dict(config)
-        try:
-            letters, dtype = settings.pop("letters"), np.dtype(settings.pop("dtype"))
-            if letters is not None:
-                letters = dict(letters)
-                cell = cell_named(letters.pop("cell"))
-                letters = CharacterEncoder(cell=cell, rng=rng, dtype=dtype, **letters)
-            return cls(letters=letters, rng=rng, dtype=dtype, **settings)
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"this is no configuration of FeatureEmbedding: {error!r}") from error

@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...cells import Configured, register
+
 __all__ = [
     "END",
     "LEVELS",
@@ -257,7 +259,8 @@ def hold_out(sequence: Any, fraction: float = 0.1) -> tuple[Any, Any]:
 # Vocabularies -----------------------------------------------------------------------------------
 
 
-class Vocabulary:
+@register
+class Vocabulary(Configured):
     """Tokens and their ids.
 
     ``<unk>`` (0) stands for every token that is not here, ``<s>`` (1) begins a sequence,
@@ -293,6 +296,9 @@ class Vocabulary:
     def __init__(self, tokens: Iterable[str], *, level: str = "word", lower: bool = False) -> None:
         given = tuple(tokens)
         self.tokens = given if given[: len(SPECIALS)] == SPECIALS else (*SPECIALS, *given)
+        if not all(isinstance(token, str) for token in self.tokens):
+            wrong = next(token for token in self.tokens if not isinstance(token, str))
+            raise TypeError(f"Vocabulary: tokens must be strings, got {wrong!r}")
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self.ids) < len(self.tokens):
             twice = next(token for token, n in Counter(self.tokens).items() if n > 1)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..networks.layers import whole
+from ...checks import check_int
 
 __all__ = [
     "Score",
@@ -93,7 +93,7 @@ def confusion(gold: Any, predicted: Any, n_labels: int) -> NDArray[np.int64]:
         array([[1, 1],
                [0, 1]])
     """
-    n = whole("confusion", "n_labels", n_labels)
+    n = check_int("confusion", "n_labels", n_labels)
     pair = [np.array(labels) for labels in flat("confusion", gold, predicted)]
     for labels in pair:
         if labels.dtype.kind not in "iu":
