@@ -74,8 +74,9 @@ row(np.log2, lambda g, y, x: g / (x * float(np.log(2))))
 row(np.log10, lambda g, y, x: g / (x * float(np.log(10))))
 row(np.cbrt, lambda g, y, x: g / (3 * y * y))
 row(np.fabs, lambda g, y, x: g * np.sign(x))
-for step in (np.fix, np.spacing):
-    row(step, zero)
+row(np.spacing, zero)
+if hasattr(np, "fix"):  # deprecated from NumPy 2.5 on
+    row(np.fix, zero, forward=np.trunc)
 row(np.nextafter, lambda g, y, a, b: g, zero)
 row(np.ldexp, lambda g, y, x, i: np.ldexp(g, values(i)), None)
 row(np.heaviside, zero, lambda g, y, a, b: np.where(values(a) == 0, g, 0))

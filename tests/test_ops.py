@@ -29,6 +29,7 @@ from unspool.autograd.tensor import TABLE
 
 inf, nan = np.inf, np.nan
 DATA = pathlib.Path(__file__).parent / "data"
+pytestmark = pytest.mark.filterwarnings("ignore:numpy.fix is deprecated:DeprecationWarning")
 
 
 class Example(NamedTuple):
@@ -114,7 +115,7 @@ UNARY: dict[Any, tuple[float, float]] = {
     np.real: (-1.9, 1.8),
     np.imag: (-1.9, 1.8),
     np.real_if_close: (-1.9, 1.8),
-    np.fix: (-1.9, 1.8),
+    getattr(np, "fix", np.trunc): (-1.9, 1.8),
     np.spacing: (-1.9, 1.8),
 }
 BINARY: dict[Any, tuple[tuple[float, float], tuple[float, float]]] = {
