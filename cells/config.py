@@ -5,8 +5,8 @@ declared twice: a new argument of a constructor is in the configurations, and so
 
 Classes are named by the names under which they were registered, so a configuration from a file can
 make nothing else. It describes the structure of an object, not its trained values (``state_dict``)
-and not its initial ones (``rng``, ``W_init``, ``U_init``). Defaults of a class's own constructor are
-written out, those of arguments that it passes on by ``**options`` are not.
+and not its initial ones (``rng``, ``W_init``, ``U_init``). The defaults of a class's own
+constructor are written out, those of arguments that it passes on by ``**options`` are not.
 """
 
 from __future__ import annotations
