@@ -266,7 +266,7 @@ def predictions(model: Any, task: Labelled) -> list[Ids] | Ids:
     """
     if isinstance(task, type) or not hasattr(task, "rows"):
         raise TypeError(
-            f"predictions: task is a Labelled(sequences), got {describe_received(task)}"
+            f"predictions: task must be a Labelled(sequences), got {describe_received(task)}"
         )
     found: list[Any] = [None] * len(task.sequences)
     for rows, (x, _, lengths) in zip(task.rows(0), task.batches(0), strict=True):
