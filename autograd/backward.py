@@ -60,7 +60,7 @@ def reachable(
             assert record is not None
         order.append((record[0], t))
         for x in record[4 : len(record) // 2 + 2]:
-            if isinstance(x, Tensor) and (x.requires_grad or not gradients_only) and x not in seen:
+            if isinstance(x, Tensor) and x not in seen and (x.requires_grad or not gradients_only):
                 seen.add(x)
                 stack.append(x)
     order.sort(key=number_of, reverse=True)
@@ -77,17 +77,28 @@ class BackwardPass:
         recorded: Whether the pass is recorded, so that rules run on Tensors.
     """
 
-    __slots__ = ("check", "deliver", "every", "keep_all", "recorded", "sums")
+    __slots__ = (
+        "accumulate",
+        "buffer",
+        "check",
+        "deliver",
+        "every",
+        "keep_all",
+        "recorded",
+        "sums",
+    )
 
     def __init__(self, deliver: Deliver, every: bool, keep_all: bool, recorded: bool) -> None:
         self.deliver, self.every, self.keep_all = deliver, every, keep_all
         self.recorded = recorded
         self.check = anomaly_check.get()
         self.sums = Accumulator(recorded, self.check)
+        self.accumulate, self.buffer = self.sums.accumulate, self.sums.buffer
 
     def run(self, roots: Sequence[tuple[Tensor, Any]], stop: Iterable[Tensor]) -> None:
         """Carry the roots' gradients back to the leaves."""
         sums, keep_all = self.sums, self.keep_all
+        buffers, take = sums.buffers, sums.gradients.pop
         expand = self.recorded or self.check is not None
         order, leaves = reachable((t for t, _ in roots), not self.every, stop, expand)
         for t, g in roots:
@@ -95,7 +106,6 @@ class BackwardPass:
                 sums.add(t, g)
         fast = not (self.every or self.check or self.recorded)
         propagate = self.propagate_fast if fast else self.propagate
-        buffers, take = sums.buffers, sums.gradients.pop
         for _, t in order:
             g = sums.finish(t) if t in buffers else take(t, None)
             if g is None:
@@ -109,6 +119,36 @@ class BackwardPass:
             g = sums.finish(leaf)
             if g is not None:
                 self.deliver(leaf, g)
+
+    def propagate_fast(self, t: Tensor, g: Any) -> None:
+        """The fast path: ``propagate`` written out for records of two operands and of one.
+
+        Most records are such, and this takes half the time. It serves passes on arrays that
+        check nothing and deliver what requires a gradient only.
+        """
+        record: Any = t._record
+        op, y = record[1], t.data
+        if record[2] or op.variadic:
+            self.propagate(t, g)
+        elif len(record) == BINARY:
+            _, _, params, _, a, b, x, z = record
+            rule_a, batch_rule_a, rule_b, batch_rule_b, until, elementwise = op.binary
+            if isinstance(a, Tensor) and a.requires_grad:
+                if batch_rule_a is not None:
+                    self.buffer(a, batch_rule_a, (g, params, y, x, z), g, until)
+                elif rule_a is not None:
+                    self.accumulate(a, rule_a(g, y, x, z), elementwise)
+            if isinstance(b, Tensor) and b.requires_grad:
+                if batch_rule_b is not None:
+                    self.buffer(b, batch_rule_b, (g, params, y, x, z), g, until)
+                elif rule_b is not None:
+                    self.accumulate(b, rule_b(g, y, x, z), elementwise)
+        elif len(record) == UNARY and op.binary[1] is None:
+            rule, a = op.binary[0], record[4]
+            if rule is not None and a.requires_grad:
+                self.accumulate(a, rule(g, y, record[5]), op.elementwise)
+        else:
+            self.propagate(t, g)
 
     def propagate(self, t: Tensor, g: Any) -> None:
         """Carry the gradient of a result on to the operands of its record."""
@@ -139,36 +179,6 @@ class BackwardPass:
         if not isinstance(x, Tensor):
             return False
         return x.requires_grad or (self.every and x.data.dtype.kind == "f")
-
-    def propagate_fast(self, t: Tensor, g: Any) -> None:
-        """The fast path: ``propagate`` written out for records of two operands and of one.
-
-        Most records are such, and this takes half the time. It serves passes on arrays that
-        check nothing and deliver what requires a gradient only.
-        """
-        record: Any = t._record
-        op, params, y, sums = record[1], record[2], t.data, self.sums
-        if params or op.variadic:
-            self.propagate(t, g)
-        elif len(record) == BINARY:
-            _, _, _, _, a, b, x, z = record
-            rule_a, batch_rule_a, rule_b, batch_rule_b, until, elementwise = op.binary
-            if isinstance(a, Tensor) and a.requires_grad:
-                if batch_rule_a is not None:
-                    sums.buffer(a, batch_rule_a, (g, params, y, x, z), g, until)
-                elif rule_a is not None:
-                    sums.accumulate(a, rule_a(g, y, x, z), elementwise)
-            if isinstance(b, Tensor) and b.requires_grad:
-                if batch_rule_b is not None:
-                    sums.buffer(b, batch_rule_b, (g, params, y, x, z), g, until)
-                elif rule_b is not None:
-                    sums.accumulate(b, rule_b(g, y, x, z), elementwise)
-        elif len(record) == UNARY and op.binary[1] is None:
-            rule, a = op.binary[0], record[4]
-            if rule is not None and a.requires_grad:
-                sums.accumulate(a, rule(g, y, record[5]), op.elementwise)
-        else:
-            self.propagate(t, g)
 
 
 def backpropagate(

@@ -25,7 +25,7 @@ from .backward import reachable
 from .buffers import Accumulator, Buffer, buffer_limit, sum_broadcast
 from .context import recording
 from .numpy_core import unbroadcast
-from .tensor import NO_PARAMS, Array, Op, Params, Tensor, operands_of, result, running_number
+from .tensor import NO_PARAMS, Array, Op, Params, Tensor, operands_of, running_number
 
 __all__ = ["LeafGradients", "Plan", "alike", "made_by", "reserve_numbers"]
 
@@ -44,8 +44,10 @@ def made_by(
     requires_grad: bool,
 ) -> Tensor:
     """A Tensor with a record that ``apply`` did not make and that has no operands' arrays."""
-    arrays = (None,) * len(inputs)
-    return result(data, requires_grad, (number, op, params, path, *inputs, *arrays))
+    out = Tensor(data)
+    out.requires_grad = requires_grad
+    out._record = (number, op, params, path, *inputs, *(None for _ in inputs))
+    return out
 
 
 def reserve_numbers(count: int) -> int:
