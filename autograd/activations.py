@@ -45,7 +45,7 @@ _ONE = {c: np.array(1, c) for c in "efdg"}
 
 
 def _sigmoid(x: Array) -> Array:
-    # e/(1+e) with e = exp(x) is exact also where the result is tiny; from x = 80 on it is 1.
+    # e/(1+e) with e = exp(x) is exact also for tiny results; from x = 80 on it is 1.
     x = floats(x)
     char = x.dtype.char
     e = np.minimum(x, _CAP[char])
@@ -111,7 +111,7 @@ def _ratio(x: Array, over: tuple[float, ...], under: tuple[float, ...]) -> Array
 
 
 def _erf(x: Array) -> Array:
-    if x.size < 500:  # the calls below take longer than so many of math.erf
+    if x.size < 500:  # below this size the vectorised calls are slower than math.erf
         return np.asarray(_erf_of_numbers(x), x.dtype)
     at = np.clip(x, -6, 6).astype(np.float64)  # erf(6) is 1 to the last bit
     size, square = abs(at), at * at
@@ -180,13 +180,13 @@ def hard_sigmoid(x: Any) -> Any:
     return apply(HARD_SIGMOID, (floats(x),))
 
 
-# Normalised over an axis ----------------------------------------------------------------------
+# Normalisation over an axis ----------------------------------------------------------------------
 
 
 def _shifted(x: Array, axis: int | tuple[int, ...]) -> tuple[Array, Array]:
     top = x.max(axis, keepdims=True, initial=-inf)
-    top = np.where(np.isfinite(top), top, 0)  # a row of -inf has no maximum to take off
-    return np.asarray(x - top), top  # a 0-d array's difference is a number, which takes no out=
+    top = np.where(np.isfinite(top), top, 0)  # a row of -inf has no maximum to subtract
+    return np.asarray(x - top), top  # 0-d differences are numbers, without out=
 
 
 def _softmax(x: Array, axis: int) -> Array:
@@ -199,7 +199,7 @@ def _softmax(x: Array, axis: int) -> Array:
 def _logsumexp(x: Array, axis: int | tuple[int, ...], keepdims: bool) -> Array:
     e, top = _shifted(x, axis)
     total = np.exp(e, out=e).sum(axis, keepdims=True)
-    empty = total == 0  # the sum of nothing: its logarithm is -inf, and no warning's matter
+    empty = total == 0  # an empty sum: its logarithm is -inf, without a warning
     out = np.where(empty, -inf, np.log(np.where(empty, 1, total))) + top
     return out if keepdims else out.squeeze(axis)
 
@@ -214,10 +214,10 @@ def log_softmax_forward(x: Array, axis: int) -> Array:
 def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     if not keepdims:
         g, y = np.expand_dims(g, axis), np.expand_dims(y, axis)
-    # Divided by its sum: the rounding of y, an error of 6e-5 at 1000 in float32, cancels out.
+    # Dividing by the sum cancels the rounding of y, an error of 6e-5 at 1000 in float32.
     p = np.exp(x - np.where(values(y) == -inf, 0, values(y)))
     total = np.sum(p, axis=axis, keepdims=True)
-    # No sum to divide by: of a row of -inf it is 0, of one with inf NaN, as that element's p is.
+    # For a row of -inf the sum is 0, and for one with inf NaN, as that element's p is.
     return g * (p / np.where(values(total) > 0, total, 1))
 
 

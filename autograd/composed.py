@@ -28,6 +28,8 @@ def before(x: Any, axis: int) -> tuple[slice, ...]:
     return (slice(None),) * (axis % x.ndim)
 
 
+# Several results ----------------------------------------------------------------------------------
+
 FRACTION = Op("fraction", lambda x: np.modf(x)[0], (lambda g, y, x: g,))
 
 
@@ -47,8 +49,11 @@ def _frexp(x: Any) -> Any:
     return np.ldexp(x, -exponent), exponent
 
 
+# Joining and splitting ----------------------------------------------------------------------------
+
+
 def _at_least(ndim: int, x: Any) -> Any:
-    """NumPy's way of adding axes: before the others, in three dimensions the last one behind."""
+    """Axes added as NumPy does: in front, the third one behind."""
     x = operand(x)
     n = np.ndim(x)
     if n >= ndim:
@@ -107,7 +112,7 @@ def _widest(part: Any) -> int:
 
 
 def _joined(part: Any, axis: int, ndim: int) -> Any:
-    """The blocks of a list side by side; those of the innermost lists along the last axis."""
+    """The blocks of a list, concatenated; those of the innermost lists along the last axis."""
     if isinstance(part, list):
         return np.concatenate([_joined(inner, axis + 1, ndim) for inner in part], axis=axis)
     return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
@@ -235,6 +240,9 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return default
 
 
+# Views --------------------------------------------------------------------------------------------
+
+
 @composed("fliplr")
 def _fliplr(m: Any) -> Any:
     return np.flip(m, 1)
@@ -313,6 +321,9 @@ def _real_if_close(a: Any, tol: float = 100) -> Any:
     return np.real(a)
 
 
+# Sums and differences -----------------------------------------------------------------------------
+
+
 @composed("trace")
 def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
@@ -350,7 +361,7 @@ def _average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = 
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
     a, weights = operand(a), operand(weights)
-    if np.shape(weights) != np.shape(a):  # one weight for each place along the axes
+    if np.shape(weights) != np.shape(a):  # one weight for each position along the axes
         axes = [i % a.ndim for i in (axis if isinstance(axis, tuple) else (axis,)) if i is not None]
         if np.shape(weights) != tuple(a.shape[i] for i in axes):
             raise ValueError(
@@ -416,6 +427,9 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> An
     return np.where(values(x) > at[-1], fp[-1] if right is None else right, y)
 
 
+# Reductions with where= and initial= --------------------------------------------------------------
+
+
 def _reduced(
     function: Any,
     neutral: float,
@@ -427,7 +441,7 @@ def _reduced(
     initial: Any = None,
     where: Any = True,
 ) -> Any:
-    """A reduction that begins with ``initial``, of the elements ``where`` says."""
+    """A reduction with ``initial=`` and ``where=``."""
     if math.isinf(neutral) and where is not True and initial is None:
         raise ValueError(f"{call_text(function.__name__, (a,))}: with where= give initial= too")
     y = function(_chosen(where, a, neutral), axis=axis, keepdims=keepdims)
@@ -439,7 +453,7 @@ def _chosen(where: Any, a: Any, neutral: float) -> Any:
 
 
 def _counted(a: Any, axis: Any, where: Any) -> Any:
-    """How many elements each result is of, with the axes kept, in a's dtype of floats."""
+    """The number of elements of each reduction, with the axes kept, as floats of a's dtype."""
     here = np.broadcast_to(values(where), a.shape)
     return np.sum(here, axis=axis, keepdims=True, dtype=a.dtype if a.dtype.kind == "f" else float)
 

@@ -228,7 +228,7 @@ for _name in ("shape", "ndim", "dtype", "size"):
 
 
 def _fresh(x: Any, where: str) -> Argument:
-    """A Tensor of its own for one leaf of an argument: a leaf, or an alias of an outer Tensor."""
+    """The fresh Tensor of one leaf of an argument: a leaf, or an alias of an outer Tensor."""
     if isinstance(x, Tensor):
         if x.dtype.kind != "f":
             raise TypeError(f"{where} is {describe(x)}, which has no gradient")
@@ -240,12 +240,12 @@ def _fresh(x: Any, where: str) -> Argument:
 
 
 def argument_text(i: int, place: str) -> str:
-    """A leaf in a message: its argument, and its place in it."""
+    """A leaf in a message: its argument and its place there."""
     return f"argument {i} {place}" if place else f"argument {i}"
 
 
 def not_floats(where: str, x: Any) -> TypeError:
-    """The error for a leaf that has no gradient among those that are differentiated by."""
+    """The error for an argument that is not floating-point."""
     dtype = x.dtype if isinstance(x, Tensor) else np.asarray(x).dtype
     if dtype.kind in "iub":
         return TypeError(
@@ -314,17 +314,17 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
 
     Args:
         f: Takes arrays or containers of arrays, computes on Tensors, returns a scalar Tensor.
-        argnums: By which positional argument to differentiate, or by which several.
+        argnums: The positional argument to differentiate by, or several of them.
 
     Returns:
         A function whose result has the shape of the argument (a tuple for several): arrays
         for arrays, Tensors where an argument is a Tensor, so that ``grad(grad(f))`` works. An
-        argument that does not matter has gradient 0, also where the result is a plain number
-        that was computed from the other arguments, or chosen by comparing this one itself.
+        argument that the result does not depend on has gradient 0, also where the result is a
+        plain number computed from the other arguments, or chosen by comparing this one.
 
-        A gradient that is an array is a constant, for Parameters that ``f`` closes over too: a
-        penalty on it, added to a loss, has no effect on them. There give the argument as a
-        Tensor, ``grad(f)(Tensor(x))``, and the ``backward()`` of the loss reaches them.
+        A gradient that is an array is a constant, also for Parameters that ``f`` closes over: a
+        gradient penalty made of it has no effect on them. Give the argument as a Tensor,
+        ``grad(f)(Tensor(x))``, and the ``backward()`` of the loss reaches them.
 
     Raises:
         TypeError: The argument holds anything but floats, or ``f`` returns no number, or one that

@@ -46,10 +46,6 @@ def embedding(E: Any, ids: Any) -> Any:
 
     Returns:
         (*ids.shape, d).
-
-    Raises:
-        TypeError: The ids are not integers.
-        ValueError: An id is outside of the vocabulary.
     """
     E = operand(E)
     ids = class_ids(ids, len(E.data if isinstance(E, Tensor) else E), "embedding", "rows", E)
@@ -64,12 +60,9 @@ def dropout(x: Any, p: float = 0.5, *, training: bool = True, rng: Any = None) -
 
     Args:
         x: Any shape.
-        p: From 0 to 1.
+        p: A probability from 0 to 1.
         training: False returns ``x`` as it is.
         rng: A ``numpy.random.Generator``, a seed, or None.
-
-    Raises:
-        ValueError: ``p`` is no number from 0 to 1.
     """
     if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
         raise ValueError(
@@ -132,15 +125,12 @@ def conv1d(
         W: (width, d_in, d_out).
         b: (d_out,) or None.
         padding: ``"same"`` keeps the length, ``"causal"`` too but sees only the past.
-        stride: Every how many positions there is an output.
-        dilation: How far the filter's taps stand apart.
+        stride: The distance of the outputs, in positions.
+        dilation: The distance of the filter's taps, in positions.
 
     Returns:
         (batch, time', d_out); ``time' = (time - (width-1) * dilation - 1) // stride + 1`` for
         ``"valid"``.
-
-    Raises:
-        ValueError: The widths do not fit, or the sequence is shorter than the filter.
     """
     x, W = operand(x), operand(W)
     if W.ndim != 3 or x.ndim not in (2, 3) or x.shape[-1] != W.shape[1]:
@@ -172,9 +162,12 @@ def conv1d(
 
 
 def max_over_time(x: Any, mask: Any = None) -> Any:
-    """The maximum of each feature over all positions that count: (batch, time, d) -> (batch, d).
+    """The maximum of each feature over the positions: (batch, time, d) -> (batch, d).
 
-    A sequence without any position gives 0.
+    Args:
+        x: (batch, time, d) or (time, d).
+        mask: (batch, time), booleans; False positions do not count. A sequence without any
+            position that counts gives 0.
     """
     if mask is None:
         return np.max(x, axis=-2)

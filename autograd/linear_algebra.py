@@ -36,7 +36,8 @@ def _einsum_rule(k: int, g: Any, y: Any, *inputs: Any, subscripts: str) -> Any:
     grad = np.einsum(equation, g, *(x for _, x in others))
     if grad.shape == inputs[k].shape:
         return grad
-    # Along a letter that only this operand has, or has in full, the gradient is the same.
+    # Along a letter that only this operand has, or where the others have length 1, the gradient
+    # is constant.
     kept = iter(grad.shape)
     grad = grad.reshape(tuple(next(kept) if c in here else 1 for c in terms[k]))
     return np.broadcast_to(grad, np.broadcast_shapes(grad.shape, inputs[k].shape))
@@ -62,29 +63,40 @@ def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
             f"{call_text('einsum', arrays)}: {subscripts!r} is for {len(terms)} operands, got "
             f"{len(arrays)}; each has one term, and {len(EINSUM.operand_rules)} is the most"
         )
-    spare = [c for c in string.ascii_letters if c not in subscripts]
-    widest = max(
-        (x.ndim - len(t) + 3 for t, x in zip(terms, arrays, strict=True) if "..." in t), default=0
-    )
-    dots = "".join(spare[:widest])
-    for i, (t, x) in enumerate(zip(terms, arrays, strict=True)):
-        if "..." in t:
-            n = x.ndim - len(t) + 3
-            terms[i] = t.replace("...", dots[len(dots) - n :])
+    dots = _name_ellipses(terms, arrays, subscripts)
     if not arrow:
         used = [c for c in left if c.isalpha()]
         out = dots + "".join(sorted(c for c in set(used) if used.count(c) == 1))
     elif dots and "..." not in out:
         raise ValueError(f"einsum {subscripts!r}: the axes of ... must stand in the result too")
     out = out.replace("...", dots)
-    for i, t in enumerate(terms):  # a letter twice in one term is a diagonal
-        while len(set(t)) < len(t):
-            c = next(c for c in t if t.count(c) > 1)
-            first, second = t.index(c), t.index(c, t.index(c) + 1)
-            arrays[i] = np.diagonal(arrays[i], 0, first, second)
-            t = "".join(d for j, d in enumerate(t) if j not in (first, second)) + c
-        terms[i] = t
+    for i, (term, x) in enumerate(zip(terms, arrays, strict=True)):
+        terms[i], arrays[i] = _take_diagonals(term, x)
     return apply(EINSUM, tuple(arrays), {"subscripts": f"{','.join(terms)}->{out}"})
+
+
+def _name_ellipses(terms: list[str], arrays: list[Any], subscripts: str) -> str:
+    """Replace each ... of the terms by letters, one for each of its axes; returns the longest."""
+    spare = [c for c in string.ascii_letters if c not in subscripts]
+    widths = {
+        i: x.ndim - len(term) + 3
+        for i, (term, x) in enumerate(zip(terms, arrays, strict=True))
+        if "..." in term
+    }
+    dots = "".join(spare[: max(widths.values(), default=0)])
+    for i, n in widths.items():
+        terms[i] = terms[i].replace("...", dots[len(dots) - n :])
+    return dots
+
+
+def _take_diagonals(term: str, x: Any) -> tuple[str, Any]:
+    """A term without repeated letters, and the diagonal of x that it stands for."""
+    while len(set(term)) < len(term):
+        c = next(c for c in term if term.count(c) > 1)
+        first, second = term.index(c), term.index(c, term.index(c) + 1)
+        x = np.diagonal(x, 0, first, second)
+        term = "".join(d for j, d in enumerate(term) if j not in (first, second)) + c
+    return term, x
 
 
 # Products ---------------------------------------------------------------------------------------
@@ -299,20 +311,23 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
             f"{call_text('norm', (x,))}: ord={ord!r} is of a vector or matrix; say which by axis="
         )
     if ord is None or (ord == "fro" and pair):
-        ord = 2
-    elif (
-        pair and ord in (1, -1, inf, -inf) and (axis or x.ndim == 2)
-    ):  # the largest or smallest sum of a column or row
-        rows, columns = (i % x.ndim for i in axis or (0, 1))
-        summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
-        sums = np.sum(np.abs(x), axis=summed, keepdims=True)
-        most = (np.max if ord > 0 else np.min)(sums, axis=chosen, keepdims=True)
-        return most if keepdims else np.squeeze(most, (rows, columns))
-    elif pair:
+        return vector_norm(x, axis=axis, keepdims=keepdims)
+    if pair:
+        return _row_or_column_norm(x, ord, axis or (0, 1), keepdims)
+    if isinstance(ord, str):
+        raise ValueError(f"{call_text('norm', (x,))}: {ord!r} is no norm of vectors")
+    return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+
+
+def _row_or_column_norm(x: Any, ord: Any, axis: tuple[int, int], keepdims: bool) -> Any:
+    """The largest or smallest sum of a matrix's columns (ord 1, -1) or rows (inf, -inf)."""
+    if ord not in (1, -1, inf, -inf):
         raise TypeError(
             f"{call_text('norm', (x,))}: the matrix norm {ord!r} has no gradient rule; there are "
             "'fro', 1, -1, inf and -inf"
         )
-    elif isinstance(ord, str):
-        raise ValueError(f"{call_text('norm', (x,))}: {ord!r} is no norm of vectors")
-    return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
+    rows, columns = (i % x.ndim for i in axis)
+    summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
+    sums = np.sum(np.abs(x), axis=summed, keepdims=True)
+    extreme = (np.max if ord > 0 else np.min)(sums, axis=chosen, keepdims=True)
+    return extreme if keepdims else np.squeeze(extreme, (rows, columns))

@@ -40,7 +40,7 @@ inf = np.inf
 
 
 def reduce_loss(loss: Any, mask: Any, reduction: Reduction) -> Any:
-    """The mean over the positions that count, their sum, or all of them (0 where masked)."""
+    """The mean over the positions that count, their sum, or all losses (0 where masked)."""
     if mask is not None:
         loss = np.where(mask, loss, 0)
     if reduction == "none":
@@ -52,7 +52,7 @@ def reduce_loss(loss: Any, mask: Any, reduction: Reduction) -> Any:
 
 
 def _counted(x: Any, share: Array) -> Any:
-    """The scores, with 0 at the positions that count for nothing."""
+    """The scores, with 0 at the positions that do not count."""
     return x if share.all() else np.where(share[..., None] != 0, x, 0)
 
 
@@ -162,14 +162,14 @@ def _class_loss(
         counts &= check_mask(op, mask, targets.shape)
     if ignore is not None:
         counts &= targets != ignore
-    # What does not count may hold any number; 0 stands in for it.
+    # Masked and ignored targets may hold any number; 0 replaces them.
     ids = np.where(counts, targets, 0)
     try:
         targets = class_ids(ids, x.shape[-1], op, "classes", x)
     except ValueError as error:
         if ids.min() >= 0:
             raise
-        raise ValueError(f"{error}; for what is not to count write ignore={ids.min()}") from None
+        raise ValueError(f"{error}; to leave such targets out write ignore={ids.min()}") from None
     if weight is not None:
         weight = without_gradient(op, "weight", weight)
         if weight.shape != x.shape[-1:]:
@@ -206,18 +206,14 @@ def cross_entropy(
     Args:
         logits: (..., classes), scores before the softmax.
         targets: (...), integers from 0 to classes - 1.
-        mask: (...), booleans; False positions count for nothing, whatever stands there.
-        weight: (classes,), how much each class counts; the mean divides by their sum.
+        mask: (...), booleans; False positions do not count, whatever they hold.
+        weight: (classes,), the weight of each class; the mean divides by their sum.
         smoothing: ε of label smoothing: (1-ε) to the target, ε / classes to each class.
-        ignore: A target value that counts for nothing.
+        ignore: A target value whose positions do not count.
         reduction: "mean" over what counts (0 where nothing does), "sum", or "none".
 
     Returns:
         A scalar, or (...) for "none".
-
-    Raises:
-        ValueError: Shapes do not fit, or a target is out of range.
-        TypeError: The targets are not integers.
 
     Example:
         >>> import numpy as np
@@ -257,10 +253,10 @@ BINARY_CROSS_ENTROPY = Op(
 def _pair(
     who: str, x: Any, targets: Any, mask: Any, reduction: Reduction
 ) -> tuple[Any, Any, Array | None]:
-    """Scores and targets of one shape, and the mask; the reduction is one that there is.
+    """Checked scores, targets and mask of one shape.
 
-    What is masked is 0 in both, so that a NaN there spoils no gradient; targets that are a
-    plain array take the dtype of the scores.
+    Masked positions are set to 0 in both, so that a NaN there spoils no gradient; targets that
+    are a plain array take the dtype of the scores.
     """
     check_reduction(who, reduction)
     x = floats(x)
@@ -290,13 +286,10 @@ def binary_cross_entropy(
     Args:
         logits: Any shape, scores before the sigmoid.
         targets: The same shape, from 0 to 1.
-        mask: The same shape, booleans; False positions count for nothing.
+        mask: The same shape, booleans; False positions do not count.
         weight: Multiplies each position's loss; broadcast.
         positive_weight: Multiplies the loss of positive targets.
         reduction: "mean", "sum" or "none".
-
-    Raises:
-        ValueError: Shapes differ, or a target is outside of 0 to 1.
     """
     who = "binary_cross_entropy"
     x, t, mask = _pair(who, logits, without_gradient(who, "targets", targets), mask, reduction)
@@ -326,12 +319,9 @@ def hinge_loss(
         scores: (...) for two classes, or (..., classes).
         targets: For two classes -1 or 1, of the scores' shape: max(0, margin - target * score).
             Else integers (...): max(0, margin - (score of the target - best other score)).
-        margin: How far the right score should lead.
-        mask: (...), booleans; False positions count for nothing.
+        margin: The lead that the right score should have.
+        mask: (...), booleans; False positions do not count.
         reduction: "mean", "sum" or "none".
-
-    Raises:
-        ValueError: Shapes do not fit, or a target is not one of those.
     """
     check_reduction("hinge_loss", reduction)
     scores = floats(scores)
@@ -344,7 +334,7 @@ def hinge_loss(
         )
     mask = check_mask("hinge_loss", mask, t.shape)
     with scope("hinge_loss"):
-        if mask is not None:  # what stands at a masked position may be anything
+        if mask is not None:  # a masked position may hold anything
             t = np.where(mask, t, 1 if binary else 0)
             scores = np.where(mask if binary else mask[..., None], scores, 0)
         if binary:

@@ -2,7 +2,8 @@
 
 A row is ``row(function, rule of operand 1, rule of operand 2, ...)``, a rule is
 ``rule(g, y, *inputs, **params)`` and plain NumPy: run on arrays it is fast, run on Tensors it
-is recorded and can be differentiated again. ``g`` is the gradient of the result ``y``.
+is recorded and can be differentiated again. ``g`` is the gradient of the result ``y``. Where a
+rule reads ``values(x)`` it only chooses by these numbers, which has no gradient.
 
 Conventions where the derivative is not unique: equal maxima and minima share the gradient
 evenly (np.max, np.maximum, np.fmax and their likes); a NaN that np.max or np.min returns gets
@@ -69,99 +70,6 @@ def composed(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return register
 
 
-# What NumPy has only in place, or not at all, and rules need ------------------------------------
-
-
-def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
-    if g.shape == shape:
-        return g
-    if g.ndim == 2 and shape == g.shape[1:] and g.dtype.char in "fd":
-        return np.ones(len(g), g.dtype).dot(g)  # a bias: BLAS adds rows in a third of sum's time
-    extra = g.ndim - len(shape)
-    stretched = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
-    return g.sum((*range(extra), *stretched)).reshape(shape)
-
-
-UNBROADCAST = Op("unbroadcast", _unbroadcast, (lambda g, y, x, shape: np.broadcast_to(g, x.shape),))
-
-
-def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
-    """Sum ``g`` down to ``shape``, from which it was broadcast: the adjoint of broadcasting."""
-    return apply(UNBROADCAST, (g,), {"shape": shape})
-
-
-BASIC = frozenset({slice, int, type(None), type(Ellipsis)})
-
-
-def is_basic(index: Any) -> bool:
-    """Whether an index selects a view (slices, integers): no place twice."""
-    for part in index if isinstance(index, tuple) else (index,):
-        if type(part) not in BASIC and not isinstance(part, np.integer):
-            return False
-    return True
-
-
-def _scatter_add(*gs: Array, indices: list[Any], shape: tuple[int, ...]) -> Array:
-    out = np.zeros(shape, gs[0].dtype)
-    for index, g in zip(indices, gs, strict=True):
-        if is_basic(index):
-            out[index] += g
-        elif isinstance(index, np.ndarray) and index.dtype.kind in "iu" and g.ndim > index.ndim:
-            add_rows(out, index.reshape(-1), g.reshape(index.size, *shape[1:]))
-        else:
-            np.add.at(out, index, g)
-    return out
-
-
-def add_rows(out: Array, rows: Array, g: Array) -> None:
-    """``np.add.at(out, rows, g)`` for whole rows, by sorting: 10 times as fast at 1,000 rows."""
-    if not rows.size:
-        return
-    rows = rows.astype(np.intp, copy=False)  # a uint8 cannot hold the number of rows
-    rows = np.where(rows < 0, rows + len(out), rows)
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    out[ordered[starts]] += np.add.reduceat(g[order], starts, axis=0)
-
-
-SCATTER_ADD = Op(
-    "scatter_add",
-    _scatter_add,
-    lambda g, y, *gs, indices, shape: [g[index] for index in indices],
-)
-
-
-def scatter_add(*gs: Any, indices: list[Any], shape: tuple[int, ...]) -> Any:
-    """Zeros of ``shape`` to which each ``gs[k]`` is added at ``indices[k]``, repeats included.
-
-    The adjoint of indexing; many slices of one array cost one array of zeros together.
-    """
-    return apply(SCATTER_ADD, gs, {"indices": list(indices), "shape": shape})
-
-
-def _getitem_batch(contributions: list[Any], x: Any) -> Any:
-    return scatter_add(
-        *(g for g, *_ in contributions),
-        indices=[p["index"] for _, p, *_ in contributions],
-        shape=x.shape,
-    )
-
-
-def _getitem(x: Array, index: Any) -> Any:
-    return x[index]
-
-
-TABLE[operator.getitem] = Op(
-    "getitem",
-    _getitem,
-    (lambda g, y, x, index: scatter_add(g, indices=[index], shape=x.shape),),
-    batch_rules=(_getitem_batch,),
-)
-TABLE[np.ndarray.astype] = Op(
-    "astype", lambda x, dtype: x.astype(dtype), (lambda g, y, x, dtype: g.astype(x.dtype),)
-)
-
 # Arithmetic -------------------------------------------------------------------------------------
 
 
@@ -172,24 +80,26 @@ def zero(g: Any, y: Any, *inputs: Any, **params: Any) -> Any:
 
 
 def power_base(g: Any, y: Any, a: Any, b: Any) -> Any:
-    if isinstance(b, (int, float)):  # a number: spares the where of arrays
+    """b a^(b-1), 0 for b = 0."""
+    if isinstance(b, (int, float)):  # a number: no np.where needed
         return g * (b * a ** (b - 1)) if b else zero(g, y)
     return g * (b * a ** np.where(values(b) == 0, 1, b - 1))
 
 
 def power_exponent(g: Any, y: Any, a: Any, b: Any) -> Any:
-    # 0 where the logarithm is not real: 0**b has derivative 0 for b > 0.
+    """a^b log a, 0 where the logarithm is not real: 0^b has derivative 0 for b > 0."""
     return g * (y * np.log(np.where(values(a) > 0, a, 1)))
 
 
 def extreme_left(g: Any, y: Any, a: Any, b: Any) -> Any:
-    """To the operand that the result is equal to; half each where both are."""
+    """The gradient where a is the result; half of it where both operands are."""
     y, a, b = values(y), values(a), values(b)
-    # A NaN that is the result comes from either: as in PyTorch both get the whole gradient.
+    # A result of NaN may come from either operand: as in PyTorch both get the whole gradient.
     return np.where(a == b, g * 0.5, np.where((a == y) | np.isnan(y), g, 0))
 
 
 def extreme_right(g: Any, y: Any, a: Any, b: Any) -> Any:
+    """The gradient where b is the result; half of it where both operands are."""
     return extreme_left(g, y, b, a)
 
 
@@ -257,7 +167,7 @@ CLIP = Op(
 
 
 def _rows(x: Any) -> Any:
-    """(..., n) as (rows, n); the number of rows is counted, as -1 cannot stand for it at n = 0."""
+    """(..., n) as (rows, n); the rows are counted, as -1 is ambiguous at n = 0."""
     return x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
@@ -267,7 +177,7 @@ def _matmul(a: Any, b: Any) -> Any:
             return a.dot(b)  # the same product for a third of matmul's overhead
         if b.ndim == 2 < a.ndim:  # one product over all rows, not one for each matrix
             return _rows(a).dot(b).reshape(*a.shape[:-1], b.shape[-1])
-    except AttributeError:  # a number has no ndim; NumPy says that it cannot be
+    except AttributeError:  # a number has no ndim; np.matmul raises
         pass
     return np.matmul(a, b)
 
@@ -317,19 +227,20 @@ row(
 
 
 def reduced_axes(x: Any, axis: Any) -> tuple[int, ...]:
+    """The axes of a reduction, counted from 0."""
     if axis is None or not x.ndim:  # NumPy takes axis 0 and -1 of a number too
         return tuple(range(x.ndim))
     return tuple(a % x.ndim for a in (axis if isinstance(axis, tuple) else (axis,)))
 
 
 def restore_axes(r: Any, x: Any, axis: Any) -> Any:
-    """A reduction's result (or gradient) with the reduced axes put back as length 1."""
+    """A reduction's result (or gradient) with the reduced axes restored as length 1."""
     axes = reduced_axes(x, axis)
     return r.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
 def _count(x: Any, axis: Any, ddof: int = 0) -> int:
-    """How many elements each result is of, less ddof; at least 1, to divide by."""
+    """The number of elements of each reduction, less ddof; at least 1, to divide by."""
     return max(math.prod([x.shape[a] for a in reduced_axes(x, axis)]) - ddof, 1)
 
 
@@ -342,16 +253,17 @@ def _mean_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False)
 
 
 def extreme_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The gradient at the maximum (or minimum), shared evenly by equal ones."""
     top = values(restore_axes(y, x, axis))
     chosen = values(x) == top
-    if np.isnan(top).any():  # a NaN is what the result is, and gets the gradient
+    if np.isnan(top).any():  # a NaN that is the result gets the gradient
         chosen |= np.isnan(values(x)) & np.isnan(top)
-    ties = np.maximum(chosen.sum(reduced_axes(x, axis), keepdims=True), 1)  # 0 of no elements
+    ties = np.maximum(chosen.sum(reduced_axes(x, axis), keepdims=True), 1)  # 0 if x is empty
     return np.where(chosen, restore_axes(g, x, axis) / ties.astype(g.dtype), 0)
 
 
 def off_zero(y: Any) -> Any:
-    """``y`` with 1 in place of 0, to divide by where the gradient at 0 is 0."""
+    """``y`` with 1 in place of 0: a divisor where the gradient at 0 is 0."""
     return np.where(values(y) == 0, 1, y)
 
 
@@ -373,6 +285,7 @@ def _std_rule(
 
 
 def reversed_cumsum(g: Any, axis: int) -> Any:
+    """The cumulative sum from the end: the adjoint of np.cumsum."""
     return np.flip(np.cumsum(np.flip(g, axis), axis=axis), axis)
 
 
@@ -438,7 +351,7 @@ STACK = Op("stack", lambda *xs, axis=0: np.stack(xs, axis), _stack_rule)
 
 @composed("concatenate")
 def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
-    if not hasattr(arrays, "__getitem__"):  # NumPy has read a generator to its end already
+    if not hasattr(arrays, "__getitem__"):  # NumPy has already exhausted a generator
         raise TypeError(
             f"np.concatenate: expected a list or tuple of arrays, got {describe_received(arrays)}"
         )
@@ -451,3 +364,97 @@ def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
 @composed("stack")
 def _stack(arrays: Any, axis: int = 0) -> Any:
     return apply(STACK, tuple(map(operand, arrays)), {"axis": axis})
+
+
+# Indexing, broadcasting and dtypes: adjoints that NumPy lacks or has only in place -------------
+
+
+def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
+    if g.shape == shape:
+        return g
+    if g.ndim == 2 and shape == g.shape[1:] and g.dtype.char in "fd":
+        return np.ones(len(g), g.dtype).dot(g)  # a bias: BLAS adds rows in a third of sum's time
+    extra = g.ndim - len(shape)
+    stretched = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
+    return g.sum((*range(extra), *stretched)).reshape(shape)
+
+
+UNBROADCAST = Op("unbroadcast", _unbroadcast, (lambda g, y, x, shape: np.broadcast_to(g, x.shape),))
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum ``g`` down to ``shape``, from which it was broadcast: the adjoint of broadcasting."""
+    return apply(UNBROADCAST, (g,), {"shape": shape})
+
+
+BASIC = frozenset({slice, int, type(None), type(Ellipsis)})
+
+
+def is_basic(index: Any) -> bool:
+    """Whether an index selects a view (slices, integers), so that no element is selected twice."""
+    for part in index if isinstance(index, tuple) else (index,):
+        if type(part) not in BASIC and not isinstance(part, np.integer):
+            return False
+    return True
+
+
+def _scatter_add(*gs: Array, indices: list[Any], shape: tuple[int, ...]) -> Array:
+    out = np.zeros(shape, gs[0].dtype)
+    for index, g in zip(indices, gs, strict=True):
+        if is_basic(index):
+            out[index] += g
+        elif isinstance(index, np.ndarray) and index.dtype.kind in "iu" and g.ndim > index.ndim:
+            add_rows(out, index.reshape(-1), g.reshape(index.size, *shape[1:]))
+        else:
+            np.add.at(out, index, g)
+    return out
+
+
+def add_rows(out: Array, rows: Array, g: Array) -> None:
+    """``np.add.at(out, rows, g)`` for whole rows, by sorting: 10 times as fast at 1,000 rows."""
+    if not rows.size:
+        return
+    rows = rows.astype(np.intp, copy=False)  # a uint8 cannot hold the number of rows
+    rows = np.where(rows < 0, rows + len(out), rows)
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    out[ordered[starts]] += np.add.reduceat(g[order], starts, axis=0)
+
+
+SCATTER_ADD = Op(
+    "scatter_add",
+    _scatter_add,
+    lambda g, y, *gs, indices, shape: [g[index] for index in indices],
+)
+
+
+def scatter_add(*gs: Any, indices: list[Any], shape: tuple[int, ...]) -> Any:
+    """Zeros of ``shape`` to which each ``gs[k]`` is added at ``indices[k]``, repeats included.
+
+    The adjoint of indexing; many slices of one array cost one array of zeros together.
+    """
+    return apply(SCATTER_ADD, gs, {"indices": list(indices), "shape": shape})
+
+
+def _getitem_batch(contributions: list[Any], x: Any) -> Any:
+    return scatter_add(
+        *(g for g, *_ in contributions),
+        indices=[p["index"] for _, p, *_ in contributions],
+        shape=x.shape,
+    )
+
+
+def _getitem(x: Array, index: Any) -> Any:
+    return x[index]
+
+
+TABLE[operator.getitem] = Op(
+    "getitem",
+    _getitem,
+    (lambda g, y, x, index: scatter_add(g, indices=[index], shape=x.shape),),
+    batch_rules=(_getitem_batch,),
+)
+TABLE[np.ndarray.astype] = Op(
+    "astype", lambda x, dtype: x.astype(dtype), (lambda g, y, x, dtype: g.astype(x.dtype),)
+)

@@ -57,8 +57,8 @@ for extreme in (np.fmax, np.fmin):
 # Functions of each element ----------------------------------------------------------------------
 
 
-def _log_share(a: Any, y: Any) -> Any:
-    """``a - y``, the logarithm of the part of a; it is 0 if a is inf, and -inf if both are -inf."""
+def _log_weight(a: Any, y: Any) -> Any:
+    """``a - y``, the logarithm of a's weight in the sum: 0 if a is inf, -inf if both are -inf."""
     top = values(a) == inf
     return np.where(top, 0, a) - np.where(top | (values(y) == -inf), 0, y)
 
@@ -106,13 +106,13 @@ row(
 )
 row(
     np.logaddexp,
-    lambda g, y, a, b: g * np.exp(_log_share(a, y)),
-    lambda g, y, a, b: g * np.exp(_log_share(b, y)),
+    lambda g, y, a, b: g * np.exp(_log_weight(a, y)),
+    lambda g, y, a, b: g * np.exp(_log_weight(b, y)),
 )
 row(
     np.logaddexp2,
-    lambda g, y, a, b: g * np.exp2(_log_share(a, y)),
-    lambda g, y, a, b: g * np.exp2(_log_share(b, y)),
+    lambda g, y, a, b: g * np.exp2(_log_weight(a, y)),
+    lambda g, y, a, b: g * np.exp2(_log_weight(b, y)),
 )
 
 where_row = TABLE[np.where]
@@ -141,7 +141,7 @@ def _clip(a: Any, a_min: Any = None, a_max: Any = None, *, min: Any = None, max:
     low, high = (a_min if min is None else min), (a_max if max is None else max)
     a = operand(a)
     dtype = np.asarray(values(a)).dtype
-    whole = np.iinfo(dtype) if dtype.kind in "iu" else None  # infinity would make floats of them
+    whole = np.iinfo(dtype) if dtype.kind in "iu" else None  # infinity would turn them into floats
     if low is None:
         low = whole.min if whole else -inf
     if high is None:
@@ -217,7 +217,7 @@ row(
     ),
     names="shift axis",
 )
-# A vector is made the rows of a square matrix: hence elementwise.
+# A vector is broadcast to the rows of a square matrix: hence elementwise.
 row(np.tril, lambda g, y, x, k=0: np.tril(g, k), names="k", elementwise=True)
 row(np.triu, lambda g, y, x, k=0: np.triu(g, k), names="k", elementwise=True)
 
@@ -225,7 +225,7 @@ row(np.triu, lambda g, y, x, k=0: np.triu(g, k), names="k", elementwise=True)
 
 
 def _positions(x: Any, gather: Callable[[Array], Array]) -> Array:
-    """Where each element of a gathered result came from, as flat positions in x."""
+    """The flat position in x of each element of a gathered result."""
     return gather(np.arange(x.size).reshape(x.shape))
 
 
@@ -244,7 +244,7 @@ def _gather_rule(function: Callable[..., Any]) -> Rule:
 
 
 def _taken(x: Any, indices: Any, axis: int | None = None) -> tuple[Any, ...]:
-    """The index that selects from x what np.take does."""
+    """The index of x that is equivalent to np.take."""
     indices = np.asarray(indices).astype(np.intp)  # True is 1; a uint8 cannot hold the size
     if axis is None:
         return np.unravel_index(indices % max(x.size, 1), x.shape)
@@ -259,7 +259,7 @@ def _take_batch(contributions: list[Any], x: Any) -> Any:
 
 
 def _taken_along(x: Any, indices: Any, axis: int | None = -1) -> Array:
-    """The flat positions in x of what np.take_along_axis selects."""
+    """The flat positions in x that np.take_along_axis selects."""
     indices = np.asarray(indices).astype(np.intp)
     if axis is None or not x.size:
         return indices.reshape(-1) % max(x.size, 1)

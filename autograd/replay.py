@@ -150,8 +150,8 @@ class _Trace:
         self.place.update({t: f"v{k}" for k, t in enumerate(records)})
         # With an input that no op reads, earlier steps would be missing from a later tape.
         self.supported = (
-            all(t in made for t in outputs)
-            and all(t in operands for t in inputs)
+            made.issuperset(outputs)
+            and operands.keys() >= set(inputs)
             and all(t.ndim and t.dtype == dtype for t in self.place)
         )
         self.dtype = dtype
@@ -159,11 +159,13 @@ class _Trace:
         self.arrays = {place: t.data for t, place in self.place.items()}
         self.outputs = [self.place.get(t, "") for t in outputs]
         self.shapes = [np.shape(t) for t in outputs]
-        self.lines = [
-            (r[1], [self.place.get(x, x) if isinstance(x, Tensor) else x for x in xs], r[2])
-            for r, xs in ((t._record, operands_of(t)) for t in records)
-            if r is not None
-        ]
+        self.lines = [self.line(t) for t in records]
+
+    def line(self, t: Tensor) -> tuple[Op, list[Any], Params]:
+        """The op of a result, its operands (places or constants) and its metadata."""
+        operands = [self.place.get(x, x) if isinstance(x, Tensor) else x for x in operands_of(t)]
+        _, op, params, *_ = t._record  # type: ignore[misc]
+        return op, operands, params
 
     def read(self, k: int, rule: Any, leaf: Any = None) -> set[str]:
         """The results that a rule of record k reads, or, given a ``leaf``, a batch rule of it."""

@@ -13,18 +13,18 @@ __all__ = ["flatten", "match_leaves", "places"]
 
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The leaves of nested dicts, lists and tuples, and how to put others in their places."""
+    """The leaves of nested dicts, lists and tuples, and a function that rebuilds the tree."""
     leaves: list[Any] = []
     plan = _walk(tree, leaves)
     return leaves, functools.partial(_build, plan)
 
 
-# Functions of the module, not closures that call themselves: such a closure is a cycle, and
-# would keep the leaves, and the graph behind them, until the garbage collector comes.
+# Module functions, not recursive closures: such a closure is a reference cycle, and would keep
+# the leaves, and the graph behind them, until the garbage collector runs.
 
 
 def _walk(node: Any, leaves: list[Any]) -> Any:
-    """The tree with a leaf's number in its place, and each container as (maker, parts)."""
+    """The plan of a tree: a leaf is its number, a container is (maker, parts)."""
     kind: Any = type(node)
     if isinstance(node, defaultdict):
         kind = functools.partial(kind, node.default_factory)
@@ -38,7 +38,7 @@ def _walk(node: Any, leaves: list[Any]) -> Any:
 
 
 def _build(node: Any, new: Sequence[Any]) -> Any:
-    """The tree of a plan, with ``new`` in the places of the leaves."""
+    """The tree of a plan, with ``new`` for leaves."""
     if isinstance(node, int):
         return new[node]
     make, parts = node
@@ -49,24 +49,24 @@ def _build(node: Any, new: Sequence[Any]) -> Any:
         return items
     try:
         made = make(items)
-    except Exception as error:  # whatever its __init__ makes of one argument
+    except Exception as error:  # its __init__ may take other arguments
         raise _not_remade(make, str(error)) from error
     leaves = [key for key, part in parts.items() if isinstance(part, int)]
     if list(made) != list(items) or any(made[key] is not items[key] for key in leaves):
-        raise _not_remade(make, "its items are others then")
+        raise _not_remade(make, "its items would differ")
     return made
 
 
 def _not_remade(make: Any, why: str) -> TypeError:
     name = getattr(make, "func", make).__name__
     return TypeError(
-        f"a {name} cannot be made again with other leaves by {name}({{...}}): {why}; give a plain "
+        f"a {name} cannot be rebuilt with other leaves by {name}({{...}}): {why}; give a plain "
         "dict, dict(x)"
     )
 
 
 def places(tree: Any, at: str = "") -> list[str]:
-    """Where each leaf of a tree stands, as it is written: ``['a'][1]``, or ``.W``."""
+    """The place of each leaf of a tree, as code: ``['a'][1]``, or ``.W``."""
     if isinstance(tree, dict):
         return [place for key in tree for place in places(tree[key], f"{at}[{key!r}]")]
     if isinstance(tree, (list, tuple)):
@@ -77,7 +77,7 @@ def places(tree: Any, at: str = "") -> list[str]:
 
 
 def _kind(tree: Any) -> str:
-    """A container, or what stands in the place of one, in a message."""
+    """A container in a message; for anything else its type or value."""
     if isinstance(tree, dict):
         return f"a dict with {', '.join(map(repr, tree)) or 'nothing'}"
     if isinstance(tree, (list, tuple)):

@@ -1,4 +1,10 @@
-"""What happens at one time step, and how steps are unrolled, stacked and reversed."""
+"""Recurrent cells: the equations of one time step, unrolled, stacked and reversed.
+
+``cell`` is the abstraction and the loop over time, ``recurrent`` the lectures' cells, ``variants``
+their relatives; ``composite`` stacks and reverses them, ``wrappers`` add noise. ``module`` holds
+parameters, ``config`` the arguments that a module was made with; ``exchange`` and ``onnx_export``
+lead to and from other libraries, ``flow`` measures gradients over time.
+"""
 
 from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll

@@ -1,7 +1,7 @@
 """Cell, the RNN abstraction, and ``unroll``, the one loop over time.
 
 A recurrent network is two functions (Goldberg 2016, section 10; eq. 3 of the lecture on the
-RNN abstraction): s_t = R(s_{t-1}, x_t) and y_t = O(s_t). A Cell gives R as ``forward`` and O
+RNN abstraction): s_t = R(s_{t-1}, x_t) and y_t = O(s_t). A Cell defines R as ``forward`` and O
 as ``output``; everything else, from masks to pictures, follows from these.
 """
 
@@ -169,7 +169,7 @@ class Cell(Module):
         return new
 
     def checked_state(self, state: Any, batch: tuple[int, ...]) -> State:
-        """The state as a tuple of Tensors, or an error that says what was expected."""
+        """The state as a checked tuple of Tensors."""
         if not isinstance(state, (tuple, list)) or len(state) != len(self.states):
             raise ValueError(
                 f"{type(self).__name__}: expected the state {wanted(self.states)}, a tuple, got "
@@ -275,8 +275,8 @@ def unroll(
         mask: (batch, time) booleans in place of ``lengths``; holes are allowed.
         reverse: Read from each sequence's end to its beginning; ``ys`` stay aligned with
             ``xs``.
-        truncate: Cut the gradient every so many steps (truncated BPTT); on the tape the cut
-            is a record of the op ``cut``.
+        truncate: The number of steps after which the gradient is cut (truncated BPTT); on the
+            tape each cut is a record of the op ``cut``.
 
     Returns:
         ``(ys, state)``: the outputs (batch, time, d_out), 0 at padded positions, and the

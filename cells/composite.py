@@ -96,14 +96,7 @@ class Stacked(Module):
         return tuple(state)
 
     def unroll_layers(
-        self,
-        xs: Any,
-        state: State | None = None,
-        *,
-        lengths: Any = None,
-        mask: Any = None,
-        reverse: bool = False,
-        truncate: int | None = None,
+        self, xs: Any, state: State | None = None, **options: Any
     ) -> tuple[list[Tensor], State]:
         """As ``unroll``, with the outputs of every layer, lowest first."""
         layers: list[Tensor] = []
@@ -111,10 +104,7 @@ class Stacked(Module):
         below = xs
         for i, (member, s) in enumerate(zip(self.members, self.checked_states(state), strict=True)):
             with scope(str(i)):
-                handed = self.between(below) if i else below
-                ys, final = member.unroll(
-                    handed, s, lengths=lengths, mask=mask, reverse=reverse, truncate=truncate
-                )
+                ys, final = member.unroll(self.between(below) if i else below, s, **options)
                 if i and self.residual:
                     ys = ys + below
             layers.append(ys)
@@ -122,20 +112,9 @@ class Stacked(Module):
             below = ys
         return layers, tuple(finals)
 
-    def unroll(
-        self,
-        xs: Any,
-        state: State | None = None,
-        *,
-        lengths: Any = None,
-        mask: Any = None,
-        reverse: bool = False,
-        truncate: int | None = None,
-    ) -> tuple[Tensor, State]:
+    def unroll(self, xs: Any, state: State | None = None, **options: Any) -> tuple[Tensor, State]:
         """The layers over time, one after the other; see ``unspool.unroll``."""
-        layers, final = self.unroll_layers(
-            xs, state, lengths=lengths, mask=mask, reverse=reverse, truncate=truncate
-        )
+        layers, final = self.unroll_layers(xs, state, **options)
         return layers[-1], final
 
 
@@ -224,14 +203,7 @@ class Bidirectional(Module):
         return self.forward.initial_state(batch), self.backward.initial_state(batch)
 
     def unroll(
-        self,
-        xs: Any,
-        state: State | None = None,
-        *,
-        lengths: Any = None,
-        mask: Any = None,
-        reverse: bool = False,
-        truncate: int | None = None,
+        self, xs: Any, state: State | None = None, *, reverse: bool = False, **options: Any
     ) -> tuple[Tensor, State]:
         """Both directions over time; see ``unspool.unroll``."""
         if state is not None:
@@ -239,7 +211,6 @@ class Bidirectional(Module):
         ahead, back = state or (None, None)
         if not isinstance(xs, Tensor):  # one input, read twice
             xs = Tensor(one_array("unroll(Bidirectional)", xs, operand), name="xs")
-        options = {"lengths": lengths, "mask": mask, "truncate": truncate}
         with scope("forward"):
             ys_f, final_f = self.forward.unroll(xs, ahead, reverse=reverse, **options)
         with scope("backward"):

@@ -1,11 +1,12 @@
 """Settings come from constructors: an object knows the arguments that it was made with.
 
 ``to_config`` writes them as plain data, ``from_config`` calls the constructor again. Nothing is
-declared twice: whoever adds an argument to a constructor has added it to the files.
+declared twice: a new argument of a constructor is in the configurations, and so in files, too.
 
-A configuration names classes only by the names under which they were registered, so one that comes
-from a file can make nothing else. It says how an object is put together, not what it has learnt
-(``state_dict``) and not how its parameters began (``rng``, ``W_init``, ``U_init``).
+Classes are named by the names under which they were registered, so a configuration from a file can
+make nothing else. It describes the structure of an object, not its trained values (``state_dict``)
+and not its initial ones (``rng``, ``W_init``, ``U_init``). The defaults of a class's own
+constructor are written out, those of arguments that it passes on by ``**options`` are not.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def register(kind: K, name: str | None = None) -> K:
 
 
 class Configured:
-    """Base of what can be made again from its settings: modules, vocabularies, features."""
+    """Base of the classes with configurations: modules, vocabularies, features."""
 
     __slots__ = ("__dict__", "__weakref__", "_given")  # _given is no attribute that a walk meets
 
@@ -83,8 +84,8 @@ class Configured:
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments by name, as they are now.
 
-        An attribute of an argument's name and kind replaces what was given, since it may have
-        been changed. A class whose attribute means something else overrides this.
+        An attribute with the name and kind of an argument replaces the value that was passed, as
+        it may have been changed since. A class may override this.
         """
         kind = type(self)
         try:

@@ -26,7 +26,7 @@ class Module(Configured):
     stands in several places (a tied weight) counts once, under its first name.
 
     Attributes:
-        training: Whether what differs between training and use (dropout) is on.
+        training: Whether dropout and its like are on.
     """
 
     training: bool = True
@@ -193,7 +193,7 @@ class Module(Configured):
         return f"{type(self).__name__}({self.size():,} parameters)"
 
     def _repr_latex_(self) -> str | None:
-        """The equations of what can be unrolled, for a notebook, read off its own tape."""
+        """The equations of a cell or composite, for a notebook, read off its own tape."""
         latex = Module.latex
         if latex is None or not (hasattr(self, "unroll") and hasattr(self, "d_in")):
             return None
@@ -239,7 +239,7 @@ class Update:
             name: Of the array, for messages.
             parameter: The Parameter.
             array: Its new values.
-            other: What an unequal array differs from, for messages; None for the first's name.
+            other: The name of the other array, for messages; None for that of the first one.
         """
         if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
             first = f"{self.found[parameter][0]}, and both are one Parameter here"

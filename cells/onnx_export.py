@@ -282,10 +282,6 @@ def states(module: Any, path: str = "") -> list[tuple[str, str, int]]:
     """The last states of a written module: (name, tensor, width), in the order of parameters."""
     if isinstance(module, (InputDropout, VariationalDropout)):
         return states(module.cell, path)
-    if isinstance(module, Stacked):
-        members = [(str(i), member) for i, member in enumerate(module.members)]
-    elif isinstance(module, Bidirectional):
-        members = [("forward", module.forward), ("backward", module.backward)]
-    else:
-        return [(f"{path}{s}", f"{path}{s}_end", module.d_h) for s in module.states]
-    return [state for name, member in members for state in states(member, f"{path}{name}.")]
+    if isinstance(module, (Stacked, Bidirectional)):
+        return [s for name, member in module.children(path) for s in states(member, f"{name}.")]
+    return [(f"{path}{s}", f"{path}{s}_end", module.d_h) for s in module.states]

@@ -90,8 +90,28 @@ class Elman(GatedCell):
         return (h,)
 
 
+class FourGates(GatedCell):
+    """Base of the LSTMs: state (h, c), gates f, i, o and candidate g; b_f begins at 1."""
+
+    states = ("h", "c")
+    gates = ("f", "i", "o", "g")
+    ones = ("b_f",)
+    W_f: Tensor
+    U_f: Tensor
+    b_f: Tensor
+    W_i: Tensor
+    U_i: Tensor
+    b_i: Tensor
+    W_o: Tensor
+    U_o: Tensor
+    b_o: Tensor
+    W_g: Tensor
+    U_g: Tensor
+    b_g: Tensor
+
+
 @register
-class LSTM(GatedCell):
+class LSTM(FourGates):
     """Long short-term memory, with a forget gate and without peepholes.
 
     ::
@@ -112,21 +132,6 @@ class LSTM(GatedCell):
     """
 
     same_every_step = True
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_i: Tensor
-    U_i: Tensor
-    b_i: Tensor
-    W_o: Tensor
-    U_o: Tensor
-    b_o: Tensor
-    W_g: Tensor
-    U_g: Tensor
-    b_g: Tensor
 
     def forward(self, x: Any, state: Any) -> State:
         """The equations above."""

@@ -9,13 +9,13 @@ import numpy as np
 from ..autograd import Parameter, Tensor, layer_norm, scope, sigmoid
 from .cell import State
 from .config import register
-from .recurrent import GatedCell
+from .recurrent import FourGates, GatedCell
 
 __all__ = ["MGU", "LayerNormLSTM", "PeepholeLSTM", "ResetAfterGRU"]
 
 
 @register
-class PeepholeLSTM(GatedCell):
+class PeepholeLSTM(FourGates):
     """An LSTM whose gates see the memory.
 
     ::
@@ -36,21 +36,6 @@ class PeepholeLSTM(GatedCell):
     """
 
     same_every_step = True
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_i: Tensor
-    U_i: Tensor
-    b_i: Tensor
-    W_o: Tensor
-    U_o: Tensor
-    b_o: Tensor
-    W_g: Tensor
-    U_g: Tensor
-    b_g: Tensor
 
     def __init__(self, d_in: int, d_h: int, *, dtype: Any = np.float32, **options: Any) -> None:
         super().__init__(d_in, d_h, dtype=dtype, **options)
@@ -75,7 +60,7 @@ class PeepholeLSTM(GatedCell):
 
 
 @register
-class LayerNormLSTM(GatedCell):
+class LayerNormLSTM(FourGates):
     """An LSTM whose sums are normalised, so that their scale does not drift over time.
 
     ::
@@ -98,21 +83,6 @@ class LayerNormLSTM(GatedCell):
     """
 
     same_every_step = True
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_i: Tensor
-    U_i: Tensor
-    b_i: Tensor
-    W_o: Tensor
-    U_o: Tensor
-    b_o: Tensor
-    W_g: Tensor
-    U_g: Tensor
-    b_g: Tensor
     v_f: Tensor
     u_f: Tensor
     v_i: Tensor

@@ -88,11 +88,10 @@ class InputDropout(Wrapper):
 class VariationalDropout(Wrapper):
     """Dropout on the inputs and on the state, with the same masks at every step of a sequence.
 
-    A mask on what a matrix reads is a mask on its rows: (x * m) W = x (diag(m) W). So one mask
-    for x is put on the rows of every W, one for h on the rows of every U, once per sequence. That
-    leaves alone what carries h past the matrices, such as (1 - z) * h in a GRU: masked there and
-    divided by 1 - p at each step, it would grow without bound. The masks are shared by the
-    sequences of a batch.
+    A mask on a matrix's input is a mask on its rows: (x * m) W = x (diag(m) W). So one mask for x
+    is applied to the rows of every W, one for h to the rows of every U, once per sequence. Paths of
+    h around the matrices, such as (1 - z) * h in a GRU, stay unmasked: divided by 1 - p at each
+    step, they would grow without bound. The masks are shared by the sequences of a batch.
 
     In a loop of one's own over single steps, begin with ``cell = cell.sampled()``.
 

@@ -1,4 +1,4 @@
-"""How models are written as ONNX: what ``unspool.cells.to_onnx`` needs to know of them."""
+"""Export of models to ONNX, registered with ``unspool.cells.to_onnx``."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def write_feed_forward(module: FeedForward, graph: Graph) -> None:
 def write_language_model(module: LanguageModel, graph: Graph) -> None:
     """``ids`` (batch, time) to ``logits`` (batch, time, vocabulary) and the last states.
 
-    Behind a sequence's length any id of the vocabulary may stand.
+    The ids behind a sequence's length are not read, but must be in the vocabulary.
     """
     ids = graph.input("ids", np.int64, ("batch", "time"))
     E = graph.constant("embedding.E", module.embedding.E.data)
@@ -73,7 +73,7 @@ def dense(module: Dense, graph: Graph, x: str, path: str) -> str:
     g: Any = module.activation or "identity"
     if g not in ACTIVATIONS:
         raise ValueError(
-            f"to_onnx: Dense's activation is one of {', '.join(ACTIVATIONS)} to be exported, got "
+            f"to_onnx: Dense's activation must be one of {', '.join(ACTIVATIONS)}, got "
             f"{g if isinstance(g, str) else getattr(g, '__name__', g)!r}"
         )
     y = graph.node("MatMul", [x, graph.constant(f"{path}W", module.W.data)])

@@ -312,7 +312,7 @@ def one_score() -> BagClassifier:
         (lambda: BagClassifier(words(), 3, "last"), ValueError, "pooling must be one of mean"),
         (lambda: BagClassifier(None, 3), TypeError, "d_in must be an integer >= 1"),
         (lambda: elman(objective="mse"), ValueError, "objective"),
-        (lambda: elman(embedding=Embedding(7, 4)), ValueError, "vectors of 4, but 3"),
+        (lambda: elman(embedding=Embedding(7, 4)), ValueError, "has width 4, expected d_in = 3"),
         (lambda: elman(hidden=[0]), ValueError, "must be an integer >= 1"),
         (lambda: Acceptor(Elman(3, 4), 0), ValueError, "d_out must be an integer >= 1"),
         (lambda: Acceptor(Dropout(0.5), 2), TypeError, "network must be a Cell"),

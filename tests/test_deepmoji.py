@@ -66,7 +66,7 @@ def test_attention_is_0_at_padding_and_sums_to_1():
     a = model64().attention(IDS, LENGTHS)
     assert (a[np.arange(5) >= LENGTHS[:, None]] == 0).all()
     np.testing.assert_allclose(a.sum(-1), [1, 1, 1, 0])
-    with pytest.raises(ValueError, match='this one averages; make it with "attention"'):
+    with pytest.raises(ValueError, match="pooling is 'mean'; make it with pooling="):
         model64(pooling="mean").attention(IDS)
 
 
@@ -268,6 +268,6 @@ def test_what_is_wrong_is_said():
         chain_thaw(model, {}, task)
     with pytest.raises(ValueError, match="chain_thaw: other holds parameters that are not"):
         chain_thaw(model, {"other": Embedding(2, 2), "head": model.head}, task)
-    with pytest.raises(ValueError, match="a checkpoint is of one training"):
+    with pytest.raises(ValueError, match="a checkpoint belongs to one training"):
         chain_thaw(model, model.chain(), task, checkpoint="here.npz")
     assert isinstance(model.pool.w, Parameter)

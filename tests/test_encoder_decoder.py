@@ -161,7 +161,9 @@ def test_scores_of_any_size_are_safe():
 
 
 def test_attention_says_what_does_not_fit():
-    with pytest.raises(ValueError, match=r"DotAttention: queries and keys have one width, got 3"):
+    with pytest.raises(
+        ValueError, match=r"DotAttention: queries and keys must have one width, got 3"
+    ):
         DotAttention(3, 4)
     with pytest.raises(ValueError, match="AdditiveAttention: d_key must be an integer >= 1, got 0"):
         AdditiveAttention(3, 0)
@@ -416,7 +418,7 @@ def test_the_network_says_what_does_not_fit():
         EncoderDecoder(
             7, 7, 4, cell=lambda a, b, **o: Bidirectional(Elman(a, b, **o), Elman(a, b, **o))
         )
-    with pytest.raises(ValueError, match="queries and keys have one width, got 4 and 8"):
+    with pytest.raises(ValueError, match="queries and keys must have one width, got 4 and 8"):
         EncoderDecoder(7, 7, 4, attention="dot", bidirectional=True)
     model = model64()
     with pytest.raises(ValueError, match="source: id 7 at "):
@@ -431,7 +433,7 @@ def test_the_network_says_what_does_not_fit():
         model.loss([[3]], [[1]])
     with pytest.raises(ValueError, match=r"source: expected ids .* time at least 1, got \(2, 0\)"):
         model.greedy(np.zeros((2, 0), int), 3)
-    with pytest.raises(ValueError, match="sources and targets are of one batch"):
+    with pytest.raises(ValueError, match="sources and targets must be of one batch"):
         model.loss([[3]], [[1, 2], [1, 2]])
     with pytest.raises(ValueError, match="greedy: steps must be an integer >= 1, got 0"):
         model.greedy([3], 0)

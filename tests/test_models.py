@@ -456,7 +456,7 @@ def test_bad_ids_and_lengths(method):
         call([1, -1])
     with pytest.raises(ValueError, match=r"differ in length; .* pad_sequences\(ids\)"):
         call([[1, 2, 3], [1, 2]])
-    with pytest.raises(TypeError, match="ids are integers, got float64"):
+    with pytest.raises(TypeError, match="ids must be integers, got float64"):
         call([1.0, 2.0])
     with pytest.raises(
         ValueError, match=r"expected ids \(batch, time\) or \(time,\), got \(1, 1, 2\)"
@@ -470,7 +470,7 @@ def test_bad_ids_and_lengths(method):
         call([[1, 2, 3]], [3, 3])
     with pytest.raises(ValueError, match="a single sequence is as long as it is"):
         call([1, 2, 3], [3])
-    with pytest.raises(ValueError, match="there is too little; expected at least"):
+    with pytest.raises(ValueError, match="there are too few ids; expected at least"):
         call(np.zeros((2, 0), int))
 
 
@@ -479,7 +479,7 @@ def test_too_short_sequences():
     for method in (model.loss, model.score, model.perplexity):
         with pytest.raises(ValueError, match=r"at least 2 tokens a sequence.* got \(1,\)"):
             method([1])
-    with pytest.raises(ValueError, match="no token is to be predicted"):
+    with pytest.raises(ValueError, match="there is no token to predict"):
         model.loss([[1, 2], [1, 3]], lengths=[1, 0])
 
 
@@ -508,7 +508,7 @@ def test_bad_generation():
         model.generate([1], 3, top_k=0)
     with pytest.raises(TypeError, match=r"generate: top_k must be an integer >= 1, got 2\.5"):
         model.generate([1], 3, top_k=2.5)
-    with pytest.raises(ValueError, match=r"exclude: id 7 is outside of 0\.\.6"):
+    with pytest.raises(ValueError, match=r"exclude: ids must be from 0 to 6, got 7"):
         model.generate([1], 3, exclude=[7])
     with pytest.raises(ValueError, match="no token is left"):
         model.generate([1], 3, exclude=range(7))
@@ -534,7 +534,7 @@ def test_bad_models():
     def wide(d_in, d_h, rng, dtype):
         return LSTM(d_in, 2 * d_h, rng=rng, dtype=dtype)
 
-    with pytest.raises(ValueError, match=r"the cell's output has a width of 8; write tied=False"):
+    with pytest.raises(ValueError, match=r"the cell's output has width 8; write tied=False"):
         LanguageModel(5, 4, cell=wide)
     assert LanguageModel(5, 4, cell=wide, tied=False).logits([1, 2]).shape == (2, 5)
 

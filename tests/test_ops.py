@@ -1030,7 +1030,9 @@ def test_what_rules_do_not_read_is_not_missed(case: Example):
         op = record.op
         arrays = [record.output.data, *(x.data for x in record.inputs)]
         numbers = np.random.default_rng(3).standard_normal(arrays[0].shape)
-        rules = [op.rules] if op.variadic else [rule for rule, _ in op.pairs[: len(arrays) - 1]]
+        rules = (
+            [op.rules] if op.variadic else [rule for rule, _ in op.operand_rules[: len(arrays) - 1]]
+        )
         for rule in filter(None, rules):
             answer = functools.partial(rule, **record.params)
             once = functools.partial(answer, arrays[0])

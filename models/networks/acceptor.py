@@ -1,7 +1,7 @@
-"""Acceptors: a whole sequence is read, and one answer is given.
+"""Acceptors: one label for a whole sequence.
 
-Each reads a sequence into one vector and gives it to the same head, an MLP; what differs is the
-reading: a recurrent network, a bag of embeddings, or a convolution.
+Each encodes a sequence as one vector and classifies it with the same head, an MLP; the encoders
+are a recurrent network, a bag of embeddings, or a convolution.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ def vectors_of(
     Args:
         who: For messages.
         x: Vectors (batch, time, d_in) or (time, d_in); with an Embedding ids (batch, time) or
-            (time,), at padding any; with another ``embedding`` whatever that one reads.
+            (time,), any at padding; with another ``embedding`` its argument.
         embedding: From x to vectors, or None.
-        d_in: The width wanted.
+        d_in: The expected width.
         lengths, mask: As in ``unroll``.
     """
     if isinstance(embedding, Embedding):
@@ -147,20 +147,20 @@ def read_by(network: Any, pooling: str, xs: Any, real: Bools) -> Any:
 
 
 class Classifier(Module):
-    """Base of what gives a sequence one label: ŷ = softmax(MLP(read(x_1 ... x_n))).
+    """Base of the classifiers of sequences: ŷ = softmax(MLP(read(x_1 ... x_n))).
 
-    A subclass gives ``read``. With ``d_out=1`` there are two classes and one score, and ŷ is a
+    A subclass defines ``read``. With ``d_out=1`` there are two classes and one score, and ŷ is a
     sigmoid.
 
     Args:
-        d_in: The width of what is read at each position.
-        width: The width of what ``read`` gives.
-        d_out: How many classes there are; 1 for two classes and one score.
-        embedding: Makes vectors of x: an Embedding, which reads ids, or a function of yours.
+        d_in: The width of the vectors.
+        width: The width of the output of ``read``.
+        d_out: The number of classes; 1 for two classes and one score.
+        embedding: From x to vectors: an Embedding, which reads ids, or a function of yours.
         hidden: The widths of the MLP's hidden layers; none leaves one dense layer.
         activation: Of the hidden layers.
-        dropout: The probability with which an element of the vectors, of what was read, and of
-            the hidden layers is dropped in training.
+        dropout: The probability of dropping an element of the vectors, of the output of ``read``
+            and of the hidden layers in training.
         objective: "cross_entropy" or "hinge".
         rng: A Generator, a seed, or None.
         dtype: Of the head's parameters.
@@ -183,7 +183,7 @@ class Classifier(Module):
         name = type(self).__name__
         if isinstance(embedding, Embedding) and embedding.d != d_in:
             raise ValueError(
-                f"{name}: the embedding gives vectors of {embedding.d}, but {d_in} are read"
+                f"{name}: the embedding has width {embedding.d}, expected d_in = {d_in}"
             )
         rng = np.random.default_rng(rng)
         self.d_in, self.d_out = d_in, check_int(name, "d_out", d_out)
@@ -195,13 +195,12 @@ class Classifier(Module):
         self.dropout = Dropout(dropout, rng=rng)
 
     def new_head(self, d_out: int, *, rng: Any = None) -> None:
-        """Put an untrained head in place of the one there is, for another task.
+        """Replace the head with an untrained one, for another task.
 
-        Only its last width is another. What was learnt of reading stays. An optimiser wants to be
-        made anew, over the parameters that there are then.
+        The encoder keeps its parameters. Make a new optimiser afterwards.
 
         Args:
-            d_out: How many classes the new task has; 1 for two classes and one score.
+            d_out: The number of classes of the new task; 1 for two classes and one score.
             rng: A Generator, a seed, or None.
         """
         self.d_out = check_int(type(self).__name__, "d_out", d_out)
@@ -219,9 +218,9 @@ class Classifier(Module):
         raise NotImplementedError(f"{type(self).__name__} defines no read(xs, real)")
 
     def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
-        """Each sequence as one vector, which the head reads: (batch, width) or (width,).
+        """Each sequence as one vector, the input of the head: (batch, width) or (width,).
 
-        Args and errors are those of ``logits``.
+        Args as in ``logits``.
         """
         name = type(self).__name__
         xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
@@ -233,8 +232,7 @@ class Classifier(Module):
         Args:
             x: Ids (batch, time) or (time,) where there is an Embedding, else vectors
                 (batch, time, d_in) or (time, d_in).
-            lengths: (batch,), where each sequence ends; 0 is allowed.
-            mask: (batch, time) booleans in place of ``lengths``.
+            lengths, mask: As in ``unroll``.
         """
         vector = self.vector(x, lengths, mask)
         with scope("head"):
@@ -252,7 +250,7 @@ class Classifier(Module):
         weight: Any = None,
         reduction: Reduction = "mean",
     ) -> Tensor:
-        """The cross entropy (in nats) or hinge loss of the right classes.
+        """The cross entropy (in nats) or hinge loss of the targets.
 
         Args:
             x, lengths, mask: As in ``logits``.
@@ -292,7 +290,7 @@ class Classifier(Module):
     def probabilities(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
         """P(class), (batch, d_out), or for ``d_out=1`` P(class 1), (batch,): a plain array.
 
-        Computed without dropout. Args and errors are those of ``logits``.
+        Computed without dropout. Args as in ``logits``.
         """
         with evaluating(self):
             logits = self.logits(x, lengths, mask)
@@ -302,7 +300,7 @@ class Classifier(Module):
     def predict(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[np.intp]:
         """The most probable class, (batch,) integers, or one of no axis for a single sequence.
 
-        Args and errors are those of ``logits``.
+        Args as in ``logits``.
         """
         with evaluating(self):
             logits = np.asarray(values(self.logits(x, lengths, mask)))
@@ -313,7 +311,7 @@ class Classifier(Module):
 
 @register
 class Acceptor(Classifier):
-    """A recurrent network that reads a sequence and gives one answer at the end.
+    """A recurrent network that classifies a sequence by its last output, or by pooled outputs.
 
     ::
 
@@ -321,13 +319,13 @@ class Acceptor(Classifier):
         v = the last state's output, or the mean or maximum of h_1 ... h_n
         ŷ = softmax(MLP(v))
 
-    With "last", v of a Bidirectional is forward's last output beside backward's, which has read
-    the first position last. A sequence of length 0 gives the initial state's output; its mean
+    With "last", v of a Bidirectional is forward's last output beside backward's, whose last step
+    is the first position. For a sequence of length 0 it is the initial state's output; its mean
     and maximum are 0.
 
     Args:
         network: Any Cell, Stacked or Bidirectional.
-        d_out: How many classes there are; 1 for two classes and one score.
+        d_out: The number of classes; 1 for two classes and one score.
         pooling: "last", "mean", "max" or "sum", over real positions.
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
@@ -369,8 +367,8 @@ class BagClassifier(Classifier):
         ŷ = softmax(MLP(v))
 
     Args:
-        embedding: An Embedding, or a function of x that gives vectors of ``d_in``.
-        d_out: How many classes there are; 1 for two classes and one score.
+        embedding: An Embedding, or a function from x to vectors of ``d_in``.
+        d_out: The number of classes; 1 for two classes and one score.
         pooling: "mean", "max" or "sum".
         d_in: The width of the vectors, where ``embedding`` is no Embedding (None: x is vectors).
         **options: ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng`` and ``dtype``
@@ -413,9 +411,9 @@ class TextCNN(Classifier):
 
     Args:
         d_in: The width of the vectors.
-        d_out: How many classes there are; 1 for two classes and one score.
-        widths: How many positions the filters see.
-        filters: How many filters of each width.
+        d_out: The number of classes; 1 for two classes and one score.
+        widths: The widths of the filters, in positions.
+        filters: The number of filters of each width.
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
 
@@ -447,7 +445,7 @@ class TextCNN(Classifier):
 
     def read(self, xs: Any, real: Bools) -> Any:
         """Each filter's maximum over the real positions."""
-        if not real.shape[-1]:  # one position of padding, so that there is something to read
+        if not real.shape[-1]:  # one position of padding: a maximum needs at least one
             shape = (*real.shape[:-1], 1)
             xs, real = np.zeros((*shape, self.d_in), xs.dtype), np.zeros(shape, bool)
         tops = []

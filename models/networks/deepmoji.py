@@ -1,4 +1,4 @@
-"""A network that is trained on one task and tuned to another, a layer at a time.
+"""Transfer learning: a network trained on one task and fine-tuned to another, layer by layer.
 
 ``DeepMoji`` is the network, ``chain_thaw`` the tuning, which serves any model.
 """
@@ -24,7 +24,7 @@ __all__ = ["DeepMoji", "chain_thaw"]
 
 @register
 class DeepMoji(Classifier):
-    """Bidirectional LSTMs, each layer of which is seen by the head too, by skip connections.
+    """Bidirectional LSTMs whose layers all feed the head, by skip connections.
 
     ::
 
@@ -34,11 +34,11 @@ class DeepMoji(Classifier):
         ŷ = softmax(V v + b)
 
     Args:
-        vocab_size: How many ids there are.
-        d_out: How many classes there are.
+        vocab_size: The number of ids.
+        d_out: The number of classes.
         d: The width of an embedding.
         cells: The width of each LSTM, of which a layer has two.
-        layers: How many bidirectional layers there are.
+        layers: The number of bidirectional layers.
         pooling: "attention" as the paper has it, or "mean", the average over time of the
             lectures' drawing.
         rng: A Generator, a seed, or None.
@@ -90,7 +90,7 @@ class DeepMoji(Classifier):
         super().__init__(d, sum(widths), d_out, embedding=embedding, **kind, **options)
 
     def _seen(self, xs: Any, real: Bools) -> Any:
-        """What the layers give, the uppermost first, side by side: (batch, time, width)."""
+        """The outputs of all layers, top first, concatenated: (batch, time, width)."""
         seen = [np.tanh(xs)]
         for i, layer in enumerate(self.layers):
             with scope(str(i)):
@@ -98,25 +98,27 @@ class DeepMoji(Classifier):
         return np.concatenate(seen, axis=-1)
 
     def read(self, xs: Any, real: Bools) -> Any:
-        """What the layers give, pooled over time."""
+        """The outputs of all layers, pooled over time."""
         seen = self._seen(xs, real)
         with scope(self.pooling):
             pool = self.pool if self.pooling == "attention" else POOLINGS[self.pooling]
             return pool(seen, real)
 
     def attention(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
-        """How much each position counts, (batch, time), rows that sum to 1: a plain array.
+        """The attention weights, (batch, time), rows that sum to 1: a plain array.
 
-        Args and errors are those of ``logits``.
+        Args as in ``logits``.
         """
         if self.pooling != "attention":
-            raise ValueError('DeepMoji.attention: this one averages; make it with "attention"')
+            raise ValueError(
+                f'DeepMoji.attention: pooling is {self.pooling!r}; make it with pooling="attention"'
+            )
         with evaluating(self):
             xs, real = vectors_of("DeepMoji", x, self.embedding, self.d_in, lengths, mask)
             return np.asarray(values(self.pool.weights(self._seen(xs, real), real)))
 
     def chain(self) -> dict[str, Module]:
-        """The layers by name, the lowest first and the head last, as ``chain_thaw`` wants them."""
+        """The layers by name, lowest first and the head last: the argument of ``chain_thaw``."""
         assert isinstance(self.embedding, Embedding)
         chain: dict[str, Module] = {"embedding": self.embedding}
         chain.update({f"layers.{i}": layer for i, layer in enumerate(self.layers)})
@@ -135,23 +137,23 @@ def chain_thaw(
     optimizer: Callable[[list[Parameter], float], Optimizer] = Adam,
     **options: Any,
 ) -> dict[str, History]:
-    """Tune a trained model to a new task: its new head first, then a layer at a time, then all.
+    """Fine-tune a trained model: its new head first, then one layer at a time, then all.
 
-    In each stage the parameters of the other layers are frozen. What was frozen before the call
-    stays so in every stage, and at the end all is frozen or not as it was.
+    In each stage the parameters of the other layers are frozen. Parameters that were frozen before
+    stay so, and afterwards every parameter is frozen or not as before.
 
     Args:
         model: A Module that fits the task.
-        layers: Its layers by name, the lowest first, the new head last.
-        task: What to learn.
+        layers: Its layers by name, lowest first, the new head last.
+        task: As in ``fit``.
         rate: The learning rate of the first stage, that of the head.
-        next_rate: The learning rate of the later ones.
-        optimizer: Makes one from parameters and a rate; one for each stage.
-        **options: Those of ``fit`` but ``checkpoint``, which is of one training. With
-            ``validation`` each stage ends with the best parameters that it found.
+        next_rate: The learning rate of the later stages.
+        optimizer: From parameters and a rate to the optimiser of a stage.
+        **options: Those of ``fit`` except ``checkpoint``, which belongs to one training. With
+            ``validation`` each stage ends with its best parameters.
 
     Returns:
-        The history of each stage by name, in their order; the last one is "all".
+        The history of each stage by name, in order; the last one is "all".
 
     Source: Felbo et al. (2017), section 3.3.
 
@@ -168,7 +170,7 @@ def chain_thaw(
             f'"all", got {", ".join(layers) or "none"}'
         )
     if "checkpoint" in options:
-        raise ValueError("chain_thaw: a checkpoint is of one training, and these are several")
+        raise ValueError("chain_thaw: a checkpoint belongs to one training, and these are several")
     trained = [p for p in model.parameters() if p.requires_grad]
     stages: dict[str, list[Parameter]] = {}
     *below, head = layers
@@ -182,7 +184,7 @@ def chain_thaw(
     try:
         for stage, (name, parameters) in enumerate(stages.items()):
             if not parameters:
-                continue  # nothing of this layer was to be trained
+                continue  # the whole layer was frozen
             model.freeze()
             for parameter in parameters:
                 parameter.requires_grad = True

@@ -1,12 +1,11 @@
-"""Encoder and decoder: a sequence read by one network, and another written by a second one.
+"""Encoder and decoder: one network reads a sequence, a second one writes another.
 
-The lectures' many-to-many shape that is not aligned: the encoder's last state is what the decoder
-begins with, and with attention each step of the decoder looks back at all that was read.
+The lectures' many-to-many shape that is not aligned: the encoder's last state is the decoder's
+first, and with attention each step of the decoder looks back at all of the encoder's outputs.
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -48,7 +47,7 @@ Ids = NDArray[np.intp]
 
 
 class Encoded(NamedTuple):
-    """What the decoder needs of a source: the state to begin with, and what attention reads in."""
+    """An encoded source: the decoder's initial state, and the memory of its attention."""
 
     state: State
     memory: Memory | None
@@ -56,7 +55,7 @@ class Encoded(NamedTuple):
 
 @register
 class EncoderDecoder(Module):
-    """P(target | source), a token of the target after the other.
+    """P(target | source), one token of the target at a time.
 
     ::
 
@@ -70,16 +69,16 @@ class EncoderDecoder(Module):
     ``</s>``; sources are read as they are.
 
     Args:
-        source_size: How many ids there are in sources.
-        target_size: How many ids there are in targets.
+        source_size: The number of ids in sources.
+        target_size: The number of ids in targets.
         d: The width of embeddings and states.
         cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
-        layers: How many layers the encoder has, and the decoder.
-        bidirectional: Whether the encoder reads from both ends; then a dense layer makes each
-            state of the decoder from the two.
+        layers: The number of layers of the encoder, and of the decoder.
+        bidirectional: Whether the encoder reads from both ends; then a dense layer maps the two
+            states to each state of the decoder.
         attention: "dot", "scaled_dot", "bilinear", "additive", a subclass of Attention, or None.
-        dropout: The probability with which an element of embeddings, of what layers hand on,
-            and of o_t is dropped in training.
+        dropout: The probability of dropping an element of the embeddings, of the outputs between
+            layers, and of o_t in training.
         start: The id of ``<s>``.
         end: The id of ``</s>``.
         rng: A Generator, a seed, or None: for the weights and for dropout.
@@ -124,18 +123,21 @@ class EncoderDecoder(Module):
         self.bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
         options = {"rng": rng, "dtype": dtype}
-        make = functools.partial(make_cell, "EncoderDecoder", cell, **options)
+
+        def make(d_in: int) -> Any:
+            return make_cell("EncoderDecoder", cell, d_in, d, **options)
+
         self.source_embedding = Embedding(source_size, d, **options)
         encoders: list[Any] = []
         for _ in range(layers):
             below = width_out(encoders[-1]) if encoders else d
-            ahead = make(below, d)
-            encoders.append(Bidirectional(ahead, make(below, d)) if bidirectional else ahead)
+            ahead = make(below)
+            encoders.append(Bidirectional(ahead, make(below)) if bidirectional else ahead)
         self.encoder = Stacked(encoders, dropout=dropout, rng=rng)
         self.target_embedding = Embedding(target_size, d, **options)
         decoders: list[Any] = []
         for _ in range(layers):
-            decoders.append(make(width_out(decoders[-1]) if decoders else d, d))
+            decoders.append(make(width_out(decoders[-1]) if decoders else d))
         self.decoder: Any = Stacked(decoders, dropout=dropout, rng=rng)
         self.bridges: list[Dense] = []
         if bidirectional:
@@ -156,11 +158,11 @@ class EncoderDecoder(Module):
     # The network ----------------------------------------------------------------------------------
 
     def encode(self, source: Any, lengths: Any = None) -> Encoded:
-        """Read a source: the state that the decoder begins with, and what attention reads in.
+        """The decoder's initial state, and the memory of its attention.
 
         Args:
             source: (batch, time) or (time,), time at least 1.
-            lengths: (batch,), where each source ends; behind it any id may stand.
+            lengths: (batch,), where each source ends; the ids behind it are not read.
         """
         ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
         with scope("encoder"):
@@ -172,7 +174,7 @@ class EncoderDecoder(Module):
         return Encoded(state, memory)
 
     def _bridged(self, state: State) -> State:
-        """A layer's states of two directions to its states in the decoder."""
+        """From each layer's states of two directions to its states in the decoder."""
         ahead, rebuild = flatten(tuple(ahead for ahead, _ in state))
         back, _ = flatten(tuple(back for _, back in state))
         bridged: State = rebuild(
@@ -213,7 +215,7 @@ class EncoderDecoder(Module):
     ) -> Tensor:
         """The scores with teacher forcing, (batch, time - 1, target_size).
 
-        Position t predicts token t + 1. Args and errors are those of ``loss``.
+        Position t predicts token t + 1. Args as in ``loss``.
         """
         inputs, _, _ = self._shifted(target, target_lengths)
         return self._forced(self._encoded(source, source_lengths, inputs), inputs)[0]
@@ -235,8 +237,8 @@ class EncoderDecoder(Module):
             target: (batch, time') or (time',), ``<s>`` first, ``</s>`` last.
             source_lengths: (batch,), where each source ends.
             target_lengths: (batch,), where each target ends.
-            sampling: The probability with which a token that the decoder gets is its own draw
-                and not the target's: scheduled sampling. 0 is teacher forcing.
+            sampling: The probability that an input of the decoder is its own draw and not the
+                target's token: scheduled sampling. 0 is teacher forcing.
             rng: For these draws: a Generator, a seed, or None.
 
         Source: scheduled sampling from Bengio et al. (2015).
@@ -253,7 +255,7 @@ class EncoderDecoder(Module):
     def _sampled(
         self, encoded: Encoded, inputs: Ids, sampling: float, rng: np.random.Generator
     ) -> Tensor:
-        """The scores where some of the inputs are draws of the model itself."""
+        """The scores where some inputs are the model's own draws."""
         state, memory = encoded
         decoder = self.decoder.sampled(len(inputs) if inputs.ndim == 2 else None)
         steps: list[Tensor] = []
@@ -273,7 +275,7 @@ class EncoderDecoder(Module):
     ) -> Tensor:
         """log P(target | source) of each pair, (batch,) or a scalar; without dropout or a tape.
 
-        Args and errors are those of ``loss``.
+        Args as in ``loss``.
         """
         inputs, targets, counted = self._shifted(target, target_lengths)
         with evaluating(self):
@@ -284,11 +286,11 @@ class EncoderDecoder(Module):
     def attention_matrix(
         self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None
     ) -> NDArray[Any]:
-        """Where each step of a target looks: (batch, time' - 1, time), rows that sum to 1.
+        """The attention of each step of a target: (batch, time' - 1, time), rows that sum to 1.
 
-        Row t belongs to the prediction of token t + 1. Rows behind a target's end are 0, columns
-        behind a source's end too. Args and errors are those of ``loss``; a target of the model's
-        own is ``[start, *model.greedy(source, steps), end]``.
+        Row t belongs to the prediction of token t + 1. Rows behind a target's end and columns
+        behind a source's end are 0. Args as in ``loss``; a target of the model's own is
+        ``[start, *model.greedy(source, steps), end]``.
         """
         if self.attention is None:
             raise ValueError(
@@ -304,12 +306,11 @@ class EncoderDecoder(Module):
     # New targets ----------------------------------------------------------------------------------
 
     def greedy(self, source: Any, steps: int, lengths: Any = None) -> Any:
-        """The most probable token each time, until ``</s>`` or for so many steps.
+        """The most probable token at each step, until ``</s>`` or for ``steps`` tokens.
 
         Args:
-            source: (batch, time) or (time,).
-            steps: How many tokens at most, ``</s>`` included.
-            lengths: (batch,), where each source ends.
+            source, lengths: As in ``encode``.
+            steps: The maximal number of tokens, ``</s>`` included.
 
         Returns:
             The new ids without ``<s>`` and ``</s>``: a list of arrays, or one array for a single
@@ -341,24 +342,15 @@ class EncoderDecoder(Module):
         *,
         length_penalty: float = 0.0,
     ) -> Any:
-        """The most probable targets that a beam of so many hypotheses finds.
-
-        At each step all continuations of all hypotheses compete for the places of those that
-        are not finished; a width of 1 is greedy.
+        """The most probable targets found by beam search; see ``generation.beam_search``.
 
         Args:
-            source: (batch, time) or (time,).
-            steps: How many tokens at most, ``</s>`` included.
-            width: How many hypotheses are followed.
-            lengths: (batch,), where each source ends.
-            length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability;
-                1 by the mean log probability of a token, which favours longer ones.
+            source, lengths: As in ``encode``.
+            steps, width, length_penalty: As in ``beam_search``; a width of 1 is greedy.
 
         Returns:
             Per source a list of up to ``width`` Hypothesis, best first, finished ones before the
             others; for a single source one such list.
-
-        Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
         """
         steps = check_int("EncoderDecoder.beam", "steps", steps)
         width = check_int("EncoderDecoder.beam", "width", width)
@@ -380,7 +372,7 @@ class EncoderDecoder(Module):
         state, memory = self.encode(source[None], [length])
 
         def advance(ids: Any, state: State) -> tuple[Any, State]:
-            # The source stands once in memory; every hypothesis reads it.
+            # The memory holds the source once; every hypothesis reads it.
             here = None if memory is None else repeated(memory, len(ids))
             logits, state = self._step(self.decoder, ids, state, here)
             return logits.data, state
@@ -418,10 +410,10 @@ class EncoderDecoder(Module):
         return ids[..., :-1], ids[..., 1:], counted
 
     def _encoded(self, source: Any, lengths: Any, inputs: Ids) -> Encoded:
-        """The source of a target, after a look at the batch."""
+        """The encoded source of a target, whose batch is checked."""
         if np.shape(values(source))[:-1] != inputs.shape[:-1]:
             raise ValueError(
-                "EncoderDecoder: sources and targets are of one batch, got sources "
+                "EncoderDecoder: sources and targets must be of one batch, got sources "
                 f"{np.shape(values(source))} and targets {inputs.shape[:-1]} of them"
             )
         return self.encode(source, lengths)
@@ -468,10 +460,10 @@ class Pairs:
     Args:
         sources: Ids (time,) each, at least 1.
         targets: Ids (time',) each, ``<s>`` first, ``</s>`` last.
-        batch: How many pairs at a time.
-        sampling: The probability of scheduled sampling, or a function from the number of the
-            pass, counted from 1, to it. ``evaluate`` does without.
-        shuffle: Whether each pass has an order of its own.
+        batch: The number of pairs in a batch.
+        sampling: The probability of scheduled sampling, or a function from the epoch, counted from
+            1, to it. ``evaluate`` uses none.
+        shuffle: Whether each epoch has an order of its own.
         rng: For the order and the draws: a Generator, a seed, or None.
     """
 
@@ -522,7 +514,7 @@ class Pairs:
             yield pad_sequences(sources), pad_sequences(targets), lengths, sampling, rng
 
     def loss(self, model: Any, batch: Any, carry: Any) -> tuple[Tensor, int, Any]:
-        """The mean loss of a batch; nothing is carried on."""
+        """The mean loss of a batch, the number of its tokens, and no carry."""
         sources, targets, lengths, sampling, rng = batch
         sampling = sampling if model.training else 0.0
         loss = model.loss(sources, targets, *lengths, sampling=sampling, rng=rng)

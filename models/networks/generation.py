@@ -32,15 +32,15 @@ def next_distribution(
     exclude: Sequence[int] = (),
     top_p: float | None = None,
 ) -> NDArray[np.float64]:
-    """softmax(logits / temperature) over the tokens that may come.
+    """softmax(logits / temperature) over the allowed tokens.
 
     Args:
         logits: (..., vocab), scores.
-        temperature: Below 1 the probable becomes more so; 0 leaves the most probable token.
-        top_k: How many of the most probable tokens remain; of equal ones the lower ids.
-        exclude: Ids that may not come.
-        top_p: The nucleus: as few of the most probable of these tokens as together have at least
-            this probability remain; None for all.
+        temperature: Divides the scores; below 1 the distribution is sharper, 0 is greedy.
+        top_k: The number of most probable tokens that remain; of equal ones the lower ids.
+        exclude: Ids that are never drawn.
+        top_p: The nucleus: the fewest most probable of these tokens whose probabilities sum to at
+            least this remain; None for all.
 
     Returns:
         (..., vocab), probabilities in float64.
@@ -61,31 +61,31 @@ def next_distribution(
         order = np.argsort(-scores, axis=-1, kind="stable")
         np.put_along_axis(scores, order[..., keep:], -np.inf, -1)
     scores -= scores.max(-1, keepdims=True)
-    with np.errstate(over="ignore"):  # a tiny temperature: what is below the top goes to -inf
+    with np.errstate(over="ignore"):  # a tiny temperature: scores below the top go to -inf
         scores /= temperature or 1.0
     p = np.exp(scores)
     p /= p.sum(-1, keepdims=True)
     if top_p is not None and top_p < 1:
         order = np.argsort(-p, axis=-1, kind="stable")
         falling = np.take_along_axis(p, order, -1)
-        outside = falling.cumsum(-1) - falling >= top_p  # enough stands before it
+        outside = falling.cumsum(-1) - falling >= top_p  # the sum before it is enough
         np.put_along_axis(p, order, np.where(outside, 0, falling), -1)
         p /= p.sum(-1, keepdims=True)
     return p
 
 
 def allowed(logits: Any, exclude: Sequence[int]) -> NDArray[np.float64]:
-    """A copy of scores in float64, -inf at the ids that may not come."""
+    """A copy of scores in float64, -inf at the excluded ids."""
     scores = np.array(logits, np.float64)
     size = scores.shape[-1]
     if np.isnan(scores).any() or (scores == np.inf).any():
         raise ValueError("the model's scores are not finite: its parameters are damaged")
     for i in exclude:
         if not 0 <= i < size:
-            raise ValueError(f"exclude: id {i} is outside of 0..{size - 1}")
+            raise ValueError(f"exclude: ids must be from 0 to {size - 1}, got {i}")
         scores[..., i] = -np.inf
     if (scores.max(-1) == -np.inf).any():
-        raise ValueError("no token is left to come next")
+        raise ValueError("no token is left to be drawn: all are excluded")
     return scores
 
 
@@ -100,12 +100,12 @@ def choose(p: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64
 
 
 class Hypothesis(NamedTuple):
-    """What beam decoding found.
+    """A result of beam search.
 
     Attributes:
         ids: The new ids, without ``<s>`` and ``</s>``.
         score: The sum of their log probabilities, that of ``</s>`` included.
-        finished: Whether it ended with ``</s>``, not because there were no more steps.
+        finished: Whether it ended with ``</s>``, and not with the last step.
     """
 
     ids: NDArray[np.int64]
@@ -124,22 +124,22 @@ def beam_search(
     length_penalty: float,
     exclude: Sequence[int] = (),
 ) -> list[Hypothesis]:
-    """The most probable texts that a beam of so many hypotheses finds, best first.
+    """Beam search for the most probable texts, best first.
 
-    At each step all continuations of all hypotheses compete for the places of those that are
-    not finished.
+    At each step the ``width`` best continuations of all hypotheses are kept, less those that are
+    already finished.
 
     Args:
         logits: (1, vocab), the scores of the first token.
-        state: What the model knows then, batch first, of a batch of 1.
+        state: The model's state then, of a batch of 1, batch first.
         advance: From the ids (batch,) and the states of hypotheses to their next scores
             (batch, vocab) and states.
-        steps: How many tokens at most, ``</s>`` included.
-        width: How many hypotheses are followed.
+        steps: The maximal number of tokens, ``</s>`` included.
+        width: The number of hypotheses.
         end: The id of ``</s>``, with which a hypothesis is finished, or None.
         length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability; 1
             by the mean log probability of a token, which favours longer ones.
-        exclude: Ids that may not come. The others keep the probability that they have.
+        exclude: Ids that are never chosen; the others keep their probabilities.
 
     Returns:
         Up to ``width`` hypotheses, finished ones before the others.

@@ -28,14 +28,13 @@ class LanguageModel(TextModel):
         y_t = softmax(V h_t)     tied: V is E itself
 
     Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
-    the axes of the ids. With dropout, embeddings, what layers hand on, and h_t are thinned out
-    in training.
+    the axes of the ids. Dropout is applied to embeddings, to outputs between layers, and to h_t.
 
     Args:
-        vocab_size: How many ids there are.
+        vocab_size: The number of ids.
         d: The width of embeddings and states.
         cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
-        layers: How many layers are stacked.
+        layers: The number of stacked layers.
         tied: Whether V is E, the same Parameter, counted once.
         dropout: The probability with which an element is dropped.
         rng: A Generator, a seed, or None: for the weights and for dropout.
@@ -80,8 +79,8 @@ class LanguageModel(TextModel):
         width = width_out(self.cell)
         if tied and width != d:
             raise ValueError(
-                f"LanguageModel: tied, V is E (vocab_size, {d}), but the cell's output has a width "
-                f"of {width}; write tied=False"
+                f"LanguageModel: tied, V is E (vocab_size, {d}), but the cell's output has width "
+                f"{width}; write tied=False"
             )
         V = self.embedding.E if tied else Parameter(glorot_uniform(rng, vocab_size, width, dtype))
         self.V = V

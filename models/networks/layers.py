@@ -35,7 +35,7 @@ class Embedding(Module):
     E begins normal with standard deviation 0.1, so that a softmax over E h begins nearly even.
 
     Args:
-        n: How many ids there are.
+        n: The number of ids.
         d: The width of a vector.
         rng: A Generator, a seed, or None.
         dtype: Of E.
@@ -133,7 +133,7 @@ class FeedForward(Module):
         widths: The widths of the input, of each hidden layer, and of the output.
         activation: Of the hidden layers; as in Dense.
         final: The activation of the last layer; None leaves scores, as losses want them.
-        dropout: The probability with which each hidden element is dropped in training.
+        dropout: The probability of dropping a hidden element in training.
         bias: Whether the layers have biases.
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
@@ -159,8 +159,8 @@ class FeedForward(Module):
     ) -> None:
         if len(widths) < 2:
             raise ValueError(
-                f"FeedForward: widths are those of the input, the hidden layers and the output, as "
-                f"in [300, 100, 2]; got {list(widths)}"
+                "FeedForward: widths must be those of the input, the hidden layers and the output, "
+                f"as in [300, 100, 2]; got {list(widths)}"
             )
         rng = np.random.default_rng(rng)
         last = len(widths) - 2
@@ -199,7 +199,7 @@ def make_cell(who: str, cell: Any, d_in: int, d_h: int, **options: Any) -> Cell:
 
 @contextmanager
 def evaluating(module: Module) -> Iterator[None]:
-    """Inside the block dropout is off and nothing is recorded; afterwards all is as it was."""
+    """A block without dropout and without recording; the modes are restored afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:
