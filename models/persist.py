@@ -18,9 +18,8 @@ from numpy.typing import NDArray
 
 from ..cells import Module, NotConfigurable
 from ..files import PathLike, load_described, save_described
-from .text.batches import Labels
-from .text.features import FeatureEmbedding, Features
-from .text.text import SPECIALS, Vocabulary
+from .networks.embeddings import FeatureEmbedding
+from .text import SPECIALS, Features, Labels, Vocabulary
 
 __all__ = ["Saved", "load_model", "save_model"]
 

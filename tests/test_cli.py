@@ -197,7 +197,7 @@ WRONG = {
     "empty file": (["train", "lm", "empty.txt"], "empty.txt: the file is empty"),
     "short file": (["train", "lm", "short.txt"], "8 tokens are too few"),
     "other encoding": (["train", "lm", "latin.txt"], "latin.txt: not utf-8 text at byte 1"),
-    "folder": (["train", "lm", "."], "a folder, where a text file is expected"),
+    "folder": (["train", "lm", "."], "is a folder, expected a text file"),
     "width": (["train", "lm", "text.txt", "--width", "0"], "a whole number from 1, got '0'"),
     "dropout": (["train", "lm", "text.txt", "--dropout", "1"], "from 0 and below 1, got '1'"),
     "rate": (["train", "lm", "text.txt", "--lr", "nan"], "a number above 0, got 'nan'"),
@@ -210,12 +210,12 @@ WRONG = {
     ),
     "out": (["train", "lm", "text.txt", "--out", "text.txt"], "text.txt: cannot be written"),
     "out below a file": (["train", "lm", "text.txt", "--out", "text.txt/a"], "cannot be written"),
-    "one class": (["train", "classifier", "one.tsv"], "two labels or more to tell apart, got only"),
+    "one class": (["train", "classifier", "one.tsv"], "two labels or more, got only"),
     "no label": (["train", "classifier", "bare.tsv"], "bare.tsv, line 2: expected a label"),
     "no folder": (["train", "classifier", "nowhere/"], "no such text file"),
     "no tags": (["train", "tagger", "text.txt"], "text.txt, line 1: there is no column 1"),
     "no column": (["train", "tagger", "tagged.tsv", "--column", "7"], "there is no column 7"),
-    "one tag": (["train", "tagger", "same.tsv"], "two labels or more to tell apart, got only"),
+    "one tag": (["train", "tagger", "same.tsv"], "two labels or more, got only"),
     "constraints": (
         ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
         "a label of BIO is O, or one of",
@@ -567,7 +567,7 @@ def test_a_model_for_something_else(trained, classifier, tagger, folder, here):
     message = refused(here("predict", "lm", "text.txt", cwd=folder))
     assert "it predicts no labels; a language model writes by unspool generate" in message
     message = refused(here("evaluate", "reviews", "tagged.tsv", cwd=folder))
-    assert "'a' is no label that was learnt; they are neg, pos" in message
+    assert "label must be one of neg, pos; got 'a'" in message
     message = refused(here("evaluate", "upos", "spans.tsv", "--x", cwd=folder))
     assert "unrecognized arguments: --x" in message
     assert "no column 1" in refused(here("evaluate", "upos", "text.txt", cwd=folder))
@@ -786,9 +786,7 @@ def test_files_that_are_no_text(name, kind, tmp_path, here):
 
 @pytest.mark.parametrize("kind", ["lm", "tagger"])
 def test_a_folder_in_place_of_a_file(kind, tmp_path, here):
-    assert "a folder, where a text file is expected" in refused(
-        here("train", kind, ".", cwd=tmp_path)
-    )
+    assert "is a folder, expected a text file" in refused(here("train", kind, ".", cwd=tmp_path))
 
 
 def test_folders_of_classes_that_are_none(tmp_path, here):

@@ -9,9 +9,17 @@ import pytest
 
 from unspool import check_grads, no_grad
 from unspool.cells import GRU, LSTM, Bidirectional, Elman
-from unspool.models import Adam, Transducer, Vocabulary, fit
+from unspool.models import (
+    Adam,
+    CharacterEncoder,
+    FeatureEmbedding,
+    Features,
+    Transducer,
+    Vocabulary,
+    fit,
+)
 from unspool.models.text.batches import Labelled, Labels, predictions
-from unspool.models.text.features import CharacterEncoder, FeatureEmbedding, Features, word_shape
+from unspool.models.text.features import word_shape
 
 WORDS = [["The", "Cats", "sat"], ["the", "dog", "sat", "3.5"]]
 TAGS = [["D", "N", "V"], ["D", "N", "V", "N"]]
@@ -82,12 +90,12 @@ NONE = {"class": "Features"}
         (lambda: Features.count([[]]), ValueError, "there is no word"),
         (lambda: Features.count(WORDS, TAGS[:1]), ValueError, "their number of sentences"),
         (lambda: Features.count(WORDS, TAGS[::-1]), ValueError, r"got 3 words and columns of \[4"),
-        (lambda: Features.count(["ab"]), TypeError, "words are a list of strings") ,
+        (lambda: Features.count(["ab"]), TypeError, "words must be a list of strings") ,
         (lambda: Features.count(WORDS, suffixes=[0]), ValueError, "suffix's length must be"),
         (lambda: Features.count(WORDS, letters=-1), ValueError, "letters must be an integer >= 0"),
         (lambda: Features.count(WORDS).encode("ab"), TypeError, "a list of strings, got 'ab'"),
-        (lambda: Features.count(WORDS).encode(["a"], ["b"]), ValueError, "and 0 columns more"),
-        (lambda: Features.count(WORDS, TAGS).encode(["a"]), ValueError, "and 1 columns more"),
+        (lambda: Features.count(WORDS).encode(["a"], ["b"]), ValueError, "and 0 further columns"),
+        (lambda: Features.count(WORDS, TAGS).encode(["a"]), ValueError, "and 1 further columns"),
         (lambda: Features([Vocabulary("a")], shape=True), ValueError, "2 vocabularies are needed"),
         (lambda: Features.from_config({**NONE, "vocabularies": []}), ValueError, "1 vocab"),
         (lambda: Features.from_config({"x": 1}), ValueError, "no configuration of Features"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import needs
-from unspool.models.text.tag_baseline import MostFrequentTag
+from unspool.models import MostFrequentTag
 from unspool.models.training.metrics import (
     accuracy,
     bits_of,

@@ -1309,7 +1309,7 @@ HOSTILE = {
     "few tokens": (put("vocabulary", "tokens", ["<unk>", "<s>", "</s>"]), "vocabulary has 3"),
     "level": (put("vocabulary", "level", "byte"), "'byte'"),
     "no level": (lambda c, a: c["vocabulary"].pop("level") and None, "level"),
-    "labels": (lambda c, a: c.update(labels=[1, 2]), "names are strings, got 1"),
+    "labels": (lambda c, a: c.update(labels=[1, 2]), "names must be strings, got 1"),
     "features": (lambda c, a: c.update(features={"x": 1}), "no configuration of Features"),
     "missing array": (lambda c, a: a.pop("cell.b_f") is None, "missing cell.b_f"),
     "NaN": (lambda c, a: a["cell.b_f"].fill(np.nan), "cell.b_f holds something else"),

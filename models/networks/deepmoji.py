@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from ...autograd import Parameter, scope, values
 from ...cells import LSTM, Bidirectional, Module, register
 from ...checks import check_choice, check_int
-from ..training import History, Task, fit
-from ..training.optim import Adam, Optimizer
+from ..training import Adam, History, Optimizer, Task, fit
 from .acceptor import POOLINGS, Bools, Classifier, vectors_of
 from .attention import AttentionPooling
 from .layers import Embedding, evaluating

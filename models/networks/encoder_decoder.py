@@ -36,7 +36,7 @@ from ...cells import (
     width_out,
 )
 from ...checks import check_choice, check_float, check_fraction, check_int
-from ..text.text import pad_sequences
+from ..text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
 from .layers import Dense, Dropout, Embedding, evaluating, make_cell

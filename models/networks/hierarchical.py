@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ...autograd import scope, values
 from ...cells import check_member, register, width_out
 from ...checks import check_choice, check_int, describe_received
-from ..text.text import pad_sequences
+from ..text import pad_sequences
 from .acceptor import POOLINGS, Bools, Classifier, read_by, vectors_of
 
 __all__ = ["HierarchicalAcceptor", "punctuation_ids", "spans_of"]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...autograd import Tensor, class_ids, cross_entropy, one_array, values
 from ...cells import Module, State, real_positions
 from ...checks import check_float, check_int
-from ..text.baselines import perplexity_of
+from ..text import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
 from .layers import evaluating
 

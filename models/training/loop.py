@@ -20,7 +20,7 @@ from ...cells.fused import kinds_seen, see_kinds
 from ...checks import check_choice, check_float, check_int, describe_received
 from ...files import PathLike
 from ..networks.layers import evaluating
-from ..text.baselines import perplexity_of
+from ..text import perplexity_of
 from .checkpoint import (
     describe_model,
     describe_optimizer,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...files import PathLike, write_atomically
-from ..text.baselines import perplexity_of
+from ..text import perplexity_of
 
 __all__ = ["History", "Report", "Silence", "save_history"]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ...autograd import Tensor
 from ...cells import detached
 from ...checks import check_fraction, check_int, describe_received
-from ..text.text import one_text, pad_sequences, stream_batches
+from ..text import one_text, pad_sequences, stream_batches
 
 __all__ = ["Sequences", "Stream", "Task", "check_task", "count_targets"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...text import text
+from ... import text
 
 __all__ = ["pad_sequences"]
 
