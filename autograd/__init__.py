@@ -49,7 +49,7 @@ from .activations import (
     softmax,
     softplus,
 )
-from .allocation import keep_freed_memory
+from .allocation import freed_memory_kept, keep_freed_memory
 from .anomaly import detect_anomaly
 from .arguments import Reduction, check_mask, check_reduction, class_ids, floats, one_array
 from .backward import backpropagate, reachable
@@ -174,5 +174,6 @@ __all__ = [
     "LeafGradients",
     "alike",
     "current_workspace",
+    "freed_memory_kept",
     "keep_freed_memory",
 ]
