@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -111,8 +111,9 @@ class Configured:
         now = getattr(now, "setting", now)  # a Dropout stands for its p
         if isinstance(now, Configured) or now is None:
             same = given is None or isinstance(given, Configured)
-        elif isinstance(now, (list, tuple)):
-            same = given is OMITTED or isinstance(given, (list, tuple))
+        elif isinstance(now, (list, tuple)):  # not the modules that were made from a list of widths
+            listed = isinstance(given, (list, tuple)) and holds_objects(now) == holds_objects(given)
+            same = listed or given is OMITTED
         else:
             same = type(now) is type(given)
         return now if same else given
@@ -158,6 +159,11 @@ class Configured:
         return made
 
 
+def holds_objects(items: Iterable[Any]) -> bool:
+    """Whether there is an object with a configuration among these."""
+    return any(isinstance(item, Configured) for item in items)
+
+
 KEPT = (*PLAIN, type, Configured, list, tuple, np.generic, np.ndarray, np.dtype)
 
 
@@ -165,10 +171,7 @@ def kept(value: Any) -> Any:
     """An argument, or OMITTED for one that no configuration could hold (and pickle might not)."""
     if isinstance(value, functools.partial):
         return value if isinstance(value.func, type) else OMITTED
-    fits = isinstance(
-        value, (*PLAIN, type, Configured, list, tuple, np.generic, np.ndarray, np.dtype)
-    )
-    return value if fits else OMITTED
+    return value if isinstance(value, KEPT) else OMITTED
 
 
 def accepts(kind: type, name: str) -> bool:

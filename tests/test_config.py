@@ -100,6 +100,17 @@ def test_what_was_changed_later_counts():
     assert (second["class"], second["dtype"]) == ("GRU", "float64")
 
 
+class Deep(Module):
+    """Its attribute ``layers`` holds modules, its argument their widths."""
+
+    def __init__(self, layers):
+        self.layers = [LSTM(1, width) for width in layers]
+
+
+def test_a_list_of_modules_does_not_replace_the_widths_it_was_made_from():
+    assert Deep([2, 3]).arguments() == {"layers": [2, 3]}
+
+
 class Many(Module):
     """Arguments of every kind."""
 
