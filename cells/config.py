@@ -108,7 +108,8 @@ class Configured:
     def _current(self, name: str, given: Any) -> Any:
         """The attribute of an argument's name, where it is of the argument's kind."""
         now = getattr(self, name, given)
-        now = getattr(now, "setting", now)  # a Dropout stands for its p
+        if isinstance(now, Configured):
+            now = getattr(now, "setting", now)  # a Dropout stands for its p
         if isinstance(now, Configured) or now is None:
             same = given is None or isinstance(given, Configured)
         elif isinstance(now, (list, tuple)):  # not the modules that were made from a list of widths

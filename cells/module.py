@@ -51,17 +51,9 @@ class Module(Configured):
                 f"or net.{name} = Parameter({array})"
             )
 
-    def children(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
-        """(name, child) of the Parameters and Modules in the attributes, in order.
-
-        Also inside of lists, tuples and dicts; not inside of the Modules.
-        """
-        for name, value in vars(self).items():
-            yield from contained(f"{prefix}{name}", value)
-
     def named_places(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every place where a Parameter stands, tied ones at each of them."""
-        for name, child in self.children(prefix):
+        for name, child in children(self, prefix):
             if isinstance(child, Parameter):
                 yield name, child
             else:
@@ -88,7 +80,7 @@ class Module(Configured):
             if id(module) not in seen:
                 seen.add(id(module))
                 yield module
-                below = [child for _, child in module.children() if isinstance(child, Module)]
+                below = [child for _, child in children(module) if isinstance(child, Module)]
                 stack.extend(reversed(below))
 
     def size(self) -> int:
@@ -198,6 +190,15 @@ class Module(Configured):
         if latex is None or not (hasattr(self, "unroll") and hasattr(self, "d_in")):
             return None
         return latex(self)
+
+
+def children(module: Module, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
+    """(name, child) of the Parameters and Modules in a Module's attributes, in order.
+
+    Also inside of lists, tuples and dicts; not inside of the Modules.
+    """
+    for name, value in vars(module).items():
+        yield from contained(f"{prefix}{name}", value)
 
 
 def contained(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:

@@ -19,7 +19,7 @@ from ..files import PathLike, write_atomically
 from .cell import Cell
 from .composite import Bidirectional, Stacked, width_out
 from .exchange import KERAS, System, pack
-from .module import Module
+from .module import Module, children
 from .recurrent import GRU, LSTM, Elman
 from .variants import PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout
@@ -243,7 +243,7 @@ def recurrent(cell: Cell, graph: Graph, xs: str, path: str, reverse: bool) -> st
         inputs.append(graph.constant(f"{path}P", peepholes[None]))
     elif isinstance(cell, Elman):
         op = "RNN"
-        attributes |= ACTIVATIONS[cell.activation]
+        attributes |= ELMAN_ATTRIBUTES[cell.activation]
     elif op == "GRU":
         attributes["linear_before_reset"] = int(isinstance(cell, ResetAfterGRU))
     last = [f"{path}{s}_last" for s in cell.states]
@@ -258,7 +258,7 @@ def recurrent(cell: Cell, graph: Graph, xs: str, path: str, reverse: bool) -> st
     return graph.node("Squeeze", [ys, number(graph, 1)])
 
 
-ACTIVATIONS: dict[str, dict[str, Any]] = {
+ELMAN_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "tanh": {"activations": ["Tanh"]},
     "relu": {"activations": ["Relu"]},
     "sigmoid": {"activations": ["Sigmoid"]},
@@ -283,5 +283,5 @@ def states(module: Any, path: str = "") -> list[tuple[str, str, int]]:
     if isinstance(module, (InputDropout, VariationalDropout)):
         return states(module.cell, path)
     if isinstance(module, (Stacked, Bidirectional)):
-        return [s for name, member in module.children(path) for s in states(member, f"{name}.")]
+        return [s for name, member in children(module, path) for s in states(member, f"{name}.")]
     return [(f"{path}{s}", f"{path}{s}_end", module.d_h) for s in module.states]
