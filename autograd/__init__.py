@@ -12,7 +12,7 @@ The others, from those that every file may import to those that import most: ``c
 ``context`` (scopes, ``no_grad``), ``messages``, ``methods`` (``x.sum()``), ``workspace``
 (products of one pass share arrays); ``numpy_calls`` (NumPy's call forms), ``numpy_more``,
 ``linear_algebra`` and ``composed`` (its other functions); ``arguments``, ``activations``,
-``layers`` and ``losses`` (what networks need and NumPy lacks); ``anomaly``, ``trees``,
+``layers`` and ``losses`` (functions that NumPy lacks); ``anomaly``, ``trees``,
 ``functional`` (derivatives of functions), ``check`` (against differences), ``replay`` (a traced
 step as two plain functions), ``recompute`` (memory for time), ``allocation``.
 
@@ -21,11 +21,11 @@ one's own (``Op apply``), contexts (``no_grad scope detect_anomaly``), derivativ
 value_and_grad vjp jvp jacobian hessian check_grads checkpoint``), the functions that NumPy lacks
 and ``ACTIVATIONS``, which finds the activations by name.
 
-Names for whoever writes layers, cells and models: arguments and operands (``operand values
+Names for writing layers, cells and models: arguments and operands (``operand values
 floats one_array class_ids check_mask check_reduction reduce_loss Reduction flatten``), errors
 (``describe options_text path_text``).
 
-Names for whoever reads or rebuilds tapes, in this package only, so they may change: contexts
+Internal names that other folders of this package share, which may change: contexts
 (``recording current_scope anomaly_check ClassName``), the graph (``backpropagate reachable
 operands_of made_by reserve_numbers``), replay (``Plan LeafGradients alike
 current_workspace``).
@@ -118,7 +118,7 @@ __all__ = [
     "hessian",
     "check_grads",
     "checkpoint",
-    # What NumPy lacks.
+    # Functions that NumPy lacks.
     "binary_cross_entropy",
     "conv1d",
     "cross_entropy",
@@ -146,7 +146,7 @@ __all__ = [
     "softmax",
     "softplus",
     "ACTIVATIONS",
-    # For layers, cells and models: arguments and errors.
+    # Arguments, operands and errors, for layers, cells and models.
     "operand",
     "values",
     "floats",
@@ -160,7 +160,7 @@ __all__ = [
     "describe",
     "options_text",
     "path_text",
-    # For those who read or rebuild tapes.
+    # Internal names that other folders share.
     "recording",
     "current_scope",
     "anomaly_check",

@@ -242,7 +242,7 @@ def _normalised(op: Op, x: Any, axis: Any, **options: Any) -> Any:
 
 
 def softmax(x: Any, axis: int = -1) -> Any:
-    """exp(x) / Σ exp(x) along an axis; -inf gives 0. A row of nothing but -inf gives NaN."""
+    """exp(x) / Σ exp(x) along an axis; 0 at -inf. A row of -inf only is NaN."""
     return _normalised(SOFTMAX, x, axis)
 
 
@@ -256,7 +256,7 @@ def logsumexp(x: Any, axis: int | tuple[int, ...] = -1, keepdims: bool = False) 
     return _normalised(LOGSUMEXP, x, axis, keepdims=keepdims)
 
 
-# Name -> function of one array, for whoever chooses an activation by name.
+# Name -> function of one array: the activations that layers and cells choose by name.
 ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "elu": elu,
     "gelu": gelu,

@@ -108,9 +108,9 @@ class BackwardPass:
         propagate = self.propagate_fast if fast else self.propagate
         for _, t in order:
             g = sums.finish(t) if t in buffers else take(t, None)
-            if g is None:
+            if g is None:  # every use of it was an operand without a rule
                 continue
-            if g.dtype is not t.data.dtype:
+            if g.dtype is not t.data.dtype:  # an operand of a wider dtype has widened it
                 g = g.astype(t.data.dtype)
             if keep_all:
                 self.deliver(t, g)

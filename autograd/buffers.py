@@ -1,9 +1,9 @@
-"""Accumulation of gradients: what one backward pass adds up for each operand.
+"""Accumulation of gradients: the sum of the contributions to each operand in a backward pass.
 
-An operand that several records use gets a contribution from each. Most are added as they come.
-Those of a weight that every time step uses are cheaper together, one product over many rows in
-place of many small ones: they are buffered, and a batch rule sums them when the buffer is
-flushed.
+An operand that several records use gets a contribution from each. Most are added at once. The
+contributions to a weight that every time step uses are cheaper together, as one product over
+many rows in place of many small ones: they are buffered, and a batch rule sums them when the
+buffer is flushed.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from .workspace import MANY, joined
 
 __all__ = ["Accumulator", "Buffer", "buffer_limit", "sum_broadcast"]
 
-# A buffer of "rows" is flushed at so many rows, or at so many numbers if that is later: a product
-# or sum over them is as fast as one over more, fits the processor's cache, and frees the
-# gradients of earlier steps. It never holds more than MANY numbers.
+# A buffer of "rows" is flushed at BUFFER_ROWS rows, or at BUFFER_NUMBERS numbers if that is later:
+# a product or sum over them is as fast as one over more, fits the processor's cache, and frees
+# the gradients of earlier steps. It never holds more than MANY numbers.
 BUFFER_ROWS = 256
 BUFFER_NUMBERS = 16_384
 
@@ -46,7 +46,7 @@ class Buffer(list[Any]):
         self.operand, self.rule, self.limit = operand, rule, limit
 
     def flush(self) -> Any:
-        """The sum of what is buffered; the buffer is empty then."""
+        """Sum the contributions and empty the buffer."""
         contributions = list(self)
         self.clear()
         return self.rule(contributions, self.operand)
@@ -60,7 +60,7 @@ class Accumulator:
         check: The anomaly check, or None.
 
     Attributes:
-        gradients: Tensor -> the sum of what was added.
+        gradients: Tensor -> the sum so far.
         buffers: Tensor -> batch rule -> the contributions that are not yet summed.
     """
 
@@ -88,7 +88,7 @@ class Accumulator:
                 self.owned.add(x)
 
     def accumulate(self, x: Tensor, g: Any, elementwise: bool) -> None:
-        """Add what a rule returned for x, un-broadcasting it if needed."""
+        """Add a gradient that a rule returned for x, un-broadcasting it if needed."""
         if elementwise and g.shape != x.data.shape:
             self.buffer(x, sum_broadcast, g, g, "rows" if is_row(x.data) else "operand")
         elif x in self.gradients:

@@ -1,4 +1,4 @@
-"""Coercion: what an operand that is not a Tensor is computed with, or the error that refuses it."""
+"""Coercion: operands that are not Tensors become scalars or arrays, or are refused."""
 
 from __future__ import annotations
 

@@ -250,7 +250,7 @@ def not_floats(where: str, x: Any) -> TypeError:
     if dtype.kind in "iub":
         return TypeError(
             f"{where} holds {dtype}, and a gradient is asked of it; write it as floats (2.0, or "
-            ".astype(float)), or give what is constant in another argument"
+            ".astype(float)), or pass constants in another argument"
         )
     return TypeError(
         f"{where} is {describe_received(x)}, and a gradient is asked of it; that may be floats, "

@@ -90,7 +90,7 @@ def _name_ellipses(terms: list[str], arrays: list[Any], subscripts: str) -> str:
 
 
 def _take_diagonals(term: str, x: Any) -> tuple[str, Any]:
-    """A term without repeated letters, and the diagonal of x that it stands for."""
+    """A term without repeated letters, and the diagonal of x that it indexes."""
     while len(set(term)) < len(term):
         c = next(c for c in term if term.count(c) > 1)
         first, second = term.index(c), term.index(c, term.index(c) + 1)

@@ -1,4 +1,4 @@
-"""Losses: what is minimised, from scores and targets.
+"""Losses of scores and targets.
 
 Masked positions may hold any number: it changes neither the loss nor a gradient. Defaults are
 PyTorch's where it has the function; classes stand on the last axis.
@@ -210,7 +210,7 @@ def cross_entropy(
         weight: (classes,), the weight of each class; the mean divides by their sum.
         smoothing: ε of label smoothing: (1-ε) to the target, ε / classes to each class.
         ignore: A target value whose positions do not count.
-        reduction: "mean" over what counts (0 where nothing does), "sum", or "none".
+        reduction: "mean" over the positions that count (0 if none does), "sum", or "none".
 
     Returns:
         A scalar, or (...) for "none".

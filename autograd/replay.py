@@ -428,7 +428,7 @@ class _BackwardLines:
                 self.contribute(k, x, value)
 
     def contribute(self, k: int, x: str, value: str) -> None:
-        """Add what a rule of record k returns for an operand, un-broadcasting it if needed."""
+        """Add the value of a rule of record k for an operand, un-broadcasting it if needed."""
         shape = self.shape_of[f"v{k}"]
         if x[0] == "l":
             # of the result's shape where the leaf is broadcast, else of the leaf's own

@@ -69,10 +69,10 @@ class Gradients(dict[Tensor, Any]):
 
 
 class Tape:
-    """What leads to the given outputs, as records in the order of execution (a Wengert list).
+    """The records behind the given outputs, in the order of execution (a Wengert list).
 
     Args:
-        *outputs: The Tensors whose history is wanted; they stand on the tape themselves.
+        *outputs: The Tensors whose history it holds; they are on the tape themselves.
 
     Example:
         >>> import numpy as np
@@ -169,8 +169,8 @@ class Tape:
                 count. A Tensor makes the gradients Tensors that can be differentiated again.
 
         Returns:
-            Tensor -> gradient, of the Tensor's shape and dtype. What does not lead to an
-            output, and what is not floating-point, is absent.
+            Tensor -> gradient, of the Tensor's shape and dtype. A Tensor that does not lead to
+            an output, or is not floating-point, is absent.
 
         Raises:
             ValueError: An output is not a scalar and has no seed, the shapes differ, or it has

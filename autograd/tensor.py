@@ -5,6 +5,10 @@ runs the NumPy function on the operands' arrays and gives the result a record: t
 metadata and its operands. Nothing else is stored. A graph is Tensors that point to their
 operands through their records, so it lives as long as its outputs do and is freed by reference
 counts alone.
+
+Three things come from files that a first reading may skip: ``as_constant`` makes an array of an
+operand that is not a Tensor, ``explain`` adds op and operands to NumPy's error, and
+``ArrayMethods`` has ``shape``, ``sum()`` and the other attributes of an array.
 """
 
 from __future__ import annotations
@@ -68,7 +72,8 @@ class Op(str):
         >>> x.grad
         array([1., 5.])
 
-        The sign with a straight-through gradient, which has a second derivative too:
+        The sign s(x) with a straight-through gradient, s' = 1. It has second derivatives too:
+        that of s(x) x² is 4 x + 2 s(x).
 
         >>> sign = Op("sign", np.sign, (lambda g, y, x: g,))
         >>> grad(grad(lambda x: apply(sign, (x,)) * x**2))(3.0)
@@ -79,8 +84,8 @@ class Op(str):
     rules: tuple[Rule | None, ...] | Rule
     elementwise: bool
     variadic: bool  # a single rule for all operands
-    operand_rules: tuple[tuple[Rule | None, BatchRule | None], ...]  # of each operand; () if so
-    binary: tuple[Any, ...]  # what the backward pass needs of two operands, in one tuple
+    operand_rules: tuple[tuple[Rule | None, BatchRule | None], ...]  # empty if variadic
+    binary: tuple[Any, ...]  # cached for the binary fast path of the backward pass
     buffer_until: str
     names: tuple[str, ...]
     expand: Callable[[Any], None] | None
@@ -121,8 +126,8 @@ class Op(str):
 # NumPy function -> its Op, or a function of the same signature that is written with others.
 TABLE: dict[Any, Any] = {}
 
-# What Tensor's methods call and a later file defines, which imports this one: "backward" and
-# "call_numpy", by name.
+# Functions that Tensor's methods call by name, and that files define which import this one:
+# "backward" (backward.py) and "call_numpy" (numpy_calls.py).
 LATER: dict[str, Callable[..., Any]] = {}
 
 

@@ -145,7 +145,7 @@ def test_auxiliary_data_is_differentiated_around():
 
 def test_auxiliary_data_must_be_there():
     with pytest.raises(
-        TypeError, match=r"must return \(value, aux\) with has_aux=True, got the res"
+        TypeError, match=r"must return \(value, aux\) with has_aux=True, got a Tensor"
     ):
         value_and_grad(lambda x: x.sum(), has_aux=True)(np.ones(2))
 

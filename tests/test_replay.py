@@ -1261,7 +1261,7 @@ def test_the_plan_is_readable():
         "",
     ]
     back = plan.source[plan.source.index("def backward") :].splitlines()
-    assert back[0] == "def backward(inputs, leaves, results, gradients, uses):"
+    assert back[0] == "def backward(inputs, leaves, results, gradients, buffers):"
     assert back[1:5] == [
         "    i0, i1, = inputs",
         "    l0, l1, l2, = leaves",
@@ -1277,7 +1277,7 @@ def test_the_plan_is_readable():
         "g_i1",
     ]
     # The products of W and U wait as they are, to be one product over all steps; b's is a sum.
-    waiting = [line.split("(", 1)[1][:6] for line in back if "uses[" in line]
+    waiting = [line.split("(", 1)[1][:6] for line in back if "buffers[" in line]
     assert sorted(waiting) == ["(g_v0,", "(g_v1,", waiting[0]]
     assert waiting[0].startswith("r")
     assert back[-2 if not back[-1] else -1].strip() == "return (None, g_i1, )"
@@ -1512,7 +1512,7 @@ def test_two_threads_train_two_models():
 
 @pytest.mark.parametrize("batch", [3, 150])
 def test_steps_of_a_loop_share_one_sum_of_their_weights_gradients(batch):
-    """Also where every step's uses are summed at once, in two passes, and beside other uses."""
+    """Also where every step's contributions are summed at once, in two passes, beside others."""
     cell = cell_of(LSTM)
     xs = Tensor(numbers(batch, 6, D))
 
