@@ -22,7 +22,7 @@ from .networks.attention import (
     ScaledDotAttention,
 )
 from .networks.crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
-from .networks.deepmoji import DeepMoji, chain_thaw
+from .networks.deepmoji import DeepMoji
 from .networks.embeddings import CharacterEncoder, FeatureEmbedding, embedding_from
 from .networks.encoder_decoder import EncoderDecoder, Pairs
 from .networks.generation import Hypothesis, next_distribution
@@ -66,6 +66,7 @@ from .training import (
     Task,
     accuracy,
     bits_of,
+    chain_thaw,
     clip_by_global_norm,
     clip_by_value,
     confusion,

@@ -1,6 +1,7 @@
 """How a model is trained: ``fit`` and its tasks, optimisers, schedules, checkpoints, metrics."""
 
 from . import schedules
+from .chain_thaw import chain_thaw
 from .loop import evaluate, fit
 from .metrics import accuracy, bits_of, confusion, span_f1, span_scores
 from .optim import (
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "accuracy",
     "bits_of",
+    "chain_thaw",
     "clip_by_global_norm",
     "clip_by_value",
     "confusion",
