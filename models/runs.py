@@ -17,30 +17,46 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..cells import Bidirectional, Module, Stacked
-from ..cells.composite import width_out
+from .. import cells
+from ..cells import Bidirectional, Module, Stacked, width_out
 from ..files import PathLike, unfinished, write_atomically
 from . import persist
 from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN
 from .networks.crf import CRF
+from .networks.embeddings import CharacterEncoder, FeatureEmbedding
 from .networks.language_model import LanguageModel
 from .networks.layers import Embedding
 from .networks.transducer import Transducer
-from .text.baselines import NGram, perplexity_of
-from .text.batches import Labelled, Labels, names_of, predictions
-from .text.features import CharacterEncoder, FeatureEmbedding, Features
-from .text.readers import load_labelled, load_tagged
-from .text.text import Vocabulary, hold_out, load_text, tokenize
-from .text.vectors import align_vectors, load_vectors
+from .text import (
+    Features,
+    Labelled,
+    Labels,
+    NGram,
+    Vocabulary,
+    align_vectors,
+    hold_out,
+    load_labelled,
+    load_tagged,
+    load_text,
+    load_vectors,
+    perplexity_of,
+    predictions,
+    tokenize,
+)
+from .text.batches import names_of
+from .training import History, Stream, count_targets, evaluate, fit, save_history
 from .training.checkpoint import differences
 from .training.metrics import accuracy, span_f1, spans
-from .training.training import History, Stream, count_targets, evaluate, fit, save_history
 
 __all__ = ["CELLS", "Folder", "make_classifier", "make_tagger", "network_named"]
 
 Ids = NDArray[np.int64]
 Sentences = list[list[str]]
-CELLS = {name.lower(): cell for name, cell in persist.CELLS.items()}
+CELLS: dict[str, Any] = {
+    name.lower(): thing
+    for name, thing in vars(cells).items()
+    if isinstance(thing, type) and issubclass(thing, cells.GatedCell) and thing.gates
+}
 
 
 # The folder -------------------------------------------------------------------------------------

@@ -22,8 +22,7 @@ from typing import Any
 import graphviz
 import numpy as np
 
-from ..autograd import Record, Tape, Tensor
-from ..autograd.tensor import describe
+from ..autograd import Record, Tape, Tensor, describe
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate

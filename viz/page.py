@@ -24,10 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tape, Tensor
-from ..autograd.context import path_text
-from ..autograd.tape import backpropagate
-from ..autograd.tensor import options_text
+from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
 from .equations import Equations
 from .layout import lay_out
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
