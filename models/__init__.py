@@ -24,7 +24,7 @@ from .attention import (
     DotAttention,
     ScaledDotAttention,
 )
-from .baselines import NGram
+from .baselines import NGram, perplexity_of
 from .batches import Labelled, Labels, predictions
 from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
 from .deepmoji import DeepMoji, chain_thaw
@@ -34,7 +34,7 @@ from .generation import Hypothesis, next_distribution
 from .hierarchical import HierarchicalAcceptor, punctuation_ids
 from .language_model import LanguageModel
 from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
-from .metrics import accuracy, bits_of, confusion, span_f1, span_scores
+from .metrics import accuracy, bits_of, confusion, label_scores, span_f1, span_scores
 from .optim import (
     SGD,
     Adadelta,
@@ -126,6 +126,7 @@ __all__ = [
     "final_output",
     "fit",
     "hold_out",
+    "label_scores",
     "load_labelled",
     "load_model",
     "load_tagged",
@@ -133,6 +134,7 @@ __all__ = [
     "load_vectors",
     "next_distribution",
     "pad_sequences",
+    "perplexity_of",
     "predictions",
     "punctuation_ids",
     "python_manual",

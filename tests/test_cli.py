@@ -19,8 +19,11 @@ import numpy as np
 import pytest
 
 import unspool
-from unspool.__main__ import CELLS, build_parser, main, parse, prepare
+from unspool.__main__ import main, parser
 from unspool.cells import load_npz
+from unspool.cli.data import split_text
+from unspool.cli.options import CELLS, Tokens
+from unspool.cli.signature import parse
 from unspool.models import load_model, save_model
 from unspool.models.baselines import NGram
 
@@ -158,21 +161,94 @@ def test_help_has_examples(command, tmp_path):
     assert re.search(r"examples?:\n  unspool ", result.stdout)
 
 
+def parsers(parser):
+    """A parser and all below it."""
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            found += [each for below in action.choices.values() for each in parsers(below)]
+    return found
+
+
+def options(parser):
+    """The arguments of a command: all but --help, --version and the commands below it."""
+    return [
+        action
+        for action in parser._actions
+        if action.dest not in ("help", "version") and not isinstance(action.choices, dict)
+    ]
+
+
+COMMANDS_BY_NAME = {each.prog.removeprefix("unspool").strip(): each for each in parsers(parser())}
+
+
 def test_every_example_of_the_help_is_a_valid_command():
     found = 0
-    texts = [build_parser().epilog]
-    actions = [build_parser()._subparsers._group_actions[0]]
-    while actions:
-        for parser in actions.pop().choices.values():
-            texts.append(parser.epilog)
-            if parser._subparsers:
-                actions.append(parser._subparsers._group_actions[0])
-    for line in "\n".join(texts).splitlines():
-        if line.startswith("  unspool "):
-            words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', re.split(r" > |\s+\(", line)[0])
-            parse([word.strip("\"'") for word in words[1:]])
-            found += 1
-    assert found >= 22
+    for each in COMMANDS_BY_NAME.values():
+        for line in each.epilog.splitlines():
+            if "unspool " in line:
+                line = line.partition("| ")[2] or line
+                words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', re.split(r" > ", line)[0])
+                parse(parser(), [word.strip("\"'") for word in words[1:]])
+                found += 1
+    assert found >= 30
+
+
+QUANTITY = re.compile(
+    r"^(Number of|Seconds|Fraction of|Probability of|Index of|Indices of|Lengths, in letters|"
+    r"Largest norm|Initial learning rate|Seed of|Temperature of)"
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+def test_every_option_has_a_sentence_a_unit_and_a_default(name):
+    for action in options(COMMANDS_BY_NAME[name]):
+        sentence, *defaults = action.help.split(" (default: ")
+        option = f"{name} {action.option_strings or action.dest}"
+        assert re.match(r"[A-Z].* ", sentence), option
+        assert not sentence.endswith((".", ",", " ")), option
+        required = bool(action.required)
+        assert len(defaults) == (0 if required else 1), option
+        if action.metavar in ("N", "X"):  # a number says of what
+            assert QUANTITY.match(sentence), option
+
+
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+def test_a_default_stands_once(name):
+    """In the signature; the docstring says what no value means, and nothing else."""
+    for action in options(COMMANDS_BY_NAME[name]):
+        if action.required:
+            continue
+        *_, text = action.help.split(" (default: ")
+        if action.default not in (None, "", ()):
+            shown = action.default
+            if isinstance(shown, bool):
+                shown = action.option_strings[0 if shown else 1]
+            elif isinstance(shown, (list, tuple)):
+                shown = " ".join(map(str, shown))
+            elif isinstance(shown, float):
+                shown = f"{shown:g}"
+            assert text == f"{shown})", action.dest
+
+
+def test_an_option_takes_the_same_form_in_every_command():
+    forms = {}
+    for each in COMMANDS_BY_NAME.values():
+        for action in options(each):
+            for flag in action.option_strings:
+                forms.setdefault(flag, set()).add((type(action), action.nargs, action.metavar))
+    several = [flag for flag, form in forms.items() if len(form) > 1]
+    assert several == ["--level"]  # of tokens; of draw, the level of detail
+    assert [
+        f for f in forms if f.startswith("--no-") and f.replace("no-", "", 1) not in forms
+    ] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+def test_the_help_fits_a_terminal(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for line in COMMANDS_BY_NAME[name].format_help().splitlines():
+        assert len(line) <= 80, line
 
 
 def test_version(tmp_path):
@@ -208,7 +284,7 @@ WRONG = {
     "no label": (["train", "classifier", "bare.tsv"], "bare.tsv, line 2: expected a label"),
     "no folder": (["train", "classifier", "nowhere/"], "no such text file"),
     "no tags": (["train", "tagger", "text.txt"], "text.txt, line 1: there is no column 1"),
-    "no column": (["train", "tagger", "tagged.tsv", "--column", "7"], "there is no column 7"),
+    "no column": (["train", "tagger", "tagged.tsv", "--label-column", "7"], "there is no column 7"),
     "one tag": (["train", "tagger", "same.tsv"], "two labels or more to tell apart, got only"),
     "constraints": (
         ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
@@ -258,15 +334,16 @@ def test_wrong_input_of_a_process(folder):
 
 
 def test_files_on_both_sides_of_an_option():
-    args = parse(["train", "lm", "a.txt", "--out", "x", "b.txt", "c.txt"])
-    assert args.files == ["a.txt", "b.txt", "c.txt"]
-    assert parse(["predict", "upos", "--tokenize", "a.txt"]).files == ["a.txt"]
+    args = parse(parser(), ["train", "lm", "a.txt", "--out", "x", "b.txt", "c.txt"])
+    assert args.files == [Path("a.txt"), Path("b.txt"), Path("c.txt")]
+    args = parse(parser(), ["predict", "upos", "--tokenize", "a.txt"])
+    assert args.files == [Path("a.txt")]
 
 
-@pytest.mark.parametrize("command", [["draw", "lstm", "x"], ["predict", "m", "a", "--no"]])
+@pytest.mark.parametrize("command", [["draw", "lstm", "x"], ["predict", "m", "a", "--x"]])
 def test_what_is_no_file(command, capsys):
     with pytest.raises(SystemExit) as end:
-        parse(command)
+        parse(parser(), command)
     assert end.value.code == 2
     assert f"unrecognized arguments: {command[-1]}; see unspool --help" in capsys.readouterr().err
 
@@ -301,7 +378,7 @@ def test_train_lm_reports_and_writes(trained, folder):
 
 
 def test_the_printed_perplexities_are_those_of_the_models(trained, folder):
-    texts = prepare((folder / "text.txt").read_text(), "word", 2, False, 0.1)
+    texts = split_text((folder / "text.txt").read_text(), Tokens(lower=False), 0.1)
     model, vocabulary, *_ = load_model(folder / "lm" / "model.npz")
     assert vocabulary.tokens == texts.vocabulary.tokens
     ids = texts.held_out
@@ -337,7 +414,7 @@ def test_generate(trained, folder):
 
 def test_characters_and_stacks(folder):
     options = ["--level", "character", "--minimum-count", 1, "--model", "GRU", "--layers", 2]
-    options += ["--untied", "--width", 12, "--epochs", 1, "--out", "folder/c"]
+    options += ["--no-tied", "--width", 12, "--epochs", 1, "--out", "folder/c"]
     result = run("train", "lm", "text.txt", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "bits per character" in result.stdout
@@ -424,7 +501,7 @@ def test_columns_of_a_table(folder, here):
         csv.writer(file).writerows(table)
     options = [*NETWORK, "--model", "bag", "--epochs", 2, "--out"]
     plain = here("train", "classifier", "reviews.tsv", *options, "plain", cwd=folder)
-    options = ["--columns", 2, 1, "--header", *options]
+    options = ["--label-column", 2, "--text-column", 1, "--header", *options]
     result = here("train", "classifier", "table.csv", *options, "table", cwd=folder)
     assert result.stdout.replace("table", "plain") == plain.stdout
     assert load_model(folder / "table" / "model.npz").notes == {
@@ -434,7 +511,7 @@ def test_columns_of_a_table(folder, here):
     }
     figures = here("evaluate", "table", "table.csv", cwd=folder).stdout
     assert figures == here("evaluate", "plain", "reviews.tsv", cwd=folder).stdout
-    message = refused(here("train", "classifier", "table.csv", "--columns", 1, 1, cwd=folder))
+    message = refused(here("train", "classifier", "table.csv", "--label-column", 1, cwd=folder))
     assert "label and text are two columns" in message
 
 
@@ -444,7 +521,7 @@ def test_the_wrong_column_is_noticed(tmp_path, here):
     (tmp_path / "swapped.tsv").write_text("\n".join(lines))
     options = ["--epochs", 1, "--width", 2, "--embedding", 2]
     result = here("train", "classifier", "swapped.tsv", *options, cwd=tmp_path)
-    assert "30 labels in 27: are they in another column? (--columns)\n" in result.stderr
+    assert "30 labels in 27: are they in another column? (--label-column)\n" in result.stderr
 
 
 def test_vectors_letters_and_last_states(folder, here):
@@ -506,7 +583,17 @@ def test_labels_that_were_not_learnt_are_errors(classifier, folder):
 def test_columns_between_spaces(folder, here):
     text = (folder / "spans.tsv").read_text()
     (folder / "spans.txt").write_text(text.replace("\t", " "))
-    options = ["--column", -1, "--extra", 1, *NETWORK, "--epochs", 1, "--model", "elman"]
+    options = [
+        "--label-column",
+        -1,
+        "--extra-columns",
+        1,
+        *NETWORK,
+        "--epochs",
+        1,
+        "--model",
+        "elman",
+    ]
     tabs = here("train", "tagger", "spans.tsv", *options, "--out", "tabs", cwd=folder)
     options += ["--spaces", "--out", "spaces"]
     spaces = here("train", "tagger", "spans.txt", *options, cwd=folder)
@@ -535,7 +622,17 @@ def test_a_tagger_saved_in_python(folder, tagger, here):
 
 
 def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
-    options = ["--column", -1, "--extra", 1, "--constraints", "BIO", "--letters", 4, *NETWORK]
+    options = [
+        "--label-column",
+        -1,
+        "--extra-columns",
+        1,
+        "--constraints",
+        "BIO",
+        "--letters",
+        4,
+        *NETWORK,
+    ]
     options += ["--suffixes", "--no-shape", "--model", "gru", "--out", "chunks"]
     result = run("train", "tagger", "spans.tsv", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
@@ -624,6 +721,49 @@ def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
         return [line for line in result.stdout.split("\n") if "s of training" not in line][:-2]
 
     assert figures(again) == figures(whole)
+
+
+# The commands of the folders in data/trainings_version_1.zip, with today's names of the options:
+# then they were --untied, --columns 1 0, --keep-case, --column, --extra, --no-shape, --other.
+VERSION_1 = {
+    "lm": "text.txt --no-tied --width 4 --batch 4 --steps 6 --minimum-count 1",
+    "classifier": "reviews.tsv --label-column 1 --text-column 0 --no-lower --model bigru "
+    "--embedding 4 --width 4 --minimum-count 1 --batch 8",
+    "tagger": "spans.tsv --label-column -1 --extra-columns 1 --no-lower --no-shape --suffixes 2 "
+    "--feature-embedding 3 --model gru --embedding 4 --width 4 --crf --batch 8",
+}
+
+
+@pytest.mark.parametrize("kind", VERSION_1)
+def test_a_folder_of_version_1_is_resumed(kind, tmp_path):
+    """Killed after two of four epochs with the first version, whose whole run is beside it."""
+    shutil.unpack_archive(Path(__file__).parent / "data" / "trainings_version_1.zip", tmp_path)
+    options = VERSION_1[kind].split()
+    refusal = refused(run("train", kind, *options, "--seed", 1, "--out", kind, cwd=tmp_path))
+    assert f"{kind}: another training is in this folder: seed was 0, now 1. Give" in refusal
+    result = run("train", kind, *options, "--epochs", 4, "--out", kind, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "going on from" in result.stderr
+    found, wanted = (
+        rows_of(tmp_path / kind / "history.csv"),
+        rows_of(tmp_path / f"{kind}_whole.csv"),
+    )
+    assert len(found) == len(wanted) == 4
+    for row, other in zip(found, wanted, strict=True):
+        assert row.keys() == other.keys()
+        for name, value in row.items():
+            assert float(value) == pytest.approx(float(other[name]), rel=1e-3), name
+    assert '"version": 2' in (tmp_path / kind / "config.json").read_text()
+    assert run("evaluate", kind, options[0], cwd=tmp_path).returncode == 0
+
+
+def test_a_folder_of_a_later_version(folder, classifier):
+    shutil.copytree(folder / "reviews", folder / "later")
+    config = folder / "later" / "config.json"
+    config.write_text(config.read_text().replace('"version": 2', '"version": 3'))
+    command = ["train", "classifier", "reviews.tsv", "--out", "later", *NETWORK]
+    message = refused(run(*command, cwd=folder))
+    assert "config.json: version 3 of the format, and this unspool reads up to 2" in message
 
 
 def test_another_configuration_is_refused_and_restart_begins_anew(folder, classifier):
