@@ -193,19 +193,24 @@ def read_texts(paths: Iterable[Path], columns: Texts) -> Examples:
 
 
 def texts_of_folder(path: Path, encoding: str) -> Iterable[tuple[str, str]]:
-    """(text, label) of each file in the sub-folders, or of each line of the files."""
+    """(text, label) of each file in the subfolders, or of each line of the files."""
     members = sorted(p for p in path.iterdir() if not p.name.startswith((".", "README")))
-    folders = [member for member in members if member.is_dir()]
-    stems = [member.stem for member in members]
     if not members:
-        raise ValueError(f"{path}: the folder is empty; expected a sub-folder or a file a class")
+        raise ValueError(f"{path}: the folder is empty; expected a subfolder or a file a class")
+    folders = [member for member in members if member.is_dir()]
     for folder in folders:
         for file in sorted(p for p in folder.iterdir() if p.is_file()):
             yield load_text(file, encoding).strip(), folder.name
-    for file in [] if folders else members:
-        for line in load_text(file, encoding).split("\n"):
-            if line.strip():  # rt-polarity.pos and rt-polarity.neg are two classes
-                yield line.strip(), file.stem if stems.count(file.stem) == 1 else file.name
+    if not folders:
+        stems = [member.stem for member in members]
+        for file in members:  # rt-polarity.pos and rt-polarity.neg are two classes
+            label = file.stem if stems.count(file.stem) == 1 else file.name
+            yield from ((line, label) for line in lines_of(load_text(file, encoding)))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text that are not blank."""
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def text_ids(texts: Iterable[str], vocabulary: Vocabulary) -> Iterable[Ids]:

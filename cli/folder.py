@@ -17,7 +17,7 @@ from typing import Any
 from ..cells import Module
 from ..cells.storage import unfinished, write_atomically
 from ..models import fit, save_history, save_model
-from ..models.checkpoint import differences
+from ..models.training import differences
 from .options import Run
 from .terminal import note
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from .. import cells
 from ..models import Vocabulary
 
-CELLS = {
+CELLS: dict[str, Any] = {
     name.lower(): thing
     for name, thing in vars(cells).items()
     if isinstance(thing, type) and issubclass(thing, cells.GatedCell) and thing.gates

@@ -8,8 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..models import Adam, Labelled, Stream, load_text
-from ..models.schedules import cosine
+from ..models import Adam, Labelled, Stream, load_text, schedules
 from .data import (
     LabelledParts,
     TextParts,
@@ -233,7 +232,7 @@ def train_on_labels(
         monitor="validation_" + [*metrics][-1],
         mode="max",
         clip=training.clip,
-        schedule=cosine(),
+        schedule=schedules.cosine(),
     )
     print_scores("development part", model, labels, validation)
     if tested is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -28,6 +27,7 @@ from ..models import (
     tokenize,
 )
 from .data import (
+    lines_of,
     predicted,
     read_columns,
     read_sentences,
@@ -124,28 +124,27 @@ def predict(
         unspool predict reviews --whole texts/*.txt
         echo 'They can fish.' | unspool predict upos --tokenize
     """
-    net, vocabulary, features, labels, notes = load_trained(model)
-    if labels is None or (features is None and vocabulary is None):
+    saved = load_trained(model)
+    if saved.labels is None or (saved.features is None and saved.vocabulary is None):
         raise ValueError(
             f"{model}: it predicts no labels; a language model writes by unspool generate"
         )
+    names = [*map(str, files)] or ["standard input"]
     with tempfile.TemporaryDirectory() as folder:
         if not files:
-            files = [Path(folder, "standard input")]
+            files = [Path(folder, names[0])]
             files[0].write_bytes(sys.stdin.buffer.read())
-        if features is not None:
-            columns = Sentences.from_notes(notes, reading)
+        if saved.vocabulary is not None:
+            texts = [load_text(path, reading.encoding).strip() for path in files]
+            if not whole:
+                texts = names = [line for text in texts for line in lines_of(text)]
+            label_texts(saved.model, saved.vocabulary, saved.labels, texts, names)
+        elif saved.features is not None:
+            columns = Sentences.from_notes(saved.notes, reading)
             if tokenize and columns.extra_columns:
                 raise ValueError(f"{model}: it reads more columns than words; leave --tokenize out")
             found = plain_sentences(files, reading) if tokenize else sentences_of(files, columns)
-            label_words(net, features, labels, found)
-        elif vocabulary is not None:
-            texts = [load_text(path, reading.encoding).strip() for path in files]
-            names = [str(path).removeprefix(folder + os.sep) for path in files]
-            if not whole:
-                lines = [line.strip() for text in texts for line in text.split("\n")]
-                texts = names = [line for line in lines if line]
-            label_texts(net, vocabulary, labels, texts, names)
+            label_words(saved.model, saved.features, saved.labels, found)
 
 
 def label_texts(
@@ -159,8 +158,8 @@ def label_texts(
 
 def plain_sentences(files: Sequence[Path], reading: Reading) -> list[tuple[list[str], ...]]:
     """The words of each line of text, as the one column of a tagger."""
-    lines = [line for path in files for line in load_text(path, reading.encoding).split("\n")]
-    return [(tokenize(line)[1:-1],) for line in lines if line.strip()]
+    lines = [line for path in files for line in lines_of(load_text(path, reading.encoding))]
+    return [(tokenize(line)[1:-1],) for line in lines]
 
 
 def sentences_of(files: Sequence[Path], columns: Sentences) -> list[tuple[list[str], ...]]:

@@ -11,12 +11,9 @@ The shapes of the lectures, and where they are found::
 ``unspool.models.keras`` holds the layers by Keras's names, and ``Sequential``.
 """
 
-from . import (
-    onnx_export,  # noqa: F401  # teaches unspool.cells.to_onnx the models
-    schedules,
-)
-from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
-from .attention import (
+from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
+from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
+from .networks.attention import (
     AdditiveAttention,
     Attention,
     AttentionPooling,
@@ -24,18 +21,35 @@ from .attention import (
     DotAttention,
     ScaledDotAttention,
 )
-from .baselines import NGram, perplexity_of
-from .batches import Labelled, Labels, predictions
-from .crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
-from .deepmoji import DeepMoji, chain_thaw
-from .encoder_decoder import EncoderDecoder, Pairs
-from .features import CharacterEncoder, FeatureEmbedding, Features
-from .generation import Hypothesis, next_distribution
-from .hierarchical import HierarchicalAcceptor, punctuation_ids
-from .language_model import LanguageModel
-from .layers import Dense, Dropout, Embedding, FeedForward, evaluating
-from .metrics import accuracy, bits_of, confusion, label_scores, span_f1, span_scores
-from .optim import (
+from .networks.crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
+from .networks.deepmoji import DeepMoji, chain_thaw
+from .networks.encoder_decoder import EncoderDecoder, Pairs
+from .networks.generation import Hypothesis, next_distribution
+from .networks.hierarchical import HierarchicalAcceptor, punctuation_ids
+from .networks.language_model import LanguageModel
+from .networks.layers import Dense, Dropout, Embedding, FeedForward, evaluating
+from .networks.text_model import TextModel
+from .networks.transducer import SplitHead, Transducer
+from .networks.window import WindowLanguageModel
+from .persist import Saved, load_model, save_model
+from .text.baselines import NGram, perplexity_of
+from .text.batches import Labelled, Labels, predictions
+from .text.features import CharacterEncoder, FeatureEmbedding, Features
+from .text.readers import download, load_labelled, load_tagged
+from .text.tag_baseline import MostFrequentTag
+from .text.text import (
+    Vocabulary,
+    hold_out,
+    load_text,
+    pad_sequences,
+    python_manual,
+    stream_batches,
+    tokenize,
+)
+from .text.vectors import align_vectors, embedding_from, load_vectors
+from .training import schedules
+from .training.metrics import accuracy, bits_of, confusion, label_scores, span_f1, span_scores
+from .training.optim import (
     SGD,
     Adadelta,
     Adagrad,
@@ -46,23 +60,7 @@ from .optim import (
     clip_by_global_norm,
     clip_by_value,
 )
-from .persist import Saved, load_model, save_model
-from .readers import download, load_labelled, load_tagged
-from .tag_baseline import MostFrequentTag
-from .text import (
-    Vocabulary,
-    hold_out,
-    load_text,
-    pad_sequences,
-    python_manual,
-    stream_batches,
-    tokenize,
-)
-from .text_model import TextModel
-from .training import Sequences, Stream, Task, evaluate, fit, save_history
-from .transducer import SplitHead, Transducer
-from .vectors import align_vectors, embedding_from, load_vectors
-from .window import WindowLanguageModel
+from .training.training import Sequences, Stream, Task, evaluate, fit, save_history
 
 __all__ = [
     "CRF",

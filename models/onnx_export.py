@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..cells.onnx_export import Graph, over_time, states, write
-from .language_model import LanguageModel
-from .layers import Dense, Embedding, FeedForward
+from .networks.language_model import LanguageModel
+from .networks.layers import Dense, Embedding, FeedForward
 
 __all__: list[str] = []
 

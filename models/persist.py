@@ -20,19 +20,19 @@ from .. import cells
 from ..cells import Bidirectional, Module, Stacked
 from ..cells.composite import StackedCell
 from ..cells.storage import PathLike, load_described, save_described
-from .acceptor import Acceptor, BagClassifier, Classifier, TextCNN
-from .attention import ATTENTIONS
-from .batches import Labels
-from .crf import CRF, Chain, Constraints, PairwiseCRF
-from .deepmoji import DeepMoji
-from .encoder_decoder import EncoderDecoder
-from .features import FeatureEmbedding, Features
-from .hierarchical import HierarchicalAcceptor
-from .language_model import LanguageModel
-from .layers import Embedding, FeedForward
-from .text import SPECIALS, Vocabulary
-from .transducer import Transducer
-from .window import WindowLanguageModel
+from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN
+from .networks.attention import ATTENTIONS
+from .networks.crf import CRF, Chain, Constraints, PairwiseCRF
+from .networks.deepmoji import DeepMoji
+from .networks.encoder_decoder import EncoderDecoder
+from .networks.hierarchical import HierarchicalAcceptor
+from .networks.language_model import LanguageModel
+from .networks.layers import Embedding, FeedForward
+from .networks.transducer import Transducer
+from .networks.window import WindowLanguageModel
+from .text.batches import Labels
+from .text.features import FeatureEmbedding, Features
+from .text.text import SPECIALS, Vocabulary
 
 __all__ = ["Saved", "load_model", "save_model"]
 

@@ -8,7 +8,7 @@ import pytest
 from unspool import Tape, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import Adam, Dropout, Embedding, fit
-from unspool.models.acceptor import Acceptor, BagClassifier, TextCNN, final_output
+from unspool.models.networks.acceptor import Acceptor, BagClassifier, TextCNN, final_output
 
 IDS = np.array([[1, 4, 5, 2, 6], [1, 6, 2, 99, -7], [3, 99, 99, 99, 99]])
 LENGTHS = np.array([5, 3, 1])

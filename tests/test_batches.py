@@ -7,7 +7,7 @@ import pytest
 
 from unspool.cells import LSTM, Bidirectional
 from unspool.models import CRF, Acceptor, Adam, Embedding, Transducer, evaluate, fit
-from unspool.models.batches import Labelled, Labels, predictions
+from unspool.models.text.batches import Labelled, Labels, predictions
 
 LENGTHS = [5, 2, 9, 2, 7, 1, 2, 4, 9, 3, 2]
 

@@ -47,8 +47,8 @@ from unspool.models import (
     Transducer,
     fit,
 )
-from unspool.models.batches import Labelled
-from unspool.models.checkpoint import (
+from unspool.models.text.batches import Labelled
+from unspool.models.training.checkpoint import (
     FORMAT,
     VERSION,
     generators,
@@ -57,7 +57,7 @@ from unspool.models.checkpoint import (
     set_random_states,
     unpacked,
 )
-from unspool.models.schedules import Plateau, cosine, product, warm_up
+from unspool.models.training.schedules import Plateau, cosine, product, warm_up
 
 posix = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and limits of files are POSIX's")
 CYCLE = np.tile([1, 3, 4, 5, 6, 7, 2], 30)
@@ -367,7 +367,7 @@ import os, signal, sys
 import numpy as np
 from unspool.cells import LSTM
 from unspool.models import Adam, LanguageModel, Stream, fit
-from unspool.models.schedules import Plateau, cosine, product
+from unspool.models.training.schedules import Plateau, cosine, product
 
 checkpoint, out, at, where = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
 

@@ -25,7 +25,7 @@ from unspool.cli.data import split_text
 from unspool.cli.options import CELLS, Tokens
 from unspool.cli.signature import parse
 from unspool.models import load_model, save_model
-from unspool.models.baselines import NGram
+from unspool.models.text.baselines import NGram
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
 HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None

@@ -11,16 +11,16 @@ import pytest
 from unspool import Parameter, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, VariationalDropout
 from unspool.models import pad_sequences
-from unspool.models.attention import (
+from unspool.models.networks.attention import (
     ATTENTIONS,
     AdditiveAttention,
     Attention,
     BilinearAttention,
     DotAttention,
 )
-from unspool.models.encoder_decoder import EncoderDecoder, Pairs
-from unspool.models.optim import Adam
+from unspool.models.networks.encoder_decoder import EncoderDecoder, Pairs
 from unspool.models.training import evaluate, fit
+from unspool.models.training.optim import Adam
 
 MASK = np.array([[True, True, True, False], [True, False, True, True]])
 SOURCE = np.array([[3, 4, 5, 6], [6, 5, 0, 0], [4, 4, 3, 0]])

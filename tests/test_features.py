@@ -11,8 +11,8 @@ import pytest
 from unspool import check_grads, no_grad
 from unspool.cells import GRU, LSTM, Bidirectional, Elman
 from unspool.models import Adam, Transducer, Vocabulary, fit
-from unspool.models.batches import Labelled, Labels, predictions
-from unspool.models.features import CharacterEncoder, FeatureEmbedding, Features, word_shape
+from unspool.models.text.batches import Labelled, Labels, predictions
+from unspool.models.text.features import CharacterEncoder, FeatureEmbedding, Features, word_shape
 
 WORDS = [["The", "Cats", "sat"], ["the", "dog", "sat", "3.5"]]
 TAGS = [["D", "N", "V"], ["D", "N", "V", "N"]]

@@ -20,8 +20,8 @@ from unspool.models import (
     punctuation_ids,
     tokenize,
 )
-from unspool.models.acceptor import final_output
-from unspool.models.hierarchical import spans_of
+from unspool.models.networks.acceptor import final_output
+from unspool.models.networks.hierarchical import spans_of
 
 COMMA, STOP = 2, 3
 IDS = np.array(

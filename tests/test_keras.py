@@ -26,7 +26,7 @@ from unspool.models.keras import (
     optimizers,
     pad_sequences,
 )
-from unspool.models.optim import SGD, Adam
+from unspool.models.training.optim import SGD, Adam
 
 LISTS = [[5, 6, 7, 3], [8], [4, 4, 9], [9, 2, 6, 1, 7, 8]]
 ENDS = np.array([1, 0, 0, 1])

@@ -10,8 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unspool.models.metrics import accuracy, bits_of, confusion, span_f1, span_scores, spans
-from unspool.models.tag_baseline import MostFrequentTag
+from unspool.models.text.tag_baseline import MostFrequentTag
+from unspool.models.training.metrics import (
+    accuracy,
+    bits_of,
+    confusion,
+    span_f1,
+    span_scores,
+    spans,
+)
 
 # conlleval's own conditions, as pairs (tag before, tag): a chunk ends before the second, or a new
 # one starts with it; types that differ come on top. S is a chunk of its own.

@@ -21,7 +21,7 @@ from unspool.models import (
     evaluating,
     next_distribution,
 )
-from unspool.models.generation import choose
+from unspool.models.networks.generation import choose
 
 IDS = np.array([[1, 4, 5, 2, 6], [1, 6, 2, 2, 3], [1, 0, 3, 5, 4]])
 LENGTHS = np.array([5, 3, 4])

@@ -13,8 +13,8 @@ from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
 from unspool.models.keras import SETTINGS, Sequential, optimizers
 from unspool.models.keras import Dense as KerasDense
-from unspool.models.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
-from unspool.models.schedules import (
+from unspool.models.training.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
+from unspool.models.training.schedules import (
     Plateau,
     cosine,
     exponential,

@@ -13,7 +13,7 @@ from unspool import Tape, Tensor, scope, unroll
 from unspool.autograd import jacobian
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked, gradient_flow
 from unspool.models import Adam, LanguageModel, Sequences, fit
-from unspool.models.encoder_decoder import EncoderDecoder
+from unspool.models.networks.encoder_decoder import EncoderDecoder
 from unspool.viz import plots
 from unspool.viz.plots import (
     activations,

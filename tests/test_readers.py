@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from unspool.models import readers
-from unspool.models.metrics import accuracy, span_f1
-from unspool.models.readers import download, load_labelled, load_tagged
-from unspool.models.tag_baseline import MostFrequentTag
+from unspool.models.text import readers
+from unspool.models.text.readers import download, load_labelled, load_tagged
+from unspool.models.text.tag_baseline import MostFrequentTag
+from unspool.models.training.metrics import accuracy, span_f1
 
 
 def written(folder, text, name="corpus.tsv"):

@@ -10,8 +10,8 @@ import pytest
 from unspool import Tape, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import Adam, Dropout, Embedding, fit
-from unspool.models.crf import CRF, Constraints, PairwiseCRF, span_constraints
-from unspool.models.transducer import Transducer
+from unspool.models.networks.crf import CRF, Constraints, PairwiseCRF, span_constraints
+from unspool.models.networks.transducer import Transducer
 
 LABELS = ["O", "B-X", "I-X", "B-Y", "I-Y"]
 BIOES = ["O", "B-X", "I-X", "E-X", "S-X"]

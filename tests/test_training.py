@@ -67,12 +67,12 @@ from unspool.models import (
     save_history,
     save_model,
 )
-from unspool.models import training as training_module
-from unspool.models.baselines import NGram
-from unspool.models.batches import Labelled, predictions
-from unspool.models.metrics import accuracy
-from unspool.models.schedules import Plateau, product
 from unspool.models.text import stream_batches
+from unspool.models.text.baselines import NGram
+from unspool.models.text.batches import Labelled, predictions
+from unspool.models.training import training as training_module
+from unspool.models.training.metrics import accuracy
+from unspool.models.training.schedules import Plateau, product
 
 # Optimisers -------------------------------------------------------------------------------------
 

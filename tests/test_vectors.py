@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from unspool.models import SGD, BagClassifier, Vocabulary
-from unspool.models.vectors import align_vectors, embedding_from, load_vectors
+from unspool.models.text.vectors import align_vectors, embedding_from, load_vectors
 
 PLAIN = "cat 0.5 -1 2e-1\n. . . 1 2 3\nthe\u2028end 4 5 6\ncat 9 9 9\n"
 CAT = np.array([0.5, -1, 0.2], np.float32)

@@ -17,7 +17,7 @@ import sys
 from tagging_common import Model, Part, Settings, arguments, compare
 
 from unspool.models import MostFrequentTag, hold_out, span_f1
-from unspool.models.readers import conll2000
+from unspool.models.text.readers import conll2000
 
 FORMS = Settings(suffixes=(2, 3), shape=True, epochs=7)
 MODELS = {

@@ -16,7 +16,7 @@ import sys
 from tagging_common import Model, Part, Settings, arguments, compare
 
 from unspool.models import MostFrequentTag, accuracy
-from unspool.models.readers import treebank
+from unspool.models.text.readers import treebank
 
 FORMS = Settings(suffixes=(1, 2, 3), prefixes=(1, 2, 3), shape=True, crf=True, epochs=10)
 MODELS = {"BiLSTM-CRF": Model(FORMS, 94.3)}

@@ -22,12 +22,14 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor, detect_anomaly
-from ..autograd.tensor import came
-from ..cells import Cell, Module, detached
-from ..cells.fused import kinds_seen, see_kinds
-from ..cells.storage import PathLike, write_atomically
-from .baselines import perplexity_of
+from ...autograd import Tensor, detect_anomaly
+from ...autograd.tensor import came
+from ...cells import Cell, Module, detached
+from ...cells.fused import kinds_seen, see_kinds
+from ...cells.storage import PathLike, write_atomically
+from ..networks.layers import evaluating, whole
+from ..text.baselines import perplexity_of
+from ..text.text import one_text, pad_sequences, stream_batches
 from .checkpoint import (
     describe_model,
     describe_optimizer,
@@ -39,7 +41,6 @@ from .checkpoint import (
     seeded,
     set_random_states,
 )
-from .layers import evaluating, whole
 from .optim import (
     Adam,
     Optimizer,
@@ -50,7 +51,6 @@ from .optim import (
     number,
 )
 from .schedules import plateaus
-from .text import one_text, pad_sequences, stream_batches
 
 __all__ = ["History", "Sequences", "Stream", "Task", "evaluate", "fit", "save_history"]
 

@@ -12,17 +12,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
-from ..autograd.functional import flatten
-from ..autograd.nn_ops import class_ids
-from ..autograd.tensor import one_array, values
-from ..cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
-from ..cells.cell import real_positions
-from ..cells.composite import width_out
+from ...autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
+from ...autograd.functional import flatten
+from ...autograd.nn_ops import class_ids
+from ...autograd.tensor import one_array, values
+from ...cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
+from ...cells.cell import real_positions
+from ...cells.composite import width_out
+from ..text.text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
 from .layers import Dense, Dropout, Embedding, evaluating, whole
-from .text import pad_sequences
 
 __all__ = ["EncoderDecoder", "Pairs"]
 
@@ -76,7 +76,7 @@ class EncoderDecoder(Module):
 
     Example:
         >>> import numpy as np
-        >>> from unspool.models.encoder_decoder import EncoderDecoder
+        >>> from unspool.models.networks.encoder_decoder import EncoderDecoder
         >>> model = EncoderDecoder(8, 8, d=16, attention="bilinear", rng=0)
         >>> source = np.array([[3, 4, 5], [6, 7, 0]])
         >>> target = np.array([[1, 5, 4, 3, 2], [1, 7, 6, 2, 0]])

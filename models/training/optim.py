@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tensor
-from ..autograd.tensor import came
+from ...autograd import Parameter, Tensor
+from ...autograd.tensor import came
 
 __all__ = [
     "SGD",

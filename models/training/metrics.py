@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import whole
+from ..networks.layers import whole
 
 __all__ = [
     "LabelScores",

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import (
+from ...autograd import (
     Parameter,
     Tensor,
     dropout,
@@ -26,8 +26,8 @@ from ..autograd import (
     softmax,
     softplus,
 )
-from ..autograd.tensor import describe, operand
-from ..cells import Module, glorot_uniform
+from ...autograd.tensor import describe, operand
+from ...cells import Module, glorot_uniform
 
 __all__ = ["ACTIVATIONS", "Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
 

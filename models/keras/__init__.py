@@ -7,7 +7,7 @@ padding, in front or behind, changes no result. Sequences are (batch, time, feat
 What differs from Keras 3: padded positions of an RNN's sequence output are 0, and not a
 repetition; Conv1D sees 0 at padded positions and hands the mask on, the max pooling heeds it; a
 GRU has one bias where Keras has two of which only the sum counts; ε stands where the rules of
-``unspool.models.optim`` have it, for RMSprop outside of the root; random numbers come from
+``unspool.models.training.optim`` have it, for RMSprop outside of the root; random numbers come from
 ``Sequential(rng=)``.
 """
 
@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cells
-from ..autograd import (
+from ... import cells
+from ...autograd import (
     Parameter,
     Tensor,
     binary_cross_entropy,
@@ -32,14 +32,16 @@ from ..autograd import (
     relu,
     scope,
 )
-from ..autograd.nn_ops import class_ids, max_over_time, reduce_loss
-from ..autograd.tensor import values
-from ..cells import Cell, GatedCell, Module, glorot_uniform
-from ..cells.composite import MERGES
-from ..cells.initial import orthogonal
-from . import layers, optim, text
-from .layers import ACTIVATIONS, Activation, evaluating, whole
-from .optim import Optimizer, global_norm, gradients
+from ...autograd.nn_ops import class_ids, max_over_time, reduce_loss
+from ...autograd.tensor import values
+from ...cells import Cell, GatedCell, Module, glorot_uniform
+from ...cells.composite import MERGES
+from ...cells.initial import orthogonal
+from ..networks import layers
+from ..networks.layers import ACTIVATIONS, Activation, evaluating, whole
+from ..text import text
+from ..training import optim
+from ..training.optim import Optimizer, global_norm, gradients
 
 __all__ = [
     "GRU",
@@ -207,8 +209,7 @@ class Dense(Layer):
 
     Args:
         units: The width of the output.
-        activation: g: a name in ``unspool.models.layers.ACTIVATIONS``, "linear", a function, or
-            None.
+        activation: g: a name in ``ACTIVATIONS``, "linear", a function, or None.
         use_bias: Whether there is a b.
 
     Raises:
@@ -648,7 +649,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 def optimizers() -> dict[str, type[Optimizer]]:
-    """The optimisers of ``unspool.models.optim`` by their names in small letters."""
+    """The optimisers of ``unspool.models.training.optim`` by their names in small letters."""
     found = {name: getattr(optim, name) for name in optim.__all__}
     return {
         name.lower(): kind
@@ -769,7 +770,7 @@ class Sequential(Module):
         """Say how to learn, and by what to judge.
 
         Args:
-            optimizer: The name of one in ``unspool.models.optim``, with Keras's settings: "sgd"
+            optimizer: The name of an optimiser of ``unspool.models``, with Keras's settings: "sgd"
                 with a rate of 0.01, the others with 0.001; or a function from the parameters to
                 an Optimizer, as in ``lambda parameters: Adam(parameters, lr=0.01)``.
             loss: "binary_crossentropy", "categorical_crossentropy" (one-hot targets),

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor, cross_entropy
-from ..autograd.nn_ops import class_ids
-from ..autograd.tensor import one_array, values
-from ..cells import Module, State
-from ..cells.cell import real_positions
-from .baselines import perplexity_of
+from ...autograd import Tensor, cross_entropy
+from ...autograd.nn_ops import class_ids
+from ...autograd.tensor import one_array, values
+from ...cells import Module, State
+from ...cells.cell import real_positions
+from ..text.baselines import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
 from .layers import evaluating, whole
 
@@ -232,7 +232,7 @@ class TextModel(Module):
                 outside of it, ``steps`` or ``width`` is below 1, or ``length_penalty`` below 0.
             TypeError: The prompt, ``steps``, ``width`` or ``end`` are not integers.
 
-        Source: as in ``unspool.models.generation.beam_search``.
+        Source: as in ``unspool.models.networks.generation.beam_search``.
 
         Example:
             >>> from unspool.models import LanguageModel

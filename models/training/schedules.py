@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .layers import whole
+from ..networks.layers import whole
 from .optim import number
 
 __all__ = [
@@ -63,7 +63,7 @@ def step(at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
         TypeError: ``at`` is one number.
 
     Example:
-        >>> from unspool.models.schedules import step
+        >>> from unspool.models.training.schedules import step
         >>> rate = step(at=[0.5, 0.75], factor=0.5)
         >>> [rate(progress) for progress in (0, 0.49, 0.5, 0.75, 1)]
         [1.0, 1.0, 0.5, 0.25, 0.25]
@@ -132,7 +132,7 @@ def warm_up(part: float = 0.1, then: Schedule | None = None, *, start: float = 0
     Source: Goyal et al. (2017).
 
     Example:
-        >>> from unspool.models.schedules import cosine, warm_up
+        >>> from unspool.models.training.schedules import cosine, warm_up
         >>> rate = warm_up(0.2, cosine())
         >>> [round(rate(progress), 3) for progress in (0, 0.1, 0.2, 0.6, 1)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
@@ -205,7 +205,7 @@ class Plateau:
     Source: PyTorch's ReduceLROnPlateau, with a relative threshold.
 
     Example:
-        >>> from unspool.models.schedules import Plateau
+        >>> from unspool.models.training.schedules import Plateau
         >>> schedule = Plateau(factor=0.5, patience=1)
         >>> for loss in [3.0, 2.0, 2.1, 2.2]:
         ...     schedule.see(loss)

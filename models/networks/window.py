@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, scope
-from ..autograd.tensor import values
-from ..cells.cell import real_positions
+from ...autograd import Tensor, scope
+from ...autograd.tensor import values
+from ...cells.cell import real_positions
 from .layers import Activation, Dense, Dropout, Embedding, FeedForward, whole
 from .text_model import Ids, TextModel
 

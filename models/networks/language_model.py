@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Parameter, Tensor, scope
-from ..cells import LSTM, Cell, Stacked, State, glorot_uniform
-from ..cells.composite import width_out
+from ...autograd import Parameter, Tensor, scope
+from ...cells import LSTM, Cell, Stacked, State, glorot_uniform
+from ...cells.composite import width_out
 from .layers import Dropout, Embedding, whole
 from .text_model import Ids, TextModel
 

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, scope
-from ..autograd.tensor import values
-from ..cells import LSTM, Bidirectional, Module
+from ...autograd import Parameter, scope
+from ...autograd.tensor import values
+from ...cells import LSTM, Bidirectional, Module
+from ..training.optim import Adam, Optimizer
+from ..training.training import History, Task, fit
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, vectors_of
 from .attention import AttentionPooling
 from .layers import Embedding, evaluating, whole
-from .optim import Adam, Optimizer
-from .training import History, Task, fit
 
 __all__ = ["DeepMoji", "chain_thaw"]
 

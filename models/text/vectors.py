@@ -13,7 +13,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import Embedding
+from ..networks.layers import Embedding
 from .text import Vocabulary
 
 __all__ = ["align_vectors", "embedding_from", "load_vectors"]

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import cells
-from ..autograd import Tensor, embedding, scope
-from ..autograd.tensor import one_array, values
-from ..cells import LSTM, Bidirectional, Cell, Module
-from .acceptor import final_output
-from .layers import Embedding, whole
+from ... import cells
+from ...autograd import Tensor, embedding, scope
+from ...autograd.tensor import one_array, values
+from ...cells import LSTM, Bidirectional, Cell, Module
+from ..networks.acceptor import final_output
+from ..networks.layers import Embedding, whole
 from .text import Vocabulary
 
 __all__ = ["CharacterEncoder", "FeatureEmbedding", "Features", "word_shape"]

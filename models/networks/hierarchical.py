@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import scope
-from ..autograd.tensor import values
-from ..cells.composite import check_member, width_out
+from ...autograd import scope
+from ...autograd.tensor import values
+from ...cells.composite import check_member, width_out
+from ..text.text import pad_sequences
 from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
 from .layers import whole
-from .text import pad_sequences
 
 __all__ = ["HierarchicalAcceptor", "punctuation_ids", "spans_of"]
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
-from ..autograd.context import recording
-from ..autograd.nn_ops import Reduction, check_reduction, class_ids, floats
-from ..autograd.tensor import describe, one_array, operand, values
-from ..cells import Module, glorot_uniform
-from ..cells.cell import real_positions
+from ...autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
+from ...autograd.context import recording
+from ...autograd.nn_ops import Reduction, check_reduction, class_ids, floats
+from ...autograd.tensor import describe, one_array, operand, values
+from ...cells import Module, glorot_uniform
+from ...cells.cell import real_positions
 from .layers import whole
 
 __all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
@@ -63,7 +63,7 @@ def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
         ValueError: There is no such scheme, or a label does not belong to it.
 
     Example:
-        >>> from unspool.models.crf import span_constraints
+        >>> from unspool.models.networks.crf import span_constraints
         >>> transitions, start, end = span_constraints(["O", "B-NP", "I-NP"])
         >>> start.tolist(), transitions[0].tolist()
         ([True, True, False], [True, True, False])
@@ -471,7 +471,7 @@ class CRF(Chain):
 
     Example:
         >>> import numpy as np
-        >>> from unspool.models.crf import CRF
+        >>> from unspool.models.networks.crf import CRF
         >>> crf = CRF(["O", "B-NP", "I-NP"], constraints="BIO")
         >>> emissions = np.array([[0.0, 0.0, 9.0], [0.0, 1.0, 5.0]])
         >>> [crf.labels[s] for s in crf.decode(emissions)]

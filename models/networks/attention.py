@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, scope, softmax
-from ..autograd.tensor import describe, operand
-from ..cells import Module, glorot_uniform
-from ..cells.cell import real_positions
+from ...autograd import Parameter, scope, softmax
+from ...autograd.tensor import describe, operand
+from ...cells import Module, glorot_uniform
+from ...cells.cell import real_positions
 from .layers import whole
 
 __all__ = [
@@ -65,7 +65,7 @@ class Attention(Module):
 
     Example:
         >>> import numpy as np
-        >>> from unspool.models.attention import DotAttention
+        >>> from unspool.models.networks.attention import DotAttention
         >>> keys = np.array([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
         >>> mask = np.array([True, True, False])
         >>> context, weights = DotAttention(2, 2)(np.array([2.0, 0.0]), keys, mask=mask)

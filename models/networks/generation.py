@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor, log_softmax
+from ...autograd import Tensor, log_softmax
 
 __all__ = ["Hypothesis", "beam_search", "check_sampling", "choose", "next_distribution"]
 

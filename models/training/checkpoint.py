@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor
-from ..cells import Module
-from ..cells.storage import PathLike, load_described, save_described, unfinished
+from ...autograd import Tensor
+from ...cells import Module
+from ...cells.storage import PathLike, load_described, save_described, unfinished
 from .optim import Optimizer
 
 __all__ = [

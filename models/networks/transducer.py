@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tensor, cross_entropy, scope, softmax
-from ..autograd.nn_ops import Reduction, check_reduction, class_ids
-from ..autograd.tensor import one_array, operand, values
-from ..cells import Bidirectional, Module, Stacked, glorot_uniform
-from ..cells.composite import check_member, width_out
+from ...autograd import Parameter, Tensor, cross_entropy, scope, softmax
+from ...autograd.nn_ops import Reduction, check_reduction, class_ids
+from ...autograd.tensor import one_array, operand, values
+from ...cells import Bidirectional, Module, Stacked, glorot_uniform
+from ...cells.composite import check_member, width_out
 from .acceptor import Bools, vectors_of
 from .crf import Chain, PairwiseCRF
 from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
@@ -87,8 +87,8 @@ class Transducer(Module):
         >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding
-        >>> from unspool.models.crf import CRF
-        >>> from unspool.models.transducer import Transducer
+        >>> from unspool.models.networks.crf import CRF
+        >>> from unspool.models.networks.transducer import Transducer
         >>> network = Bidirectional(LSTM(8, 5, rng=0), LSTM(8, 5, rng=1))
         >>> words = Embedding(20, 8, rng=2)
         >>> tagger = Transducer(network, 3, embedding=words, crf=CRF(3), rng=3)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from .layers import whole
+from ..networks.layers import whole
 from .text import one_text
 
 __all__ = ["NGram", "perplexity_of"]

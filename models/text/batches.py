@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor
-from ..autograd.tensor import came
-from .layers import whole
+from ...autograd import Tensor
+from ...autograd.tensor import came
+from ..networks.layers import whole
 from .text import pad_sequences
 
 __all__ = ["Labelled", "Labels", "predictions"]

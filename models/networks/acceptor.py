@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import (
+from ...autograd import (
     Parameter,
     Tensor,
     binary_cross_entropy,
@@ -25,11 +25,11 @@ from ..autograd import (
     sigmoid,
     softmax,
 )
-from ..autograd.nn_ops import Reduction, floats
-from ..autograd.tensor import describe, one_array, operand, values
-from ..cells import Bidirectional, Cell, Module, Stacked, glorot_uniform
-from ..cells.cell import real_positions
-from ..cells.composite import MERGES, check_member, width_out
+from ...autograd.nn_ops import Reduction, floats
+from ...autograd.tensor import describe, one_array, operand, values
+from ...cells import Bidirectional, Cell, Module, Stacked, glorot_uniform
+from ...cells.cell import real_positions
+from ...cells.composite import MERGES, check_member, width_out
 from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
 
 __all__ = [
@@ -360,7 +360,7 @@ class Acceptor(Classifier):
         >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding
-        >>> from unspool.models.acceptor import Acceptor
+        >>> from unspool.models.networks.acceptor import Acceptor
         >>> network = Bidirectional(LSTM(8, 5, rng=0), LSTM(8, 5, rng=1))
         >>> model = Acceptor(network, 3, embedding=Embedding(20, 8, rng=2), hidden=[6], rng=3)
         >>> ids = np.array([[4, 5, 6, 7], [8, 9, 0, 0]])

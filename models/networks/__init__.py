@@ -1,0 +1,1 @@
+"""The networks: layers, attention, language models, acceptors, transducers, encoder-decoders."""

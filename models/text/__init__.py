@@ -1,0 +1,41 @@
+"""Text to ids and back: tokens, vocabularies, batches, corpora, features of words, baselines."""
+
+from .text import (
+    END,
+    LEVELS,
+    START,
+    UNKNOWN,
+    Level,
+    Vocabulary,
+    characters,
+    hold_out,
+    join_words,
+    level_named,
+    load_text,
+    pad_sequences,
+    paragraphs,
+    python_manual,
+    stream_batches,
+    tokenize,
+    words,
+)
+
+__all__ = [
+    "END",
+    "LEVELS",
+    "START",
+    "UNKNOWN",
+    "Level",
+    "Vocabulary",
+    "characters",
+    "hold_out",
+    "join_words",
+    "level_named",
+    "load_text",
+    "pad_sequences",
+    "paragraphs",
+    "python_manual",
+    "stream_batches",
+    "tokenize",
+    "words",
+]
