@@ -134,17 +134,17 @@ def predict(
         if not files:
             files = [Path(folder, names[0])]
             files[0].write_bytes(sys.stdin.buffer.read())
-        if saved.vocabulary is not None:
-            texts = [load_text(path, reading.encoding).strip() for path in files]
-            if not whole:
-                texts = names = [line for text in texts for line in lines_of(text)]
-            label_texts(saved.model, saved.vocabulary, saved.labels, texts, names)
-        elif saved.features is not None:
+        if saved.features is not None:
             columns = Sentences.from_notes(saved.notes, reading)
             if tokenize and columns.extra_columns:
                 raise ValueError(f"{model}: it reads more columns than words; leave --tokenize out")
             found = plain_sentences(files, reading) if tokenize else sentences_of(files, columns)
             label_words(saved.model, saved.features, saved.labels, found)
+        elif saved.vocabulary is not None:
+            texts = [load_text(path, reading.encoding).strip() for path in files]
+            if not whole:
+                texts = names = [line for text in texts for line in lines_of(text)]
+            label_texts(saved.model, saved.vocabulary, saved.labels, texts, names)
 
 
 def label_texts(
