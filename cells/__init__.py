@@ -1,5 +1,6 @@
 """What happens at one time step, and how steps are unrolled, stacked and reversed."""
 
+from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
 from .composite import Bidirectional, Stacked
 from .exchange import (
@@ -14,7 +15,6 @@ from .initial import glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
 from .onnx_export import save_onnx, to_onnx
 from .recurrent import GRU, LSTM, Elman, GatedCell
-from .storage import load_npz, load_safetensors, save_npz, save_safetensors
 from .variants import MGU, LayerNormLSTM, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Wrapper, Zoneout
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from ..autograd import Parameter
 from ..autograd.tensor import values
+from ..files import load_arrays
 from .cell import Cell
 from .composite import Bidirectional, Stacked
 from .module import Module
 from .recurrent import GRU, LSTM, Elman
-from .storage import load_arrays
 from .variants import MGU, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Zoneout
 

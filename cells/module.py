@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter
-from .storage import PathLike, load_arrays, save_arrays
+from ..files import PathLike, load_arrays, save_arrays
 
 __all__ = ["Module"]
 

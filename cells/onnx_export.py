@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import PathLike, write_atomically
 from .cell import Cell
 from .composite import Bidirectional, Stacked, width_out
 from .exchange import KERAS, System, pack
 from .module import Module
 from .recurrent import GRU, LSTM, Elman
-from .storage import PathLike, write_atomically
 from .variants import PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout
 
@@ -79,7 +79,7 @@ def to_onnx(module: Module, *, lengths: bool = True, state: bool = False) -> Any
 def save_onnx(module: Module, path: PathLike, *, lengths: bool = True, state: bool = False) -> None:
     """Write ``to_onnx(module)`` to a file, atomically."""
     content = to_onnx(module, lengths=lengths, state=state).SerializeToString()
-    write_atomically(path, lambda file: file.write(content))
+    write_atomically(path, content)
 
 
 def onnx_package() -> Any:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..cells import Module
-from ..cells.storage import unfinished, write_atomically
+from ..files import unfinished, write_atomically
 from ..models import fit, save_history, save_model
 from ..models.training import differences
 from .options import Run
@@ -62,7 +62,7 @@ class Folder:
         described = {"format": FORMAT, "version": VERSION, **config}
         text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
         try:
-            write_atomically(written, lambda file: file.write(text.encode()))
+            write_atomically(written, text)
         except OSError as error:
             raise ValueError(
                 f"{self.path}: cannot be written ({error.strerror}); give a folder of yours"

@@ -26,21 +26,25 @@ CELLS: dict[str, Any] = {
 
 
 def number(
-    kind: type, least: float, below: float = math.inf, above: bool = False, most: float = math.inf
+    kind: type,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
 ) -> Callable[[str], Any]:
-    """A reader of numbers from ``least`` (or above it) up to ``most``, or below one."""
+    """A reader of numbers within bounds."""
+    bounds = {">=": least, ">": above, "<=": most, "<": below}
+    signs = [f"{sign} {bound:g}" for sign, bound in bounds.items() if math.isfinite(bound)]
+    expected = f"{'an integer' if kind is int else 'a number'} {' and '.join(signs)}"
 
     def read(text: str) -> Any:
-        wanted = "a whole number" if kind is int else "a number"
-        wanted += f" {'above' if above else 'from'} {least:g}"
-        wanted += "" if below == math.inf else f" and below {below:g}"
-        wanted += "" if most == math.inf else f" to {most:g}"
         try:
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not (least <= value < below and value <= most) or (above and value == least):
-            raise ValueError(f"expected {wanted}, got {text!r}")
+        if not (least <= value <= most and above < value < below):
+            raise ValueError(f"expected {expected}, got {text!r}")
         return value
 
     return read
@@ -73,16 +77,16 @@ def level_name(text: str) -> str:
     return Vocabulary((), level=text).level
 
 
-Count = Annotated[int, number(int, 1)]
-CountOrZero = Annotated[int, number(int, 0)]
-Column = Annotated[int, number(int, 0)]
-ColumnFromEitherEnd = Annotated[int, number(int, -99)]
-Positive = Annotated[float, number(float, 0, above=True)]
-NotNegative = Annotated[float, number(float, 0)]
-Fraction = Annotated[float, number(float, 0, 1, above=True)]
-FractionOrOne = Annotated[float, number(float, 0, above=True, most=1)]
-Probability = Annotated[float, number(float, 0, 1)]
-Seed = Annotated[int, number(int, 0)]
+Count = Annotated[int, number(int, least=1)]
+CountOrZero = Annotated[int, number(int, least=0)]
+Column = Annotated[int, number(int, least=0)]
+ColumnFromEitherEnd = Annotated[int, number(int, least=-99)]
+Seed = Annotated[int, number(int, least=0)]
+Positive = Annotated[float, number(float, above=0)]
+NotNegative = Annotated[float, number(float, least=0)]
+Fraction = Annotated[float, number(float, above=0, below=1)]
+FractionOrOne = Annotated[float, number(float, above=0, most=1)]
+Probability = Annotated[float, number(float, least=0, below=1)]
 CellName = Annotated[str, Name(*CELLS)]
 Level = Annotated[str, level_name]
 

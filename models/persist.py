@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from .. import cells
 from ..cells import Bidirectional, Module, Stacked
 from ..cells.composite import StackedCell
-from ..cells.storage import PathLike, load_described, save_described
+from ..files import PathLike, load_described, save_described
 from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN
 from .networks.attention import ATTENTIONS
 from .networks.crf import CRF, Chain, Constraints, PairwiseCRF

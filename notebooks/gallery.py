@@ -46,6 +46,7 @@ from unspool.viz.plots import (
     plot_states,
     plot_training,
 )
+from unspool.viz.render import renderers
 
 THEMES = ("light", "dark")
 SECONDS = 12.0  # of training for each model
@@ -458,7 +459,7 @@ def write(one: Picture, out: Path) -> dict[str, str]:
         else:
             drawing.save(path)
         files[f"SVG, {theme}"] = path.name
-    if name in ANIMATED:
+    if name in ANIMATED and renderers():
         files["GIF"] = one.make("light").animate(out / f"{name}.gif").name
     if name in PAGES:
         files["the page"] = one.make("light").save(out / f"{name}.html").name

@@ -25,7 +25,7 @@ from unspool.cells import (
     load_npz,
     save_npz,
 )
-from unspool.cells.storage import load_described, save_described, unfinished
+from unspool.files import load_described, save_described, unfinished
 from unspool.models import (
     CRF,
     SGD,
@@ -617,7 +617,7 @@ def test_files_that_are_no_checkpoints(tmp_path):
     with pytest.raises(ValueError, match="is no unspool checkpoint: it has no header"):
         trained(path)
     save_described(path, "x", VERSION, header | {"format": "unspool model"}, arrays)
-    with pytest.raises(ValueError, match="it is of the format 'unspool model'"):
+    with pytest.raises(ValueError, match="it has the format 'unspool model'"):
         trained(path)
     save_described(path, FORMAT, VERSION, header | {"version": 99}, arrays)
     with pytest.raises(ValueError, match="is of version 99, this unspool reads version 1"):

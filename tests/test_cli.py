@@ -268,11 +268,11 @@ WRONG = {
     "short file": (["train", "lm", "short.txt"], "8 tokens are too few"),
     "other encoding": (["train", "lm", "latin.txt"], "latin.txt: not utf-8 text at byte 1"),
     "folder": (["train", "lm", "."], "a folder, where a text file is expected"),
-    "width": (["train", "lm", "text.txt", "--width", "0"], "a whole number from 1, got '0'"),
-    "dropout": (["train", "lm", "text.txt", "--dropout", "1"], "from 0 and below 1, got '1'"),
-    "rate": (["train", "lm", "text.txt", "--lr", "nan"], "a number above 0, got 'nan'"),
-    "held out": (["train", "lm", "text.txt", "--held-out", "1.5"], "above 0 and below 1"),
-    "seconds": (["train", "lm", "text.txt", "--seconds", "-1"], "a number above 0, got '-1'"),
+    "width": (["train", "lm", "text.txt", "--width", "0"], "an integer >= 1, got '0'"),
+    "dropout": (["train", "lm", "text.txt", "--dropout", "1"], "a number >= 0 and < 1, got '1'"),
+    "rate": (["train", "lm", "text.txt", "--lr", "nan"], "a number > 0, got 'nan'"),
+    "held out": (["train", "lm", "text.txt", "--held-out", "1.5"], "a number > 0 and < 1, got"),
+    "seconds": (["train", "lm", "text.txt", "--seconds", "-1"], "a number > 0, got '-1'"),
     "cell": (["train", "lm", "text.txt", "--model", "rnn"], "expected one of"),
     "network": (
         ["train", "tagger", "tagged.tsv", "--model", "bag"],
@@ -306,17 +306,17 @@ WRONG = {
     "empty folder": (["generate", "lines"], "lines/model.npz: no such file"),
     "evaluate what": (["evaluate", "lm"], "arguments are required: FILE"),
     "predict by what": (["predict"], "arguments are required: MODEL"),
-    "top p": (["generate", "model.npz", "--top-p", "2"], "above 0"),
-    "temperature": (["generate", "model.npz", "--temperature", "-1"], "a number from 0, got '-1'"),
-    "top k": (["generate", "model.npz", "--top-k", "0"], "a whole number from 1, got '0'"),
-    "steps": (["generate", "model.npz", "--steps", "1.5"], "a whole number from 0, got '1.5'"),
+    "top p": (["generate", "model.npz", "--top-p", "2"], "a number > 0 and <= 1, got"),
+    "temperature": (["generate", "model.npz", "--temperature", "-1"], "a number >= 0, got '-1'"),
+    "top k": (["generate", "model.npz", "--top-k", "0"], "an integer >= 1, got '0'"),
+    "steps": (["generate", "model.npz", "--steps", "1.5"], "an integer >= 0, got '1.5'"),
     "unknown cell": (["draw", "lstn"], "expected one of gru, lstm"),
     "tokens": (["train", "lm", "a", "--level", "re:["], "level 're:[' is no regular expression"),
     "no level": (["train", "lm", "a", "--level", "syllable"], "level is one of word, character"),
-    "share": (["generate", "m", "--top-p", 1.5], "expected a number above 0 to 1, got '1.5'"),
-    "no share": (["generate", "m", "--top-p", 0], "expected a number above 0 to 1, got '0'"),
+    "share": (["generate", "m", "--top-p", 1.5], "expected a number > 0 and <= 1, got '1.5'"),
+    "no share": (["generate", "m", "--top-p", 0], "expected a number > 0 and <= 1, got '0'"),
     "level": (["draw", "lstm", "--level", "gates"], "invalid choice: 'gates'"),
-    "step": (["draw", "lstm", "--steps", "0"], "a whole number from 1, got '0'"),
+    "step": (["draw", "lstm", "--steps", "0"], "an integer >= 1, got '0'"),
     "demo's text": (["demo", "--text", "nofile.txt"], "nofile.txt: no such text file"),
     "demo's folder": (["demo", "--out", "text.txt"], "text.txt"),
 }
@@ -971,6 +971,31 @@ def test_nothing_to_predict_and_too_little_to_learn_from(folder, classifier, her
     message = refused(here("train", "classifier", "few.tsv", "--out", "few", cwd=folder))
     assert "2 examples are too few to hold 0.1 of them out; give more" in message
     assert not (folder / "few").exists()
+
+
+@pytest.mark.parametrize("kind", ["lm", "classifier", "tagger"])
+def test_files_in_another_encoding(kind, folder, here):
+    """Read as the same text in UTF-8, also when the model is used."""
+    name = {"lm": "text.txt", "classifier": "reviews.tsv", "tagger": "tagged.tsv"}[kind]
+    text = (folder / name).read_text().replace("a", "é")
+    (folder / f"utf8_{name}").write_text(text, encoding="utf-8")
+    (folder / f"latin_{name}").write_text(text, encoding="latin-1")
+    tiny = ["--width", 4, "--epochs", 1]
+    message = refused(here("train", kind, f"latin_{name}", cwd=folder))
+    assert f"latin_{name}" in message
+    assert "not utf-8 text at byte" in message
+    results = []
+    for code, options in (("utf8", []), ("latin", ["--encoding", "latin-1"])):
+        file, out = f"{code}_{name}", f"{code}_{kind}"
+        result = here("train", kind, file, *tiny, *options, "--out", out, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        uses = ["evaluate"] if kind == "lm" else ["evaluate", "predict"]
+        results.append([here(use, out, file, *options, cwd=folder).stdout for use in uses])
+    assert results[0] == results[1]
+    message = refused(
+        here("evaluate", f"utf8_{kind}", f"utf8_{name}", "--encoding", "x", cwd=folder)
+    )
+    assert "unknown encoding: x" in message
 
 
 def test_a_text_in_one_line_with_bytes_that_are_no_characters(folder, here):

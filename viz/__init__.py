@@ -15,20 +15,23 @@ import contextlib
 import gc
 import os
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+import graphviz
 import numpy as np
 
 from ..autograd import Record, Tape, Tensor
 from ..autograd.tensor import describe
+from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations
 from .layout import lay_out
 from .look import THEMES, Theme
 from .page import make_page
+from .paint import svg
 from .scene import Scene
 from .trace import tape_of
 from .view import LEVELS, make_view
@@ -43,7 +46,6 @@ class Drawing:
     """A picture of a network. A notebook shows it by itself.
 
     Attributes:
-        source: The picture as DOT text, with all positions; the same tape gives the same text.
         scene: What stands where: for tests, and for other ways of showing it.
         theme: Its colours, as ``look.Theme`` gives them.
         page: ``page()`` is the HTML that ``save("x.html")`` writes: all views of the tape, to be
@@ -67,23 +69,33 @@ class Drawing:
         self.scene = scene
         self.page = page or partial(make_page, scene.view.structure.tape, theme=theme)
         self.theme = theme
-        self.source = dot.source(scene, theme)
         self._what = what
-        self._svg: str | None = None
+
+    @cached_property
+    def source(self) -> str:
+        """The picture as DOT text, with all positions; the same tape gives the same text."""
+        return dot.source(self.scene, self.theme)
+
+    @property
+    def graph(self) -> graphviz.Source:
+        """The DOT text for the package graphviz; ``neato_no_op=2`` keeps all positions."""
+        return graphviz.Source(self.source, engine="neato")
 
     def render(self, form: str) -> bytes:
         """The picture as "svg", "png" or "pdf".
 
         Raises:
             ValueError: It is another format.
-            RuntimeError: There is no Graphviz, or it failed; the message says what to install.
+            RuntimeError: For PNG and PDF: no Graphviz is installed, or it failed; the message
+                says what to install.
             TimeoutError: Graphviz took too long and was stopped.
         """
-        if form not in render.FORMATS:
-            raise ValueError(f"render: the format is {', '.join(render.FORMATS)}, got {form!r}")
+        if form not in ("svg", "png", "pdf"):
+            raise ValueError(f"render: the format is svg, png, pdf, got {form!r}")
+        if form == "svg":
+            return svg(self.scene, self.theme).encode()
         scene = self.scene
-        sources = dot.layers(scene, self.source) if form == "svg" else [self.source]
-        return render.render(sources, form, (scene.x2 - scene.x1, scene.y2 - scene.y1))
+        return render.render(self.source, form, (scene.x2 - scene.x1, scene.y2 - scene.y1))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file, whole or not at all.
@@ -96,7 +108,7 @@ class Drawing:
 
         Raises:
             ValueError: The suffix is another.
-            RuntimeError: There is no Graphviz (.dot and .html do without), or it failed.
+            RuntimeError: For .png and .pdf: no Graphviz is installed, or it failed.
             TimeoutError: Graphviz took too long and was stopped.
         """
         path = Path(path)
@@ -109,7 +121,7 @@ class Drawing:
             data = (self.source if form == ".dot" else self.page()).encode()
         else:
             data = self.render(form[1:])
-        render.write_atomically(path, data)
+        write_atomically(path, data)
         return path
 
     def animate(
@@ -131,22 +143,13 @@ class Drawing:
             ValueError: The suffix or ``by`` is another, a frame is too short or too long, or
                 there would be more than 600.
             ImportError: For a GIF, the extra ``plot`` is missing.
-            RuntimeError: There is no Graphviz, or it failed.
+            RuntimeError: For a GIF, no Graphviz is installed, or it failed.
         """
         return animate(self, path, by=by, seconds=seconds)
 
-    def _repr_svg_(self) -> str | None:
-        """The picture for a notebook; None where there is no Graphviz."""
-        if self._svg is None and render.renderers():
-            self._svg = self.render("svg").decode()
-        return self._svg
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
-        """What a notebook shows: the picture, or why there is none."""
-        svg = self._repr_svg_()
-        if svg is None:
-            return {"text/plain": f"{self!r}: no Graphviz was found; {render.CURES}"}
-        return {"image/svg+xml": svg, "text/plain": repr(self)}
+    def _repr_svg_(self) -> str:
+        """The picture for a notebook."""
+        return svg(self.scene, self.theme)
 
     def __repr__(self) -> str:
         nodes, edges = len(self.scene.nodes), len(self.scene.edges)
@@ -169,41 +172,42 @@ def draw(
 ) -> Drawing:
     """Draw a network as the textbook does: time from left to right, layers upwards.
 
-    Time steps, gates and layers come from the scopes of the records, never from guessing; a
-    network without steps is drawn in layers.
+        Time steps, gates and layers come from the scopes of the records, never from guessing; a
+        network without steps is drawn in layers.
 
-    Args:
-        what: A Tensor (all that led to it), a Tape, or a cell or composite of cells, which is
-            unrolled over zeros.
-        level: "op" shows every record of the tape once, "gate" one box for each gate, "cell"
-            one box for each step.
-        fold: Whether to show one step that stands for all, its states coming back by a delay.
-        steps: How many steps to show: by default all of up to 6, else the first two and the
-            last. For a cell over how many it is unrolled (3), all of which are shown.
-        at: Show this step only, in detail.
-        backward: Whether the gradients' ways back are drawn; needs ``grads``.
-        values: Whether shapes and small values stand beside the ops.
-        grads: What ``tape.gradients()`` returned: the norm of the gradient then stands beside
-            every state. Without it no gradient is drawn.
-        title: A line above the picture.
-        caption: Text below it; long lines are broken.
-        theme: The colours: "light", "dark", or "print" (black and white).
+        Args:
+            what: A Tensor (all that led to it), a Tape, or a cell or composite of cells, which is
+                unrolled over zeros.
+            level: "op" shows every record of the tape once, "gate" one box for each gate, "cell"
+                one box for each step.
+            fold: Whether to show one step that stands for all, its states coming back by a delay.
+            steps: How many steps to show: by default all of up to 6, else the first two and the
+                last. For a cell over how many it is unrolled (3), all of which are shown.
+            at: Show this step only, in detail.
+            backward: Whether the gradients' ways back are drawn; needs ``grads``.
+            values: Whether shapes and small values stand beside the ops.
+            grads: What ``tape.gradients()`` returned: the norm of the gradient then stands beside
+                every state. Without it no gradient is drawn.
+            title: A line above the picture.
+            caption: Text below it; long lines are broken.
+            theme: The colours: "light", "dark", or "print" (black and white).
 
-    Returns:
-        A Drawing: ``.source`` is DOT, ``.save(path)`` writes a file.
+        Returns:
+            A Drawing: ``.source`` is DOT, ``.save(path)`` writes a file.
 
-    Raises:
-        TypeError: ``what`` is none of these, or an option has the wrong type.
-        ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another
-            loss.
+        Raises:
+            TypeError: ``what`` is none of these, or an option has the wrong type.
+            ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another
+                loss.
 
-    Example:
-        >>> import numpy as np
-        >>> from unspool import Tape, unroll
-        >>> from unspool.cells import GRU
-        >>> ys, _ = unroll(GRU(3, 4), np.ones((20, 3), np.float32))
-        >>> draw(ys, level="cell")
-        <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
+        Example:
+            >>> import graphviz
+    import numpy as np
+            >>> from unspool import Tape, unroll
+            >>> from unspool.cells import GRU
+            >>> ys, _ = unroll(GRU(3, 4), np.ones((20, 3), np.float32))
+            >>> draw(ys, level="cell")
+            <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
     """
     if level not in LEVELS:
         raise ValueError(f'draw: level is "op", "gate" or "cell", got {level!r}')

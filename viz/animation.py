@@ -9,10 +9,8 @@ want no motion. As GIF it goes onto any slide.
 from __future__ import annotations
 
 import hashlib
-import html
 import io
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
@@ -20,12 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd.context import path_text
-from . import dot, render
+from ..files import write_atomically
+from . import render
 from .equations import Equations
 from .layers import Path as Points
-from .look import CORNER, FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
+from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
 from .notation import pieces, printable
+from .paint import PADDING, Painter, text_element
 from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode, SceneText
+from .style import Run, bezier
 from .view import Vertex
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ BEEN = 0.45  # how bright the trace of the gradient stays
 FORWARD, BACKWARD = ORANGE, GRADIENT[2]
 STRIP = 30  # points below the picture, for the caption
 GIF_WIDTH = 1400  # pixels
-PADDING = 4  # points that Graphviz leaves around a picture
+CAPTION = 14  # size of its letters
 
 
 class Frame(NamedTuple):
@@ -222,7 +223,7 @@ def animate(
     sequence = frames(drawing.scene, by)
     begins = clock(sequence, seconds)
     write = animated_svg if path.suffix.lower() == ".svg" else animated_gif
-    render.write_atomically(path, write(drawing, sequence, begins))
+    write_atomically(path, write(drawing, sequence, begins))
     return path
 
 
@@ -235,79 +236,63 @@ def ungraded(drawing: Drawing) -> Drawing:
 
 # SVG ----------------------------------------------------------------------------------------------
 
-HEADER = re.compile(r'<svg width="([\d.]+)pt" height="([\d.]+)pt"\s+viewBox="[^"]*"')
-GROUP = re.compile(r'<g id="[^"]*" class="(node|edge)">\s*<title>(.*?)</title>\s*')
-SHAPE = re.compile(r"<(ellipse|polygon|path|polyline) [^>]*?/>")
-PAINT = re.compile(r' (?:fill|stroke|stroke-width|stroke-dasharray|fill-opacity)="[^"]*"')
+
+class Walk(Painter):
+    """The painter of a walk: parts have the classes of the frames in which they light up.
+
+    ``v3`` is a node that is there from frame 3 on, ``w3`` a wire, ``r3`` what only the
+    gradient brings; ``f3`` and ``b3`` are a node's outlines in frame 3, forward and backward.
+    """
+
+    def __init__(self, drawing: Drawing, sequence: Sequence[Frame]) -> None:
+        super().__init__(replace(drawing.scene, grades={}), drawing.theme)
+        moments = moments_of(drawing.scene, sequence)
+        self.nodes, self.grades = moments.nodes, drawing.scene.grades
+        self.begins = {ident: f" s r{number}" for ident, number in moments.norms.items()}
+        for ident, (forward, _) in moments.nodes.items():
+            if forward is not None:
+                self.begins[ident] = f" s v{forward}"
+        for (tail, head), (forward, backward) in moments.edges.items():
+            if forward is not None:
+                self.begins[f"{tail}-{head}"] = f" s w{forward}"
+            elif backward is not None:
+                self.begins[f"{tail}-{head}"] = f" s r{backward}"  # the gradient's own arrow
+
+    def classes(self, ident: str) -> str:
+        return self.begins.get(ident, "")
+
+    def marks(self, ident: str) -> list[str]:
+        times = zip("fb", self.nodes.get(ident, (None, None)), strict=True)
+        grade = self.grades.get(ident)
+        own = f' style="--mark:{self.theme.of(GRADIENT[grade])}"' if grade is not None else ""
+        return [f'class="s h {letter}{at}"{own}' for letter, at in times if at is not None]
 
 
 def animated_svg(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[float]) -> bytes:
-    """The picture with a style sheet that lights it up."""
-    svg = ungraded(drawing).render("svg").decode()
-    moments = moments_of(drawing.scene, sequence)
-    theme = drawing.theme
-    name = "walk" + hashlib.sha256(svg.encode()).hexdigest()[:8]  # two may stand on one page
-    parts, at = [], 0
-    groups = list(GROUP.finditer(svg))
-    for group, following in zip(groups, [*groups[1:], None], strict=True):
-        kind, title = group[1], html.unescape(group[2])
-        tail, _, head = title.partition("->")
-        forward, backward = (
-            moments.nodes.get(title, (None, None))
-            if kind == "node"
-            else moments.edges.get((tail, head), (None, None))
-        )
-        own = f"{'v' if kind == 'node' else 'w'}{forward}" if forward is not None else ""
-        if kind == "edge" and forward is None and backward is not None:
-            own = f"r{backward}"  # the gradient's own arrow
-        elif title in moments.norms:
-            own = f"r{moments.norms[title]}"
-        parts.append(svg[at : group.start()])
-        parts.append(
-            group[0].replace(f'class="{kind}"', f'class="{kind} s {own}"') if own else group[0]
-        )
-        end = following.start() if following else len(svg)
-        shape = SHAPE.search(svg, group.end(), end)
-        if shape:
-            bare = PAINT.sub("", shape[0])
-            grade = drawing.scene.grades.get(title)
-            if grade is not None:
-                bare = bare.replace(" ", f' style="--mark:{theme.of(GRADIENT[grade])}" ', 1)
-            for letter, number in (("f", forward), ("b", backward)):
-                if number is not None:
-                    parts.append(bare.replace(" ", f' class="s h {letter}{number}" ', 1) + "\n")
-        at = group.end()
-    parts.append(svg[at:])
-    svg = "".join(parts)
-
-    header = HEADER.search(svg)
-    assert header is not None
-    width, height = float(header[1]), float(header[2])
-    svg = svg.replace(
-        header[0],
-        f'<svg id="{name}" width="{width:g}pt" height="{height + STRIP:g}pt" '
-        f'viewBox="0 0 {width:g} {height + STRIP:g}"',
-        1,
-    )
-    begin = svg.index(">", svg.index(f'<svg id="{name}"')) + 1
+    """The picture with a style sheet that lights it up, and a caption for each frame."""
+    walk, theme = Walk(drawing, sequence), drawing.theme
+    body = walk.body()
+    name = "walk" + hashlib.sha256(body.encode()).hexdigest()[:8]  # two may stand on one page
+    width, height = walk.size()
     lines = "".join(
-        f'<text class="s t {"b" if frame.back else "f"}c{number}" x="12" y="{height + 18:g}">'
-        f"{lowered(printable(shorten(frame.caption, most_letters(width))))}</text>\n"
+        text_element(
+            caption_runs(frame.caption, width),
+            (12, height + 18),
+            f' class="s t {"b" if frame.back else "f"}c{number}"',
+        )
+        + "\n"
         for number, frame in enumerate(sequence)
     )
-    paper = f'<rect width="{width:g}" height="{height + STRIP:g}" fill="{theme.of(PAPER)}"/>\n'
     sheet = style_sheet(name, sequence, begins, theme)
-    return f"{svg[:begin]}\n{sheet}{paper}{lines}{svg[begin:]}".encode()
+    extra = f"{sheet}{lines}"
+    return walk.svg(body, ident=name, extra=extra, below=STRIP).encode()
 
 
-def lowered(line: str) -> str:
-    """A caption as SVG, what stands low in its names set low."""
-    out, rise = "", ""
-    for base, low in pieces(line):
-        text = html.escape(base)
-        out += f"<tspan{rise}>{text}</tspan>" if rise else text
-        rise = ' dy="-2.6"' if low else ""
-        out += f'<tspan dy="2.6" font-size="10">{html.escape(low)}</tspan>' if low else ""
+def caption_runs(line: str, width: float) -> list[Run]:
+    """A caption as runs, what stands low in its names set low."""
+    out = []
+    for base, low in pieces(printable(shorten(line, most_letters(width)))):
+        out += [Run(base, CAPTION), *([Run(low, 10, low=True)] if low else [])]
     return out
 
 
@@ -451,7 +436,7 @@ def bitmap(drawing: Drawing) -> Image:
     middle = f"{(scene.x1 + scene.x2) / 2},{(scene.y1 + scene.y2) / 2}"
     first, rest = drawing.source.split("\n", 1)
     canvas = f'graph [notranslate=true, viewport="{wide},{high},1,{middle}"]'
-    png = render.render([f"{first}\n{canvas}\n{rest}"], "png", (wide, high))
+    png = render.render(f"{first}\n{canvas}\n{rest}", "png", (wide, high))
     image = Image.open(io.BytesIO(png)).convert("RGB")
     if image.width <= GIF_WIDTH:
         return image
@@ -537,7 +522,7 @@ def lettering(scene: Scene, text: SceneText, scale: float) -> Region:
 
 def wire(scene: Scene, edge: SceneEdge, scale: float) -> Region:
     """Where a wire runs, and its name."""
-    points, tip = dot.bezier(edge.curve, CORNER)
+    points, tip = bezier(edge.curve)
 
     def at(x: float, y: float) -> tuple[float, float]:
         return (x - scene.x1 + PADDING) * scale, (scene.y2 - y + PADDING) * scale

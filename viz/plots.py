@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ..autograd import Tape, Tensor
 from ..autograd.tape import backpropagate
 from ..autograd.tensor import describe
+from ..files import write_atomically
 from .look import (
     BAND_EDGE,
     BLUE,
@@ -41,7 +42,6 @@ from .look import (
     shorten,
 )
 from .notation import printable
-from .render import write_atomically
 from .structure import read
 from .trace import tape_of
 

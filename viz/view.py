@@ -10,6 +10,7 @@ import re
 import warnings
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import NamedTuple
 
 from ..autograd import Parameter, Record, Tape, Tensor
@@ -1031,10 +1032,13 @@ def loop_label(path: tuple[str, ...], title: str) -> str:
     return " · ".join([*parts, title])
 
 
+dtype_text = cache(str)  # NumPy takes its time to name one
+
+
 def hover_text(v: Vertex) -> str:
     """What is shown on hover: a Tensor's name, shape and dtype, and what it is computed from."""
     if v.tensor is None:
         return v.detail
     x = v.tensor
-    text = f"{printable(x.name) + ' ' if x.name else ''}{x.shape} {x.dtype}"
+    text = f"{printable(x.name) + ' ' if x.name else ''}{x.shape} {dtype_text(x.dtype)}"
     return f"{text}\n{v.equation}" if v.equation else text

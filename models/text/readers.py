@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ...cells.storage import write_atomically
+from ...files import write_atomically
 from .text import load_text
 
 __all__ = [

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...autograd import Tensor
 from ...cells import Module
-from ...cells.storage import PathLike, load_described, save_described, unfinished
+from ...files import PathLike, load_described, save_described, unfinished
 from .optim import Optimizer
 
 __all__ = [

@@ -26,7 +26,7 @@ from ...autograd import Tensor, detect_anomaly
 from ...autograd.tensor import came
 from ...cells import Cell, Module, detached
 from ...cells.fused import kinds_seen, see_kinds
-from ...cells.storage import PathLike, write_atomically
+from ...files import PathLike, write_atomically
 from ..networks.layers import evaluating, whole
 from ..text.baselines import perplexity_of
 from ..text.text import one_text, pad_sequences, stream_batches
@@ -796,4 +796,4 @@ def save_history(path: PathLike, history: Sequence[dict[str, float]]) -> None:
     table = csv.DictWriter(text, fieldnames=list(history[0]))
     table.writeheader()
     table.writerows(history)
-    write_atomically(path, lambda file: file.write(text.getvalue().encode()))
+    write_atomically(path, text.getvalue())

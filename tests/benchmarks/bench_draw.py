@@ -3,7 +3,7 @@
 Beside it, where they and ``dot`` are installed, the pictures that torchviz, torchview and
 torchlens make of the same equations in PyTorch; each is stopped after two minutes.
 
-Run: ``make bench``, or ``python bench_draw.py`` where unspool and a Graphviz are installed.
+Run: ``make bench``, or ``python bench_draw.py`` where unspool is installed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import numpy as np
 
 from unspool import Tape, draw, unroll
 from unspool.cells import LSTM
-from unspool.viz.render import renderers
 
 STEPS = (10, 100, 1000)
 PEERS = ("torchviz", "torchview", "torchlens")
@@ -38,10 +37,7 @@ def main() -> None:
     if len(sys.argv) > 1:
         picture_of_peer(sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]))
         return
-    if not renderers():
-        print("no Graphviz: pip install 'unspool[render]'")
-        return
-    print(f"LSTM at op level, all steps, by {renderers()[0]}: the fastest of three")
+    print("LSTM at op level, all steps: the fastest of three")
     print(f"{'steps':>6} {'records':>8} {'draw s':>8} {'with SVG s':>11} {'SVG MB':>7}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "picture.svg")

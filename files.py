@@ -1,8 +1,7 @@
-"""Arrays in a file, ``.npz`` or ``.safetensors``: written whole or not at all, read without
-running anything.
+"""Files, shared by all folders: atomic writes, and named arrays as ``.npz`` or ``.safetensors``.
 
-An ``.npz`` is the file that ``numpy.savez`` writes (a zip of ``.npy`` members), so NumPy reads it
-too. Objects are refused both ways: nothing is pickled.
+An ``.npz`` is the zip of ``.npy`` members that ``numpy.savez`` writes, so NumPy reads it too.
+Arrays of objects are refused both ways: nothing is pickled, so loading a file runs no code.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import tempfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "Arrays",
+    "PathLike",
     "load_arrays",
     "load_described",
     "load_npz",
@@ -36,37 +37,43 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 Arrays = dict[str, NDArray[Any]]
-HEADER = "header"  # the name of the array that holds a file's description
+HEADER = "header"  # the array of bytes that holds a described file's JSON
+PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+DEFLATE = 1100  # a byte of a zip unpacks to at most 1,032
 
 
-def write_atomically(path: PathLike, write: Callable[[IO[bytes]], Any]) -> None:
+def write_atomically(path: PathLike, content: bytes | str | Callable[[IO[bytes]], Any]) -> None:
     """Write a file so that at every moment the old one or the new one is there, whole.
 
     Args:
-        path: The file; its folder is made if it is missing.
-        write: Called with the open binary file.
+        path: The file; missing parent folders are created.
+        content: Bytes, text (written as UTF-8), or a function that is called with the open
+            binary file.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            write(file)
+            if callable(content):
+                content(file)
+            else:
+                file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp's files are the owner's alone
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp lets only the owner read
         os.replace(temporary, path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it has no room for
+            error.filename = str(path)  # an error of a full disk names no file
         raise
 
 
 def unfinished(path: PathLike) -> list[Path]:
-    """What writers of this file left beside it when they were killed."""
+    """Temporary files beside ``path``, left by writers that were killed."""
     path = Path(path)
     return [
         found
@@ -88,12 +95,12 @@ def load_arrays(path: PathLike) -> Arrays:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is neither, is cut off or damaged, or is a pickle.
+        ValueError: It is truncated, damaged or a pickle.
     """
-    if Path(path).suffix in (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle"):
+    if Path(path).suffix in PICKLES:
         raise ValueError(
-            f"{path}: a pickle can run any code and is not read; where it is yours, open it with "
-            "torch.load(path, weights_only=True) and give the dict, or save it as .safetensors"
+            f"{path}: a pickle can run any code and is not read; if you trust it, open it with "
+            "torch.load(path, weights_only=True) and pass the dict, or save it as .safetensors"
         )
     if Path(path).suffix == ".safetensors":
         return load_safetensors(path)
@@ -101,11 +108,7 @@ def load_arrays(path: PathLike) -> Arrays:
 
 
 def save_npz(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays, atomically and without pickle.
-
-    Raises:
-        TypeError: An array holds objects.
-    """
+    """Write named arrays atomically and without pickle; arrays of objects raise TypeError."""
     plain = plain_arrays("save_npz", arrays)
 
     def write(file: IO[bytes]) -> None:
@@ -122,13 +125,10 @@ def load_npz(path: PathLike) -> Arrays:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is a folder, no ``.npz`` file, cut off or damaged, or holds pickled objects.
+        ValueError: It is a folder, no ``.npz`` file, truncated, damaged, or holds pickled objects.
     """
-    if Path(path).is_dir():
-        raise ValueError(f"{path} is a folder, where a file is expected")
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    most = 1100 * Path(path).stat().st_size  # deflate makes at most 1032 bytes of one
+    check_is_file(path)
+    most = DEFLATE * Path(path).stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
             return {
@@ -137,32 +137,47 @@ def load_npz(path: PathLike) -> Arrays:
             }
     except DAMAGED as error:
         reason = str(error).split("\n")[0] or type(error).__name__
-        raise ValueError(f"{path}: not a readable .npz file, or cut off: {reason}") from error
+        raise ValueError(f"{path}: not a readable .npz file, or truncated: {reason}") from error
+
+
+def check_is_file(path: PathLike) -> None:
+    """Raise unless there is a file at this path."""
+    if Path(path).is_dir():
+        raise ValueError(f"{path} is a folder, expected a file")
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: no such file")
 
 
 def save_described(
     path: PathLike, format: str, version: int, header: Mapping[str, Any], arrays: Mapping[str, Any]
 ) -> None:
-    """Write named arrays and what they are, as ``save_npz`` does.
+    """Write named arrays with a JSON header, as ``save_npz`` does.
 
     Args:
         path: The file.
-        format: What kind of file it is.
-        version: Of the format.
-        header: What JSON can hold: written as the bytes of an array ``header``.
-        arrays: The arrays, none of that name.
+        format: The kind of file, as in "unspool model".
+        version: The version of this format.
+        header: Anything that JSON can hold; it becomes the array ``header``.
+        arrays: The arrays; none may have that name.
     """
     described = {"format": format, "version": version, **header}
     text = np.frombuffer(json.dumps(described, ensure_ascii=False).encode(), np.uint8)
     save_npz(path, {HEADER: text, **arrays})
 
 
-def load_described(path: PathLike, format: str, version: int) -> tuple[dict[str, Any], Arrays]:
-    """Read what ``save_described`` wrote: the header, and the arrays.
+def load_described(
+    path: PathLike, format: str, versions: int | Collection[int]
+) -> tuple[dict[str, Any], Arrays]:
+    """Read ``(header, arrays)`` from a file of ``save_described``.
+
+    Args:
+        path: The file.
+        format: The kind of file.
+        versions: The version, or versions, that can be read; the header's ``version`` is one.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is cut off or damaged, or of another format or version.
+        ValueError: It is truncated, damaged, or of another format or version.
     """
     arrays = load_npz(path)
     raw = arrays.pop(HEADER, None)
@@ -174,15 +189,18 @@ def load_described(path: PathLike, format: str, version: int) -> tuple[dict[str,
         raise ValueError(f"{path} is no {format}: its header is damaged: {error}") from error
     if not isinstance(header, dict) or header.get("format") != format:
         found = header.get("format") if isinstance(header, dict) else type(header).__name__
-        raise ValueError(f"{path} is no {format}: it is of the format {found!r}")
-    if header.get("version") != version:
+        raise ValueError(f"{path} is no {format}: it has the format {found!r}")
+    known = [versions] if isinstance(versions, int) else sorted(versions)
+    found = header.get("version")
+    if type(found) is not int or found not in known:
         raise ValueError(
-            f"{path} is of version {header.get('version')!r}, this unspool reads version {version}"
+            f"{path} is of version {found!r}, this unspool reads version "
+            f"{' or '.join(map(str, known))}"
         )
     return header, arrays
 
 
-# What zipfile, zlib and NumPy raise at bytes that are not what they should be.
+# The exceptions that zipfile, zlib and NumPy raise when they read damaged bytes.
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -201,10 +219,10 @@ DAMAGED = (
 
 
 def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> NDArray[Any]:
-    """One array of an ``.npz`` file, after a look at what its header promises.
+    """One array of an ``.npz`` file, whose header is checked before memory is allocated.
 
-    Else a few bytes could ask for terabytes of memory; ``most`` is how many bytes all arrays of
-    such a file can have.
+    A few bytes could ask for terabytes otherwise; ``most`` is the number of bytes that all arrays
+    of a file of this size can have.
     """
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -213,15 +231,15 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> N
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         if version not in read_header:
-            raise ValueError(f"{info.filename} is of the .npy version {version}, which is not read")
+            raise ValueError(f"{info.filename} has the .npy version {version}, expected 1.0 or 2.0")
         shape, _, dtype = read_header[version](member)
         header = member.tell()
     if dtype.hasobject:
         raise ValueError(f"{info.filename} holds pickled objects, which could run any code")
-    promised = header + dtype.itemsize * int(np.prod(shape, dtype=object))
-    if promised != info.file_size or promised > most:
+    claimed = header + dtype.itemsize * int(np.prod(shape, dtype=object))
+    if claimed != info.file_size or claimed > most:
         raise ValueError(
-            f"{info.filename} promises {dtype} {shape}, {promised} bytes, and has {info.file_size}"
+            f"{info.filename} claims {dtype} {shape}, {claimed} bytes, and has {info.file_size}"
         )
     with archive.open(info) as member:
         array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
@@ -229,38 +247,31 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> N
 
 
 def save_safetensors(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays as ``.safetensors``, atomically.
+    """Write named arrays as ``.safetensors`` (extra ``io``), atomically.
 
-    Every array is written in C order from memory of its own: the format knows no strides (its
-    NumPy writer would take a transposed array's memory as it lies), and PyTorch's side refuses
-    names that share memory.
-
-    Raises:
-        ImportError: The extra ``io`` is not installed.
-        TypeError: An array holds objects.
+    Every array is copied to C order: the format has no strides (its NumPy writer would store a
+    transposed array's memory as it lies), and PyTorch's reader refuses names that share memory.
     """
     package = safetensors_package()
     plain = plain_arrays("save_safetensors", arrays)
     content = package.numpy.save({n: np.array(array, order="C") for n, array in plain.items()})
-    write_atomically(path, lambda file: file.write(content))
+    write_atomically(path, content)
 
 
 def load_safetensors(path: PathLike) -> Arrays:
-    """Read named arrays from a ``.safetensors`` file; bfloat16 becomes float32.
+    """Read named arrays from a ``.safetensors`` file (extra ``io``); bfloat16 becomes float32.
 
     Raises:
-        ImportError: The extra ``io`` is not installed.
         FileNotFoundError: There is no such file.
-        ValueError: It is no such file, is cut off or damaged, or has a type NumPy lacks.
+        ValueError: It is truncated or damaged, or has a dtype that NumPy lacks.
     """
     package = safetensors_package()
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: no such file")
+    check_is_file(path)
     try:
         entries = package.deserialize(Path(path).read_bytes())
     except package.SafetensorError as error:
         raise ValueError(
-            f"{path}: not a readable .safetensors file, or cut off: {error}"
+            f"{path}: not a readable .safetensors file, or truncated: {error}"
         ) from error
     found: Arrays = {}
     for name, entry in entries:
@@ -271,7 +282,7 @@ def load_safetensors(path: PathLike) -> Arrays:
             array = np.frombuffer(data, SAFETENSORS_TYPES[kind])
         else:
             raise ValueError(f"{path}: {name} is {kind}, for which NumPy has no type")
-        found[name] = array.reshape(shape).copy()  # a copy: what was read is read-only
+        found[name] = array.reshape(shape).copy()  # frombuffer's arrays are read-only
     return found
 
 
@@ -284,7 +295,7 @@ SAFETENSORS_TYPES = {
 
 
 def safetensors_package() -> Any:
-    """The package, or an error that says which extra to install."""
+    """The package, or an error that names the extra to install."""
     try:
         import safetensors
         import safetensors.numpy
@@ -296,7 +307,7 @@ def safetensors_package() -> Any:
 
 
 def plain_arrays(who: str, arrays: Mapping[str, Any]) -> Arrays:
-    """The values as arrays, or an error if one holds objects."""
+    """The values as arrays; one that holds objects raises TypeError."""
     plain = {name: np.asarray(value) for name, value in arrays.items()}
     for name, array in plain.items():
         if array.dtype.hasobject:

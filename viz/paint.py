@@ -1,0 +1,392 @@
+"""A scene as SVG: the one painter, for files, notebooks, the page and the walk.
+
+The picture needs no style sheet and no script: colours are attributes, so that every program
+that reads SVG shows the same, and a style sheet may still override them. Groups have classes
+and the ids of what they show (``data-id``). A line of text is one element, centred by its
+anchor and never measured, so that it stands right in any font; the same scene gives the same
+bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Hashable
+from html import escape
+
+from .look import (
+    FAINT,
+    FONTS,
+    INK,
+    MOST_LETTERS,
+    NAME,
+    NOTE,
+    PAPER,
+    SQUARE,
+    STATES,
+    THEMES,
+    TITLE,
+    Theme,
+    shorten,
+)
+from .notation import printable, with_low_digits
+from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText
+from .style import (
+    ROUND,
+    SQUARE_KINDS,
+    Run,
+    bezier,
+    box_colours,
+    label_lines,
+    look_of,
+    name_runs,
+    node_style,
+    wire_key,
+    wire_style,
+)
+from .view import hover_text
+
+PADDING = 4  # points around the scene
+MIDDLE = 0.35  # of a font's size: from the middle of its letters down to the baseline
+STAR = 0.53  # the same for a star, which hangs at the top of its line
+DROP = 0.2  # of a font's size: how far a subscript stands lower
+MOST_TITLES = 12_000  # nodes; in larger pictures nobody points at one for its equation
+ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
+
+
+class Painter:
+    """Writes a scene; ``svg()`` is the picture.
+
+    What lights up parts of a picture gives them classes (``classes``) and outlines (``marks``).
+    """
+
+    def __init__(self, scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> None:
+        self.scene = scene
+        self.theme = theme
+        self.name = name or title_of(scene)
+        self.faint = any(edge.back for edge in scene.edges)
+        self.titled = len(scene.nodes) <= MOST_TITLES
+        self.looks: dict[Hashable, tuple[str, str, str]] = {}
+        self.styles: dict[Hashable, tuple[str, str, float]] = {}
+        self.courses: dict[tuple[Curve, float], tuple[str, str]] = {}
+
+    def svg(self, body: str = "", *, ident: str = "", extra: str = "", below: int = 0) -> str:
+        """The picture by itself.
+
+        Args:
+            body: What ``body()`` has given.
+            ident: The id of the whole.
+            extra: What stands beside the body, in ``below`` points more of height.
+        """
+        width, height = self.size()
+        height += below
+        body = body or self.body()
+        digest = hashlib.sha256(f"{self.name}{width}{body}".encode()).hexdigest()[:8]
+        paper = f'<rect width="{width}" height="{height}" fill="{self.theme.of(PAPER)}"/>'
+        name = f'id="{ident}" ' if ident else ""
+        return (
+            f'<svg {name}xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt" '
+            f'viewBox="0 0 {width} {height}" role="img" '
+            f'aria-labelledby="t{digest} d{digest}">\n'
+            f'<title id="t{digest}">{text(self.name)}</title>\n'
+            f'<desc id="d{digest}">{text(description_of(self.scene))}</desc>\n'
+            f"{paper}\n{extra}{body}</svg>\n"
+        )
+
+    def size(self) -> tuple[int, int]:
+        """Width and height in points."""
+        scene = self.scene
+        return scene.x2 - scene.x1 + 2 * PADDING, scene.y2 - scene.y1 + 2 * PADDING
+
+    def body(self) -> str:
+        """All that is seen, in one group: frames, above them wires, nodes, lines of text."""
+        scene, ink = self.scene, self.theme.of(INK)
+        shift = f"translate({PADDING - scene.x1} {PADDING + scene.y2})"
+        layers = {
+            "boxes": [part for box in scene.boxes for part in self.box(box)],
+            "edges": list(map(self.edge, scene.edges)),
+            "nodes": list(map(self.node, scene.nodes)),
+            "texts": [
+                *map(self.text, scene.texts),
+                *(self.edge_label(edge) for edge in scene.edges if edge.label),
+            ],
+        }
+        parts = [
+            f'<g class="{name}">\n{"".join(lines)}</g>\n' for name, lines in layers.items() if lines
+        ]
+        return (
+            f'<g class="scene" transform="{shift}" fill="{ink}" text-anchor="middle" '
+            f'font-family="{escape(FONTS)}" font-size="{NAME}">\n{"".join(parts)}</g>\n'
+        )
+
+    def classes(self, ident: str) -> str:
+        """More classes for the part of this id, each after a space."""
+        return ""
+
+    def marks(self, ident: str) -> list[str]:
+        """The attributes of outlines around a node."""
+        return []
+
+    # Frames and text --------------------------------------------------------------------------
+
+    def box(self, box: SceneBox) -> list[str]:
+        """A frame with its title, and those in it."""
+        fill, line = box_colours(box, self.theme)
+        size = TITLE if box.kind == "gate" else NAME
+        title = ""
+        if box.title:
+            x = box.x2 - 9 if box.mirrored else box.x1 + 9
+            anchor = "end" if box.mirrored else "start"
+            y = round(-(box.y2 - 4 - size / 2) + MIDDLE * size, 1)
+            words = text(shorten(box.title))
+            title = (
+                f'<text x="{x}" y="{y:g}" font-size="{size}" text-anchor="{anchor}">{words}</text>'
+            )
+        out = [
+            f'<g class="box {box.kind}{self.classes(box.id)}" data-id="{box.id}">'
+            f'<rect x="{box.x1}" y="{-box.y2}" width="{box.x2 - box.x1}" '
+            f'height="{box.y2 - box.y1}" rx="8" fill="{fill}" stroke="{line}"/>{title}</g>\n'
+        ]
+        for inner in box.boxes:
+            out += self.box(inner)
+        return out
+
+    def text(self, line: SceneText) -> str:
+        """A line of text by itself."""
+        y = round(-line.y + MIDDLE * line.size, 1)
+        colour = f' fill="{self.theme.of(line.colour)}"' if line.colour else ""
+        bold = ' font-weight="bold"' if line.bold else ""
+        return (
+            f'<text class="line{self.classes(line.id)}" data-id="{line.id}" x="{line.x}" y="{y:g}" '
+            f'font-size="{line.size}" text-anchor="{ANCHORS[line.anchor]}"{bold}{colour}>'
+            f"{text(shorten(line.text, MOST_LETTERS))}</text>\n"
+        )
+
+    # Nodes --------------------------------------------------------------------------------------
+
+    def node(self, node: SceneNode) -> str:
+        """A node with its label and what stands beside it."""
+        v = node.vertex
+        look = look_of(self.scene, node)
+        kind, shape, label = self.looks.get(look) or self.looks.setdefault(look, self.look(node))
+        marks = "".join(f"{shape[: shape.index(' fill=')]} {mark}/>" for mark in self.marks(v.id))
+        note = self.note(node) if v.id in self.scene.notes or v.id in self.scene.strips else ""
+        title = ""
+        if self.titled and (v.tensor is not None or v.kind == "share"):
+            title = f"<title>{text(hover_text(v))}</title>"
+        return (
+            f'<g class="node {kind}{self.classes(v.id)}" data-id="{v.id}" '
+            f'transform="translate({node.x} {-node.y})">{title}{shape}{marks}{label}{note}</g>\n'
+        )
+
+    def look(self, node: SceneNode) -> tuple[str, str, str]:
+        """The class, the shape and the label of all nodes that look like this one."""
+        v, scene = node.vertex, self.scene
+        bar, grade = v.id in scene.bars, scene.grades.get(v.id, -1)
+        style = node_style(v, bar, grade, self.theme)
+        half, high = node.half, node.high
+        ground = f'fill="{style.fill}"' if style.fill and style.opacity else 'fill="none"'
+        if 0 < style.opacity < 1:
+            ground += f' fill-opacity="{style.opacity:g}"'
+        if style.stroke:
+            ground += f' stroke="{style.stroke}" stroke-width="{style.width:g}"'
+        if style.dashed:
+            ground += ' stroke-dasharray="4 3"'
+        if node.round:
+            shape = f'<circle r="{half}" {ground}/>'
+        else:
+            corner = 0 if v.kind in SQUARE_KINDS else min(ROUND.get(v.kind, 10), half, high)
+            shape = (
+                f'<rect x="{-half}" y="{-high}" width="{2 * half}" height="{2 * high}" '
+                f'rx="{corner}" {ground}/>'
+            )
+        if not (style.fill or style.stroke):
+            shape = shape.replace("/>", ' class="unframed"/>')
+        lines = label_lines(v, bar, grade, self.theme)
+        side = scene.sides.get(v.id, "")
+        x, anchor = {"l": (8 - half, "start"), "r": (half - 8, "end")}.get(side, (0, ""))
+        ink = f' fill="{style.ink}"' if style.ink else ""
+        label = text_lines(lines, x, (f' text-anchor="{anchor}"' if anchor else "") + ink)
+        return v.kind + (" bar" if bar else ""), shape, label
+
+    def note(self, node: SceneNode) -> str:
+        """Small lines of text beside a node, and its value as a strip of colours."""
+        lines = self.scene.notes.get(node.vertex.id, [])
+        rows = self.scene.strips.get(node.vertex.id, [])
+        x, y = self.scene.beside + 3, -node.high - 4
+        out = []
+        if rows:
+            wide, tall = SQUARE * len(rows[0]), SQUARE * len(rows)
+            y -= tall + 2
+            for r, row in enumerate(rows):
+                out += [
+                    f'<rect x="{x + SQUARE * c}" y="{y + SQUARE * r}" width="{SQUARE}" '
+                    f'height="{SQUARE}" fill="{self.theme.diverging(share)}"/>'
+                    for c, share in enumerate(row)
+                ]
+            out.append(
+                f'<rect x="{x}" y="{y}" width="{wide}" height="{tall}" fill="none" '
+                f'stroke="{self.theme.of(FAINT)}" stroke-width="0.8"/>'
+            )
+            y -= 3
+        for n, line in enumerate(reversed(lines)):
+            runs = name_runs(line, NOTE) if len(lines) == 1 else [Run(with_low_digits(line), NOTE)]
+            out.append(text_element(runs, (x, y - (NOTE + 1) * n), ' text-anchor="start"'))
+        return f'<g class="note">{"".join(out)}</g>'
+
+    # Edges --------------------------------------------------------------------------------------
+
+    def edge(self, edge: SceneEdge) -> str:
+        """A wire with its arrowhead; one curve is written once and moved to each column."""
+        key = wire_key(edge)
+        if key not in self.styles:
+            style = wire_style(edge, self.theme, self.faint)
+            dots = ' stroke-dasharray="2 4"' if style.dotted else ""
+            kind = "back" if edge.back else edge.edge.kind
+            slot = f" s{edge.state % len(STATES)}" if edge.state >= 0 else ""
+            line = f' stroke="{style.stroke}" stroke-width="{style.width:g}"{dots}/>'
+            self.styles[key] = (
+                f"edge {kind}{slot}",
+                f'{line}<path class="tip" fill="{style.stroke}" d="',
+                style.arrow + max(style.width - 1.2, 0),
+            )
+        kind, line, size = self.styles[key]
+        course = self.courses.get((edge.curve, size))
+        if course is None:
+            course = self.courses[edge.curve, size] = course_of(edge.curve, size)
+        ident = edge_id(edge)
+        moved = f' transform="translate({edge.dx} 0)"' if edge.dx else ""
+        return (
+            f'<g class="{kind}{self.classes(ident)}" data-id="{ident}"{moved}>'
+            f'<path fill="none" d="{course[0]}"{line}{course[1]}"/></g>\n'
+        )
+
+    def edge_label(self, edge: SceneEdge) -> str:
+        """The name beside a wire."""
+        x, y = edge.label_at
+        hue = self.theme.letters(STATES[edge.state % len(STATES)]) if edge.state >= 0 else ""
+        look = f' fill="{hue}"' if hue else ""
+        line = text_element(name_runs(edge.label, NAME), (x, -y + MIDDLE * NAME), look)
+        return (
+            f'<g class="name{self.classes(edge_id(edge))}" data-id="{edge_id(edge)}">{line}</g>\n'
+        )
+
+
+def svg(scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> str:
+    """The picture of a scene; ``name`` is what screen readers say."""
+    return Painter(scene, theme, name).svg()
+
+
+# Parts ----------------------------------------------------------------------------------------
+
+
+def edge_id(edge: SceneEdge) -> str:
+    """Tail and head, in the direction of what flows there."""
+    tail, head = edge.edge.tail.id, edge.edge.head.id
+    return f"{head}-{tail}" if edge.back else f"{tail}-{head}"
+
+
+def text(words: str) -> str:
+    """A text inside of an element, whatever it contains."""
+    lines = "\n".join(map(printable, words.split("\n"))) if "\n" in words else printable(words)
+    return escape(lines, quote=False)
+
+
+def course_of(curve: Curve, size: float) -> tuple[str, str]:
+    """The path of a wire and of its arrowhead of a length."""
+    points, (x, y) = bezier(curve)
+    out = [f"M{points[0][0]} {-points[0][1]}"]
+    here = points[0]
+    for n in range(1, len(points) - 2, 3):
+        a, b, c = points[n : n + 3]
+        if a == here and b == c:
+            if c != here:
+                out.append(f"L{c[0]} {-c[1]}")
+        else:
+            out.append(f"C{a[0]} {-a[1]} {b[0]} {-b[1]} {c[0]} {-c[1]}")
+        here = c
+    dx, dy = x - here[0], y - here[1]
+    long = math.hypot(dx, dy)
+    if not long:
+        return "".join(out), ""
+    dx, dy = dx / long, dy / long
+    back_x, back_y, side = x - size * dx, y - size * dy, 0.42 * size
+    corners = (
+        (x, y),
+        (back_x - side * dy, back_y + side * dx),
+        (back_x + side * dy, back_y - side * dx),
+    )
+    tip = "L".join(f"{round(cx, 1):g} {round(-cy, 1):g}" for cx, cy in corners)
+    return "".join(out), f"M{tip}Z"
+
+
+def text_lines(lines: list[list[Run]], x: float, look: str) -> str:
+    """Lines of text around the middle of a node; ``look`` are their attributes."""
+    sizes = [max(run.size for run in line) for line in lines]
+    top = -sum(1.15 * size for size in sizes) / 2
+    out = []
+    for line, size in zip(lines, sizes, strict=True):
+        middle = STAR if line[0].text == "*" else MIDDLE
+        out.append(text_element(line, (x, top + 1.15 * size / 2 + middle * size), look))
+        top += 1.15 * size
+    return "".join(out)
+
+
+def text_element(runs: list[Run], at: tuple[float, float], look: str = "") -> str:
+    """One line: its runs follow each other as wide as they turn out."""
+    first, (x, y) = runs[0], at
+    if first.size != NAME:
+        look += f' font-size="{first.size:g}"'
+    if first.colour:
+        look += f' fill="{first.colour}"'
+    if first.bold:
+        look += ' font-weight="bold"'
+    out = [f'<text x="{x:g}" y="{round(y, 1):g}"{look}>{shown(first.text)}']
+    low = 0.0
+    for run in runs[1:]:
+        drop = round(DROP * first.size, 1) if run.low else 0.0
+        down = f' dy="{round(drop - low, 1):g}"' if drop != low else ""
+        out.append(f'<tspan font-size="{run.size:g}"{down}>{shown(run.text)}</tspan>')
+        low = drop
+    return f"{''.join(out)}</text>"
+
+
+def shown(words: str) -> str:
+    """A text that is seen: nothing but white space becomes a dot."""
+    return text(words) if words.strip() or words == " " else "·"
+
+
+# Words for screen readers -----------------------------------------------------------------------
+
+
+def title_of(scene: Scene) -> str:
+    """What the picture is, in a line."""
+    view = scene.view
+    whats = ", ".join(dict.fromkeys(view.titles)) or "Network"
+    longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
+    if not longest:
+        return f"Computation graph of {len(view.structure.records)} operations"
+    return f"{whats} unrolled over {longest} time step{'s' * (longest != 1)}"
+
+
+def description_of(scene: Scene) -> str:
+    """What a reader who does not see the picture is told of it."""
+    view = scene.view
+    parts = []
+    columns = sorted({t for steps in view.shown for t in steps})
+    if view.generic:
+        parts.append("One step stands for all; its states come back to it with a delay.")
+    elif columns:
+        steps = f"t={columns[0]}" + (f" to t={columns[-1]}" if len(columns) > 1 else "")
+        left_out = " with some steps left out" if any(view.dots) else ""
+        parts.append(f"Time runs from left to right, {steps}{left_out}; inputs are below.")
+    if len(view.structure.loops) > 1:
+        parts.append(f"{len(view.structure.loops)} layers or passes.")
+    what = {"op": "every operation", "gate": "each gate", "cell": "each step's cell"}[view.level]
+    parts.append(f"A node shows {what}.")
+    if view.shared:
+        names = ", ".join(shorten(s.vertex.label) for s in view.shared[:24])
+        parts.append(f"Parameters: {names}{', …' if len(view.shared) > 24 else ''}.")
+    if any(edge.back for edge in scene.edges):
+        parts.append("Arrows against time show the gradient's way back.")
+    return " ".join(parts)

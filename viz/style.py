@@ -1,0 +1,223 @@
+"""How the parts of a scene look, whoever writes them down: nodes, their lines of text, wires.
+
+``paint`` makes SVG of it and ``dot`` makes DOT of it; colours come as a theme gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+from .layers import Path, Point
+from .look import (
+    BAND,
+    BAND_EDGE,
+    CORNER,
+    FAINT,
+    GRADIENT,
+    GREY,
+    INK,
+    NAME,
+    OP,
+    PANEL,
+    PAPER,
+    SMALL,
+    STATES,
+    VERMILLION,
+    WIRE,
+    Theme,
+    shorten,
+)
+from .notation import split_name
+from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
+from .view import Vertex
+
+ARROW = 6  # length of an arrowhead
+CUT_SIZE = 16  # of the sign of a cut
+LOW_SIZE = 0.72  # of a subscript, beside its letter's
+ROUND = {"cell": 14, "gate": 9, "op": 8}  # radius of the corners; others are as round as can be
+SQUARE_KINDS = ("share", "delay")
+UNFRAMED = ("state", "end", "dots")
+
+# Text ---------------------------------------------------------------------------------------
+
+
+class Run(NamedTuple):
+    """A piece of a line in one font; ``low`` is a subscript, ``colour`` other than the node's."""
+
+    text: str
+    size: float
+    low: bool = False
+    bold: bool = False
+    colour: str = ""
+
+
+def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
+    """A name with its subscript small and low: ``W_f``."""
+    parts = split_name(name)
+    if parts is None:
+        return [Run(shorten(name), size, colour=colour)]
+    small = max(7, round(size * LOW_SIZE))
+    return [Run(parts[0], size, colour=colour), Run(parts[1], small, low=True, colour=colour)]
+
+
+def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run]]:
+    """What stands in a vertex, line by line; ``bar`` and ``grade`` as the scene has them."""
+    name = shorten(v.label)
+    if bar:
+        return [[Run(v.detail, NAME)]]
+    if v.kind == "op":
+        return [[Run(name, 20 if name == "*" else OP if len(name) <= 2 else NAME)]]
+    if v.kind == "parameter":
+        return [[*name_runs(v.label, NAME), *([Run(f" {v.detail}", SMALL)] if v.detail else [])]]
+    if v.kind == "gate" and v.detail:
+        ink = theme.of(WIRE if grade < 0 else INK if grade < 3 else PAPER)
+        words = [name_runs(word, SMALL, ink) for word in shorten(v.detail).split()]
+        spaced = [run for word in words for run in (*word, Run(" ", SMALL, colour=ink))]
+        return [[Run(name, NAME, bold=True)], spaced[:-1]]
+    if v.kind in ("gate", "cell", "cut"):
+        return [[Run(name, {"gate": NAME, "cell": 18, "cut": CUT_SIZE}[v.kind], bold=True)]]
+    if v.kind == "dots":
+        return [[Run("…", 28)], [Run(v.detail, SMALL)]]
+    if v.kind in ("delay", "swatch"):
+        return [[Run(shown_text(v), SMALL + 2)]]
+    if v.kind == "share":
+        return []
+    if v.kind == "input" and v.place is None:
+        return [[Run(shown_text(v), NAME)]]
+    return [name_runs(v.label, NAME)]
+
+
+# Nodes --------------------------------------------------------------------------------------
+
+
+class NodeStyle(NamedTuple):
+    """A node's colours and line; without a ``stroke`` it has no frame, without ``fill`` no ground.
+
+    ``opacity`` is that of the ground: wires run through bars and are seen in them.
+    """
+
+    fill: str
+    stroke: str
+    width: float = 1.2
+    ink: str = ""
+    opacity: float = 1.0
+    dashed: bool = False
+
+
+def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
+    """A vertex's node; filled by the size of its gradient, if it has one."""
+    of, tint = theme.of, theme.tint
+    hue = v.colour or WIRE
+    wide = 2.2 if v.bold else 1.2
+    if grade >= 0:
+        ink = of(PAPER) if grade >= 3 else ""
+        return NodeStyle(of(GRADIENT[grade]), of(hue), wide, ink)
+    if v.kind == "op":
+        return NodeStyle(of(PAPER), of(INK if v.bold else hue), wide, opacity=0.0 if bar else 1.0)
+    if v.kind == "gate":
+        return NodeStyle(tint(hue), of(hue), wide)
+    if v.kind == "cell":
+        return NodeStyle(tint(STATES[0], 0.10), of(INK), 1.6)
+    if v.kind == "copy":
+        return NodeStyle(tint(hue, 0.14), of(hue), dashed=True)
+    if v.kind == "parameter":
+        return NodeStyle(tint(hue, 0.26), of(hue), 1.8)
+    if v.kind == "constant":
+        return NodeStyle(of(PAPER), of(GREY), 0.8, of(WIRE))
+    if v.kind in ("input", "output"):
+        return NodeStyle(of(PANEL), of(WIRE), wide, opacity=0.7 if bar else 1.0)
+    if v.kind == "cut":
+        return NodeStyle(of(PAPER), "", 0, of(VERMILLION))
+    if v.kind == "share":
+        return NodeStyle(of(hue), "", 0)
+    if v.kind == "swatch":
+        return NodeStyle(of(hue), of(hue), ink=of(PAPER) if hue in GRADIENT[3:] else "")
+    if v.kind == "delay":
+        return NodeStyle(of(PAPER), of(INK))
+    return NodeStyle("", "", 0)
+
+
+def look_of(scene: Scene, node: SceneNode) -> Hashable:
+    """What a node's look depends on: nodes of one look are written alike."""
+    v = node.vertex
+    outside = v.place is None and shown_text(v)
+    detail = v.detail if v.kind != "share" else ""
+    shape = (node.half, node.high, node.round, v.id in scene.bars, scene.sides.get(v.id, ""))
+    grade = scene.grades.get(v.id, -1)
+    return (v.kind, v.label, detail, v.colour, v.bold, outside, grade, *shape)
+
+
+def box_colours(box: SceneBox, theme: Theme) -> tuple[str, str]:
+    """The fill and the line of a frame."""
+    if box.kind == "gate":
+        return theme.tint(box.colour or WIRE), theme.tint(box.colour or WIRE, 0.55)
+    return theme.of(PAPER if box.kind == "step" else BAND), theme.of(BAND_EDGE)
+
+
+# Wires --------------------------------------------------------------------------------------
+
+
+class WireStyle(NamedTuple):
+    """A wire's colour, width, and the length of its arrowhead."""
+
+    stroke: str
+    width: float = 1.2
+    arrow: float = ARROW
+    dotted: bool = False
+
+
+def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> WireStyle:
+    """A wire; ``faint`` where the gradients' ways back are the subject."""
+    kind, state = edge.edge.kind, edge.state
+    hue = STATES[state % len(STATES)] if state >= 0 else ""
+    if edge.back:
+        return WireStyle(theme.of(GRADIENT[edge.grade]), 1.2 + 0.6 * edge.grade)
+    if kind == "side":
+        return WireStyle(theme.of(edge.edge.tail.colour or FAINT), arrow=5)
+    if faint:
+        return WireStyle(theme.tint(hue or FAINT, 0.45))
+    if hue:
+        return WireStyle(theme.of(hue), 1.2 + edge.grade if edge.grade >= 0 else 1.9)
+    return WireStyle(theme.of(WIRE), 1.4 if kind == "hidden" else 1.2, dotted=kind == "hidden")
+
+
+def wire_key(edge: SceneEdge) -> Hashable:
+    """What a wire's style depends on."""
+    kind = edge.edge.kind
+    return edge.state, kind, edge.edge.tail.colour if kind == "side" else "", edge.back, edge.grade
+
+
+def bezier(curve: Curve, corner: int = CORNER) -> tuple[Path, Point]:
+    """The control points of a wire, its corners rounded, and the tip of its arrow."""
+    points = curve.points if len(curve.points) > 1 else curve.points * 2
+    (ax, ay), tip = points[-2], points[-1]
+    points = [*points[:-1], _towards(tip, (ax, ay), min(ARROW, _length((ax, ay), tip)))]
+    if curve.free:
+        (ax, ay), (bx, by) = points
+        if abs(by - ay) > abs(bx - ax) / 3:
+            middle = (ay + by) // 2
+            return [(ax, ay), (ax, middle), (bx, middle), (bx, by)], tip
+        middle = (ax + bx) // 2
+        return [(ax, ay), (middle, ay), (middle, by), (bx, by)], tip
+    out = [points[0]]
+    here = points[0]
+    for n in range(1, len(points)):
+        target = points[n]
+        after = points[n + 1] if n + 1 < len(points) else target
+        cut = min(corner, _length(here, target) // 2, _length(target, after) // 2)
+        stop = _towards(target, here, cut)
+        out += [here, stop, stop]
+        here = _towards(target, after, cut)
+        if here != stop:
+            out += [_towards(target, stop, cut // 2), _towards(target, here, cut // 2), here]
+    return out, tip
+
+
+def _length(a: Point, b: Point) -> int:
+    return max(abs(a[0] - b[0]), abs(a[1] - b[1]))
+
+
+def _towards(a: Point, b: Point, by: int) -> Point:
+    length = max(_length(a, b), 1)
+    return a[0] + round((b[0] - a[0]) * by / length), a[1] + round((b[1] - a[1]) * by / length)
