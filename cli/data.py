@@ -94,7 +94,7 @@ class Examples(NamedTuple):
         if not 0 < round(fraction * len(order)) < len(order):
             raise ValueError(
                 f"{len(order)} examples are too few to hold {fraction:g} of them out; give more, "
-                "or a file of others by --dev"
+                "or others in a file for --dev"
             )
         train, development = hold_out(order, fraction)
         return self.at(sorted(train)), self.at(sorted(development))
@@ -133,7 +133,10 @@ def read_parts(
     labels = Labels.count([*train.labels, *development.labels])
     count = len(train.each_label())
     if len(labels) > max(10, count / 2):
-        note(f"{len(labels):,} labels in {count:,}: are they in another column? (--label-column)")
+        note(
+            f"{len(labels):,} different labels among {count:,}: are they in another column? "
+            "(--label-column)"
+        )
     return LabelledParts(train, development, read(data.test) if data.test else None, labels)
 
 
@@ -152,8 +155,8 @@ def with_unknown(labels: Labels, examples: Examples) -> Labels:
     if len(others) == len(names):
         labels.encode(others)  # raises
     warnings.warn(
-        f"{', '.join(map(repr, others[:5]))}{', ...' * (len(others) > 5)}: not learnt, and counted "
-        "as errors",
+        f"{', '.join(map(repr, others[:5]))}{', ...' * (len(others) > 5)}: not in the training "
+        "data, and counted as errors",
         RuntimeWarning,
         stacklevel=2,
     )

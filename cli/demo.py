@@ -101,7 +101,7 @@ def see_writable(path: Path) -> None:
     """Make a file's folder, and raise now rather than after training if it cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{path}: cannot be written; give a file in a folder of yours")
+        raise ValueError(f"{path}: cannot be written; give a folder that you can write to")
 
 
 def samples(model: LanguageModel, vocabulary: Vocabulary) -> list[str]:

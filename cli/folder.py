@@ -56,8 +56,8 @@ class Folder:
             self.compare(read_config(written), json.loads(json.dumps(config)))
         elif there:
             raise ValueError(
-                f"{there[0]} is in the way, and there is no config.json to say what of; give "
-                "another --out, or --restart to write over it"
+                f"{there[0]} exists, but no config.json that says of which training; give another "
+                "--out, or --restart to overwrite it"
             )
         described = {"format": FORMAT, "version": VERSION, **config}
         text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
@@ -65,7 +65,8 @@ class Folder:
             write_atomically(written, text)
         except OSError as error:
             raise ValueError(
-                f"{self.path}: cannot be written ({error.strerror}); give a folder of yours"
+                f"{self.path}: cannot be written ({error.strerror}); give a folder that you can "
+                "write to"
             ) from error
 
     def compare(self, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
@@ -105,7 +106,7 @@ class Folder:
         try:
             history = fit(model, task, *args, checkpoint=self.checkpoint, save=save, **options)
         except KeyboardInterrupt:
-            note(f"interrupted; the same command goes on in {self.path}")
+            note(f"interrupted; the same command resumes the training in {self.path}")
             raise
         except ValueError as error:
             cure = "another --out, or --restart"
@@ -150,7 +151,7 @@ def read_config(path: Path) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: damaged, {error}; --restart begins anew") from error
     if not isinstance(config, dict) or config.pop("format", None) != FORMAT:
-        raise ValueError(f"{path} is of something else; give another --out")
+        raise ValueError(f"{path}: not the configuration of a training; give another --out")
     version = config.pop("version", 1)
     if version == 1:
         return from_version_1(config)

@@ -137,7 +137,9 @@ def read_vectors(path: Path, words: Vocabulary, width: int) -> dict[str, Any]:
     """The pretrained vectors of words, of this width."""
     vectors = load_vectors(path, {*words.tokens, *(token.lower() for token in words.tokens)})
     if not vectors:
-        raise ValueError(f"{path}: it has no vector of a word of the texts; is it of another kind?")
+        raise ValueError(
+            f"{path}: it has no vector for any word of the texts; is it a file of word vectors?"
+        )
     found = len(next(iter(vectors.values())))
     if found != width:
         raise ValueError(

@@ -63,7 +63,9 @@ class Name:
 
     def __init__(self, *names: str, both: bool = False) -> None:
         self.names = {*names, *(f"bi{cell}" for cell in CELLS if both)}
-        self.known = ", ".join(names) + (", or bi and a cell as in bilstm" if both else "")
+        self.known = ", ".join(names) + (
+            ", or bi and a cell as in bilstm for both directions" if both else ""
+        )
 
     def __call__(self, text: str) -> str:
         """The name in small letters, or an error that lists the names."""
@@ -286,7 +288,7 @@ class EmbeddedNetwork(Network):
     """Network.
 
     Args:
-        embedding: Number of units in a word's embedding.
+        embedding: Number of units in the embedding of a token.
         vectors: File of pretrained word vectors, in the format of GloVe, to initialize the
             embedding (default: random initialization).
         frozen: Keep the word embedding as it was initialized, and do not train it.
@@ -303,11 +305,10 @@ class ClassifierNetwork(EmbeddedNetwork):
     """Network.
 
     Args:
-        model: Bag of words (bag), convolutional network (cnn), or recurrent cell, with bi for
-            both directions.
+        model: Bag of words, convolutional network or recurrent cell.
         width: Number of units in the hidden state of each layer; of cnn, number of filters of
             each size.
-        pooling: Pooling of the outputs over time into one vector (default: max, for bag mean).
+        pooling: Pooling of the outputs over time into one vector (default: max; for bag mean).
     """
 
     model: Annotated[str, Name("bag", "cnn", *CELLS, both=True)] = "bilstm"
@@ -320,7 +321,6 @@ class TaggerNetwork(EmbeddedNetwork):
     """Network.
 
     Args:
-        model: Recurrent cell, with bi for both directions.
         feature_embedding: Number of units in the embedding of each feature other than the word.
         crf: Predict the tags of a sentence jointly, by a CRF.
         constraints: Scheme of spans that the predicted tags must follow; implies --crf (default:

@@ -22,8 +22,17 @@ import textwrap
 import types
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, NoReturn, Union, get_args, get_origin
-from typing import get_type_hints as hints_of
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 __all__ = ["Group", "Parser", "build_parser", "call"]
 
@@ -81,6 +90,11 @@ def doc_of(thing: Any) -> Doc:
     return own
 
 
+def hints_of(thing: Any) -> dict[str, Any]:
+    """The types of the arguments of a function, or of the fields of a dataclass."""
+    return get_type_hints(thing, include_extras=True)
+
+
 # Options ----------------------------------------------------------------------------------------
 
 MISSING = inspect.Parameter.empty  # the default of a required argument
@@ -93,13 +107,13 @@ class Option(NamedTuple):
     hint: Any
     default: Any
     help: str
-    positional: bool = False
+    positional: bool
 
     def add_to(self, parser: Any) -> None:
         """Add it to a parser, or to a group of one."""
         settings = argparse_settings(self.hint, self.name)
         flag = "--" + self.name.replace("_", "-")
-        text = self.help.rstrip(".") + settings.pop("known", "")
+        text = self.help
         if self.default is not MISSING:
             settings["default"] = self.default
             if "(default: " not in text:  # what None means, or empty, stands in the docstring
@@ -122,30 +136,28 @@ def options_of(function: Callable[..., Any]) -> list[tuple[str, Any, list[Option
     Returns:
         For each parameter its name, the dataclass or None, and its options.
     """
-    hints, doc = hints_of(function, include_extras=True), doc_of(function)
+    parameters = inspect.signature(function).parameters.values()
+    hints = hints_of(function)
     found: list[tuple[str, Any, list[Option]]] = []
-    for name, parameter in inspect.signature(function).parameters.items():
-        hint = hints[name]
-        if dataclasses.is_dataclass(hint):
-            fields, help_of = hints_of(hint, include_extras=True), doc_of(hint).args
-            options = [
-                option_of(hint, field.name, fields[field.name], value, help_of)
-                for field in dataclasses.fields(hint)
-                for value in [getattr(parameter.default, field.name)]
-            ]
-            found.append((name, hint, options))
+    for parameter in parameters:
+        name, default, group = parameter.name, parameter.default, hints[parameter.name]
+        if dataclasses.is_dataclass(group):
+            fields = [field.name for field in dataclasses.fields(group)]
+            options = [option_of(group, field, getattr(default, field)) for field in fields]
+            found.append((name, group, options))
         else:
             positional = parameter.kind is not inspect.Parameter.KEYWORD_ONLY
-            option = option_of(function, name, hint, parameter.default, doc.args)
-            found.append((name, None, [option._replace(positional=positional)]))
+            found.append((name, None, [option_of(function, name, default, positional)]))
     return found
 
 
-def option_of(owner: Any, name: str, hint: Any, default: Any, help_of: dict[str, str]) -> Option:
-    """An option, whose help has to stand in its owner's docstring."""
-    if name not in help_of:
+def option_of(owner: Any, name: str, default: Any, positional: bool = False) -> Option:
+    """An option, whose type and help stand in the annotations and docstring of its owner."""
+    hint, text = hints_of(owner)[name], doc_of(owner).args.get(name)
+    if text is None:
         raise TypeError(f"{owner.__name__}: the argument {name} has no line in the Args: section")
-    return Option(name, hint, default, help_of[name])
+    known = [meta.known for meta in get_args(hint) if hasattr(meta, "known")]
+    return Option(name, hint, default, ": ".join([text.rstrip("."), *known]), positional)
 
 
 def argparse_settings(hint: Any, name: str) -> dict[str, Any]:
@@ -156,9 +168,7 @@ def argparse_settings(hint: Any, name: str) -> dict[str, Any]:
     """
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        known = getattr(args[1], "known", "")
-        settings = {"type": reader(args[1]), "known": known and f": {known}"}
-        return {**argparse_settings(args[0], name), **settings}
+        return {**argparse_settings(args[0], name), "type": reader(args[1])}
     if origin in (Union, types.UnionType) and len(args) == 2 and args[1] is type(None):
         return argparse_settings(args[0], name)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):
@@ -225,10 +235,10 @@ class Parser(argparse.ArgumentParser):
 
     def describe(self, doc: Doc) -> None:
         """Take description and examples from a docstring."""
-        self.description = doc.text.replace("%", "%%")
+        self.description = doc.text
         if doc.example:
             title = "examples" if "\n" in doc.example else "example"
-            self.epilog = f"{title}:\n" + textwrap.indent(doc.example, "  ").replace("%", "%%")
+            self.epilog = f"{title}:\n" + textwrap.indent(doc.example, "  ")
 
     def add(self, command: Callable[..., Any] | Group) -> None:
         """Become the parser of a function or of a group of commands."""
@@ -236,11 +246,12 @@ class Parser(argparse.ArgumentParser):
             self.describe(read_doc(command.doc))
             below = self.add_subparsers(metavar=command.metavar, required=True, title="commands")
             for name, member in command.commands.items():
-                doc = read_doc(member.doc if isinstance(member, Group) else member.__doc__ or "")
-                below.add_parser(name, help=doc.summary.replace("%", "%%")).add(member)
+                text = member.doc if isinstance(member, Group) else member.__doc__ or ""
+                summary = read_doc(text).summary.replace("%", "%%")
+                below.add_parser(name, help=summary).add(member)
             return
         self.describe(doc_of(command))
-        self.set_defaults(run=command)
+        self.set_defaults(command=command)
         positionals = ""
         for _, group, options in options_of(command):
             where = self.add_argument_group(title_of(group)) if group else self
@@ -284,7 +295,7 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
 def call(args: argparse.Namespace) -> Any:
     """Call a command's function with its options."""
     positional, keywords = [], {}
-    for name, group, options in options_of(args.run):
+    for name, group, options in options_of(args.command):
         values = {option.name: getattr(args, option.name) for option in options}
         if group:
             keywords[name] = group(**values)
@@ -292,4 +303,4 @@ def call(args: argparse.Namespace) -> Any:
             positional.append(values[name])
         else:
             keywords[name] = values[name]
-    return args.run(*positional, **keywords)
+    return args.command(*positional, **keywords)

@@ -124,9 +124,9 @@ def train_classifier(
 ) -> None:
     """Train a classifier on labelled texts.
 
-    Each line of a file is label<TAB>text; a .csv file has commas and quotes. A folder has a
-    subfolder for each class with a text in each file, or a file for each class with a text on
-    each line.
+    Each line of a file is label<TAB>text; the columns of a .csv file are separated by commas. A
+    folder has a subfolder for each class with a text in each file, or a file for each class with
+    a text on each line.
 
     The same command resumes a training that was interrupted or killed, from the checkpoint in its
     folder, and ends with the same model as without the interruption.

@@ -55,7 +55,7 @@ def evaluate_model(model: Path, files: Sequence[Path], *, reading: Reading = Rea
 
     The files have the same form as those that the model was trained on. For a language model the
     loss and the perplexity are printed; for a classifier or a tagger the loss, the accuracy, and
-    precision, recall and F1 of each label.
+    the precision, recall and F1 of each label or type of span.
 
     Args:
         model: Folder of a training, or a saved model's file.
@@ -78,7 +78,9 @@ def evaluate_model(model: Path, files: Sequence[Path], *, reading: Reading = Rea
         labels = with_unknown(labels, texts)
         print_scores("classifier", net, labels, text_task(texts, vocabulary, labels))
     else:
-        raise ValueError(f"{model}: the file does not say what the model's ids mean")
+        raise ValueError(
+            f"{model}: the file has no vocabulary, features or labels that say what the ids mean"
+        )
 
 
 def evaluate_text(model: Any, vocabulary: Vocabulary, text: str) -> None:
@@ -127,7 +129,7 @@ def predict(
     saved = load_trained(model)
     if saved.labels is None or (saved.features is None and saved.vocabulary is None):
         raise ValueError(
-            f"{model}: it predicts no labels; a language model writes by unspool generate"
+            f"{model}: it predicts no labels; a language model writes text with unspool generate"
         )
     names = [*map(str, files)] or ["standard input"]
     with tempfile.TemporaryDirectory() as folder:
@@ -137,7 +139,9 @@ def predict(
         if saved.features is not None:
             columns = Sentences.from_notes(saved.notes, reading)
             if tokenize and columns.extra_columns:
-                raise ValueError(f"{model}: it reads more columns than words; leave --tokenize out")
+                raise ValueError(
+                    f"{model}: it reads extra columns, which plain text lacks; leave --tokenize out"
+                )
             found = plain_sentences(files, reading) if tokenize else sentences_of(files, columns)
             label_words(saved.model, saved.features, saved.labels, found)
         elif saved.vocabulary is not None:
@@ -168,7 +172,9 @@ def sentences_of(files: Sequence[Path], columns: Sentences) -> list[tuple[list[s
     found = [s for path in files for s in zip(*read_columns(path, numbers, columns), strict=True)]
     spaced = (word for words, *_ in found for word in words if " " in word)
     if len(numbers) == 1 and (word := next(spaced, None)):
-        note(f"the line {word[:60]!r} has spaces, and is read as one word; --tokenize?")
+        note(
+            f"the line {word[:60]!r} has spaces and is read as one word; give --tokenize for plain text"
+        )
     return found
 
 
@@ -208,7 +214,7 @@ def generate(
         temperature: Temperature of sampling: 1 samples from the model's distribution, less makes
             probable tokens more probable, 0 takes the most probable one.
         top_k: Number of most probable tokens to sample from (default: all tokens).
-        top_p: Probability of the most probable tokens, taken together, to sample from (default:
+        top_p: Probability mass of the most probable tokens to sample from, from 0 to 1 (default:
             1, all tokens).
         count: Number of texts to generate.
         seed: Seed of the random number generator (default: a different one each time).
@@ -220,7 +226,7 @@ def generate(
     net, vocabulary, *_ = load_trained(model)
     if vocabulary is None or not isinstance(net, TextModel):
         raise ValueError(
-            f"{model}: {type(net).__name__} writes no text; unspool predict labels some"
+            f"{model}: {type(net).__name__} is no language model; unspool predict labels texts"
         )
     if (vocabulary.encode(prompt) == vocabulary.unknown).any():
         note("a part of the prompt is not in the vocabulary (<unk>)")

@@ -195,7 +195,7 @@ def test_every_example_of_the_help_is_a_valid_command():
 
 
 QUANTITY = re.compile(
-    r"^(Number of|Seconds|Fraction of|Probability of|Index of|Indices of|Lengths, in letters|"
+    r"^(Number of|Seconds|Fraction of|Probability (of|mass)|Index of|Indices of|Lengths, in letters|"
     r"Largest norm|Initial learning rate|Seed of|Temperature of)"
 )
 
@@ -298,7 +298,7 @@ WRONG = {
     ),
     "foreign vectors": (
         ["train", "classifier", "reviews.tsv", "--vectors", "reviews.tsv"],
-        "reviews.tsv: it has no vector of a word of the texts",
+        "reviews.tsv: it has no vector for any word of the texts",
     ),
     "option": (["train", "lm", "text.txt", "--wide", "3"], "unrecognized arguments: --wide"),
     "model": (["generate", "nofile.npz"], "nofile.npz: no such file"),
@@ -521,7 +521,10 @@ def test_the_wrong_column_is_noticed(tmp_path, here):
     (tmp_path / "swapped.tsv").write_text("\n".join(lines))
     options = ["--epochs", 1, "--width", 2, "--embedding", 2]
     result = here("train", "classifier", "swapped.tsv", *options, cwd=tmp_path)
-    assert "30 labels in 27: are they in another column? (--label-column)\n" in result.stderr
+    assert (
+        "30 different labels among 27: are they in another column? (--label-column)\n"
+        in result.stderr
+    )
 
 
 def test_vectors_letters_and_last_states(folder, here):
@@ -552,8 +555,8 @@ def test_train_tagger(tagger, folder):
     assert result.stderr == ""
     result = run("predict", "upos", cwd=folder, input="the dog is\n\na cat\n")
     assert len(result.stdout.split("\n")) == 5
-    wanted = "unspool: the line 'the dog is' has spaces, and is read as one word; --tokenize?\n"
-    assert result.stderr == wanted
+    wanted = "unspool: the line 'the dog is' has spaces and is read as one word; give --tokenize"
+    assert result.stderr == f"{wanted} for plain text\n"
     assert "accuracy 1.0000" in run("evaluate", "upos", "tagged.tsv", cwd=folder).stdout
     assert re.search(r"the model has its parameters of epoch \d+, the best by val", tagger.stderr)
 
@@ -563,14 +566,16 @@ def test_labels_that_were_not_learnt_are_errors(classifier, folder):
     (folder / "more.tsv").write_text("pos\tlovely\nneg\tdull\nfair\tplain\nsad\tplain\n")
     result = run("evaluate", "reviews", "more.tsv", cwd=folder)
     assert result.returncode == 0
-    assert result.stderr == "unspool: 'fair', 'sad': not learnt, and counted as errors\n"
+    assert (
+        result.stderr == "unspool: 'fair', 'sad': not in the training data, and counted as errors\n"
+    )
     assert "classifier: loss inf, accuracy 0.5000" in result.stdout
     assert re.search(r"^fair +0\.00 +0\.00 +0\.00 +1$", result.stdout, re.M)
     assert re.search(r"^pos .* 100\.00 .* 1$", result.stdout, re.M)
     (folder / "new.tsv").write_text("the\tDET\ncat\tNOUN\nhm\tINTJ\n")
     options = ["--test", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "new"]
     result = run("train", "tagger", "tagged.tsv", *options, cwd=folder)
-    assert "unspool: 'INTJ': not learnt, and counted as errors\n" in result.stderr
+    assert "unspool: 'INTJ': not in the training data, and counted as errors\n" in result.stderr
     assert re.search(r"^test part: loss inf, ", result.stdout, re.M)
     assert "INTJ" not in load_model(folder / "new" / "model.npz").labels.names
     # The development part's labels are known, so that there is a loss to choose the best pass by.
@@ -652,9 +657,9 @@ def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
 
 def test_a_model_for_something_else(trained, classifier, tagger, folder, here):
     message = refused(here("generate", "reviews", cwd=folder))
-    assert "reviews: Acceptor writes no text; unspool predict labels some" in message
+    assert "reviews: Acceptor is no language model; unspool predict labels texts" in message
     message = refused(here("predict", "lm", "text.txt", cwd=folder))
-    assert "it predicts no labels; a language model writes by unspool generate" in message
+    assert "it predicts no labels; a language model writes text with unspool generate" in message
     message = refused(here("evaluate", "reviews", "tagged.tsv", cwd=folder))
     assert "'a' is no label that was learnt; they are neg, pos" in message
     message = refused(here("evaluate", "upos", "spans.tsv", "--x", cwd=folder))
@@ -801,7 +806,7 @@ def test_a_folder_of_something_else(folder, classifier, here):
     command = ["train", "classifier", "reviews.tsv", *NETWORK, "--epochs", 1, "--out"]
     for name, content, message in [
         ("a", "{", "config.json: damaged"),
-        ("b", "[1]", "config.json is of something else; give another --out"),
+        ("b", "[1]", "config.json: not the configuration of a training; give another --out"),
     ]:
         (folder / name).mkdir()
         (folder / name / "config.json").write_text(content)
@@ -809,7 +814,9 @@ def test_a_folder_of_something_else(folder, classifier, here):
         assert (folder / name / "config.json").read_text() == content
     (folder / "c").mkdir()
     (folder / "c" / "model.npz").write_text("mine")
-    assert "model.npz is in the way" in refused(here(*command, "c", cwd=folder))
+    assert "model.npz exists, but no config.json that says of which training" in refused(
+        here(*command, "c", cwd=folder)
+    )
     assert (folder / "c" / "model.npz").read_text() == "mine"
     shutil.copytree(folder / "reviews", folder / "d")
     (folder / "d" / "checkpoint.npz").write_bytes(b"PK nonsense")
@@ -879,7 +886,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(folder):
         process.wait()
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "interrupted; the same command goes on in stopped" in err
+    assert "interrupted; the same command resumes the training in stopped" in err
     model, *_ = load_model(folder / "stopped" / "model.npz")
     assert model.generate([1], 3, rng=0).shape == (3,)
     assert not list((folder / "stopped").glob(".*"))
@@ -1012,7 +1019,7 @@ def test_a_text_in_one_line_with_bytes_that_are_no_characters(folder, here):
 )
 def test_a_folder_where_nobody_may_write(folder, here):
     message = refused(here("train", "lm", "text.txt", "--out", "/proc/x", cwd=folder))
-    assert re.search(r"/proc/x: cannot be written \(.*\); give a folder of yours", message)
+    assert re.search(r"/proc/x: cannot be written \(.*\); give a folder that you", message)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
@@ -1020,7 +1027,7 @@ def test_a_folder_where_nobody_may_write(folder, here):
 def test_a_folder_that_cannot_be_written(folder):
     (folder / "closed").mkdir(mode=0o500)
     message = refused(run("train", "lm", "text.txt", "--out", "closed/x", cwd=folder))
-    assert "closed/x: cannot be written (Permission denied); give a folder of yours" in message
+    assert "closed/x: cannot be written (Permission denied); give a folder that you" in message
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes as the shell's")
