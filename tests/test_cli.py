@@ -195,8 +195,8 @@ def test_every_example_of_the_help_is_a_valid_command():
 
 
 QUANTITY = re.compile(
-    r"^(Number of|Seconds|Fraction of|Probability (of|mass)|Index of|Indices of|Lengths, in letters|"
-    r"Largest norm|Initial learning rate|Seed of|Temperature of)"
+    r"^(Number of|Seconds|Fraction of|Probability (of|mass)|Index of|Indices of|Lengths, in "
+    r"letters|Largest norm|Initial learning rate|Seed of|Temperature of)"
 )
 
 
