@@ -257,8 +257,10 @@ row(np.square, lambda g, y, x: g * 2 * x)
 row(np.reciprocal, lambda g, y, x: -g * y * y)
 row(np.absolute, lambda g, y, x: g * np.sign(x), name="abs")
 row(np.fabs, lambda g, y, x: g * np.sign(x))
-for step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.fix, np.spacing):
+for step in (np.sign, np.floor, np.ceil, np.trunc, np.rint, np.spacing):
     row(step, zero)
+if hasattr(np, "fix"):  # deprecated from NumPy 2.5 on
+    row(np.fix, zero, forward=np.trunc)
 row(np.nextafter, lambda g, y, a, b: g, zero)
 row(np.ldexp, lambda g, y, x, i: np.ldexp(g, values(i)), None)
 row(np.heaviside, zero, lambda g, y, a, b: np.where(values(a) == 0, g, 0))

@@ -173,7 +173,8 @@ def sentences_of(files: Sequence[Path], columns: Sentences) -> list[tuple[list[s
     spaced = (word for words, *_ in found for word in words if " " in word)
     if len(numbers) == 1 and (word := next(spaced, None)):
         note(
-            f"the line {word[:60]!r} has spaces and is read as one word; give --tokenize for plain text"
+            f"the line {word[:60]!r} has spaces and is read as one word; give --tokenize for plain "
+            "text"
         )
     return found
 

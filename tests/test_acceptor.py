@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers import OneBatch, softmax
 from unspool import Tape, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import Adam, Dropout, Embedding, fit
@@ -63,11 +64,6 @@ def states(cell, xs: np.ndarray) -> np.ndarray:
         h = np.tanh(x @ cell.W.data + h @ cell.U.data + cell.b.data)
         rows.append(h)
     return np.array(rows)
-
-
-def softmax(x: np.ndarray) -> np.ndarray:
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 def pooled(model, xs: np.ndarray) -> np.ndarray:
@@ -274,23 +270,7 @@ def test_dropout_is_off_in_predictions():
     assert model.training
 
 
-class Labelled:
-    """A Task of (ids, labels, lengths)."""
-
-    def __init__(self, *batch: np.ndarray) -> None:
-        self.batch = batch
-
-    def __len__(self) -> int:
-        return 1
-
-    def batches(self, epoch: int):
-        yield self.batch
-
-    def loss(self, model, batch, carry):
-        ids, labels, lengths = batch
-        return model.loss(ids, labels, lengths), len(ids), None
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -309,7 +289,7 @@ def test_an_order_is_learnt(make):
         at = rng.integers(0, m - 1)
         row[at : at + 2] = (1, 2) if label else (2, 1)
     model = make(Embedding(6, 6, rng=3))
-    task = Labelled(ids, labels, lengths)
+    task = OneBatch(ids, labels, lengths)
     fit(model, task, Adam(model.parameters(), 0.03), epochs=60, progress=False)
     assert (model.predict(ids, lengths) == labels).all()
     bag = BagClassifier(Embedding(6, 6, rng=3), 2, rng=0)

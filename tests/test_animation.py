@@ -11,12 +11,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from helpers import needs, needs_graphviz
 from unspool import Parameter, Tape, Tensor, draw, scope, unroll
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked
-from unspool.viz import animation, paint, render
+from unspool.viz import animation, paint
 from unspool.viz.animation import animated_svg, clock, frames, moments_of
 
-needs_graphviz = pytest.mark.skipif(not render.renderers(), reason="needs a Graphviz")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -266,9 +266,7 @@ def test_hostile_names_stay_texts():
 @needs_graphviz
 @pytest.mark.parametrize("name", ["\x00<script>", "a\nb\u2028c", "🙂漢字\u202e", "W_" * 200])
 def test_hostile_names_in_a_gif(name, tmp_path):
-    image_module = pytest.importorskip(
-        "PIL.Image", reason="needs Pillow: pip install unspool[plot]"
-    )
+    image_module = needs("PIL.Image")
     x = Tensor(np.ones(2), name=name)
     with scope(name, step=1):
         y = np.tanh(x)
@@ -288,12 +286,11 @@ def test_the_colours_are_the_themes(theme):
 # GIF ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @needs_graphviz
 def test_the_gif_shows_the_frames(tmp_path):
-    image_module = pytest.importorskip(
-        "PIL.Image", reason="needs Pillow: pip install unspool[plot]"
-    )
-    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install unspool[plot]")
+    image_module = needs("PIL.Image")
+    needs("matplotlib")
     drawing = draw(loss_of(networks()["lstm"]), level="cell")
     path = drawing.animate(tmp_path / "new" / "walk.gif", seconds=0.5)
     assert path.read_bytes() == drawing.animate(tmp_path / "b.gif", seconds=0.5).read_bytes()
@@ -339,14 +336,13 @@ class Leaky(Cell):
         return (0.9 * h + np.tanh(x @ self.W),)
 
 
+@pytest.mark.slow
 @needs_graphviz
 @pytest.mark.parametrize("level", ["cell", "gate", "op"])
 @pytest.mark.parametrize("network", [Elman(3, 2, rng=0), LSTM(3, 4, rng=0), Leaky(3, 2)])
 def test_all_frames_of_a_gif_with_gradients_have_one_canvas(network, level, tmp_path):
-    image_module = pytest.importorskip(
-        "PIL.Image", reason="needs Pillow: pip install unspool[plot]"
-    )
-    pytest.importorskip("matplotlib", reason="needs matplotlib: pip install unspool[plot]")
+    image_module = needs("PIL.Image")
+    needs("matplotlib")
     ys, _ = unroll(network, np.ones((2, 3), np.float32))
     loss = ys.sum()
     gradients = Tape(loss).gradients()

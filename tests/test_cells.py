@@ -1,6 +1,6 @@
 """Cells step by step: each against a formula of its own, and what every Module can do.
 
-The formulas are plain NumPy, written apart from the package: the logistic function by tanh, sums
+The formulas are plain NumPy, written apart from the package: the sigmoid by tanh, sums
 by ``einsum``, the gates as one matrix where the package has four.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers import filled, sigmoid
 from unspool import Parameter, Tape, Tensor, check_grads, no_grad, unroll
 from unspool.cells import (
     GRU,
@@ -49,24 +50,12 @@ from unspool.cells import (
 D_IN, D_H = 3, 4
 
 
-def filled(module, seed=0, scale=0.6):
-    """The module with every parameter drawn anew, biases and peepholes too."""
-    rng = np.random.default_rng(seed)
-    for parameter in module.parameters():
-        parameter.data[...] = scale * rng.standard_normal(parameter.shape)
-    return module
-
-
 def arrays(module):
     """The values of all attributes that equations read, constants in place of biases too."""
     return {name: x.data for name, x in vars(module).items() if isinstance(x, Tensor)}
 
 
 # Formulas ---------------------------------------------------------------------------------------
-
-
-def logistic(a):
-    return (1 + np.tanh(a / 2)) / 2
 
 
 def affine(p, gate, x, h):
@@ -81,7 +70,7 @@ def elman_formula(activation):
     functions = {
         "tanh": np.tanh,
         "relu": lambda a: a * (a > 0),
-        "sigmoid": logistic,
+        "sigmoid": sigmoid,
         "identity": lambda a: a,
     }
     return lambda p, x, s: (functions[activation](affine(p, "", x, s[0])),)
@@ -92,16 +81,16 @@ def lstm_formula(p, x, s):
     xh = np.concatenate([x, h], axis=-1)
     K = np.block([[p[f"W_{g}"] for g in "fiog"], [p[f"U_{g}"] for g in "fiog"]])
     f, i, o, g = np.split(xh @ K + np.concatenate([p[f"b_{g}"] for g in "fiog"]), 4, axis=-1)
-    c = logistic(f) * c + logistic(i) * np.tanh(g)
-    return logistic(o) * np.tanh(c), c
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    return sigmoid(o) * np.tanh(c), c
 
 
 def peephole_formula(p, x, s):
     h, c = s
-    f = logistic(affine(p, "_f", x, h) + c * p["p_f"])
-    i = logistic(affine(p, "_i", x, h) + c * p["p_i"])
+    f = sigmoid(affine(p, "_f", x, h) + c * p["p_f"])
+    i = sigmoid(affine(p, "_i", x, h) + c * p["p_i"])
     new = f * c + i * np.tanh(affine(p, "_g", x, h))
-    return logistic(affine(p, "_o", x, h) + new * p["p_o"]) * np.tanh(new), new
+    return sigmoid(affine(p, "_o", x, h) + new * p["p_o"]) * np.tanh(new), new
 
 
 def normalised(a, gain):
@@ -117,27 +106,27 @@ def layer_norm_formula(p, x, s):
         + p[f"b_{g}"]
         for g in "fiog"
     }
-    c = logistic(a["f"]) * c + logistic(a["i"]) * np.tanh(a["g"])
-    return logistic(a["o"]) * np.tanh(normalised(c, p["v_c"]) + p["b_c"]), c
+    c = sigmoid(a["f"]) * c + sigmoid(a["i"]) * np.tanh(a["g"])
+    return sigmoid(a["o"]) * np.tanh(normalised(c, p["v_c"]) + p["b_c"]), c
 
 
 def gru_formula(p, x, s):
     (h,) = s
-    z, r = (logistic(affine(p, gate, x, h)) for gate in ("_z", "_r"))
+    z, r = (sigmoid(affine(p, gate, x, h)) for gate in ("_z", "_r"))
     candidate = np.tanh(affine(p, "_h", x, r * h))
     return (h + z * (candidate - h),)
 
 
 def reset_after_formula(p, x, s):
     (h,) = s
-    z, r = (logistic(affine(p, gate, x, h)) for gate in ("_z", "_r"))
+    z, r = (sigmoid(affine(p, gate, x, h)) for gate in ("_z", "_r"))
     n = np.tanh(x @ p["W_n"] + p["b_n"] + r * (h @ p["U_n"] + p["c_n"]))
     return (n + z * (h - n),)
 
 
 def mgu_formula(p, x, s):
     (h,) = s
-    f = logistic(affine(p, "_f", x, h))
+    f = sigmoid(affine(p, "_f", x, h))
     return (h + f * (np.tanh(affine(p, "_h", x, f * h)) - h),)
 
 
@@ -483,7 +472,7 @@ def test_variational_dropout_has_the_same_masks_at_every_step():
     p, h = arrays(inner), np.zeros((2, D_H))
     for t in range(6):
         x, seen = xs[:, t] * m_x, h * m_h
-        z, r = (logistic(affine(p, gate, x, seen)) for gate in ("_z", "_r"))
+        z, r = (sigmoid(affine(p, gate, x, seen)) for gate in ("_z", "_r"))
         candidate = np.tanh(affine(p, "_h", x, (r * h) * m_h))
         h = (1 - z) * h + z * candidate  # what carries h past the gates is not dropped
         np.testing.assert_allclose(ys.data[:, t], h, atol=1e-12)

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers import posix
 from unspool import Parameter
 from unspool.cells import (
     GRU,
@@ -59,7 +60,6 @@ from unspool.models.training.checkpoint import (
 )
 from unspool.models.training.schedules import Plateau, cosine, product, warm_up
 
-posix = pytest.mark.skipif(os.name != "posix", reason="SIGKILL and limits of files are POSIX's")
 CYCLE = np.tile([1, 3, 4, 5, 6, 7, 2], 30)
 SENTENCES = [[1, *range(3, 3 + n), 2] for n in (1, 2, 3, 5, 4, 2, 3)]
 TIMES = ("seconds", "tokens_per_second")
@@ -185,6 +185,7 @@ def assert_same(a, b):
 # Bit for bit ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAININGS)
 @pytest.mark.parametrize("stops", [[1], [2, 3], [5, 1, 1, 4], [9]])
 def test_a_training_goes_on_bit_for_bit(name, stops, tmp_path, monkeypatch):
@@ -441,6 +442,7 @@ def undisturbed(tmp_path_factory):
     return load_npz(folder / "out.npz")
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize(
     ("where", "at"),
@@ -460,6 +462,7 @@ def test_killed_at_a_place(where, at, tmp_path, undisturbed):
         assert not unfinished(tmp_path / "training.npz")
 
 
+@pytest.mark.slow
 @posix
 def test_killed_again_and_again_at_any_moment(tmp_path, undisturbed):
     rng = random.Random(0)

@@ -12,13 +12,13 @@ import signal
 import subprocess
 import sys
 import time
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import unspool
+from helpers import needs_graphviz, posix
 from unspool.__main__ import main, parser
 from unspool.cells import load_npz
 from unspool.cli.data import split_text
@@ -28,11 +28,29 @@ from unspool.models import load_model, save_model
 from unspool.models.text.baselines import NGram
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"}
-HAS_RENDERER = shutil.which("dot") is not None or find_spec("pygraphviz") is not None
-renders = pytest.mark.skipif(not HAS_RENDERER, reason="neither dot nor pygraphviz is installed")
 
 
-def run(*args, cwd, **options):
+def run(*args, cwd, input=""):
+    """The command line in this process, which is faster than in one of its own."""
+    streams = [io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.setenv("COLUMNS", ENVIRONMENT["COLUMNS"])
+        patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
+        patch.setattr(sys, "stdout", streams[0])
+        patch.setattr(sys, "stderr", streams[1])
+        try:
+            code = main([*map(str, args)])
+        except SystemExit as end:
+            code = end.code
+    texts = []
+    for stream in streams:
+        stream.flush()
+        texts.append(stream.buffer.getvalue().decode())
+    return subprocess.CompletedProcess(args, code, *texts)
+
+
+def run_process(*args, cwd):
     return subprocess.run(
         [sys.executable, "-m", "unspool", *map(str, args)],
         cwd=cwd,
@@ -40,24 +58,12 @@ def run(*args, cwd, **options):
         capture_output=True,
         encoding="utf-8",
         timeout=120,
-        **options,
     )
 
 
 @pytest.fixture
-def here(monkeypatch, capsys):
-    """``run`` in this process, which is faster."""
-
-    def call(*args, cwd, input=""):
-        monkeypatch.chdir(cwd)
-        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(input.encode())))
-        try:
-            code = main([*map(str, args)])
-        except SystemExit as end:
-            code = end.code
-        return subprocess.CompletedProcess(args, code, *capsys.readouterr())
-
-    return call
+def here():
+    return run
 
 
 def refused(result):
@@ -329,8 +335,10 @@ def test_wrong_input_is_one_line_and_code_2(name, folder, here):
 
 
 def test_wrong_input_of_a_process(folder):
-    assert "nofile.txt: no such text file" in refused(run("train", "lm", "nofile.txt", cwd=folder))
-    assert "invalid choice: 'paint'" in refused(run("paint", cwd=folder))
+    assert "nofile.txt: no such text file" in refused(
+        run_process("train", "lm", "nofile.txt", cwd=folder)
+    )
+    assert "invalid choice: 'paint'" in refused(run_process("paint", cwd=folder))
 
 
 def test_files_on_both_sides_of_an_option():
@@ -564,7 +572,7 @@ def test_train_tagger(tagger, folder):
 def test_labels_that_were_not_learnt_are_errors(classifier, folder):
     """Named once, counted as wrong; where nothing else is there it is the wrong file."""
     (folder / "more.tsv").write_text("pos\tlovely\nneg\tdull\nfair\tplain\nsad\tplain\n")
-    result = run("evaluate", "reviews", "more.tsv", cwd=folder)
+    result = run_process("evaluate", "reviews", "more.tsv", cwd=folder)
     assert result.returncode == 0
     assert (
         result.stderr == "unspool: 'fair', 'sad': not in the training data, and counted as errors\n"
@@ -574,13 +582,13 @@ def test_labels_that_were_not_learnt_are_errors(classifier, folder):
     assert re.search(r"^pos .* 100\.00 .* 1$", result.stdout, re.M)
     (folder / "new.tsv").write_text("the\tDET\ncat\tNOUN\nhm\tINTJ\n")
     options = ["--test", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "new"]
-    result = run("train", "tagger", "tagged.tsv", *options, cwd=folder)
+    result = run_process("train", "tagger", "tagged.tsv", *options, cwd=folder)
     assert "unspool: 'INTJ': not in the training data, and counted as errors\n" in result.stderr
     assert re.search(r"^test part: loss inf, ", result.stdout, re.M)
     assert "INTJ" not in load_model(folder / "new" / "model.npz").labels.names
     # The development part's labels are known, so that there is a loss to choose the best pass by.
     options = ["--dev", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "known"]
-    result = run("train", "tagger", "tagged.tsv", *options, cwd=folder)
+    result = run_process("train", "tagger", "tagged.tsv", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "INTJ" in load_model(folder / "known" / "model.npz").labels.names
 
@@ -689,7 +697,8 @@ COMMANDS = {
 }
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@pytest.mark.slow
+@posix
 @pytest.mark.parametrize("kind", COMMANDS)
 def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
     command = ["train", *COMMANDS[kind], "--every", "0"]
@@ -833,7 +842,8 @@ sys.exit(main())
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="limits of files are POSIX's")
+@pytest.mark.slow
+@posix
 def test_a_full_disk(folder):
     """Checkpoints fail and training goes on; a model that cannot be written is an error."""
     command = ["train", "classifier", "reviews.tsv", *NETWORK, "--epochs", 2, "--out"]
@@ -862,7 +872,7 @@ def test_a_full_disk(folder):
     assert {path.name for path in (folder / "full_2000").iterdir()} == {"config.json"}
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+@posix
 def test_ctrl_c_exits_130_and_says_how_to_go_on(folder):
     options = ["--width", "24", "--epochs", "100000", "--out", "stopped"]
     process = subprocess.Popen(
@@ -1014,23 +1024,23 @@ def test_a_text_in_one_line_with_bytes_that_are_no_characters(folder, here):
     assert set(vocabulary.tokens[3:]) == {"the", "cat", "\x00", "sees", "a", "dog"}
 
 
-@pytest.mark.skipif(
-    not Path("/proc/self").exists(), reason="where nobody, not even root, may write"
-)
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_a_folder_where_nobody_may_write(folder, here):
     message = refused(here("train", "lm", "text.txt", "--out", "/proc/x", cwd=folder))
     assert re.search(r"/proc/x: cannot be written \(.*\); give a folder that you", message)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="rights of files as POSIX has them")
-@pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root may write anywhere")
+@posix
+@pytest.mark.skipif(
+    hasattr(os, "geteuid") and os.geteuid() == 0, reason="needs a user who is not root"
+)
 def test_a_folder_that_cannot_be_written(folder):
     (folder / "closed").mkdir(mode=0o500)
     message = refused(run("train", "lm", "text.txt", "--out", "closed/x", cwd=folder))
     assert "closed/x: cannot be written (Permission denied); give a folder that you" in message
 
 
-@pytest.mark.skipif(os.name != "posix", reason="pipes as the shell's")
+@posix
 def test_a_reader_that_leaves_is_no_error(folder, trained):
     command = f"{sys.executable} -m unspool generate lm --count 400 | head -n 1"
     result = subprocess.run(
@@ -1061,7 +1071,7 @@ def test_draw_prints_dot(level, tmp_path):
     assert result.stdout == run("draw", "LSTM", "--steps", 2, "--level", level, cwd=tmp_path).stdout
 
 
-@renders
+@needs_graphviz
 @pytest.mark.parametrize("fold", [[], ["--fold"]])
 def test_draw_writes_a_picture(fold, tmp_path):
     result = run("draw", "gru", "--level", "gate", *fold, "--out", "gru.svg", cwd=tmp_path)
@@ -1077,7 +1087,8 @@ def test_every_cell_of_the_command_line_is_one_of_the_package():
     assert {"elman", "lstm", "gru"} <= set(CELLS)
 
 
-@renders
+@pytest.mark.slow
+@needs_graphviz
 def test_the_demo_in_small(tmp_path):
     """Everything that the demo does, in seconds: a narrow model, one pass over the manual."""
     result = run("demo", "--width", 16, "--epochs", 1, "--seconds", 20, cwd=tmp_path)

@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from helpers import lstm, needs, softmax
 from unspool import Parameter, check_grads
 from unspool.cells import LSTM, to_torch
 from unspool.models import (
@@ -31,27 +32,6 @@ def model64(**options) -> DeepMoji:
     model = DeepMoji(**{**kind, **options})
     model.embedding.E.data *= 8
     return model
-
-
-def sigmoid(x):
-    return 0.5 + 0.5 * np.tanh(x / 2)
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
-
-
-def lstm(cell: LSTM, xs: np.ndarray) -> np.ndarray:
-    p = {name: x.data for name, x in cell.named_parameters()}
-    h = c = np.zeros(cell.d_h)
-    hs = []
-    for x in xs:
-        f, i, o, g = (x @ p[f"W_{k}"] + h @ p[f"U_{k}"] + p[f"b_{k}"] for k in "fiog")
-        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        hs.append(h)
-    return np.array(hs)
 
 
 def plain_seen(model: DeepMoji, ids) -> np.ndarray:
@@ -90,6 +70,7 @@ def test_attention_is_0_at_padding_and_sums_to_1():
         model64(pooling="mean").attention(IDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["attention", "mean"])
 def test_gradients_against_differences(pooling):
     model = model64(pooling=pooling, cells=2, d=3)
@@ -97,7 +78,7 @@ def test_gradients_against_differences(pooling):
 
 
 def test_the_layers_are_those_of_pytorch():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     model = model64()
     layer = torch.nn.LSTM(4, 3, num_layers=2, bidirectional=True, batch_first=True)
     state = to_torch(model.layers[0])
@@ -111,6 +92,7 @@ def test_the_layers_are_those_of_pytorch():
     np.testing.assert_allclose(plain_seen(model, IDS[0])[:, :6], expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_it_has_the_papers_number_of_parameters():
     model = DeepMoji(50_000, 64, rng=0)
     assert model.size() == 22_395_200
@@ -227,6 +209,7 @@ def texts(count: int, classes: int, rng: np.random.Generator):
     return rows, labels
 
 
+@pytest.mark.slow
 def test_a_trained_network_learns_a_new_task_from_little():
     rng = np.random.default_rng(0)
     many, few = texts(600, 6, rng), texts(40, 2, rng)

@@ -8,6 +8,7 @@ import itertools
 import numpy as np
 import pytest
 
+from helpers import needs, softmax
 from unspool import Parameter, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, VariationalDropout
 from unspool.models import pad_sequences
@@ -27,11 +28,6 @@ SOURCE = np.array([[3, 4, 5, 6], [6, 5, 0, 0], [4, 4, 3, 0]])
 SOURCE_LENGTHS = [4, 2, 3]
 TARGET = np.array([[1, 5, 4, 2, 0], [1, 6, 2, 0, 0], [1, 3, 4, 5, 2]])
 TARGET_LENGTHS = [4, 3, 5]
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 def score(kind: str, attention: Attention, q, k) -> float:
@@ -119,7 +115,7 @@ def test_padding_has_weight_zero_and_does_no_harm(kind):
 
 
 def test_scaled_dot_attention_is_that_of_pytorch():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     ours = [Tensor(x, requires_grad=True) for x in arrays("scaled_dot")]
     theirs = [torch.tensor(x.data, requires_grad=True) for x in ours]
     context, _ = made("scaled_dot")(*ours, mask=MASK)
@@ -236,6 +232,7 @@ VARIANTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", VARIANTS)
 def test_gradients(options):
     model = model64(d=2, **options)
@@ -461,6 +458,7 @@ def reversed_digits(count: int, rng: np.random.Generator):
     return sources, [np.array([1, *source[::-1], 2]) for source in sources]
 
 
+@pytest.mark.slow
 def test_learns_to_reverse_with_attention():
     rng = np.random.default_rng(0)
     task = Pairs(

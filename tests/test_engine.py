@@ -64,6 +64,7 @@ def chain(x: Tensor, length: int) -> Tensor:
     return x
 
 
+@pytest.mark.slow
 def test_a_chain_of_100_000_records_runs_and_dies_without_recursion():
     """In a thread with 4 MB of stack, which a recursion over 100,000 objects would overrun."""
     done = []
@@ -88,6 +89,7 @@ def test_a_chain_of_100_000_records_runs_and_dies_without_recursion():
     assert done == [100_000, 1.0, 100_001.0, None]
 
 
+@pytest.mark.slow
 def test_a_chain_of_1_000_000_records():
     x = Parameter(0.0)
     with without_collector():  # it would walk over the growing graph again and again
@@ -126,6 +128,7 @@ def test_a_tape_lives_as_long_as_it_is_held():
     )
 
 
+@pytest.mark.slow
 def test_no_growth_over_1_000_training_steps():
     rng = np.random.default_rng(0)
     W, U, b = (Parameter(rng.normal(size=s) * 0.1) for s in [(3, 8), (8, 8), (8,)])
@@ -181,7 +184,8 @@ CHOICES = {
 }
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+@pytest.mark.slow
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
 @pytest.mark.parametrize("choice", CHOICES)
 def test_the_memory_of_a_tape_serves_the_next_one(choice: str):
     malloc = ("MALLOC_", "GLIBC_TUNABLES")

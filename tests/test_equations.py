@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import needs
 from unspool import Parameter, Tape, Tensor, scope, unroll
 from unspool.autograd import cross_entropy, embedding, sigmoid, softmax
 from unspool.cells import (
@@ -284,8 +285,9 @@ def all_kinds():
             yield np.tanh(Tensor(np.ones(2), name=name) + 1) * 2
 
 
+@pytest.mark.slow
 def test_latex_can_be_set():
-    mathtext = pytest.importorskip("matplotlib.mathtext")
+    mathtext = needs("matplotlib.mathtext")
     parser = mathtext.MathTextParser("path")
     count = 0
     for what in all_kinds():

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import unspool.models.onnx_export  # registers the models with to_onnx  # noqa: F401
+from helpers import filled, needs, sigmoid
 from unspool import Parameter, Tensor, unroll
 from unspool.cells import (
     GRU,
@@ -58,14 +59,6 @@ CELLS = {
 }
 cases = pytest.mark.parametrize("case", SCRIPT["CASES"], ids=str)
 lecture_cases = pytest.mark.parametrize("case", SCRIPT["LECTURE_CASES"], ids=str)
-
-
-def filled(module, seed=0, scale=0.6):
-    """The module with every parameter drawn anew, biases and peepholes too."""
-    rng = np.random.default_rng(seed)
-    for parameter in module.parameters():
-        parameter.data[...] = scale * rng.standard_normal(parameter.shape)
-    return module
 
 
 def module_for(case, dtype=float):
@@ -157,7 +150,7 @@ def test_pytorchs_layers_saved(case):
 
 @cases
 def test_pytorchs_layers_live(case):
-    pytest.importorskip("torch")
+    needs("torch")
     module = load_torch(module_for(case), SCRIPT["weights"](case))
     expected = SCRIPT["numbers"](case)
     np.testing.assert_allclose(run_case(case, module), expected, rtol=0, atol=1e-10)
@@ -183,7 +176,7 @@ def test_the_lectures_gru_saved(case):
 
 @lecture_cases
 def test_the_lectures_gru_live(case):
-    pytest.importorskip("torch")
+    needs("torch")
     expected = SCRIPT["lecture_numbers"](case)
     np.testing.assert_allclose(run_lecture_case(case), expected, rtol=0, atol=1e-10)
 
@@ -218,7 +211,7 @@ def test_from_pytorch_and_back(case):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
 def test_pytorchs_modules_and_cells(kind, bias):
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     make = {"RNN": Elman, "LSTM": LSTM, "GRU": ResetAfterGRU}[kind]
     x = np.random.default_rng(0).standard_normal((2, 4, 3)).astype(np.float32)
     layer = getattr(torch.nn, kind)(3, 5, bias=bias, batch_first=True)
@@ -241,7 +234,7 @@ def test_pytorchs_modules_and_cells(kind, bias):
 
 
 def test_a_part_of_a_larger_model_and_half_precision():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     model = torch.nn.ModuleDict({"encoder": torch.nn.LSTM(3, 4), "head": torch.nn.Linear(4, 2)})
     cell = load_torch(LSTM(3, 4), model, prefix="encoder.")
     expected = model["encoder"].weight_ih_l0.detach().numpy()
@@ -396,10 +389,6 @@ def test_every_problem_of_a_foreign_dictionary_is_named_and_nothing_is_changed()
 # Keras --------------------------------------------------------------------------------------------
 
 
-def logistic(a):
-    return (1 + np.tanh(a / 2)) / 2
-
-
 def keras_layer(kind, weights, xs, reset_after=True, backwards=False):
     """A layer of Keras from its weights: gates i, f, c, o and z, r, h side by side."""
     kernel, recurrent, *bias = weights
@@ -412,13 +401,13 @@ def keras_layer(kind, weights, xs, reset_after=True, backwards=False):
             h = np.tanh(x @ kernel + h @ recurrent + b)
         elif kind == "LSTM":
             i, f, g, o = np.split(x @ kernel + h @ recurrent + b, 4, axis=1)
-            c = logistic(f) * c + logistic(i) * np.tanh(g)
-            h = logistic(o) * np.tanh(c)
+            c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+            h = sigmoid(o) * np.tanh(c)
         else:
             from_x, from_h = (b[0], b[1]) if np.ndim(b) == 2 else (b, 0.0)
             xz, xr, xh = np.split(x @ kernel + from_x, 3, axis=1)
             hz, hr, hh = np.split(h @ recurrent + from_h, 3, axis=1)
-            z, r = logistic(xz + hz), logistic(xr + hr)
+            z, r = sigmoid(xz + hz), sigmoid(xr + hr)
             if reset_after:
                 candidate = np.tanh(xh + r * hh)
             else:
@@ -551,8 +540,8 @@ def test_matrices_over_a_concatenation(first, transposed):
     x, h, c = (rng.standard_normal(n) for n in (3, 4, 4))
     joint = np.concatenate([h, x] if first == "h" else [x, h])
     a = {g: matrices[f"W_{g}"] @ joint + biases.get(f"b_{g}", 0) for g in "fiog"}
-    c_new = logistic(a["f"]) * c + logistic(a["i"]) * np.tanh(a["g"])
-    h_new = logistic(a["o"]) * np.tanh(c_new)
+    c_new = sigmoid(a["f"]) * c + sigmoid(a["i"]) * np.tanh(a["g"])
+    h_new = sigmoid(a["o"]) * np.tanh(c_new)
     _, (mine, memory) = cell(x, (h, c))
     np.testing.assert_allclose(mine.data, h_new, atol=1e-14)
     np.testing.assert_allclose(memory.data, c_new, atol=1e-14)
@@ -582,7 +571,7 @@ def test_bad_input_over_a_concatenation():
 
 
 def test_safetensors_there_and_back(tmp_path):
-    pytest.importorskip("safetensors")
+    needs("safetensors")
     path = tmp_path / "net.safetensors"
     net = filled(Stacked([Bidirectional(LSTM(3, 4), LSTM(3, 4)), GRU(8, 2)]))
     net.save(path)
@@ -597,7 +586,7 @@ def test_safetensors_there_and_back(tmp_path):
 
 
 def test_safetensors_of_every_layout_and_type(tmp_path):
-    safetensors = pytest.importorskip("safetensors.numpy")
+    safetensors = needs("safetensors.numpy")
     path = tmp_path / "a.safetensors"
     shared = np.arange(6.0).reshape(2, 3)
     given = {
@@ -625,8 +614,8 @@ def test_safetensors_of_every_layout_and_type(tmp_path):
 
 
 def test_safetensors_with_pytorch(tmp_path):
-    torch = pytest.importorskip("torch")
-    writer = pytest.importorskip("safetensors.torch")
+    torch = needs("torch")
+    writer = needs("safetensors.torch")
     path = tmp_path / "w.safetensors"
     layer = torch.nn.LSTM(3, 4, num_layers=2, bidirectional=True)
     writer.save_file(layer.state_dict(), path)
@@ -661,7 +650,7 @@ def safetensors_bytes(header, data=b""):
 
 
 def test_truncated_and_hostile_safetensors_raise_and_run_nothing(tmp_path):
-    pytest.importorskip("safetensors")
+    needs("safetensors")
     path, sprung = tmp_path / "net.safetensors", tmp_path / "sprung"
     net = filled(Elman(3, 4))
     net.save(path)
@@ -720,7 +709,7 @@ def test_missing_extras_say_what_to_install(tmp_path, monkeypatch):
 
 def run_onnx(model, feed):
     """The outputs of a model in onnxruntime, by name."""
-    ort = pytest.importorskip("onnxruntime")
+    ort = needs("onnxruntime")
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return dict(zip(names, session.run(None, feed), strict=True))
@@ -771,7 +760,7 @@ ONNX_MODULES = {
 @pytest.mark.parametrize("lengths", [None, [6, 2, 4], [3, 0, 1]], ids=str)
 @pytest.mark.parametrize("name", ONNX_MODULES)
 def test_onnx_gives_the_same_numbers(name, lengths):
-    pytest.importorskip("onnx")
+    needs("onnx")
     module = filled(ONNX_MODULES[name](), scale=0.4).eval()
     xs = np.random.default_rng(1).standard_normal((3, 6, 3)).astype(np.float32)
     feed = {"xs": xs}
@@ -790,7 +779,7 @@ def test_onnx_gives_the_same_numbers(name, lengths):
 @pytest.mark.parametrize("lengths", [None, [2, 0, 3]], ids=str)
 @pytest.mark.parametrize("name", ["LSTM", "GRU", "stack of both"])
 def test_onnx_goes_on_from_a_state(name, lengths):
-    pytest.importorskip("onnx")
+    needs("onnx")
     module = filled(ONNX_MODULES[name]())
     xs = np.random.default_rng(1).standard_normal((3, 3, 3)).astype(np.float32)
     model = to_onnx(module, lengths=lengths is not None, state=True)
@@ -804,7 +793,7 @@ def test_onnx_goes_on_from_a_state(name, lengths):
 
 
 def test_onnx_operators_are_the_standard_ones(tmp_path):
-    onnx = pytest.importorskip("onnx")
+    onnx = needs("onnx")
     net = Stacked([Bidirectional(LSTM(3, 4), GRU(3, 4)), Elman(8, 2)])
     save_onnx(net, tmp_path / "new" / "net.onnx")
     model = onnx.load(tmp_path / "new" / "net.onnx")
@@ -826,7 +815,7 @@ def test_onnx_operators_are_the_standard_ones(tmp_path):
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize(("cell", "layers"), [(LSTM, 1), (GRU, 2), (ResetAfterGRU, 1)])
 def test_onnx_of_a_language_model(cell, layers, tied):
-    pytest.importorskip("onnx")
+    needs("onnx")
     model = LanguageModel(11, 6, cell=cell, layers=layers, tied=tied, dropout=0.2, rng=0).eval()
     filled(model, scale=0.4)
     ids = np.random.default_rng(1).integers(0, 11, (3, 5))
@@ -842,7 +831,7 @@ def test_onnx_of_a_language_model(cell, layers, tied):
 
 
 def test_onnx_of_layers_outside_of_time():
-    pytest.importorskip("onnx")
+    needs("onnx")
     xs = np.random.default_rng(1).standard_normal((2, 3, 4)).astype(np.float32)
     names = ["elu", "identity", "leaky_relu", "log_softmax", "relu", "sigmoid", "silu"]
     for activation in [*names, "softmax", "softplus", "tanh", None]:
@@ -884,13 +873,13 @@ class Unknown(Module):
     ],
 )
 def test_what_onnx_lacks(module, error, message):
-    pytest.importorskip("onnx")
+    needs("onnx")
     with pytest.raises(error, match=message):
         to_onnx(module)
 
 
 def test_a_cell_with_its_own_initial_state_is_fed():
-    pytest.importorskip("onnx")
+    needs("onnx")
     cell = filled(Started(3, 4))
     xs = np.ones((2, 3, 3), np.float32)
     model = to_onnx(cell, lengths=False, state=True)

@@ -13,6 +13,7 @@ from collections import OrderedDict, defaultdict, namedtuple
 import numpy as np
 import pytest
 
+from helpers import needs, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import (
     Op,
@@ -31,10 +32,6 @@ from unspool.autograd.tensor import apply
 from unspool.cells import GRU, LSTM, Elman
 
 Pair = namedtuple("Pair", "W b")
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def same(a, b, tolerance=1e-12):
@@ -508,7 +505,7 @@ def test_hessian_of_a_cells_loss():
 
 
 def test_against_torch_func():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     warnings.simplefilter("ignore", DeprecationWarning)  # torch.func's own, put back by pytest
     f64 = torch.float64
     A = numbers(3, 3, seed=7)

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from helpers import needs
 from unspool.viz.look import NAME, text_width
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "notebooks" / "gallery.py"
 SVG = "{http://www.w3.org/2000/svg}"
 
-pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'unspool[plot]'")
+needs("matplotlib")
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +185,7 @@ def test_the_pictures_of_the_readme_are_what_is_drawn_now(module, tmp_path):
 
 def test_what_a_notebook_shows_is_whole():
     """The pictures in the committed notebooks, as Jupyter, VS Code and GitHub show them."""
-    nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install 'unspool[test]'")
+    nbformat = needs("nbformat")
     count = 0
     for path in sorted(SCRIPT.parent.glob("*.ipynb")):
         for cell in nbformat.read(path, as_version=4)["cells"]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers import sigmoid, softmax
 from unspool import Parameter, Tensor, check_grads
 from unspool.cells import LSTM as LSTMCell
 from unspool.cells import ResetAfterGRU
@@ -30,15 +31,6 @@ from unspool.models.training.optim import SGD, Adam
 
 LISTS = [[5, 6, 7, 3], [8], [4, 4, 9], [9, 2, 6, 1, 7, 8]]
 ENDS = np.array([1, 0, 0, 1])
-
-
-def sigmoid(x):
-    return 0.5 + 0.5 * np.tanh(x / 2)
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 def network(*layers: Layer, seed: int = 0, ids: bool = True) -> Sequential:

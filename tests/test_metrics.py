@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from helpers import needs
 from unspool.models.text.tag_baseline import MostFrequentTag
 from unspool.models.training.metrics import (
     accuracy,
@@ -156,7 +157,7 @@ def test_accuracy_and_confusion():
 
 
 def test_confusion_is_scikit_learns():
-    sklearn = pytest.importorskip("sklearn.metrics")
+    sklearn = needs("sklearn.metrics")
     rng = np.random.default_rng(0)
     gold, found = rng.integers(0, 5, (2, 300))
     np.testing.assert_array_equal(confusion(gold, found, 5), sklearn.confusion_matrix(gold, found))

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
-nbformat = pytest.importorskip("nbformat", reason="needs nbformat: pip install 'unspool[test]'")
-nbclient = pytest.importorskip("nbclient", reason="needs nbclient: pip install 'unspool[test]'")
-pytest.importorskip("ipykernel", reason="needs ipykernel: pip install 'unspool[test]'")
+from helpers import needs
 
+nbformat = needs("nbformat")
+nbclient = needs("nbclient")
+needs("ipykernel")
+
+pytestmark = pytest.mark.slow
 NOTEBOOKS = sorted((Path(__file__).resolve().parent.parent / "notebooks").glob("*.ipynb"))
 
 
@@ -41,7 +44,7 @@ def test_there_are_notebooks():
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_runs_and_prints_what_it_shows(path, tmp_path):
     if "unspool.viz.plots" in path.read_text(encoding="utf-8"):
-        pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'unspool[plot]'")
+        needs("matplotlib")
     committed = nbformat.read(path, as_version=4)
     fresh = nbformat.read(path, as_version=4)
     for cell in fresh["cells"]:

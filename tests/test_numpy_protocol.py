@@ -6,6 +6,7 @@ import inspect
 import io
 import math
 import operator
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -290,12 +291,17 @@ def test_plain_results_index_and_choose():
 # Where NumPy keeps what dispatches to us.
 HOUSES = [np, np.linalg, np.fft, np.strings, np.char, np.emath, np.lib.stride_tricks]
 DISPATCHES = (np.ufunc, type(np.sum))
-PUBLIC = {
-    f"{house.__name__}.{name}": f
-    for house in HOUSES
-    for name in dir(house)
-    if name[0] != "_" and isinstance(f := getattr(house, name), DISPATCHES)
-}
+# NumPy deprecates names now and then: to look at one, or to call it here, is no fault of ours.
+pytestmark = pytest.mark.filterwarnings("ignore:.*deprecated:DeprecationWarning")
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    PUBLIC = {
+        f"{house.__name__}.{name}": f
+        for house in HOUSES
+        for name in dir(house)
+        if name[0] != "_" and isinstance(f := getattr(house, name), DISPATCHES)
+    }
+    NAMES = {name: getattr(np, name) for name in dir(np) if name[0] != "_"}
 
 
 def test_what_numpy_dispatches_is_found():
@@ -338,8 +344,8 @@ def test_a_function_without_a_rule_says_so(name: str):
 
 
 MAKES_ARRAYS = [
-    f for name in dir(np)
-    if name[0] != "_" and callable(f := getattr(np, name))
+    f for f in NAMES.values()
+    if callable(f)
     and not isinstance(f, (*DISPATCHES, type)) and f not in (np.test, np.info, np.empty)
 ]  # fmt: skip
 

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from helpers import assert_steps_as_pytorch, needs
 from unspool import Parameter
 from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
@@ -165,26 +166,8 @@ def test_rules_against_saved_numbers(name, tmp_path):
 @pytest.mark.parametrize("decay", DECAYS)
 @pytest.mark.parametrize("name", RULES)
 def test_rules_against_pytorch(name, decay):
-    torch = pytest.importorskip("torch")
     make, _, options = RULES[name]
-    options = with_decay(options, decay)
-    rng = np.random.default_rng(0)
-    ours = [Parameter(rng.standard_normal(shape)) for shape in [(3, 4), (5,), (), (2, 1, 3)]]
-    theirs = [torch.nn.Parameter(torch.tensor(p.data.copy())) for p in ours]
-    a = make(ours, **options)
-    b = getattr(torch.optim, make.__name__)(theirs, **options)
-    for update in range(20):
-        for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
-            g = rng.standard_normal(p.shape) * 10.0 ** rng.integers(-4, 3)
-            skipped = (update + i) % 4 == 3
-            p.grad = None if skipped else np.asarray(g)
-            q.grad = None if skipped else torch.tensor(g)
-        if update == 10:
-            a.lr = b.param_groups[0]["lr"] = 0.003
-        a.step()
-        b.step()
-    for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12, atol=1e-12)
+    assert_steps_as_pytorch(make, with_decay(options, decay))
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -339,7 +322,7 @@ def test_clipping_by_value():
 
 
 def test_clipping_by_value_against_pytorch():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     g = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
     p, q = Parameter(np.zeros_like(g)), torch.nn.Parameter(torch.zeros(g.shape))
     p.grad, q.grad = g.copy(), torch.tensor(g)
@@ -403,7 +386,7 @@ def test_schedules_in_turn():
 
 
 def test_schedules_against_pytorch():
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     theirs = torch.optim.lr_scheduler
     n = 40
     for ours, make in [
@@ -457,7 +440,7 @@ PLATEAUS = {
 @pytest.mark.parametrize("name", PLATEAUS)
 @pytest.mark.parametrize("mode", ["min", "max"])
 def test_a_plateau_against_pytorch(name, mode):
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     options = PLATEAUS[name]
     ours = Plateau(**options)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)

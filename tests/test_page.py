@@ -542,7 +542,7 @@ class Browser:
 def browser(tmp_path_factory):
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     if missing:
-        pytest.skip(f"no {missing[0]}: apt-get install chromium chromium-driver")
+        pytest.skip(f"needs {missing[0]}: apt-get install chromium chromium-driver")
     started = Browser(tmp_path_factory.mktemp("chromium"))
     yield started
     started.close()

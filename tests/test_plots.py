@@ -9,6 +9,7 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
+from helpers import needs, sigmoid
 from unspool import Tape, Tensor, scope, unroll
 from unspool.autograd import jacobian
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked, gradient_flow
@@ -27,7 +28,7 @@ from unspool.viz.plots import (
     states,
 )
 
-matplotlib = pytest.importorskip("matplotlib", reason="needs matplotlib: pip install unspool[plot]")
+matplotlib = needs("matplotlib")
 from matplotlib.figure import Figure  # noqa: E402
 
 WORDS = ["the", "cat", "$x$", "<script>alert(1)</script>", "\x00a\nb"]
@@ -36,10 +37,6 @@ WORDS = ["the", "cat", "$x$", "<script>alert(1)</script>", "\x00a\nb"]
 def sentence(steps=5, d_in=3, seed=1, batch=None):
     shape = (steps, d_in) if batch is None else (batch, steps, d_in)
     return np.random.default_rng(seed).normal(size=shape)
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
 
 
 # What there is to see ---------------------------------------------------------------------------
@@ -221,6 +218,7 @@ def test_every_plot_names_its_axes_and_shows_itself(theme):
             assert "<script" not in svg
 
 
+@pytest.mark.slow
 def test_plots_are_the_same_each_time(tmp_path):
     words = WORDS[:4]  # what DejaVu Sans has no glyph for is warned of in bitmaps
     first, second = every_plot(words=words), every_plot(words=words)
@@ -234,6 +232,7 @@ def test_plots_are_the_same_each_time(tmp_path):
         first["flow"].render("bmp")
 
 
+@pytest.mark.slow
 def test_the_users_settings_are_neither_used_nor_changed():
     with matplotlib.rc_context({"axes.titlesize": 40, "font.size": 30, "image.cmap": "jet"}):
         before = dict(matplotlib.rcParams)
@@ -385,6 +384,7 @@ def test_bad_requests_say_what_was_expected(call, message):
         call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 45])
 def test_any_length(steps):
     words = [f"word{n}" for n in range(steps)]
@@ -395,6 +395,7 @@ def test_any_length(steps):
         assert len(named) <= plots.MOST_LABELS + 1
 
 
+@pytest.mark.slow
 def test_extremes_are_shown():
     hot = np.array([[np.nan, 1e300], [0.0, 1e-300]])
     plot_sensitivity(hot).render("svg")

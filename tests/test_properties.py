@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from helpers import needs
 from unspool import Parameter, Tape, grad
 from unspool.autograd import (
     check_grads,
@@ -170,7 +171,7 @@ def test_random_expressions_against_central_differences(f: Expression):
 @bounded
 @given(expressions())
 def test_random_expressions_against_pytorch(f: Expression):
-    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    torch = needs("torch")
     leaves = [Parameter(x) for x in f.arrays]
     theirs = [torch.tensor(x, requires_grad=True) for x in f.arrays]
     y, z = f(*leaves), f.in_torch(torch, *theirs)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers import needs, needs_corpus, needs_data
+from unspool.models import Vocabulary, load_text
 from unspool.models.text import readers
 from unspool.models.text.readers import download, load_labelled, load_tagged
 from unspool.models.text.tag_baseline import MostFrequentTag
@@ -160,42 +162,67 @@ def test_a_download_over_http(tmp_path):
         server.server_close()
 
 
+# Files of real data -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("part", "sentences", "tokens"),
+    [("train", 12544, 204577), ("dev", 2001, 25147), ("test", 2077, 25094)],
+)
+def test_english_web_treebank(part, sentences, tokens):
+    path = needs_data(f"ud_english_ewt/{part}.tsv")
+    words, upos, xpos = load_tagged(path, [0, 1, 2])
+    assert (len(words), sum(map(len, words))) == (sentences, tokens)
+    assert len({tag for s in upos for tag in s}) == 17
+    lines = path.read_text(encoding="utf-8").split("\n")
+    rows = ["\t".join(row) for s in zip(words, upos, xpos) for row in zip(*s)]
+    assert rows == [line for line in lines if line]
+
+
+def test_tiny_shakespeare():
+    text = load_text(needs_data("tinyshakespeare/input.txt"))
+    assert (len(text), len(set(text))) == (1115394, 65)
+    vocabulary = Vocabulary.count(text, level="character")
+    assert vocabulary.decode(vocabulary.encode(text)) == text.rstrip("\n")
+
+
 # NLTK -------------------------------------------------------------------------------------------
 
 
-def corpus(name, *arguments):
-    """A corpus, or a skip where NLTK or the corpus is absent."""
-    pytest.importorskip("nltk", reason="NLTK is not installed (extra data)")
-    try:
-        return getattr(readers, name)(*arguments)
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
 def test_names():
-    found, labels = corpus("names")
+    corpus = needs_corpus("names")
+    found, labels = readers.names()
+    assert sorted(found) == sorted(name.strip() for name in corpus.words())
     assert (len(found), labels.count("male"), labels.count("female")) == (7944, 2943, 5001)
     assert (found[0], labels[0]) == ("Abagael", "female")
     assert all(name == name.strip() for name in found)
 
 
 def test_sentence_polarity():
-    sentences, labels = corpus("sentence_polarity")
+    corpus = needs_corpus("sentence_polarity")
+    sentences, labels = readers.sentence_polarity()
+    assert [w for s in sentences for w in s] == list(corpus.words())
     assert (labels.count("neg"), labels.count("pos"), len(sentences)) == (5331, 5331, 10662)
     assert sentences[0] == ["simplistic", ",", "silly", "and", "tedious", "."]
 
 
+@pytest.mark.slow
 def test_movie_reviews():
-    documents, labels = corpus("movie_reviews")
+    needs_corpus("movie_reviews")
+    documents, labels = readers.movie_reviews()
     assert (labels.count("neg"), labels.count("pos"), len(documents)) == (1000, 1000, 2000)
     assert documents[0][:4] == ["plot", ":", "two", "teen"]
 
 
 def test_conll2000_and_its_own_baseline():
-    _, tags, chunks = corpus("conll2000", "train")
+    corpus = needs_corpus("conll2000")
+    words, tags, chunks = readers.conll2000("train")
+    assert [w for s in words for w in s] == list(corpus.words("train.txt"))
     assert len(chunks) == 8936
     baseline = MostFrequentTag(tags, chunks)
-    words, tags, chunks = corpus("conll2000", "test")
+    words, tags, chunks = readers.conll2000("test")
+    tagged = [list(zip(*s)) for s in zip(words, tags)]
+    assert tagged == [s for s in map(list, corpus.tagged_sents("test.txt")) if s]
     assert (len(chunks), words[0][:2], chunks[0][:2]) == (2012, ["Rockwell", "International"], ["B-NP", "I-NP"])  # noqa: E501  # fmt: skip
     found = [baseline.predict(sentence) for sentence in tags]
     assert round(100 * span_f1(chunks, found), 2) == 77.07
@@ -204,12 +231,22 @@ def test_conll2000_and_its_own_baseline():
 
 
 def test_treebank():
-    words, tags = corpus("treebank")
+    corpus = needs_corpus("treebank")
+    words, tags = readers.treebank()
+    full = [pair for pair in corpus.tagged_words() if pair[1] != "-NONE-"]
+    assert [pair for s in zip(words, tags) for pair in zip(*s)] == full
     assert len(words) == 3914
     assert "-NONE-" not in {tag for sentence in tags for tag in sentence}
     baseline = MostFrequentTag(words[:3131], tags[:3131])
     found = [baseline.predict(sentence) for sentence in words[3522:]]
     assert accuracy(tags[3522:], found) == pytest.approx(0.864, abs=0.002)
+
+
+def test_conll2000_as_columns(tmp_path):
+    """The file that NLTK reads, read as tagged text."""
+    corpus = needs_corpus("conll2000")
+    path = written(tmp_path, corpus.raw("test.txt"))
+    assert load_tagged(path, [0, 1, 2], separator=None) == readers.conll2000("test")
 
 
 def test_what_to_do_without_nltk(monkeypatch):
@@ -219,7 +256,7 @@ def test_what_to_do_without_nltk(monkeypatch):
 
 
 def test_what_to_do_without_the_corpus(monkeypatch, tmp_path):
-    nltk = pytest.importorskip("nltk")
+    nltk = needs("nltk")
     monkeypatch.setattr(nltk.data, "path", [])
     monkeypatch.setenv("NLTK_DATA", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"python -m nltk.downloader brown.*NLTK_DATA.*"):

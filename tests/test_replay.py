@@ -17,6 +17,7 @@ import weakref
 import numpy as np
 import pytest
 
+from helpers import flat, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import checkpoint, detect_anomaly, dropout, hessian, sigmoid
 from unspool.autograd.replay import Plan, Totals, numbers_read
@@ -63,10 +64,6 @@ def dropping(request, monkeypatch):
 
 
 copies_pay = fused.copies_pay  # when they are dropped in earnest
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
 
 
 def cell_of(kind, d_in=D, seed=0, **options):
@@ -1140,12 +1137,6 @@ COMPOSITES = {
 }
 
 
-def flat(state):
-    if isinstance(state, tuple):
-        return tuple(t for part in state for t in flat(part))
-    return (state,)
-
-
 @pytest.mark.parametrize("options", [{}, {"lengths": [4, 0, 3]}], ids=["full", "lengths"])
 @pytest.mark.parametrize("name", COMPOSITES)
 def test_composites_use_it(name, options):
@@ -1154,7 +1145,7 @@ def test_composites_use_it(name, options):
     def once(module):
         xs = Tensor(numbers(B, T, D), requires_grad=True, name="xs")
         ys, final = unroll(module, xs, **options)
-        return xs, (), ys, flat(final)
+        return xs, (), ys, tuple(flat(final))
 
     for _ in range(2):
         once(module)
@@ -1175,7 +1166,7 @@ def test_one_step_of_a_stack():
         for t in range(T):
             y, state = module(xs[:, t], state)
             ys.append(y)
-        return xs, (), np.stack(ys, axis=1), flat(state)
+        return xs, (), np.stack(ys, axis=1), tuple(flat(state))
 
     for _ in range(2):
         once(module)
@@ -1414,6 +1405,7 @@ def test_a_cell_and_its_plans_are_freed_by_reference_counts_alone():
         gc.enable()
 
 
+@pytest.mark.slow
 def test_no_growth_over_1_000_training_steps():
     cell = cell_of(LSTM)
     xs = numbers(2, 3, D)

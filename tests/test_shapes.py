@@ -27,6 +27,8 @@ from unspool.models import (
     pad_sequences,
 )
 
+pytestmark = pytest.mark.slow
+
 START, END, FIRST = 1, 2, 3
 
 

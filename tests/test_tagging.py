@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
+from helpers import OneBatch
 from unspool import Tape, Tensor, check_grads
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import Adam, Dropout, Embedding, fit
@@ -426,6 +427,7 @@ CRFS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CRFS)
 @pytest.mark.parametrize(
     "network",
@@ -505,23 +507,7 @@ def test_embedding_of_ones_own():
     assert model.logits((ids, ends), lengths=[3, 1]).shape == (2, 3, 3)
 
 
-class Tagged:
-    """A Task of (ids, tags, lengths)."""
-
-    def __init__(self, *batch: np.ndarray) -> None:
-        self.batch = batch
-
-    def __len__(self) -> int:
-        return 1
-
-    def batches(self, epoch: int):
-        yield self.batch
-
-    def loss(self, model, batch, carry):
-        ids, tags, lengths = batch
-        return model.loss(ids, tags, lengths), int(np.sum(lengths)), None
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", CRFS)
 def test_a_tagger_learns(kind):
     """Each position's label is the next token's parity: it needs the backward direction."""
@@ -539,7 +525,7 @@ def test_a_tagger_learns(kind):
     before = (model.predict(ids, lengths) == tags)[real].mean()
     fit(
         model,
-        Tagged(ids, tags, lengths),
+        OneBatch(ids, tags, lengths),
         Adam(model.parameters(), 0.03),
         epochs=60,
         progress=False,

@@ -18,6 +18,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from helpers import assert_steps_as_pytorch, needs
 from unspool import Parameter, Tape
 from unspool.cells import (
     GRU,
@@ -121,26 +122,8 @@ def test_rules_against_saved_numbers(name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_rules_against_pytorch(name):
-    torch = pytest.importorskip("torch")
     make, options, _ = RULES[name]
-    rng = np.random.default_rng(0)
-    shapes = [(3, 4), (5,), (), (2, 1, 3)]
-    ours = [Parameter(rng.standard_normal(shape)) for shape in shapes]
-    theirs = [torch.nn.Parameter(torch.tensor(p.data.copy())) for p in ours]
-    a = make(ours, **options)
-    b = getattr(torch.optim, make.__name__)(theirs, **options)
-    for step in range(20):
-        for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
-            g = rng.standard_normal(p.shape) * 10.0 ** rng.integers(-4, 3)
-            skipped = (step + i) % 4 == 3
-            p.grad = None if skipped else np.asarray(g)
-            q.grad = None if skipped else torch.tensor(g)
-        if step == 10:
-            a.lr = b.param_groups[0]["lr"] = 0.003
-        a.step()
-        b.step()
-    for p, q in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12, atol=1e-12)
+    assert_steps_as_pytorch(make, options)
 
 
 def test_clipping_against_saved_numbers_and_pytorch():
@@ -154,7 +137,7 @@ def test_clipping_against_saved_numbers_and_pytorch():
     np.testing.assert_array_equal(parts[0].grad, before)  # below the limit nothing is scaled
     assert clip_by_global_norm([parts[2]], 1.0) == 0
 
-    torch = pytest.importorskip("torch")
+    torch = needs("torch")
     rng = np.random.default_rng(1)
     arrays = [rng.standard_normal((3, 2)), rng.standard_normal(7)]
     ours = [Parameter(np.zeros_like(g)) for g in arrays]
@@ -875,8 +858,9 @@ def test_ids_out_of_range(name):
 
 
 def test_the_history_is_drawn(tmp_path):
-    plots = pytest.importorskip("unspool.viz.plots")
-    pytest.importorskip("matplotlib")
+    needs("matplotlib")
+    from unspool.viz import plots
+
     task = Labelled([[1, 2], [3, 4]], [0, 1], 1, rng=0)
     history = fit(
         small("bag"),
@@ -951,7 +935,7 @@ def test_the_bar_of_tqdm(monkeypatch, capsys):
 
 
 def test_training_with_the_real_tqdm(capsys):
-    pytest.importorskip("tqdm")
+    needs("tqdm")
     fit(tiny(), Sequences(SENTENCES, 1), epochs=1)
     assert "epoch 1/1: loss" in capsys.readouterr().err
     assert training_module.Report(1, 1).tqdm is not None

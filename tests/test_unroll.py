@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import flat, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, unroll
 from unspool.cells import (
     GRU,
@@ -120,17 +121,6 @@ def made(name, warm=False, shape=None):
     return module
 
 
-def numbers(*shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape)
-
-
-def flat(state):
-    """The Tensors of a nested state."""
-    if isinstance(state, tuple):
-        return [tensor for part in state for tensor in flat(part)]
-    return [state]
-
-
 def weighted(ys, state, seed=9):
     """A loss that sees every output and every last state."""
     return sum(
@@ -227,6 +217,7 @@ def test_no_gradient_at_padding(name, warm):
     assert all(np.isfinite(p.grad).all() for p in module.parameters())
 
 
+@pytest.mark.slow
 @warm
 @pytest.mark.parametrize("reverse", [False, True])
 @every_module

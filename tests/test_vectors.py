@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from helpers import needs_data
 from unspool.models import SGD, BagClassifier, Vocabulary
 from unspool.models.text.vectors import align_vectors, embedding_from, load_vectors
 
@@ -119,9 +119,7 @@ def test_bad_vectors(call, error, message):
 
 
 def test_glove():
-    path = Path(os.environ.get("UNSPOOL_DATA", ""), "glove_sample/glove.6B.50d.first2446.txt")
-    if "UNSPOOL_DATA" not in os.environ or not path.exists():
-        pytest.skip(f"{path} is absent: set UNSPOOL_DATA to the folder that has it")
+    path = needs_data("glove_sample/glove.6B.50d.first2446.txt")
     vectors = load_vectors(path)
     assert len(vectors) == 2446
     assert vectors["the"].shape == (50,)

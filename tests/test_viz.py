@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 
 import unspool
+from helpers import needs_graphviz, needs_pygraphviz, posix
 from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, logsumexp, sigmoid, softmax
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, PeepholeLSTM, Stacked
@@ -44,13 +45,6 @@ from unspool.viz.notation import printable, split_name, symbol, with_low_digits
 from unspool.viz.numbers import Flows, Norms, is_strip, magnitude, strip, value_text
 from unspool.viz.scene import name_width
 from unspool.viz.structure import read
-
-can_render = pytest.mark.skipif(
-    not render.renderers(), reason="neither dot nor pygraphviz is installed (extra: render)"
-)
-needs_pygraphviz = pytest.mark.skipif(
-    "pygraphviz" not in render.renderers(), reason="pygraphviz is not installed (extra: render)"
-)
 
 # Reading DOT -----------------------------------------------------------------------------------
 
@@ -1412,7 +1406,7 @@ few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
 some = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 
 
-@can_render
+@needs_graphviz
 @few
 @given(st.lists(st.text(max_size=12), min_size=8, max_size=8))
 def test_graphviz_reads_any_labels(names):
@@ -1471,7 +1465,7 @@ def test_random_tapes_are_drawn_whole(program):
             draw(tape, at=next(r.step for r in tape if r.step), level=level)
 
 
-@can_render
+@needs_graphviz
 @few
 @given(programs())
 def test_graphviz_reads_random_tapes(program):
@@ -1763,7 +1757,7 @@ def test_svg_has_a_title_and_a_description():
     assert plain.find(f"{SVG}title").text.startswith("Computation graph of ")
 
 
-@can_render
+@needs_graphviz
 @pytest.mark.parametrize("options", [{}, {"level": "cell"}, {"fold": True}, {"values": True}])
 def test_graphviz_places_everything_where_the_scene_has_it(options):
     drawing = draw(LSTM(3, 4), **options)
@@ -1792,7 +1786,7 @@ def test_the_graph_goes_on_in_the_package_graphviz():
     assert drawing.graph.engine == "neato"
 
 
-@can_render
+@needs_graphviz
 def test_png_and_pdf(tmp_path):
     drawing = draw(Elman(3, 4), level="cell")
     data = drawing.save(tmp_path / "a.png").read_bytes()
@@ -1804,7 +1798,7 @@ def test_png_and_pdf(tmp_path):
     assert drawing.save(str(tmp_path / "a.PDF")).read_bytes().startswith(b"%PDF")
 
 
-@can_render
+@needs_graphviz
 def test_a_png_too_wide_is_drawn_smaller_and_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(render, "PNG_LIMIT", 300)
     with pytest.warns(UserWarning, match=r"dots per inch instead of 144: save it as \.svg"):
@@ -1900,8 +1894,6 @@ FAILURES = {
     "hangs": ("time.sleep(60)", r"it took longer than [\d.]+ s and was stopped"),
     "dies": ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL"),
 }
-
-posix = pytest.mark.skipif(os.name != "posix", reason="the fake dot is a script")
 
 
 def fake_dot(monkeypatch, tmp_path, act, pygraphviz=True):
@@ -2062,6 +2054,7 @@ def test_very_wide_pictures_are_still_dot(tmp_path):
     assert not re.search(r"=[\d.]+e\+", source)
 
 
+@pytest.mark.slow
 def test_a_thousand_steps_are_drawn_in_seconds(tmp_path):
     # Fifty times what a layout that grows with the square of the steps would allow.
     ys, _ = unroll(LSTM(3, 4), np.zeros((1000, 3), np.float32))

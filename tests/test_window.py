@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from helpers import softmax
 from unspool import check_grads
 from unspool.cells import detached
 from unspool.models import Adam, NGram, Sequences, Stream, WindowLanguageModel, fit
@@ -20,11 +21,6 @@ def model64(**options) -> WindowLanguageModel:
     )
     model.embedding.E.data *= 8
     return model
-
-
-def softmax(x):
-    e = np.exp(x - x.max(-1, keepdims=True))
-    return e / e.sum(-1, keepdims=True)
 
 
 def plain_logits(model: WindowLanguageModel, ids) -> np.ndarray:
