@@ -259,7 +259,7 @@ def test_the_help_fits_a_terminal(name, monkeypatch):
 
 def test_version(tmp_path):
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{unspool.__version__}"' in project
+    assert 'version = { attr = "unspool.__version__" }' in project
     result = run("--version", cwd=tmp_path)
     assert result.stdout == f"unspool {unspool.__version__}\n"
 
