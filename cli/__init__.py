@@ -5,8 +5,8 @@
 ``networks``, ``folder`` and ``report`` what these read, train, keep and print.
 """
 
-from .demo import demo
-from .draw import draw
+from .demo import run_demo
+from .draw import draw_cell
 from .signature import Group
 from .train import TRAIN
 from .trained import evaluate_model, generate, predict
@@ -26,11 +26,11 @@ COMMANDS = Group(
     """,
     "COMMAND",
     {
-        "demo": demo,
+        "demo": run_demo,
         "train": TRAIN,
         "evaluate": evaluate_model,
         "predict": predict,
         "generate": generate,
-        "draw": draw,
+        "draw": draw_cell,
     },
 )

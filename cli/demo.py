@@ -31,7 +31,7 @@ from .trained import write
 PROMPTS = ("The", "If the", "This is")
 
 
-def demo(
+def run_demo(
     *,
     out: Path = Path("demo"),
     text: Path | None = None,

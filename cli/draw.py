@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .. import viz
 from ..autograd import Tape
 from ..cells import unroll
+from ..viz import draw
 from .options import CELLS, CellName, Count
 from .terminal import reconfigure
 
 
-def draw(
+def draw_cell(
     cell: CellName,
     *,
     steps: Count = 3,
@@ -55,9 +55,9 @@ def draw(
     if backward:
         ys, _ = unroll(net, np.ones((steps, input_size), np.float32))
         grads = Tape(ys).gradients(np.ones(ys.shape))
-        picture = viz.draw(ys, backward=True, grads=grads, **options)
+        picture = draw(ys, backward=True, grads=grads, **options)
     else:
-        picture = viz.draw(net, **options)
+        picture = draw(net, **options)
     if out is None:
         reconfigure(sys.stdout, encoding="utf-8")  # as DOT is
         print(picture.source)

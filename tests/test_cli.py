@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import csv
+import importlib
 import io
 import os
 import random
@@ -904,7 +906,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(folder):
 
 def test_a_loss_that_is_not_finite(folder):
     options = ["--lr", "1e38", "--clip", "1e38", "--out", "astray"]
-    result = run("train", "lm", "text.txt", "--width", 8, *options, cwd=folder)
+    result = run_process("train", "lm", "text.txt", "--width", 8, *options, cwd=folder)
     assert result.returncode == 1
     assert "unspool: fit: the " in result.stderr
     assert re.search(r"is (nan|inf) in epoch 1, batch \d+", result.stderr)
@@ -1081,6 +1083,14 @@ def test_draw_writes_a_picture(fold, tmp_path):
 
 def test_draw_refuses_an_unknown_kind_of_file(tmp_path):
     assert "lstm.xyz" in refused(run("draw", "lstm", "--out", "lstm.xyz", cwd=tmp_path))
+
+
+def test_the_command_line_imports_public_names_only():
+    for path in (Path(__file__).parent.parent / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+                public = importlib.import_module(f"unspool.{node.module}").__all__
+                assert {alias.name for alias in node.names} <= {*public}, path.name
 
 
 def test_every_cell_of_the_command_line_is_one_of_the_package():
