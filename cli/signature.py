@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import inspect
 import re
 import textwrap
@@ -81,6 +82,7 @@ def read_doc(text: str) -> Doc:
     return Doc(body.strip(), args, textwrap.dedent(sections.get("Example", "")).strip())
 
 
+@functools.cache
 def doc_of(thing: Any) -> Doc:
     """The docstring of a function; of a dataclass with the ``Args:`` of what it derives from."""
     own = read_doc(thing.__doc__)
@@ -90,6 +92,7 @@ def doc_of(thing: Any) -> Doc:
     return own
 
 
+@functools.cache
 def hints_of(thing: Any) -> dict[str, Any]:
     """The types of the arguments of a function, or of the fields of a dataclass."""
     return get_type_hints(thing, include_extras=True)
