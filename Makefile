@@ -1,41 +1,65 @@
-# Each target sets up what it needs: a virtual environment under .venv*/, with unspool
+# Each target sets up what it needs: a virtual environment under .venv-*/, with unspool
 # installed from a freshly built wheel. Needs Python 3.10 or later and make; no Graphviz, no root.
+# PYTHON=python3.13 chooses the Python; TESTS=tests/test_viz.py chooses tests.
 
 PYTHON ?= python3
-SOURCES := $(shell git ls-files '*.py' viz/assets py.typed pyproject.toml README.md 2>/dev/null || find . -name '*.py' -not -path './.venv*')
+SOURCES := $(shell git ls-files '*.py' viz/assets py.typed pyproject.toml MANIFEST.in README.md 2>/dev/null || find . -name '*.py' -not -path './.venv*')
 DIST    := .cache/dist
 # One thread for the linear algebra: these matrices are small, and ratios are of one thread.
 ONE     := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 CLEAN   := env -u OPENBLAS_CORETYPE -u PYTHONPATH $(ONE)
+PIP     := -m pip --quiet --disable-pip-version-check
+# What a new release of another package broke in the past: pictures, files, exchange, command line.
+SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py checks.py exchange.py \
+	cli.py checkpoint.py numpy_protocol.py ops.py cells.py)
 
-.PHONY: demo gallery test lint bench assets clean
+# The test files that compare with other libraries, or read corpora by NLTK's own readers.
+BESIDE := needs\("(torch|sklearn|nltk)|needs_corpus|needs_data
 
-# The main job: train a language model on Python's own manual, write from it, draw it.
-demo: .venv-demo/ready
+.PHONY: help demo gallery test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
+
+help: ## Say what there is to make.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+demo: .venv-demo/ready ## Train a language model on Python's own manual, write from it, draw it.
 	$(CLEAN) .venv-demo/bin/unspool demo --out demo
 
-# Every kind of picture, from real models, and a page that shows them: gallery/index.html.
-gallery: .venv-gallery/ready
+gallery: .venv-gallery/ready ## Draw every kind of picture, from real models: gallery/index.html.
 	$(CLEAN) .venv-gallery/bin/python notebooks/gallery.py --out gallery
 
-# All tests, the slow ones too, on the installed wheel; the skips are counted by reason.
-test: .venv-test/ready
-	$(CLEAN) .venv-test/bin/pytest -m "" $(TESTS)
+test: .venv-test/ready ## Run all tests on the installed wheel, with the locked versions.
+	$(CLEAN) .venv-test/bin/pytest -m "" -W error $(TESTS)
 
-# Style and types.
-lint: .venv-lint/ready
+test-oldest: .venv-test-oldest/ready ## Run the tests of files, pictures and ops with the oldest versions.
+	$(CLEAN) .venv-test-oldest/bin/pytest -m "" $(or $(TESTS),$(SELECTION))
+
+test-newest: .venv-test-newest/ready ## Run the same tests with the newest versions of everything.
+	$(CLEAN) .venv-test-newest/bin/pytest -m "" $(or $(TESTS),$(SELECTION))
+
+test-peers: .venv-test-peers/ready ## Run the tests beside PyTorch, scikit-learn and NLTK.
+	$(CLEAN) .venv-test-peers/bin/pytest -m "" -W error $(or $(TESTS),$$(grep -lE '$(BESIDE)' tests/test_*.py))
+
+lint: .venv-lint/ready ## Check style and types.
 	.venv-lint/bin/ruff check .
 	.venv-lint/bin/ruff format --check .
 	cd .cache && MYPY_FORCE_COLOR=0 ../.venv-lint/bin/mypy --config-file ../pyproject.toml --cache-dir mypy -p unspool
 
-# Speed and memory beside the peers that are installed (PEERS="torch==..." installs some).
-bench: .venv-bench/ready
+# PEERS="torch==2.13.0 autograd mygrad" installs other libraries beside it.
+bench: .venv-bench/ready ## Measure speed and memory beside the peers that are installed.
 	cd tests/benchmarks && for script in bench_*.py; do $(CLEAN) ../../.venv-bench/bin/python $$script || exit 1; done
+
+# PyTorch stays at the release that the numbers in tests/data were computed with.
+lock: .venv-uv/ready ## Pin the newest and the oldest versions anew: .ci/locked.txt, .ci/oldest.txt.
+	echo torch==2.13.0 > .cache/held.txt
+	$(UV) --all-extras --constraint .cache/held.txt --output-file .ci/locked.txt
+	$(UV) --extra test --extra train --extra render --resolution lowest-direct --output-file .ci/oldest.txt
+UV := .venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
+	--annotation-style line --custom-compile-command "make lock" pyproject.toml
 
 # The JavaScript in the page that is not ours: npm's packages as package-lock.json pins them, their
 # licences above them. What comes out is committed; a test compares it with its checksum.
 D3 := dispatch selection timer color interpolate ease drag transition zoom
-assets:
+assets: ## Build viz/assets/d3.js from npm's packages.
 	rm -rf .cache/npm && mkdir -p .cache/npm
 	cp viz/assets/package.json viz/assets/package-lock.json .cache/npm/
 	cd .cache/npm && npm ci --ignore-scripts --no-audit --no-fund
@@ -44,28 +68,57 @@ assets:
 		cat d3-$$part/dist/d3-$$part.min.js; echo; done; } > ../../../viz/assets/d3.js
 	cd viz/assets && sha256sum d3.js > SHA256SUMS
 
-clean:
+dist: .venv-build/ready ## Build the wheel and the source archive into dist/.
+	rm -rf build dist *.egg-info
+	.venv-build/bin/python -m build --no-isolation --outdir dist .
+	rm -rf build *.egg-info
+
+clean: ## Remove everything that was made here.
 	rm -rf .venv-* .cache build dist demo gallery *.egg-info
 
-# The wheel is built from a clean tree: an old build/ would bring deleted files back.
-$(DIST)/built: $(SOURCES)
+# Environments -------------------------------------------------------------------------------------
+
+# Another PYTHON makes every environment anew.
+.cache/python: FORCE
 	@mkdir -p .cache
+	@$(PYTHON) -c 'import sys; print(sys.executable, sys.version)' > $@.now
+	@cmp -s $@ $@.now || cp $@.now $@
+
+venv = cmp -s .cache/python .venv-$(1)/python || \
+	{ $(PYTHON) -m venv --clear .venv-$(1) && cp .cache/python .venv-$(1)/python; }
+
+.venv-build/ready: .cache/python .ci/locked.txt
+	$(call venv,build)
+	.venv-build/bin/python $(PIP) install --constraint .ci/locked.txt build setuptools
+	touch $@
+
+.venv-uv/ready: .cache/python
+	$(call venv,uv)
+	.venv-uv/bin/python $(PIP) install --upgrade uv
+	touch $@
+
+# The wheel is built from a clean tree: an old build/ would bring deleted files back.
+$(DIST)/built: $(SOURCES) .venv-build/ready
 	rm -rf build *.egg-info $(DIST)
-	test -x .venv-build/bin/python || $(PYTHON) -m venv .venv-build
-	.venv-build/bin/python -m pip install --quiet --disable-pip-version-check build
-	.venv-build/bin/python -m build --wheel --outdir $(DIST) . > .cache/build.log 2>&1 || { cat .cache/build.log; exit 1; }
+	.venv-build/bin/python -m build --no-isolation --wheel --outdir $(DIST) . > .cache/build.log 2>&1 \
+		|| { cat .cache/build.log; exit 1; }
 	rm -rf build *.egg-info
 	touch $@
 
-EXTRAS-demo  := train,render
+EXTRAS-demo    := train,render
 EXTRAS-gallery := render,plot
-EXTRAS-test  := train,render,test
-EXTRAS-lint  := dev
-EXTRAS-bench := train,render,test
+EXTRAS-test    := train,render,test
+EXTRAS-test-oldest := $(EXTRAS-test)
+EXTRAS-test-newest := $(EXTRAS-test)
+EXTRAS-test-peers  := $(EXTRAS-test),peers
+EXTRAS-lint    := dev
+EXTRAS-bench   := $(EXTRAS-test)
+# Which versions: those of the lock file, the oldest that pyproject.toml allows, or the newest.
+VERSIONS = $(if $(filter %newest,$*),--upgrade --upgrade-strategy eager,\
+	--constraint .ci/$(if $(filter %oldest,$*),oldest,locked).txt)
 
-.venv-%/ready: $(DIST)/built
-	@mkdir -p .cache
-	test -x .venv-$*/bin/python || $(PYTHON) -m venv .venv-$*
-	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls $(DIST)/*.whl)[$(EXTRAS-$*)]" $(PEERS)
-	.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --force-reinstall --no-deps "$$(ls $(DIST)/*.whl)"
+.venv-%/ready: $(DIST)/built .cache/python .ci/locked.txt .ci/oldest.txt
+	$(call venv,$*)
+	.venv-$*/bin/python $(PIP) install $(VERSIONS) "$$(ls $(DIST)/*.whl)[$(EXTRAS-$*)]" $(PEERS)
+	.venv-$*/bin/python $(PIP) install --force-reinstall --no-deps "$$(ls $(DIST)/*.whl)"
 	touch $@

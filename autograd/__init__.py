@@ -8,7 +8,7 @@
 """
 
 from . import composed as composed
-from .allocation import keep_freed_memory
+from .allocation import freed_memory_kept, keep_freed_memory
 from .check import check_grads
 from .context import detect_anomaly, no_grad, scope
 from .functional import checkpoint, grad, hessian, jacobian, jvp, value_and_grad, vjp
@@ -28,10 +28,12 @@ __all__ = [
     "check_grads",
     "checkpoint",
     "detect_anomaly",
+    "freed_memory_kept",
     "grad",
     "hessian",
     "jacobian",
     "jvp",
+    "keep_freed_memory",
     "no_grad",
     "scatter_add",
     "scope",
@@ -40,5 +42,3 @@ __all__ = [
     "vjp",
     *_nn,
 ]
-
-keep_freed_memory()
