@@ -80,12 +80,12 @@ class Folder:
                 "anew"
             )
 
-    def fit(self, model: Module, task: Any, *args: Any, parts: Any, **options: Any) -> Any:
+    def fit(self, model: Module, *, saved: Mapping[str, Any], **options: Any) -> Any:
         """``fit``, resumed from the checkpoint; the best model is kept in its file.
 
         Args:
-            model, task, *args, **options: Those of ``fit``.
-            parts: The keyword arguments of ``save_model``.
+            model, **options: Those of ``fit``.
+            saved: The keyword arguments of ``save_model``.
 
         Returns:
             The history.
@@ -93,7 +93,7 @@ class Folder:
 
         def save() -> None:
             try:
-                save_model(self.model, model, **parts)
+                save_model(self.model, model, **saved)
             except OSError as error:
                 warnings.warn(
                     f"{self.model} was not written: {error.strerror or error}",
@@ -104,7 +104,7 @@ class Folder:
         options |= {"epochs": self.run.epochs, "seconds": self.run.seconds}
         options |= {"patience": self.run.patience, "every": self.run.every}
         try:
-            history = fit(model, task, *args, checkpoint=self.checkpoint, save=save, **options)
+            history = fit(model, checkpoint=self.checkpoint, save=save, **options)
         except KeyboardInterrupt:
             note(f"interrupted; the same command resumes the training in {self.path}")
             raise
@@ -112,7 +112,7 @@ class Folder:
             cure = "another --out, or --restart"
             text = str(error).replace("another checkpoint=, or resume=False", cure)
             raise ValueError(text) from error
-        save_model(self.model, model, **parts)  # where this fails, it is an error
+        save_model(self.model, model, **saved)  # where this fails, it is an error
         save_history(self.history, history)
         return history
 
@@ -169,7 +169,7 @@ def from_version_1(config: dict[str, Any]) -> dict[str, Any]:
     negated = {"untied": "tied", "keep_case": "lower", "no_shape": "shape"}
     found: dict[str, Any] = {"encoding": "utf-8"}
     for name, value in config.items():
-        if name == "columns":
+        if name == "columns" and isinstance(value, list) and len(value) == 2:
             found["label_column"], found["text_column"] = value
         elif name in negated:
             found[negated[name]] = not value

@@ -85,7 +85,7 @@ def train_lm(
     print(f"model       {name}, {model.size():,} parameters", flush=True)
     history = folder.fit(
         model,
-        parts={"vocabulary": parts.vocabulary},
+        saved={"vocabulary": parts.vocabulary},
         optimizer=Adam(model.parameters(), training.lr),
         **stream_options(parts, training),
     )
@@ -224,8 +224,8 @@ def train_on_labels(
     metrics = metrics_for(labels, parts.development.labels)
     folder.fit(
         model,
-        task,
-        parts=saved,
+        task=task,
+        saved=saved,
         optimizer=Adam(model.parameters(), training.lr),
         validation=validation,
         metrics=metrics,
