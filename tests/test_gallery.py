@@ -181,24 +181,3 @@ def test_the_pictures_of_the_readme_are_what_is_drawn_now(module, tmp_path):
             for root in (ET.parse(p).getroot() for p in (path, tmp_path / path.name))
         ]
         assert texts[0] == texts[1], path.name
-
-
-def test_what_a_notebook_shows_is_whole():
-    """The pictures in the committed notebooks, as Jupyter, VS Code and GitHub show them."""
-    nbformat = needs("nbformat")
-    count = 0
-    for path in sorted(SCRIPT.parent.glob("*.ipynb")):
-        for cell in nbformat.read(path, as_version=4)["cells"]:
-            for output in cell.get("outputs", []):
-                svg = output.get("data", {}).get("image/svg+xml")
-                if svg is None:
-                    continue
-                count += 1
-                assert "<script" not in svg
-                root = ET.fromstring(svg)
-                assert numbers(root.get("viewBox"))[2:] == pytest.approx(
-                    numbers(root.get("width") + " " + root.get("height")), abs=0.6
-                )
-                if 'class="scene"' in svg:
-                    check_whole(svg, path.name)
-    assert count > 5

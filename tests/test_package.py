@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
+import importlib.metadata
+import json
 import pkgutil
 import re
 import subprocess
@@ -24,7 +26,10 @@ MODULES = sorted(
 
 
 def test_the_installed_package_is_tested_not_the_checkout():
-    assert Path(unspool.__file__).resolve().parent != ROOT
+    """But for an editable install, which is the checkout."""
+    url = importlib.metadata.distribution("unspool").read_text("direct_url.json") or "{}"
+    editable = json.loads(url).get("dir_info", {}).get("editable", False)
+    assert (Path(unspool.__file__).resolve().parent == ROOT) == editable
 
 
 def test_the_wheel_carries_every_module_and_the_type_marker():

@@ -2093,4 +2093,4 @@ def test_viz_reads_tapes_and_nothing_else():
         text = file.read_text(encoding="utf-8")
         # The rest of the package is imported where it is used, if at all.
         for package in re.findall(r"^from \.\.(\w+)", text, re.MULTILINE):
-            assert package == "autograd", file
+            assert package in ("autograd", "checks", "files"), file
