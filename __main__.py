@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import __version__
-from .autograd import keep_freed_memory
+from .autograd import freed_memory_kept
 from .cli import COMMANDS
 from .cli.signature import Parser, build_parser, call, parse
 from .cli.terminal import note, reconfigure
@@ -24,9 +24,9 @@ def parser() -> Parser:
     return build_parser("unspool", COMMANDS, __version__)
 
 
+@freed_memory_kept()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
-    keep_freed_memory()
     reconfigure(sys.stdout, errors="replace")  # a terminal may lack “ and ”
     args = parse(parser(), argv)
     try:
