@@ -34,6 +34,7 @@ from ..autograd import (
     reachable,
     reserve_numbers,
 )
+from .sequence import expand_mask, masked_step
 
 __all__ = ["Replay", "plan_of"]
 
@@ -292,12 +293,7 @@ class Replay:
         ys: list[Any] = [None] * len(self.order or ())
         for t in self.order or ():
             *new, y = self.step((xs[..., t, :], *state))
-            here = self.masks[t]
-            if here is not None:
-                new = [np.where(fit(here, a), a, b) for a, b in zip(new, state, strict=True)]
-                y = np.where(fit(here, y), y, 0)
-            state = tuple(new)
-            ys[t] = y
+            state, ys[t] = masked_step(self.masks[t], new, y, state)
         return [*state, np.stack(ys, axis=xs.ndim - 2)]
 
     def gradients(self, parts: list[Any]) -> list[Any]:
@@ -329,9 +325,9 @@ class Replay:
             gy = np.zeros_like(y) if gys is None else gys[(*batch, t)]
             here = self.masks[t]
             if here is not None:
-                gy = np.where(fit(here, gy), gy, 0)
-                passed = [np.where(fit(here, g), 0, g) for g in gs]
-                gs = [np.where(fit(here, g), g, 0) for g in gs]
+                gy = np.where(expand_mask(here, gy), gy, 0)
+                passed = [np.where(expand_mask(here, g), 0, g) for g in gs]
+                gs = [np.where(expand_mask(here, g), g, 0) for g in gs]
             gx, *gs = plan.backward(inputs, leaves, results, (*gs, gy), sums.buffers)
             gs = [np.zeros_like(a) if g is None else g for g, a in zip(gs, inputs[1:], strict=True)]
             if here is not None:
@@ -434,11 +430,6 @@ class Replay:
                 if not np.allclose(again[k], results[k], near, near, equal_nan=True):
                     raise RuntimeError(OVERWRITTEN)
         return dict(zip((*plan.kept, *plan.others), (*results, *others), strict=True))
-
-
-def fit(here: Any, a: Any) -> Any:
-    """The mask of a step, (batch, 1), with the number of axes of the array that it masks."""
-    return here.reshape(here.shape + (1,) * (a.ndim - here.ndim))
 
 
 class PackedGradients(list[Any]):

@@ -721,6 +721,19 @@ def test_gradients_after_new_arrays_are_those_of_the_run():
             p.data = data
 
 
+@every_way
+def test_loading_gives_new_arrays_to_the_next_run_only(way):
+    cell = cell_of(LSTM)
+    expected = gradients_of(cell, run(twin(cell), way))
+    result = replayed(cell, way)
+    cell.load_state_dict(cell_of(LSTM, seed=1).state_dict())
+    same_gradients(gradients_of(cell, result), expected)
+    again = run(cell, way)
+    assert is_replayed(again[2])
+    same_bits(again, run(twin(cell), way))
+    same_gradients(gradients_of(cell, again), gradients_of(cell, run(twin(cell), way)))
+
+
 def test_parameters_that_are_replaced():
     cell = cell_of(LSTM)
     result = replayed(cell)
