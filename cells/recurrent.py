@@ -91,11 +91,11 @@ class Elman(GatedCell):
 
 
 class FourGates:
-    """The gates of the LSTMs: f, i, o and the candidate g, and the state (h, c); b_f begins at 1."""
+    """The gates f, i, o and the candidate g of the LSTMs, and their state (h, c); b_f begins at 1."""
 
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
+    states: tuple[str, ...] = ("h", "c")
+    gates: tuple[str, ...] = ("f", "i", "o", "g")
+    ones: tuple[str, ...] = ("b_f",)
     W_f: Tensor
     U_f: Tensor
     b_f: Tensor
