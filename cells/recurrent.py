@@ -91,7 +91,7 @@ class Elman(GatedCell):
 
 
 class FourGates:
-    """The gates f, i, o and the candidate g of the LSTMs, and their state (h, c); b_f begins at 1."""
+    """The LSTMs' gates f, i, o and candidate g, and their state (h, c); b_f begins at 1."""
 
     states: tuple[str, ...] = ("h", "c")
     gates: tuple[str, ...] = ("f", "i", "o", "g")
