@@ -220,7 +220,7 @@ WRONG = {
         ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
         "a label of BIO is O, or one of",
     ),
-    "other labels": (["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"], "no label"),
+    "other labels": (["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"], "label must be one of"),
     "vectors": (["train", "classifier", "reviews.tsv", "--vectors", "none.txt"], "no such file"),
     "vectors' width": (
         ["train", "classifier", "reviews.tsv", "--vectors", "vectors.txt"],
@@ -241,8 +241,8 @@ WRONG = {
     "top k": (["generate", "model.npz", "--top-k", "0"], "a whole number from 1, got '0'"),
     "steps": (["generate", "model.npz", "--steps", "1.5"], "a whole number from 0, got '1.5'"),
     "unknown cell": (["draw", "lstn"], "expected one of gru, lstm"),
-    "tokens": (["train", "lm", "a", "--level", "re:["], "level 're:[' is no regular expression"),
-    "no level": (["train", "lm", "a", "--level", "syllable"], "level is one of word, character"),
+    "tokens": (["train", "lm", "a", "--level", "re:["], "level 're:[' is no valid regular expression"),
+    "no level": (["train", "lm", "a", "--level", "syllable"], "level must be one of word, character"),
     "share": (["generate", "m", "--top-p", 1.5], "expected a number above 0 to 1, got '1.5'"),
     "no share": (["generate", "m", "--top-p", 0], "expected a number above 0 to 1, got '0'"),
     "level": (["draw", "lstm", "--level", "gates"], "invalid choice: 'gates'"),
@@ -443,7 +443,7 @@ def test_columns_of_a_table(folder, here):
     figures = here("evaluate", "table", "table.csv", cwd=folder).stdout
     assert figures == here("evaluate", "plain", "reviews.tsv", cwd=folder).stdout
     message = refused(here("train", "classifier", "table.csv", "--columns", 1, 1, cwd=folder))
-    assert "label and text are two columns" in message
+    assert "label and text must be two columns" in message
 
 
 def test_the_wrong_column_is_noticed(tmp_path, here):
