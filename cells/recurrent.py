@@ -90,8 +90,8 @@ class Elman(GatedCell):
         return (h,)
 
 
-class FourGates(GatedCell):
-    """Base of the LSTMs: state (h, c), gates f, i, o and candidate g; b_f begins at 1."""
+class FourGates:
+    """The gates of the LSTMs: f, i, o and the candidate g, and the state (h, c); b_f begins at 1."""
 
     states = ("h", "c")
     gates = ("f", "i", "o", "g")
@@ -111,7 +111,7 @@ class FourGates(GatedCell):
 
 
 @register
-class LSTM(FourGates):
+class LSTM(FourGates, GatedCell):
     """Long short-term memory, with a forget gate and without peepholes.
 
     ::

@@ -15,7 +15,7 @@ __all__ = ["MGU", "LayerNormLSTM", "PeepholeLSTM", "ResetAfterGRU"]
 
 
 @register
-class PeepholeLSTM(FourGates):
+class PeepholeLSTM(FourGates, GatedCell):
     """An LSTM whose gates see the memory.
 
     ::
@@ -60,7 +60,7 @@ class PeepholeLSTM(FourGates):
 
 
 @register
-class LayerNormLSTM(FourGates):
+class LayerNormLSTM(FourGates, GatedCell):
     """An LSTM whose sums are normalised, so that their scale does not drift over time.
 
     ::

@@ -91,9 +91,29 @@ def test_captions_are_equations():
     tape = Tape(loss_of(networks()["elman"], steps=1))
     captions = [f.caption for f in frames(draw(tape).scene)]
     assert "forward · elman / t=1 · x_1 W" in captions
-    assert "backward · elman / t=1 · h_1 = tanh(x_1 W + h_0 U + b)" in captions
+    assert "forward · elman / t=1 · h_1 = tanh(x_1 W + h_0 U + b)" in captions
+    # On the way back it is the gradient that goes on.
+    assert "backward · elman / t=1 · ∂L/∂h_1 → ∂L/∂(x_1 W + h_0 U + b)" in captions
+    assert "backward · elman / t=1 · ∂L/∂(x_1 W) → ∂L/∂x_1, ∂L/∂W" in captions
     gates = [f.caption for f in frames(draw(loss_of(networks()["lstm"]), level="gate").scene)]
     assert "forward · lstm / t=2 / forget · f_2 = σ(x_2 W_f + h_1 U_f + b_f)" in gates
+    wanted = "∂L/∂f_2 → ∂L/∂x_2, ∂L/∂W_f, ∂L/∂h_1, ∂L/∂U_f, ∂L/∂b_f"
+    assert f"backward · lstm / t=2 / forget · {wanted}" in gates
+
+
+@pytest.mark.parametrize("level", ["op", "gate", "cell"])
+def test_a_parameter_lights_up_when_its_gradient_is_whole(level):
+    scene = draw(loss_of(networks()["lstm"]), level=level).scene
+    sequence = frames(scene)
+    moments = moments_of(scene, sequence)
+    legend = [n.vertex.id for n in scene.nodes if n.vertex.kind == "parameter"]
+    assert len(legend) == 12
+    first = {v: min(f for f in range(len(sequence)) if sequence[f].back) for v in legend}
+    for v in legend:
+        forward, backward = moments.nodes[v]
+        assert forward is None
+        assert backward > first[v]
+        assert "t=1" in sequence[backward].caption or "t = 1" in sequence[backward].caption
 
 
 def test_the_layer_is_named_and_long_pictures_go_by_steps():

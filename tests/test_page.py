@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import urllib.error
 import urllib.request
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -147,7 +148,7 @@ def test_edges_are_operands():
     scene = data["scenes"]["op"]
     made = {r["r"]: n for n, r in enumerate(data["records"])}
     found = set()
-    for tail, head, _, _, kind, _, tensor, *_ in scene["edges"]:
+    for tail, head, kind, _, tensor, *_ in scene["edges"]:
         if kind != "side" and scene["nodes"][head].get("r") and tensor in made:
             found.add((scene["nodes"][tail]["r"][0], scene["nodes"][head]["r"][0]))
     wanted = {(made[x], n) for n, r in enumerate(data["records"]) for x in r["a"] if x in made}
@@ -256,6 +257,24 @@ def test_each_steps_share_in_a_parameters_gradient():
     assert found == pytest.approx(wanted, rel=1e-3)
 
 
+def test_what_each_record_adds_sums_to_the_gradient():
+    tape = lstm_tape()
+    grads = tape.gradients()
+    data = data_of(page_of(tape, grads=grads))
+    sums = {}
+    for record in data["records"]:
+        for n, share in record.get("c", {}).items():
+            share = data["tensors"][int(n)]["g"] if share == "all" else share
+            sums[int(n)] = sums.get(int(n), 0) + np.array(flat(share), float)
+        assert set(map(int, record.get("c", {}))) <= set(record["a"])
+    assert len(sums) > 60
+    for n, total in sums.items():
+        np.testing.assert_allclose(total, flat(data["tensors"][n]["g"]), rtol=5e-3, atol=1e-4)
+    rules = {record["o"].split()[0]: record["q"] for record in data["records"] if "q" in record}
+    assert rules["tanh"] == "∂L/∂a = ∂L/∂y ⊙ (1 - y²)"
+    assert rules["matmul"] == "∂L/∂a = ∂L/∂y bᵀ, ∂L/∂b = aᵀ ∂L/∂y"
+
+
 def last_only():
     """A loss of the last output alone: nothing flows back from the others."""
     ys, _ = unroll(LSTM(2, 3, rng=0), Tensor(np.eye(4, 2, dtype=np.float32), name="xs"))
@@ -269,7 +288,7 @@ def test_along_each_edge_stands_what_flows_back():
     for level in ("cell", "gate", "op"):
         scene = data["scenes"][level]
         into_ys = {}
-        for tail, head, _, _, kind, slot, number, flow, *_ in scene["edges"]:
+        for tail, head, kind, slot, number, flow in scene["edges"]:
             a, b = scene["nodes"][tail], scene["nodes"][head]
             if a.get("t") and b.get("bar"):
                 into_ys[a["t"]] = flow
@@ -309,11 +328,22 @@ def test_a_long_tape_without_steps_is_cut_too(monkeypatch):
 
 def test_shapes_and_values_may_stand_beside_the_ops():
     tape = lstm_tape(2)
-    plain, full = (data_of(page_of(tape, values=v))["scenes"]["op"]["nodes"] for v in (False, True))
-    assert not any("strip" in node for node in plain)
-    made = next(node for node in full if node.get("h", [""])[0] == "x_1")
-    assert made["h"][1] == "(2,)"
-    assert sum(len(node.get("h", ())) for node in full) > len(full) / 2
+    notes = []
+    for values in (False, True):
+        text = page_of(tape, values=values)
+        painted = text.partition('<g id="world">')[2].partition("</svg>")[0]
+        scenes = ET.fromstring(f"<svg>{painted.removesuffix('</g>')}</svg>")
+        nodes = list(scenes.iterfind("g[@data-scene='op']/g[@class='nodes']/g"))
+        data = data_of(text)
+        assert len(nodes) == len(data["scenes"]["op"]["nodes"])
+        note = nodes[node_of(data, row_named(data, "x_1"))].find("g[@class='note']")
+        lines = ["".join(line.itertext()) for line in note]
+        notes.append(lines)
+        for node, known in zip(nodes, data["scenes"]["op"]["nodes"], strict=True):
+            assert ("note" in known) == (node.find("g[@class='note']") is not None)
+    assert notes[0] == ["x1"]
+    assert notes[1][1:] == ["(2,)", "x₁"]
+    assert notes[1][0].startswith("[")
 
 
 def test_where_the_gradient_is_cut_is_said():
@@ -630,7 +660,7 @@ def test_it_steps_forward_and_back_along_the_tape(opened, browser):
         waiting = {node_of(data, row) for row in range(place, count)}
         ops = {n for n in later if data["scenes"]["op"]["nodes"][n].get("r")}
         assert ops == waiting
-        assert browser.count(".wire.later") == sum(row >= place for row in used)
+        assert browser.count(".edge.later") == sum(row >= place for row in used)
         assert browser.count(".reached") == 0
     for place in range(count, 0, -1):
         browser.run("document.getElementById('next').click()")
@@ -679,17 +709,45 @@ def test_the_panel_shows_the_numbers_of_the_record(opened, browser):
         )
 
 
+def test_on_the_way_back_a_gradient_grows_record_by_record(opened, browser):
+    """At t=3 of 3 a bias has this step's share alone; at t=1 it is the whole gradient."""
+    tape = lstm_tape(3)
+    grads = tape.gradients()
+    data = opened(tape, grads=grads)
+    bias = next(x for x in tape.leaves if x.name == "b_o")
+    number = next(n for n, t in enumerate(data["tensors"]) if t["n"] == "b_o")
+    uses = [k for k, r in enumerate(data["records"]) if number in r["a"]]
+    assert len(uses) == 3
+    so_far = np.zeros(3)
+    for left, row in ((2, uses[2]), (1, uses[1]), (0, uses[0])):
+        browser.run(
+            "const w = document.getElementById('walk'); w.value = arguments[0];"
+            "w.dispatchEvent(new Event('input'))",
+            2 * len(tape) - row,
+        )
+        share = np.array(data["records"][row]["c"][str(number)])
+        so_far += share
+        _, mine, *total = numbers_shown(browser, "#now")[number]
+        np.testing.assert_allclose(mine, share)
+        if total:
+            np.testing.assert_allclose(total[0], so_far, rtol=1e-3)
+        text = browser.text(f'#now [data-tensor="{number}"]')
+        assert ("complete" in text) == (left == 0)
+        assert f"{left} more to come" in text or not left
+    np.testing.assert_allclose(so_far, grads[bias], rtol=1e-2, atol=1e-4)
+
+
 @pytest.mark.parametrize("level", ["cell", "gate", "op"])
 def test_no_wire_lights_up_along_which_nothing_comes_back(opened, browser, level):
     tape = last_only()
     data = opened(tape, grads=tape.gradients(), level=level, backward=True)
     edges = data["scenes"][level]["edges"]
-    dead = sum(edge[7] is None for edge in edges)
+    dead = sum(edge[5] is None for edge in edges)
     assert dead >= 3
     browser.run("document.getElementById('last').click()")
-    assert browser.count(".wire") == len(edges)
-    assert browser.count(".wire.reached") <= len(edges) - dead
-    assert browser.count(".wire.reached") > len(edges) // 2
+    assert browser.count(".edge") == len(edges)
+    assert browser.count(".edge.reached") <= len(edges) - dead
+    assert browser.count(".edge.reached") > len(edges) // 2
 
 
 def test_no_norm_is_told_before_its_gradient_is_whole(opened, browser):
@@ -760,7 +818,9 @@ def test_a_state_is_asked_by_its_name_on_the_wire(opened, browser, level):
 def test_one_step_in_detail(opened, browser, level):
     data = opened(lstm_tape(8), at=4, level=level)
     boxes = data["scenes"]["op"]["boxes"]
-    shown = browser.run("return [...document.querySelectorAll('.band')].map(e => +e.dataset.box)")
+    shown = browser.run(
+        "return [...document.querySelectorAll('.box.column')].map(e => +e.dataset.box)"
+    )
     assert [boxes[b]["t"] for b in shown] == [4]
     assert browser.count(".cover.of-cell") == 4  # 1, 2, 3 and the last, with 5 to 7 left out
     assert browser.count(".cover.of-dots") == 1
@@ -867,7 +927,7 @@ def test_what_opens_is_in_sight(opened, browser):
     browser.run(
         "[...document.querySelectorAll('.node.cell')].at(-1).dispatchEvent(new MouseEvent('click'))"
     )
-    ((x1, _, x2, _),) = frames(browser, ".band")
+    ((x1, _, x2, _),) = frames(browser, ".box.column")
     assert 0 < x1 < x2 < browser.run("return document.getElementById('picture').clientWidth")
 
 
@@ -883,10 +943,10 @@ def test_a_gate_opens_and_closes(opened, browser):
     gate = boxes_of(data, "gate")[0]
     browser.click(f'.handle[data-box="{gate}"]')
     assert browser.count(".cover.of-gate") == 7
-    wires = browser.count(".wire")
+    wires = browser.count(".edge")
     browser.run("document.querySelector('[data-scene=op]').click()")
     assert browser.count(".cover") == 0
-    assert browser.count(".wire") > wires
+    assert browser.count(".edge") > wires
 
 
 def test_a_layer_opens_and_closes(opened, browser):
@@ -973,14 +1033,14 @@ def test_a_wide_picture_begins_where_it_can_be_read(opened, browser):
     opened(lstm_tape(20), steps=20)
     scale = "return d3.zoomTransform(document.getElementById('picture')).k"
     assert browser.run(scale) > 0.4
-    assert frames(browser, ".band")[0][0] > 0
+    assert frames(browser, ".box.column")[0][0] > 0
     browser.run("document.getElementById('last').click()")  # what is lit comes into sight
     ((x1, _, x2, _),) = frames(browser, ".node.lit")
     wide = browser.run("return document.getElementById('picture').getBoundingClientRect().right")
     assert 0 < x1 < x2 < wide
     browser.press("0")
     assert browser.run(scale) < 0.2
-    assert frames(browser, ".band")[-1][2] < wide
+    assert frames(browser, ".box.column")[-1][2] < wide
 
 
 def test_as_many_steps_are_foundas_are_asked_for(opened, browser):
@@ -991,7 +1051,7 @@ def test_as_many_steps_are_foundas_are_asked_for(opened, browser):
 
     def steps():
         found = browser.run(
-            "return [...document.querySelectorAll('.band')].map(e => +e.dataset.box)"
+            "return [...document.querySelectorAll('.box.column')].map(e => +e.dataset.box)"
         )
         return sorted(columns[b] for b in found)
 
@@ -1021,7 +1081,7 @@ def test_all_steps_of_a_long_tape(opened, browser):
     data = opened(tape, steps=20)
     assert browser.count(".cover") == 0
     assert browser.count(".node") == len(data["scenes"]["op"]["nodes"])
-    assert browser.count(".wire") == len(data["scenes"]["op"]["edges"])
+    assert browser.count(".edge") == len(data["scenes"]["op"]["edges"])
 
 
 def test_it_can_be_used_by_the_keyboard_alone(opened, browser):

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-import graphviz
+import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
 from ..autograd import Record, Tape, Tensor, describe
@@ -27,11 +29,12 @@ from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations
-from .layout import lay_out
+from .layout import Words, lay_out
 from .look import THEMES, Theme
 from .page import make_page
-from .paint import svg
+from .paint import PADDING, svg
 from .scene import Scene
+from .structure import read
 from .trace import tape_of
 from .view import LEVELS, make_view
 
@@ -158,58 +161,75 @@ class Drawing:
 def draw(
     what: Any,
     *,
-    level: str = "op",
+    level: str | None = None,
     fold: bool = False,
     steps: int | None = None,
     at: int | None = None,
     backward: bool = False,
     values: bool = False,
     grads: Mapping[Tensor, Any] | None = None,
+    words: Sequence[Any] | None = None,
+    targets: Sequence[Any] | None = None,
+    predictions: Sequence[Any] | None = None,
+    width: int | None = None,
+    legend: bool = True,
+    scale: tuple[float, float] | None = None,
+    keep: str = "first",
     title: str = "",
     caption: str = "",
     theme: str = "light",
 ) -> Drawing:
     """Draw a network as the textbook does: time from left to right, layers upwards.
 
-        Time steps, gates and layers come from the scopes of the records, never from guessing; a
-        network without steps is drawn in layers.
+    Time steps, gates and layers come from the scopes of the records, never from guessing; a
+    network without steps is drawn in layers.
 
-        Args:
-            what: A Tensor (all that led to it), a Tape, or a cell or composite of cells, which is
-                unrolled over zeros.
-            level: "op" shows every record of the tape once, "gate" one box for each gate, "cell"
-                one box for each step.
-            fold: Whether to show one step that stands for all, its states coming back by a delay.
-            steps: How many steps to show: by default all of up to 6, else the first two and the
-                last. For a cell over how many it is unrolled (3), all of which are shown.
-            at: Show this step only, in detail.
-            backward: Whether the gradients' ways back are drawn; needs ``grads``.
-            values: Whether shapes and small values stand beside the ops.
-            grads: What ``tape.gradients()`` returned: the norm of the gradient then stands beside
-                every state. Without it no gradient is drawn.
-            title: A line above the picture.
-            caption: Text below it; long lines are broken.
-            theme: The colours: "light", "dark", or "print" (black and white).
+    Args:
+        what: A Tensor (all that led to it), a Tape, or a cell or composite of cells, which is
+            unrolled over zeros.
+        level: "op" shows every record of the tape once, "gate" one box for each gate, "cell"
+            one box for each step. By default the finest that fits ``width``.
+        fold: Whether to show one step that stands for all, its states coming back by a delay.
+        steps: How many steps to show: by default all of up to 6, else the first two and the
+            last. For a cell over how many it is unrolled (3), all of which are shown.
+        at: Show this step only, in detail.
+        backward: Whether the gradients' ways back are drawn; needs ``grads``.
+        values: Whether shapes and small values stand beside the ops.
+        grads: What ``tape.gradients()`` returned: the norm of the gradient then stands beside
+            every state. Without it no gradient is drawn.
+        words, targets, predictions: Texts below and above the time steps, such as tokens: a str
+            for each step, or a list of them for each sequence of a batch. Of several loops words
+            stand below the first, the others above the last.
+        width: How many pixels wide the picture may be (a notebook's cell is 978): coarser levels
+            and fewer steps are taken, as far as these are not given, and text never shrinks.
+        legend: Whether the parameters and the scale of the gradients stand below.
+        scale: The decades of the gradients' norms that the colours stand for, such as (-4, 0) for
+            0.0001 to 1: pictures of one scale can be compared. By default one that fits.
+        keep: Whether the "first" or the "last" steps of a long loop are shown.
+        title: A line above the picture.
+        caption: Text below it; long lines are broken.
+        theme: The colours: "light", "dark", or "print" (black and white).
 
-        Returns:
-            A Drawing: ``.source`` is DOT, ``.save(path)`` writes a file.
+    Returns:
+        A Drawing: ``.source`` is DOT, ``.save(path)`` writes a file.
 
-        Raises:
-            TypeError: ``what`` is none of these, or an option has the wrong type.
-            ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another
-                loss.
+    Raises:
+        TypeError: ``what`` is none of these, or an option has the wrong type.
+        ValueError: An option does not fit, a Tensor has no tape, or ``grads`` belong to another
+            loss.
 
-        Example:
-            >>> import graphviz
-    import numpy as np
-            >>> from unspool import Tape, unroll
-            >>> from unspool.cells import GRU
-            >>> ys, _ = unroll(GRU(3, 4), np.ones((20, 3), np.float32))
-            >>> draw(ys, level="cell")
-            <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
+    Example:
+        >>> import numpy as np
+        >>> from unspool import Tape, unroll
+        >>> from unspool.cells import GRU
+        >>> ys, _ = unroll(GRU(3, 4), np.ones((20, 3), np.float32))
+        >>> draw(ys, level="cell")
+        <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
     """
-    if level not in LEVELS:
+    if level not in (None, *LEVELS):
         raise ValueError(f'draw: level is "op", "gate" or "cell", got {level!r}')
+    if keep not in ("first", "last"):
+        raise ValueError(f'draw: keep is "first" or "last", got {keep!r}')
     if theme not in tuple(THEMES):
         raise ValueError(f'draw: theme is "light", "dark" or "print", got {theme!r}')
     for name, text in (("title", title), ("caption", caption)):
@@ -217,6 +237,9 @@ def draw(
             raise TypeError(f"draw: {name} is a text, got {text!r}")
     check_count("steps", steps)
     check_count("at", at)
+    check_count("width", width)
+    check_scale(scale)
+    tries = candidates(level, steps, width, whole=fold or at is not None)
     if fold and at is not None:
         raise ValueError(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
@@ -226,22 +249,41 @@ def draw(
     tape = tape_of("draw", what, steps or 0)
     check_time(tape, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
+    texts = Words(
+        check_words("words", words, tape),
+        check_words("targets", targets, tape),
+        check_words("predictions", predictions, tape),
+    )
     with without_collection():
-        view = make_view(tape, level=level, fold=fold, steps=steps, at=at)
-        scene = lay_out(
-            view,
-            values=values,
-            gradients=grads,
-            backward=backward,
-            title=title,
-            caption=caption,
-        )
+        for tried, count in tries:
+            level = tried
+            view = make_view(tape, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
+            scene = lay_out(
+                view,
+                values=values,
+                gradients=grads,
+                backward=backward,
+                title=title,
+                caption=caption,
+                words=texts,
+                legend=legend,
+                scale=scale,
+            )
+            pixels = math.ceil((scene.x2 - scene.x1 + 2 * PADDING) * 4 / 3)
+            if width is None or pixels <= width:
+                break
+        else:
+            warnings.warn(
+                f"draw: nothing fits width={width}; the narrowest picture, at level {level!r}, is "
+                f"{pixels} pixels wide",
+                stacklevel=2,
+            )
         longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
         page = partial(
             make_page,
             tape,
-            level=level,
+            level=view.level,
             fold=fold,
             steps=steps,
             at=at,
@@ -253,6 +295,61 @@ def draw(
             theme=THEMES[theme],
         )
         return Drawing(scene, f"{what_it_is}, level {view.level}", THEMES[theme], page)
+
+
+def candidates(
+    level: str | None, steps: int | None, width: int | None, *, whole: bool
+) -> list[tuple[str, int | None]]:
+    """Levels and numbers of steps to be tried for a width, the finest first.
+
+    ``whole`` is a picture whose steps cannot be fewer; without a width there is one choice.
+    """
+    levels = [level] if level else list(LEVELS)
+    if width is None:
+        return [(levels[0], None)]
+    if whole or steps:
+        return [(one, None) for one in levels]
+    # One step alone shows no time: it is the last resort.
+    return [*((one, count) for one in levels for count in (None, 3, 2)), (levels[-1], 1)]
+
+
+def check_scale(scale: Any) -> None:
+    """Raise unless a scale is None or two powers of ten, the lower first."""
+    if scale is None:
+        return
+    wanted = "draw: scale is two powers of ten, the lower first, such as (-4, 0)"
+    if not isinstance(scale, (tuple, list)) or len(scale) != 2:
+        raise TypeError(f"{wanted}; got {scale!r}")
+    if not all(isinstance(n, (int, float, np.number)) and -300 <= n <= 300 for n in scale):
+        raise TypeError(f"{wanted}; got {scale!r}")
+    if scale[0] >= scale[1]:
+        raise ValueError(f"{wanted}; got {scale!r}")
+
+
+def check_words(name: str, given: Any, tape: Tape) -> list[list[str]]:
+    """Texts for the time steps as a row for each sequence; raise unless there is one a step."""
+    if given is None:
+        return []
+    rows = [given] if isinstance(given, Sequence) and given and isinstance(given[0], str) else given
+    if isinstance(given, str) or not isinstance(rows, Sequence) or not all(map(is_texts, rows)):
+        raise TypeError(
+            f"draw: {name} is a list of a str for each time step, or of one such list for each "
+            f"sequence, got {given!r}"
+        )
+    counts = {max(loop.steps) for loop in read(tape).loops}
+    for row in rows:
+        if not any(len(row) == count for count in counts):
+            raise ValueError(
+                f"draw: {name} has {len(row)} texts, but this tape has "
+                f"{' or '.join(map(str, sorted(counts))) or 'no'} time steps"
+            )
+    return [list(row) for row in rows]
+
+
+def is_texts(row: Any) -> bool:
+    """Whether something is a sequence of str."""
+    is_list = isinstance(row, Sequence) and not isinstance(row, str)
+    return is_list and all(isinstance(word, str) for word in row)
 
 
 def check_count(name: str, value: Any) -> None:

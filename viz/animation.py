@@ -102,14 +102,22 @@ def frames(scene: Scene, by: str | None = None) -> list[Frame]:
         )
     lines = Equations(scene.view.structure)
     there = [Frame(False, tuple(v.id for v in vs), caption(scene, vs, by, lines)) for vs in ordered]
+    back = [
+        Frame(True, tuple(v.id for v in vs), caption(scene, vs, by, lines, True)) for vs in ordered
+    ]
     return [
-        *(Frame(False, f.ids, f"forward · {f.caption}") for f in there),
-        *(Frame(True, f.ids, f"backward · {f.caption}") for f in reversed(there)),
+        *(f._replace(caption=f"forward · {f.caption}") for f in there),
+        *(f._replace(caption=f"backward · {f.caption}") for f in reversed(back)),
     ]
 
 
-def caption(scene: Scene, vertices: Sequence[Vertex], by: str, lines: Equations) -> str:
-    """What a frame is about: a time step, or the equation of a record or of a gate."""
+def caption(
+    scene: Scene, vertices: Sequence[Vertex], by: str, lines: Equations, back: bool = False
+) -> str:
+    """What a frame is about: a time step, or the equation of a record or of a gate.
+
+    On the way ``back`` it is where the gradient comes from and goes to.
+    """
     structure = scene.view.structure
     last = vertices[-1]
     if by == "step" and last.place is not None:
@@ -118,7 +126,8 @@ def caption(scene: Scene, vertices: Sequence[Vertex], by: str, lines: Equations)
         return f"{' · '.join(around)} · t = {step}"
     i = max(last.records)
     where = path_text(structure.records[i].scope)
-    return " · ".join(filter(None, (where, lines.statement(i))))
+    said = lines.way_back(last.records) if back else lines.statement(i)
+    return " · ".join(filter(None, (where, said)))
 
 
 class Moments(NamedTuple):
@@ -165,6 +174,17 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
                 times := [backward[r] for r in readers.get(v, ()) if r in backward]
             ):
                 backward[v] = max(times)
+    records = scene.view.structure.records
+    for one in (node.vertex for node in scene.nodes if node.vertex.kind == "parameter"):
+        # One in the legend has its gradient when all that use it have passed theirs on.
+        times = [
+            backward[n.vertex.id]
+            for n in scene.nodes
+            if n.vertex.id in backward
+            and any(one.tensor is x for i in n.vertex.records for x in records[i].inputs)
+        ]
+        if times:
+            backward.setdefault(one.id, max(times))
     nodes = {
         n.vertex.id: (forward.get(n.vertex.id), backward.get(n.vertex.id)) for n in scene.nodes
     }
@@ -292,7 +312,7 @@ def caption_runs(line: str, width: float) -> list[Run]:
     """A caption as runs, what stands low in its names set low."""
     out = []
     for base, low in pieces(printable(shorten(line, most_letters(width)))):
-        out += [Run(base, CAPTION), *([Run(low, 10, low=True)] if low else [])]
+        out += [Run(base, CAPTION), *([Run(low, 10, -1)] if low else [])]
     return out
 
 

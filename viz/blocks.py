@@ -35,7 +35,8 @@ class Item:
     up: int = 0
     pill: int = 0
     under: int = 0
-    ordered: bool = False
+    pill_side: int = 0
+    ordered: int = 0
     base: int | None = None
     span: tuple[int, int] | None = None
     on_rail: bool = False  # may stand on a rail
@@ -277,6 +278,7 @@ class Diagram:
             down=item.high,
             round=item.round,
             pill=item.pill,
+            pill_side=item.pill_side,
             ordered=item.ordered,
             under=item.under,
             prefer=order,

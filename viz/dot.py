@@ -73,7 +73,8 @@ def runs_html(runs: list[Run], size: float = NAME, colour: str = "") -> str:
         font += f' COLOR="{run.colour}"' if run.colour and run.colour != colour else ""
         text = f"<FONT{font}>{text}</FONT>" if font else text
         text = f"<B>{text}</B>" if run.bold else text
-        out.append(f"<SUB>{text}</SUB>" if run.low else text)
+        tag = {-1: "SUB", 1: "SUP"}.get(run.rise)
+        out.append(f"<{tag}>{text}</{tag}>" if tag else text)
     return "".join(out)
 
 

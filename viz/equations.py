@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..autograd import Parameter, Record, Tape, Tensor
@@ -92,7 +92,7 @@ def write_name(name: Name, latex: bool) -> str:
         layer = f"^({name.layer})" if name.layer else ""
         base = f"{base}\u0303" if name.bar else base
     subs = ",".join(part for part in (sub, name.when) if part)
-    long = len(subs) > 1
+    long = len(subs) > 1 and (latex or not subs.isalnum())
     return base + (f"_{{{subs}}}" if long else f"_{subs}" if subs else "") + layer
 
 
@@ -183,6 +183,11 @@ def formula(record: Record, x: list[Formula], latex: bool) -> Formula:
     return function(op, x, latex)
 
 
+def bracketed(text: str) -> str:
+    """A formula behind ∂L/∂: in parentheses unless it is one name."""
+    return text if re.fullmatch(r"[\w\u0303]+(_\{[^}]*\})?(\^\([\w.]+\))?", text) else f"({text})"
+
+
 # Names --------------------------------------------------------------------------------------
 
 
@@ -214,6 +219,7 @@ class Names:
         self.name_states()
         self.name_gates()
         self.name_others()
+        self.number_namesakes()
 
     def count_uses(self) -> None:
         """Which records use the result of each."""
@@ -256,22 +262,15 @@ class Names:
         return "", self.layers[own[0]] if len(own) == 1 else ""
 
     def name_states(self) -> None:
-        """States by their names; unnamed ones are called s."""
+        """States by their names."""
         s = self.s
-        bases: dict[Hashable, str] = {}
-        for slots in s.slots:
-            unnamed = [slot for slot in slots if slot.name is None]
-            for slot in slots:
-                number = unnamed.index(slot) + 1 if slot in unnamed and len(unnamed) > 1 else ""
-                bases[slot] = slot.name or f"s{number}"
-        self.state_bases = bases
         for loop in s.loops:
             for slot in s.slots[loop.index]:
                 for positions in loop.steps.values():
                     made = [i for i in positions if s.key[i] in slot.keys]
-                    named = [i for i in made if slot.name and stem(s.records[i].output.name)]
+                    named = [i for i in made if stem(s.records[i].output.name)]
                     for i in named[-1:] or made[-1:]:
-                        self.names.setdefault(i, Name(bases[slot], *self.place(i)))
+                        self.names.setdefault(i, Name(slot.name, *self.place(i)))
 
     def name_gates(self) -> None:
         """The result of every scope that has one."""
@@ -335,6 +334,16 @@ class Names:
                 numbers[place] = number = numbers.get(place, 0) + 1
                 self.names[i] = Name(f"v_{number}", when, layer)
 
+    def number_namesakes(self) -> None:
+        """Numbers for results outside of time that bear one name, such as two layers' outputs."""
+        namesakes: dict[Name, list[int]] = {}
+        for i, name in self.names.items():
+            if self.s.where[i] is None:
+                namesakes.setdefault(name, []).append(i)
+        for name, found in namesakes.items():
+            for n, i in enumerate(sorted(found), 1) if len(found) > 1 else ():
+                self.names[i] = name._replace(layer=".".join(filter(None, (name.layer, str(n)))))
+
 
 class Equations(Names):
     """What every record of a tape computes.
@@ -379,6 +388,20 @@ class Equations(Names):
         left = write_name(name, self.latex) if name is not None else right
         return right if left == right else f"{left} = {right}"
 
+    def way_back(self, records: Sequence[int]) -> str:
+        """From which gradient to which others some records lead, the last of them first."""
+        last, inside = max(records), {self.s.records[i].output for i in records}
+        name = self.names.get(last)
+        result = write_name(name, self.latex) if name is not None else self.formulas[last].text
+        targets = [
+            self.operand(i, k, x).text
+            for i in records
+            for k, x in enumerate(self.s.records[i].inputs)
+            if x not in inside and not is_number(x) and x.dtype.kind == "f"
+        ]
+        wanted = ", ".join(f"∂L/∂{bracketed(text)}" for text in dict.fromkeys(targets))
+        return f"∂L/∂{bracketed(result)} → {wanted}" if wanted else f"∂L/∂{bracketed(result)}"
+
     def lines(self, *, outside: bool = True) -> list[str]:
         """The equations of one step of each loop, and of what lies ``outside`` of time."""
         steps = {(loop.index, loop.order[min(1, len(loop.order) - 1)]) for loop in self.s.loops}
@@ -415,8 +438,7 @@ class Equations(Names):
         s = self.s
         slot, place, j = s.entering.get((i, k)), s.where[i], s.made.get(x)
         if slot is not None and place is not None and (self.generic or j is None):
-            base = self.state_bases[slot]
-            return self.written(Name(base, self.when(place, 1), self.layers[place[0]]))
+            return self.written(Name(slot.name, self.when(place, 1), self.layers[place[0]]))
         if j is None:
             return self.leaf(x, place)
         if j in self.names:
@@ -443,10 +465,13 @@ class Equations(Names):
             text = number_text(x).replace("−", "-") if x.size == 1 else "0"
             return Formula(text, PLUS if text.startswith("-") else ATOM)
         layer = self.layer_of.get(x, "")
+        if x in self.s.parameters:
+            name, number = self.s.parameters[x]
+            return self.written(Name(name, "", ".".join(filter(None, (layer, number)))))
         name = x.name or self.s.sequences.get(x) or ("mask" if x.dtype == bool else "const")
         if place is not None and stem(name) and name.endswith(f"_{place[1]}"):
             return self.written(Name(str(stem(name)), self.when(place), layer))
-        return self.written(Name(name, "", layer if isinstance(x, Parameter) else ""))
+        return self.written(Name(name))
 
     def taken(self, record: Record) -> Formula | None:
         """What a step takes out of a sequence: what another loop gave at that step, or ``xs_t``."""

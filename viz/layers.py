@@ -44,7 +44,9 @@ class Unit:
         note: How far what is written above it reaches to the right of its middle, or, below 0,
             to the left: there no wire goes up.
         prefer: Its place in the order before anything is improved.
-        ordered: Whether its operands should come in from left to right.
+        pill_side: -1 or 1 if that must hang at the left or the right, as an operand's order
+            wants it; else 0.
+        ordered: 1 if its operands should come in from left to right, -1 from right to left.
         tier: The tier, from below.
     """
 
@@ -63,7 +65,8 @@ class Unit:
     fixed: int | None = None
     pill: int = 0
     prefer: float = 0.0
-    ordered: bool = False
+    pill_side: int = 0
+    ordered: int = 0
     under: int = 0
     note: int = 0
     tier: int = 0
@@ -442,7 +445,7 @@ class _Arranger:
                     for (_, sink, operand), hops in self.hops.items()
                     if sink == u.name and hops[-1].a.unit is not None
                 ]
-                xs = [x for _, x in sorted(sources)]
+                xs = [u.ordered * x for _, x in sorted(sources)]
                 price += 60 * sum(a > b for a, b in itertools.pairwise(xs))
         return price
 
@@ -549,7 +552,7 @@ class _Arranger:
             for n, u in enumerate(solid):
                 if not u.pill or u.name in self.rail:
                     continue
-                u.pill_left = n < (len(solid) - 1) / 2
+                u.pill_left = u.pill_side < 0 if u.pill_side else n < (len(solid) - 1) / 2
                 plain = max(u.half, -u.note)
                 reach = u.half + u.pill
                 below = [e for e in self.ends.values() if e.unit is u and e.edge == "bottom"]

@@ -11,8 +11,8 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Callable, Hashable, Mapping
-from typing import Any
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -63,6 +63,7 @@ BEFORE = 14  # how far from a column a state from elsewhere turns into it
 DOTS = 84  # the width of the column of steps left out
 DELAY = 28  # from one way back of a folded picture to the next
 MOST_WAYS = 40  # so many wires between bars and columns are kept clear of other things
+WORD = 14  # size of the words below and above the columns
 WAY_BACK = 42  # how far beside a folded column the innermost way back runs, at least
 
 
@@ -74,6 +75,9 @@ def lay_out(
     backward: bool = False,
     title: str = "",
     caption: str = "",
+    words: Words | None = None,
+    legend: bool = True,
+    scale: tuple[float, float] | None = None,
 ) -> Scene:
     """Place a view.
 
@@ -83,14 +87,29 @@ def lay_out(
         gradients: Tensor -> gradient, for the norms beside the states; None for none.
         backward: Whether the gradients' ways back are drawn.
         title, caption: Text above and below the picture.
+        words: What stands below and above the columns.
+        legend: Whether the parameters and the gradients' scale are shown.
+        scale: The decades of that scale, as powers of ten; None for one that fits.
     """
     layout = _Layout(view, values, gradients, backward)
     layout.title, layout.caption = title, caption
+    layout.words, layout.legend = words or Words(), legend
+    layout.norms.decades = scale
     return layout.scene()
+
+
+class Words(NamedTuple):
+    """Texts for each time step, a row for each sequence: below the columns and above them."""
+
+    words: Sequence[Sequence[str]] = ()
+    targets: Sequence[Sequence[str]] = ()
+    predictions: Sequence[Sequence[str]] = ()
 
 
 class _Layout:
     title = caption = ""
+    words = Words()
+    legend = True
 
     def __init__(
         self,
@@ -100,7 +119,7 @@ class _Layout:
         backward: bool,
     ) -> None:
         self.view = view
-        self.norms = Norms(gradients)
+        self.norms = Norms(gradients, same_in_all_steps(view) if view.generic else None)
         self.backward = backward and gradients is not None
         beside = BESIDE_TWO if self.backward else BESIDE_WIRE
         self.measure = Measure(view.structure, values, gradients is not None, beside)
@@ -304,7 +323,8 @@ class _Layout:
             before += TRACK * (len(lanes) + 1) if lanes else 0
             steps = sorted({t for i in loops for t in self.view.shown[i]})
             elided = [i for i in loops if self.view.dots[i] is not None]
-            last = steps[-1] if len(steps) > 1 else None
+            gap = self.first_hidden(elided)
+            follows = next((t for t in steps if gap is not None and t > gap), None)
             beside = [self.beside_width(i) for i in loops]
             room = max(width for width, _ in beside)
             if block:  # beside the block before there must be room for the row's name
@@ -313,17 +333,22 @@ class _Layout:
             x += room
             first = x
             for t in steps:
-                if elided and t == last:
+                if elided and t == follows:
                     x = self.place_dots(block, x, elided)
                 self.column_span[block, t] = (x, x + before + after)
                 for i in loops:
                     self.origin[i, t] = x + before - self.templates[i].axis
                 x += before + after + self.gap
-            if elided and last is None:
+            if elided and follows is None:
                 x = self.place_dots(block, x, elided)
             self.block_span[block] = (first, x - self.gap)
             x += max(width for _, width in beside)
         self.centre()
+
+    def first_hidden(self, loops: list[int]) -> int | None:
+        """The first step of some loops that has no column."""
+        hidden = [set(self.loops[i].steps) - set(self.view.shown[i]) for i in loops]
+        return min((t for steps in hidden for t in steps), default=None)
 
     def place_dots(self, block: int, x: int, loops: list[int]) -> int:
         """The column of the steps that are left out; returns where the next one begins."""
@@ -908,7 +933,9 @@ class _Layout:
                 sign = 1 if (beside.kind == "end") != self.loops[loop].reverse else -1
                 anchor = "left" if sign > 0 else "right"
                 x = node.x - sign * node.half
-                self.show_norm(e.tensor, f"norm_{beside.id}", x, node.y - 18, anchor)
+                self.show_norm(
+                    e.tensor, f"norm_{beside.id}", (x, node.y - 18), anchor, beside.label
+                )
             return "", (0, 0)
         name = (e.tail.place, loop, state, delayed)
         if e.tail.place[0] != loop or name in labelled:
@@ -921,26 +948,26 @@ class _Layout:
         x = x1 - half if self.loops[loop].reverse != delayed else x2 + half
         text = f"{slot.name}_t" if self.view.generic else e.tensor.name or f"{slot.name}_{t}"
         if delayed:
-            text += "−1"
+            text += "+1" if self.loops[loop].reverse else "−1"
         if e.tail.kind == "dots" and not e.tensor.name:
             text = slot.name or ""
         if not self.view.generic:
-            self.show_norm(e.tensor, f"norm_{e.tail.id}_{loop}_{state}", x, y - 14)
+            self.show_norm(e.tensor, f"norm_{e.tail.id}_{loop}_{state}", (x, y - 14))
         # Where another state crosses right above, the name stands below its wire.
         others = self.templates[loop].levels.values()
         crowded = any(0 < other + self.row_y[loop] - y < 18 for other in others)
         return text, (x, y - 11 if crowded else y + 11)
 
-    def show_norm(self, x: Tensor, name: str, at_x: int, at_y: int, anchor: str = "middle") -> None:
+    def show_norm(
+        self, x: Tensor, name: str, at: tuple[int, int], anchor: str = "middle", label: str = ""
+    ) -> None:
         """‖∂L/∂h_t‖ beside a state, if there is a gradient."""
         norm = self.norms.norm(x)
         if norm is not None:
-            what = x.name or "state"
+            what = label or x.name or "state"
             text = f"‖∂L/∂{shorten(with_low_digits(what), 12)}‖ = {magnitude(norm)}"
             colour = GRADIENT[max(self.norms.grade(x), 3)]  # paler letters could not be read
-            self.out.texts.append(
-                SceneText(name, text, at_x, at_y, SMALL, anchor, colour, tensor=x)
-            )
+            self.out.texts.append(SceneText(name, text, *at, SMALL, anchor, colour, tensor=x))
 
     def course(self, e: Edge) -> tuple[Curve, int]:
         """An edge's wire, and how far to the right it is moved."""
@@ -1172,12 +1199,13 @@ class _Layout:
             x -= self.way_back_x if self.view.generic else 0
             y = self.row_span[self.row[loop]][1] - 12
             texts.append(SceneText(f"row{loop}", text, x, y, 13, "right", bold=True))
+        self.emit_words()
         self.out.outline(0)
         left, y = self.out.x1, self.out.y1 - 16
         right = min(max(self.out.x2, left + 420), left + 1400)
-        if self.view.shared:
+        if self.view.shared and self.legend:
             y = self.emit_parameters(left, right, y) - 26
-        if self.norms.scale:
+        if self.norms.scale and self.legend:
             y = self.emit_scale(left, y) - 26
         if any(v.kind == "cut" for v in self.beside):
             text = f"{CUT} The gradient stops here: backpropagation through time is truncated."
@@ -1196,6 +1224,31 @@ class _Layout:
             y -= 26
         self.emit_paragraph("caption", self.caption, left, y, CAPTION)
         self.emit_paragraph("title", self.title, left, self.out.y2 + 22, HEADING)
+
+    def emit_words(self) -> None:
+        """Words below the columns of the first block, targets and predictions above the last's."""
+        self.out.outline(0)
+        below, above = self.out.y1 - WORD - 2, self.out.y2 + WORD + 2
+        first, last = min(self.block_span, default=0), max(self.block_span, default=0)
+        for n, row in enumerate(self.words.words):
+            self.emit_row("" if n else "words", row, first, below)
+            below -= WORD + 6
+        for name in ("predictions", "targets"):
+            for n, row in enumerate(getattr(self.words, name)):
+                self.emit_row("" if n else name, row, last, above)
+                above += WORD + 6
+
+    def emit_row(self, name: str, words: Sequence[str], block: int, y: int) -> None:
+        """A row of words, each in the middle of its time step's column; its name at the left."""
+        number = len(self.out.texts)
+        for (place, t), (x1, x2) in self.column_span.items():
+            if place == block and 1 <= t <= len(words):
+                text = shorten(words[t - 1], max((x2 - x1 + self.gap // 2) // 8, 6))
+                ident, x = f"word{number}_{t}", (x1 + x2) // 2
+                self.out.texts.append(SceneText(ident, text, x, y, WORD, "middle"))
+        if name:
+            x = self.block_span[block][0] - 12
+            self.out.texts.append(SceneText(f"word{number}", name, x, y, SMALL, "right", FAINT))
 
     def emit_paragraph(self, name: str, text: str, left: int, y: int, size: int) -> None:
         """The title or the caption: lines as long as the picture is wide, or can be read."""
@@ -1302,15 +1355,29 @@ class _Layout:
 
     def emit_scale(self, left: int, y: int) -> int:
         """What the gradients' colours and widths mean."""
-        title = "Norm of the gradient (log scale)"
+        largest = ", the largest of all steps" if self.view.generic else ""
+        title = f"Norm of the gradient{largest} (log scale)"
         self.out.texts.append(SceneText("scale", title, left, y, NOTE, "left", bold=True))
         x, y = left, y - 24
         for n, bound in enumerate(self.norms.scale):
-            v = Vertex(f"scale{n}", "swatch", f"≥ {magnitude(bound)}", colour=GRADIENT[n])
+            label = f"≥ {magnitude(bound)}"
+            if self.norms.decades is not None and not n:
+                label = f"< {magnitude(self.norms.scale[1])}"
+            v = Vertex(f"scale{n}", "swatch", label, colour=GRADIENT[n])
             half = text_width(v.label, SMALL + 2) // 2 + 10
             self.node(v, x + half, y, (half, PILL, False))
             x += 2 * half + 4
         return y
+
+
+def same_in_all_steps(view: View) -> dict[Tensor, list[Tensor]]:
+    """In a folded picture what a value stands for: those at its place in all steps."""
+    s = view.structure
+    places: dict[Hashable, list[Tensor]] = {}
+    for record, place, key in zip(s.records, s.where, s.key, strict=True):
+        if place is not None:
+            places.setdefault((place[0], key), []).append(record.output)
+    return {x: found for found in places.values() for x in found}
 
 
 def shifted(path: Path, x: int, y: int) -> Path:

@@ -45,6 +45,32 @@ SYMBOLS = {
     "transpose": "T",
 }
 
+# How ∂L/∂ of an op's operands a, b comes of that of its result y, up to undoing broadcasting.
+RULES = {
+    "abs": "∂L/∂a = ∂L/∂y ⊙ sign(a)",
+    "add": "∂L/∂a = ∂L/∂b = ∂L/∂y",
+    "concatenate": "each operand has its part of ∂L/∂y",
+    "cross_entropy": "∂L/∂a = ∂L/∂y (softmax(a) - one-hot(target)) / count",
+    "divide": "∂L/∂a = ∂L/∂y / b, ∂L/∂b = -∂L/∂y ⊙ a / b²",
+    "embedding": "a row of ∂L/∂a is the sum of ∂L/∂y where its id stands",
+    "exp": "∂L/∂a = ∂L/∂y ⊙ y",
+    "getitem": "∂L/∂a = ∂L/∂y at this place, 0 elsewhere",
+    "log": "∂L/∂a = ∂L/∂y / a",
+    "matmul": "∂L/∂a = ∂L/∂y bᵀ, ∂L/∂b = aᵀ ∂L/∂y",
+    "mean": "∂L/∂a = ∂L/∂y / count, at every place",
+    "multiply": "∂L/∂a = ∂L/∂y ⊙ b, ∂L/∂b = ∂L/∂y ⊙ a",
+    "negative": "∂L/∂a = -∂L/∂y",
+    "relu": "∂L/∂a = ∂L/∂y where a > 0, else 0",
+    "sigmoid": "∂L/∂a = ∂L/∂y ⊙ y ⊙ (1 - y)",
+    "softmax": "∂L/∂a = y ⊙ (∂L/∂y - Σ(∂L/∂y ⊙ y))",
+    "sqrt": "∂L/∂a = ∂L/∂y / (2 y)",
+    "square": "∂L/∂a = 2 ∂L/∂y ⊙ a",
+    "stack": "each operand has its part of ∂L/∂y",
+    "subtract": "∂L/∂a = ∂L/∂y, ∂L/∂b = -∂L/∂y",
+    "sum": "∂L/∂a = ∂L/∂y, at every place",
+    "tanh": "∂L/∂a = ∂L/∂y ⊙ (1 - y²)",
+    "transpose": "∂L/∂a = (∂L/∂y)ᵀ",
+}
 # Ops whose operands are read from left to right.
 ORDERED = frozenset(["subtract", "divide", "matmul", "power"])
 # Ops that take a part out of what comes in from below.
@@ -134,8 +160,8 @@ def index_text(index: Any) -> str:
 
 # A short name and what follows it, or any name and a number or the time.
 _SUBSCRIPT = re.compile(
-    r"(?P<name>[^\W\d_]{1,5}\u0303?)_(?P<low>[^\W_]{1,4}(?:−1)?)"
-    r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:−1)?)"
+    r"(?P<name>[^\W\d_]{1,5}\u0303?)_(?P<low>[^\W_]{1,4}(?:[−+]1)?)"
+    r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:[−+]1)?)"
 )
 
 
@@ -152,14 +178,14 @@ def split_name(name: str) -> tuple[str, str] | None:
     return GREEK.get(base, base), low
 
 
-_NAMES = re.compile(r"(?<!\w)([^\W\d_][^\W_]*\u0303?)_([^\W_]{1,4})(?!\w)")
+_NAMES = re.compile(r"(?<!\w)([^\W\d_][^\W_]*\u0303?)_(\{[^{}]*\}|[^\W_]{1,4}(?!\w))")
 
 
 def pieces(text: str) -> Iterator[tuple[str, str]]:
     """A line of text in pieces, each with what stands low behind it: ``h_1 =`` is h, 1 and =."""
     end = 0
     for name in _NAMES.finditer(text):
-        yield text[end : name.start()] + GREEK.get(name[1], name[1]), name[2]
+        yield text[end : name.start()] + GREEK.get(name[1], name[1]), name[2].strip("{}")
         end = name.end()
     if end < len(text):
         yield text[end:], ""

@@ -8,7 +8,7 @@ share in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -72,15 +72,31 @@ def strip(array: NDArray[Any]) -> list[list[float]]:
 
 
 class Norms:
-    """The norms of gradients, and how large each is beside the others, on a log scale."""
+    """The norms of gradients, and how large each is beside the others, on a log scale.
 
-    def __init__(self, gradients: Mapping[Tensor, Any] | None) -> None:
+    Args:
+        gradients: Tensor -> gradient; None for none.
+        peers: In a folded picture: Tensor -> what it stands for, the values of all steps.
+    """
+
+    def __init__(
+        self,
+        gradients: Mapping[Tensor, Any] | None,
+        peers: Mapping[Tensor, Sequence[Tensor]] | None = None,
+    ) -> None:
         self.gradients = gradients
+        self.peers = peers or {}
         self.known: dict[Tensor, float | None] = {}
         self.scale: list[float] = []  # the lower bound of each grade
+        self.decades: tuple[float, float] | None = None  # powers of ten, where they are given
 
     def norm(self, x: Tensor) -> float | None:
-        """The norm of a Tensor's gradient, or None if it has none."""
+        """The norm of a Tensor's gradient, the largest of all steps', or None if it has none."""
+        norms = (self.own(y) for y in self.peers.get(x, (x,)))
+        return max((norm for norm in norms if norm is not None), default=None)
+
+    def own(self, x: Tensor) -> float | None:
+        """The norm of a Tensor's own gradient, or None if it has none."""
         if self.gradients is None or x not in self.gradients:
             return None
         if x not in self.known:
@@ -90,6 +106,11 @@ class Norms:
 
     def measure(self, edges: list[Edge], flows: Iterable[float] = ()) -> None:
         """Set the scale by the norms of what is shown, and of what flows along its edges."""
+        if self.gradients is not None and self.decades is not None:
+            low, high = self.decades
+            width = (high - low) / len(GRADIENT)
+            self.scale = [10 ** (low + width * n) for n in range(len(GRADIENT))]
+            return
         norms = [n for e in edges if e.kind != "side" and (n := self.norm(e.tensor)) is not None]
         finite = [n for n in (*norms, *flows) if n > 0 and math.isfinite(n)]
         if not finite:
@@ -218,7 +239,7 @@ class Flows:
         self, x: Tensor, deliver: Callable[[Tensor, Any], None], stop: Iterable[Tensor]
     ) -> None:
         """Carry a value's gradient back, if it has one that is not 0 throughout."""
-        if self.norms.norm(x):
+        if self.norms.own(x):
             assert self.norms.gradients is not None
             g = self.norms.gradients[x]
             data = g.data if isinstance(g, Tensor) else g

@@ -1,12 +1,14 @@
 """A drawing as a page: one HTML file, to be opened, stepped through and asked for numbers.
 
-Python lays the network out, the browser draws it: the page holds each scene as JSON, and the
-numbers of the tape. Opening and closing needs no layout there. A closed box covers what is in
-it, and room that only covered things need is squeezed out of the x axis and the y axis, in
-order, so that every wire stays straight; any mixture of open and closed is one picture.
+The page holds each scene as the painter writes it, and the numbers of the tape as JSON; the
+script looks numbers up, toggles classes, and moves what is painted. Opening and closing needs no
+layout there. A closed box covers what is in it, and room that only covered things need is
+squeezed out of the x axis and the y axis, in order, so that every wire stays straight; any
+mixture of open and closed is one picture.
 
 Nothing leaves the page: its policy allows no request, and only the scripts and styles whose
-checksums stand in it. All text comes as JSON and is set as text, so a label is never markup.
+checksums stand in it. Labels are escaped where they are painted, all other text comes as JSON
+and is set as text, so that a name is never markup.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ import html
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -28,9 +32,10 @@ from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
 from .equations import Equations
 from .layout import lay_out
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
-from .notation import is_number, printable
+from .notation import RULES, is_number, printable
 from .numbers import Flows, Norms
-from .scene import Scene, SceneBox, SceneNode, shown_text
+from .paint import Painter, course_of
+from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
 from .structure import Structure, read
 from .view import LAST, Part, choose_steps, is_input_leaf, loop_label, make_view
 
@@ -84,7 +89,8 @@ def make_page(
         limit = steps_that_fit(structure)
     titles: list[str] = []
     book = Book(tape, structure, gradients, limit)
-    scenes = {}
+    scenes, painted = {}, {}
+    ink = Palette(theme.name)
     for name in SCENES if structure.loops else SCENES[2:]:
         at_level = "op" if name == "folded" else name
         folded = name == "folded"
@@ -92,11 +98,14 @@ def make_page(
         view = make_view(tape, level=at_level, fold=folded, steps=shown)
         titles = view.titles
         scene = lay_out(view, values=values, gradients=None if folded else gradients)
-        scenes[name] = book.scene(scene)
         book.add_shares(scene)
+        book.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
+        scene = without_legend(scene)
+        scenes[name] = book.scene(scene)
+        painted[name] = PagePainter(scene, ink, name, returns=gradients is not None).body()
     left_out = [name for name, made in scenes.items() if len(made["nodes"]) > MOST_NODES]
     for name in left_out[: len(scenes) - 1]:
-        del scenes[name]
+        del scenes[name], painted[name]
     wanted = "folded" if fold else level
     data = {
         "title": title or heading(structure, titles),
@@ -111,7 +120,70 @@ def make_page(
         "end": backward and gradients is not None,
         **book.tables(titles),
     }
-    return assemble(data, theme)
+    return assemble(data, "".join(painted.values()), ink, theme)
+
+
+def without_legend(scene: Scene) -> Scene:
+    """A scene without what the page has beside the picture, and without the ways back."""
+    legend = {s.vertex for s in scene.view.shared}
+    nodes = [n for n in scene.nodes if n.vertex not in legend and n.vertex.kind not in LEGEND]
+    there = {n.vertex for n in nodes}
+    edges = [e for e in scene.edges if not e.back and e.edge.tail in there and e.edge.head in there]
+    texts = [t for t in scene.texts if not t.id.startswith(PARAGRAPHS)]
+    return replace(scene, nodes=nodes, edges=edges, texts=texts, grades={})
+
+
+@dataclass(frozen=True)
+class Palette(Theme):
+    """A theme whose colours are CSS variables, so that the page may change from light to dark."""
+
+    known: dict[tuple[str, tuple[Any, ...]], str] = field(default_factory=dict)
+
+    def variable(self, method: str, *args: Any) -> str:
+        return f"var({self.known.setdefault((method, args), f'--c{len(self.known)}')})"
+
+    def of(self, colour: str) -> str:
+        return self.variable("of", colour)
+
+    def letters(self, colour: str) -> str:
+        return self.variable("letters", colour)
+
+    def tint(self, colour: str, share: float = 0.16) -> str:
+        return self.variable("tint", colour, share)
+
+    def diverging(self, share: float) -> str:
+        return self.variable("diverging", round(share, 2))
+
+    def values(self, theme: Theme) -> dict[str, str]:
+        """What the variables are in another theme, without their dashes."""
+        return {
+            name[2:]: getattr(theme, method)(*args) for (method, args), name in self.known.items()
+        }
+
+
+class PagePainter(Painter):
+    """The painter of the page: no titles, as there is a card, and arrows for the way back."""
+
+    def __init__(self, scene: Scene, theme: Theme, name: str, *, returns: bool) -> None:
+        super().__init__(scene, theme, name)
+        self.titled, self.returns = False, returns
+        self.back: dict[Curve, str] = {}
+
+    def origin(self) -> tuple[int, int]:
+        return 0, 0
+
+    def body(self) -> str:
+        return super().body().replace("<g ", f'<g data-scene="{self.name}" ', 1)
+
+    def edge(self, edge: SceneEdge) -> str:
+        painted = super().edge(edge)
+        if not self.returns or edge.edge.kind == "side":
+            return painted
+        if edge.curve not in self.back:
+            turned = Curve(edge.curve.points[::-1], edge.curve.free)
+            self.back[edge.curve] = course_of(turned, 9)[1]
+        tip = f'<path class="tip return" d="{self.back[edge.curve]}"/>'
+        return painted.removesuffix("</g>\n") + tip + "</g>\n"
 
 
 def heading(structure: Structure, titles: list[str]) -> str:
@@ -191,9 +263,12 @@ class Book:
         for i in kept:
             for x in (*structure.records[i].inputs, structure.records[i].output):
                 self.number.setdefault(x, len(self.number))
-        small = [x.size if x.size <= WHOLE else 0 for x in self.number]
-        fits = (1 + (gradients is not None)) * sum(small) <= NUMBERS
+        written = list(self.number)
+        if gradients is not None:  # the gradients too, and what each record adds to them
+            written += [*self.number, *(x for i in kept for x in structure.records[i].inputs)]
+        fits = sum(x.size for x in written if x.size <= WHOLE) <= NUMBERS
         self.whole = WHOLE if fits else DIGITS
+        self.uses = Counter(x for record in structure.records for x in set(record.inputs))
         self.shares: dict[int, list[list[Any]]] = {}
         self.remarks: dict[str, None] = {}  # what the scenes say in words
         self.same_place: dict[Hashable, list[int]] = {}
@@ -276,9 +351,31 @@ class Book:
         path = path_text(tuple(name for name in record.scope if not hasattr(name, "step")))
         if path:
             out["p"] = printable(path)
+        passed_on = self.passed_on(i)
+        if passed_on:
+            out["c"] = {  # where it is the whole gradient, it stands there already
+                self.number[x]: self.numbers(share) if self.uses[x] > 1 else "all"
+                for x, share in passed_on.items()
+            }
+            out["q"] = RULES.get(str(record.op), "")
         if place is not None:
             out["l"], out["t"] = place
         return out
+
+    def passed_on(self, i: int) -> dict[Tensor, Any]:
+        """What a record alone adds to the gradients of its operands."""
+        record = self.structure.records[i]
+        g = self.gradient(record.output)
+        out: dict[Tensor, Any] = {}
+        if g is None or not g.any():
+            return out
+
+        def deliver(x: Tensor, share: Any) -> None:
+            out[x] = out[x] + share if x in out else np.asarray(share)
+
+        backpropagate([(record.output, g)], deliver, every=True, stop=record.inputs)
+        operands = set(record.inputs)
+        return {x: share for x, share in out.items() if x in self.gradients and x in operands}
 
     # The inputs that a step's gradient reaches ------------------------------------------------
 
@@ -342,50 +439,34 @@ class Book:
     # Scenes ----------------------------------------------------------------------------------
 
     def scene(self, scene: Scene) -> dict[str, Any]:
-        """A scene, y downwards."""
+        """What the script looks up of a scene: all in the order in which it is painted."""
         boxes: list[dict[str, Any]] = []
         inside: dict[str, int] = {}  # node -> the innermost box around it
         for box in scene.boxes:
             self.add_box(scene, box, -1, boxes, inside)
-        legend = {s.vertex for s in scene.view.shared}
-        nodes = [n for n in scene.nodes if n.vertex not in legend and n.vertex.kind not in LEGEND]
-        number = {n.vertex: k for k, n in enumerate(nodes)}
-        curves: dict[Hashable, int] = {}
-        paths: list[Any] = []
-        edges = []
+        number = {n.vertex: k for k, n in enumerate(scene.nodes)}
         flows = Flows(scene.view, Norms(self.gradients))
-        for e in scene.edges:
-            if e.back or e.edge.tail not in number or e.edge.head not in number:
-                continue
-            if e.curve not in curves:
-                curves[e.curve] = len(paths)
-                paths.append([e.curve.free, *(c for x, y in e.curve.points for c in (x, -y))])
-            row: list[Any] = [
+        edges = [
+            [
                 number[e.edge.tail],
                 number[e.edge.head],
-                curves[e.curve],
-                e.dx,
                 e.edge.kind,
                 e.state,
                 self.number.get(e.edge.tensor, -1),
                 rounded(flow) if (flow := flows.norm(e.edge)) is not None else None,
             ]
-            if e.label:
-                row += [printable(shorten(e.label)), e.label_at[0], -e.label_at[1]]
-            edges.append(row)
+            for e in scene.edges
+        ]
         texts = [
             [
                 *(printable(shorten(t.text, MOST_LETTERS)), t.x, -t.y, t.size, t.anchor, t.id),
                 self.number.get(t.tensor, -1) if t.tensor is not None else -1,
             ]
             for t in scene.texts
-            if not t.id.startswith(PARAGRAPHS)
         ]
-        self.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
         return {
             "boxes": boxes,
-            "nodes": [self.node(scene, n, inside) for n in nodes],
-            "curves": paths,
+            "nodes": [self.node(scene, n, inside) for n in scene.nodes],
             "edges": edges,
             "texts": texts,
         }
@@ -445,16 +526,9 @@ class Book:
             "r": [self.row[i] for i in records if i in self.row],
             "x": self.number.get(v.tensor, -1) if v.tensor is not None else -1,
             "c": v.colour,
-            "d": "" if bar else printable(v.detail),
-            "h": [printable(line) for line in scene.notes.get(v.id, ())],
-            "strip": [
-                [THEMES["light"].diverging(share) for share in row]
-                for row in scene.strips.get(v.id, [])
-            ],
+            "note": list(scene.note_size(v.id)) if any(scene.note_size(v.id)) else [],
             "i": inside.get(v.id, -1),
-            "o": n.round,
             "bar": bar,
-            "bold": v.bold,
             "t": v.place[1] if v.place is not None else 0,
             "loop": v.place[0] if v.place is not None and v.kind == "cell" else 0,
         }
@@ -487,9 +561,9 @@ def asset(name: str) -> str:
     return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def assemble(data: dict[str, Any], theme: Theme) -> str:
+def assemble(data: dict[str, Any], scenes: str, palette: Palette, theme: Theme) -> str:
     """The parts of the page in one file, with the policy that allows these and nothing else."""
-    style = colours(theme) + asset("page.css")
+    style = colours(theme, palette) + asset("page.css")
     scripts = [asset("d3.js"), asset("page.js")]
     policy = [
         "default-src 'none'",
@@ -502,6 +576,7 @@ def assemble(data: dict[str, Any], theme: Theme) -> str:
         "policy": "; ".join(policy),
         "title": html.escape(data["title"]),
         "style": style,
+        "scenes": scenes,
         "data": embedded(data),
         "library": scripts[0],
         "script": scripts[1],
@@ -523,14 +598,15 @@ def checksum(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-def colours(theme: Theme) -> str:
-    """The palette as CSS variables, for light and for dark."""
+def colours(theme: Theme, palette: Palette) -> str:
+    """All colours as CSS variables, for light and for dark."""
 
     def block(chosen: Theme) -> str:
         pairs = dict(zip(NEUTRAL_NAMES, map(chosen.of, NEUTRALS), strict=True))
         pairs |= {f"g{n}": colour for n, colour in enumerate(chosen.gradient)}
         pairs |= {"below": chosen.of(DIVERGING[0]), "above": chosen.of(DIVERGING[2])}
         pairs |= {f"s{n}": chosen.of(colour) for n, colour in enumerate(STATES)}
+        pairs |= palette.values(chosen)
         pairs["keep"] = f"{100 * chosen.keep:g}%"
         lines = "".join(f"--{name}:{value};" for name, value in pairs.items())
         kind = "dark" if chosen.name == "dark" else "light"

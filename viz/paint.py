@@ -49,8 +49,9 @@ from .view import hover_text
 PADDING = 4  # points around the scene
 MIDDLE = 0.35  # of a font's size: from the middle of its letters down to the baseline
 STAR = 0.53  # the same for a star, which hangs at the top of its line
-DROP = 0.2  # of a font's size: how far a subscript stands lower
+DROP, LIFT = 0.2, 0.34  # of a font's size: how far a subscript stands lower, a superscript higher
 MOST_TITLES = 12_000  # nodes; in larger pictures nobody points at one for its equation
+UNFILLED = ' fill="none"'
 ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
 
 
@@ -98,10 +99,14 @@ class Painter:
         scene = self.scene
         return scene.x2 - scene.x1 + 2 * PADDING, scene.y2 - scene.y1 + 2 * PADDING
 
+    def origin(self) -> tuple[int, int]:
+        """Where the scene's 0, 0 is."""
+        return PADDING - self.scene.x1, PADDING + self.scene.y2
+
     def body(self) -> str:
         """All that is seen, in one group: frames, above them wires, nodes, lines of text."""
         scene, ink = self.scene, self.theme.of(INK)
-        shift = f"translate({PADDING - scene.x1} {PADDING + scene.y2})"
+        x, y = self.origin()
         layers = {
             "boxes": [part for box in scene.boxes for part in self.box(box)],
             "edges": list(map(self.edge, scene.edges)),
@@ -112,10 +117,12 @@ class Painter:
             ],
         }
         parts = [
-            f'<g class="{name}">\n{"".join(lines)}</g>\n' for name, lines in layers.items() if lines
+            f'<g class="{name}"{UNFILLED if name == "edges" else ""}>\n{"".join(lines)}</g>\n'
+            for name, lines in layers.items()
+            if lines
         ]
         return (
-            f'<g class="scene" transform="{shift}" fill="{ink}" text-anchor="middle" '
+            f'<g class="scene" transform="translate({x} {y})" fill="{ink}" text-anchor="middle" '
             f'font-family="{escape(FONTS)}" font-size="{NAME}">\n{"".join(parts)}</g>\n'
         )
 
@@ -205,8 +212,8 @@ class Painter:
         lines = label_lines(v, bar, grade, self.theme)
         side = scene.sides.get(v.id, "")
         x, anchor = {"l": (8 - half, "start"), "r": (half - 8, "end")}.get(side, (0, ""))
-        ink = f' fill="{style.ink}"' if style.ink else ""
-        label = text_lines(lines, x, (f' text-anchor="{anchor}"' if anchor else "") + ink)
+        side = f' text-anchor="{anchor}"' if anchor else ""
+        label = text_lines(lines, x, side, style.ink)
         return v.kind + (" bar" if bar else ""), shape, label
 
     def note(self, node: SceneNode) -> str:
@@ -258,15 +265,14 @@ class Painter:
         moved = f' transform="translate({edge.dx} 0)"' if edge.dx else ""
         return (
             f'<g class="{kind}{self.classes(ident)}" data-id="{ident}"{moved}>'
-            f'<path fill="none" d="{course[0]}"{line}{course[1]}"/></g>\n'
+            f'<path d="{course[0]}"{line}{course[1]}"/></g>\n'
         )
 
     def edge_label(self, edge: SceneEdge) -> str:
         """The name beside a wire."""
         x, y = edge.label_at
-        hue = self.theme.letters(STATES[edge.state % len(STATES)]) if edge.state >= 0 else ""
-        look = f' fill="{hue}"' if hue else ""
-        line = text_element(name_runs(edge.label, NAME), (x, -y + MIDDLE * NAME), look)
+        ink = self.theme.letters(STATES[edge.state % len(STATES)]) if edge.state >= 0 else ""
+        line = text_element(name_runs(edge.label, NAME), (x, -y + MIDDLE * NAME), ink=ink)
         return (
             f'<g class="name{self.classes(edge_id(edge))}" data-id="{edge_id(edge)}">{line}</g>\n'
         )
@@ -309,42 +315,42 @@ def course_of(curve: Curve, size: float) -> tuple[str, str]:
     long = math.hypot(dx, dy)
     if not long:
         return "".join(out), ""
-    dx, dy = dx / long, dy / long
-    back_x, back_y, side = x - size * dx, y - size * dy, 0.42 * size
+    ux, uy = dx / long, dy / long
+    back_x, back_y, side = x - size * ux, y - size * uy, 0.42 * size
     corners = (
         (x, y),
-        (back_x - side * dy, back_y + side * dx),
-        (back_x + side * dy, back_y - side * dx),
+        (back_x - side * uy, back_y + side * ux),
+        (back_x + side * uy, back_y - side * ux),
     )
     tip = "L".join(f"{round(cx, 1):g} {round(-cy, 1):g}" for cx, cy in corners)
     return "".join(out), f"M{tip}Z"
 
 
-def text_lines(lines: list[list[Run]], x: float, look: str) -> str:
+def text_lines(lines: list[list[Run]], x: float, look: str, ink: str) -> str:
     """Lines of text around the middle of a node; ``look`` are their attributes."""
     sizes = [max(run.size for run in line) for line in lines]
     top = -sum(1.15 * size for size in sizes) / 2
     out = []
     for line, size in zip(lines, sizes, strict=True):
         middle = STAR if line[0].text == "*" else MIDDLE
-        out.append(text_element(line, (x, top + 1.15 * size / 2 + middle * size), look))
+        out.append(text_element(line, (x, top + 1.15 * size / 2 + middle * size), look, ink))
         top += 1.15 * size
     return "".join(out)
 
 
-def text_element(runs: list[Run], at: tuple[float, float], look: str = "") -> str:
+def text_element(runs: list[Run], at: tuple[float, float], look: str = "", ink: str = "") -> str:
     """One line: its runs follow each other as wide as they turn out."""
     first, (x, y) = runs[0], at
     if first.size != NAME:
         look += f' font-size="{first.size:g}"'
-    if first.colour:
-        look += f' fill="{first.colour}"'
+    if first.colour or ink:
+        look += f' fill="{first.colour or ink}"'
     if first.bold:
         look += ' font-weight="bold"'
     out = [f'<text x="{x:g}" y="{round(y, 1):g}"{look}>{shown(first.text)}']
     low = 0.0
     for run in runs[1:]:
-        drop = round(DROP * first.size, 1) if run.low else 0.0
+        drop = round(-run.rise * (DROP if run.rise < 0 else LIFT) * first.size, 1)
         down = f' dy="{round(drop - low, 1):g}"' if drop != low else ""
         out.append(f'<tspan font-size="{run.size:g}"{down}>{shown(run.text)}</tspan>')
         low = drop

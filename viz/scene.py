@@ -302,6 +302,9 @@ class Measure:
             item.up = high + 4 + height
         if v.kind == "op":
             op = self.structure.records[v.records[0]].op
-            item.ordered = op in ORDERED
+            item.ordered = int(op in ORDERED)
+            if item.ordered and len(v.sides) == 1:
+                inputs = self.structure.records[v.records[0]].inputs
+                item.pill_side = -1 if inputs[0] is v.sides[0].tensor else 1
             item.on_rail = op in ADDITIVE and not v.group
         return item

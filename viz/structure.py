@@ -59,14 +59,14 @@ class Slot:
     Attributes:
         loop: The loop's index.
         number: Its number among the loop's states.
-        name: ``h`` where the values are called ``h_1``, ``h_2``, ..., else None.
+        name: ``h`` where the values are called ``h_1``, ``h_2``, ..., else ``s``, or ``s1``, ...
         end: The position of the record that makes its last value, or None.
         keys: The places in a step of the records that make it.
     """
 
     loop: int
     number: int
-    name: str | None
+    name: str
     end: int | None = None
     keys: set[Key] = field(default_factory=set)
 
@@ -85,6 +85,7 @@ class Structure:
         loops: The loops, in the order in which they began.
         entering: (record, operand) -> the state that comes in there.
         slots: Each loop's states.
+        parameters: Parameter -> what it is called, and its number among those called so.
         sequences: Data without a name of which steps take x_1, x_2, ... -> what it is called, xs.
     """
 
@@ -98,6 +99,7 @@ class Structure:
     entering: dict[tuple[int, int], Slot] = field(default_factory=dict)
     slots: list[list[Slot]] = field(default_factory=list)
     sequences: dict[Tensor, str] = field(default_factory=dict)
+    parameters: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
 
 
 def read(tape: Tape) -> Structure:
@@ -109,12 +111,37 @@ def read(tape: Tape) -> Structure:
     group, key = find_groups(records, made, where, inner)
     structure = Structure(tape, records, made, where, group, key, loops)
     find_states(structure)
+    name_parameters(structure)
     for record, place in zip(records, where, strict=True):
         if record.op == "getitem" and place is not None:
             x, part = record.inputs[0], stem(record.output.name)
             if part and x._record is None and not x.name:
                 structure.sequences[x] = f"{part}s"
     return structure
+
+
+ROLES = {"matmul": "W", "add": "b", "embedding": "E", "einsum": "W"}  # by first use
+
+
+def name_parameters(structure: Structure) -> None:
+    """A name for each parameter: its own, or a letter by its use; numbers tell namesakes apart.
+
+    Parameters of different loops are no namesakes: the loops are told apart already.
+    """
+    loops: dict[Tensor, set[int | None]] = {}
+    names: dict[Tensor, str] = {}
+    for i, (place, record) in enumerate(zip(structure.where, structure.records, strict=True)):
+        for k, x in enumerate(record.inputs):
+            if x._record is None and x.requires_grad and (i, k) not in structure.entering:
+                loops.setdefault(x, set()).add(place[0] if place is not None else None)
+                names.setdefault(x, x.name or ROLES.get(str(record.op), "θ"))
+    namesakes: dict[tuple[int | None, str], list[Tensor]] = {}
+    for x, name in names.items():
+        only = next(iter(loops[x])) if len(loops[x]) == 1 else None
+        namesakes.setdefault((only, name), []).append(x)
+    for (_, name), found in namesakes.items():
+        for n, x in enumerate(found, 1):
+            structure.parameters[x] = (name, str(n) if len(found) > 1 else "")
 
 
 def split_scope(path: tuple[str, ...]) -> tuple[tuple[str, ...], int, tuple[str, ...]] | None:
@@ -140,13 +167,14 @@ def find_loops(
     inner: list[tuple[str, ...]] = []
     open_loops: dict[tuple[str, ...], Loop] = {}
     gathered: set[int] = set()  # loops whose outputs were stacked
-    cache: dict[tuple[str, ...], tuple[tuple[str, ...], int, tuple[str, ...]] | None] = {}
+    # By identity: the paths of two steps of one name are equal, as a name is a text.
+    cache: dict[int, tuple[tuple[str, ...], int, tuple[str, ...]] | None] = {}
     run: tuple[Loop, int] | None = None  # of the record before
     for i, record in enumerate(records):
         path = record.scope
-        if path not in cache:
-            cache[path] = split_scope(path)
-        parts = cache[path]
+        if id(path) not in cache:
+            cache[id(path)] = split_scope(path)
+        parts = cache[id(path)]
         if parts is None:
             inner.append(path)
             run = None
@@ -192,10 +220,10 @@ def depends(
 ) -> bool:
     """Whether a stretch of a step uses what a loop, or a record outside since, has made."""
     begin = next(iter(loop.steps.values()))[0]
-    path = records[i].scope
-    depth = len(loop.path) + 1
+    here = split_scope(records[i].scope)
     for k in range(i, len(records)):
-        if records[k].scope[:depth] != path[:depth]:
+        there = split_scope(records[k].scope)
+        if there is None or here is None or there[:2] != here[:2]:
             break
         for x in records[k].inputs:
             j = made.get(x)
@@ -300,6 +328,18 @@ def find_groups(
     """
     groups: list[Group] = []
     keys: list[Key] = []
+    used: dict[Tensor, set[tuple[int, int] | None]] = {}
+    for place, record in zip(where, records, strict=True):
+        for x in record.inputs:
+            if x._record is None and x.requires_grad:
+                used.setdefault(x, set()).add(place)
+    # What one step alone reads may be the state that this step begins with.
+    several = {place[0] for place in where if place is not None and place[1] != 1}
+    lone = {
+        x
+        for x, places in used.items()
+        if len(places) == 1 and all(p is not None and p[0] in several for p in places)
+    }
     numbers: dict[Hashable, int] = {}
     seen: dict[tuple[int, int] | None, tuple[tuple[str, ...], Group]] = {}
     counts: dict[Hashable, int] = {}
@@ -325,7 +365,7 @@ def find_groups(
         for x in record.inputs:
             j = made.get(x)
             if j is None:
-                kinds.append(x.name if x.requires_grad else None)
+                kinds.append(x.name if x.requires_grad and x not in lone else None)
             else:  # a cut state is as good as a state
                 same = where[j] == place and records[j].op != "cut"
                 kinds.append(records[j].op if same else None)
@@ -355,7 +395,7 @@ def find_states(structure: Structure) -> None:
             identity = (loop, label, place)  # two states of one name in one step
         slot = by_name.get(identity)
         if slot is None:
-            slot = by_name[identity] = Slot(loop, len(structure.slots[loop]), label)
+            slot = by_name[identity] = Slot(loop, len(structure.slots[loop]), label or "")
             structure.slots[loop].append(slot)
         slot.keys.add(place)
         return slot
@@ -383,9 +423,9 @@ def find_states(structure: Structure) -> None:
                     j = made.get(x)
                     if (i, k) in structure.entering or (j is not None and where[j] == (index, t)):
                         continue
-                    if x.requires_grad and j is None and x.name and not stem(x.name):
-                        continue  # a parameter
                     known = readers.get((index, key[i], k))
+                    if x.requires_grad and j is None and x.name and not stem(x.name) and not known:
+                        continue  # a parameter
                     if known is None and stem(x.name) and x.name == f"{stem(x.name)}_0":
                         # The one step of a loop: its state is known by its name alone.
                         made_at = names.get(f"{stem(x.name)}_{t}")
@@ -393,8 +433,10 @@ def find_states(structure: Structure) -> None:
                             known = slot_for(index, t, records[made_at].output, key[made_at])
                     if known is not None:
                         structure.entering[i, k] = known
-                        if known.name is None:
-                            known.name = stem(x.name)
+                        known.name = known.name or stem(x.name) or ""
+        unnamed = [slot for slot in structure.slots[index] if not slot.name]
+        for n, slot in enumerate(unnamed, 1):
+            slot.name = f"s{n}" if len(unnamed) > 1 else "s"
         final = {key[i]: i for i in steps[order[-1]]}
         for slot in structure.slots[index]:
             named = names.get(f"{slot.name}_{order[-1]}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from .view import Vertex
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut
+NUMBER = re.compile(r"\^(\([\w.]+\))$")  # of a parameter among its namesakes
 LOW_SIZE = 0.72  # of a subscript, beside its letter's
 ROUND = {"cell": 14, "gate": 9, "op": 8}  # radius of the corners; others are as round as can be
 SQUARE_KINDS = ("share", "delay")
@@ -43,22 +45,30 @@ UNFRAMED = ("state", "end", "dots")
 
 
 class Run(NamedTuple):
-    """A piece of a line in one font; ``low`` is a subscript, ``colour`` other than the node's."""
+    """A piece of a line in one font; ``rise`` is -1 for a subscript and 1 for a superscript.
+
+    ``colour`` is given where it is another than the node's.
+    """
 
     text: str
     size: float
-    low: bool = False
+    rise: int = 0
     bold: bool = False
     colour: str = ""
 
 
 def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
-    """A name with its subscript small and low: ``W_f``."""
-    parts = split_name(name)
-    if parts is None:
-        return [Run(shorten(name), size, colour=colour)]
+    """A name with its subscript small and low, and its number small and high: ``W_f^(2)``."""
+    number = NUMBER.search(name)
+    base = name[: number.start()] if number else name
+    parts = split_name(base) or (shorten(base), "")
     small = max(7, round(size * LOW_SIZE))
-    return [Run(parts[0], size, colour=colour), Run(parts[1], small, low=True, colour=colour)]
+    runs = [Run(parts[0], size, colour=colour)]
+    if parts[1]:
+        runs.append(Run(parts[1], small, -1, colour=colour))
+    if number:
+        runs.append(Run(number[1], small, 1, colour=colour))
+    return runs
 
 
 def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run]]:

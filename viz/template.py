@@ -177,7 +177,9 @@ class _Maker:
                 looks[key] = look
                 order = v.records[-1] - first if v.records else LAST if v.kind == "output" else -1
                 item = self.measure.item(v, key, order)
-                item.note_left = self.view.structure.loops[self.loop].reverse
+                if self.view.structure.loops[self.loop].reverse:  # it is turned round later
+                    item.note_left = True
+                    item.ordered, item.pill_side = -item.ordered, -item.pill_side
                 if known is None:
                     self.items[key] = item
                 else:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,6 +25,7 @@ SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
 ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 CUT = "//"  # where truncated backpropagation stops
 MOST_VERTICES = 60_000  # above, a simpler view is shown
+MERGED = {"concatenate": "concat", "add": "sum", "multiply": "product"}  # of two directions
 LAST = 2_000  # records of a tape that has no simpler view
 MOST_NAMED = 3_000  # records whose equations are shown, and gates' letters
 
@@ -122,8 +124,13 @@ class View:
     remark: str = ""
 
 
-def choose_steps(loop: Loop, steps: int | None, at: int | None, fold: bool) -> list[int]:
-    """The steps of a loop that are shown, in the order of time."""
+def choose_steps(
+    loop: Loop, steps: int | None, at: int | None, fold: bool, keep: str = "first"
+) -> list[int]:
+    """The steps of a loop that are shown, in the order of time.
+
+    Of a loop that is too long ``keep`` tells which steps stand beside the last or the first.
+    """
     present = sorted(loop.steps)
     if fold:
         order = loop.order
@@ -135,6 +142,8 @@ def choose_steps(loop: Loop, steps: int | None, at: int | None, fold: bool) -> l
         wanted = len(present) if len(present) <= SHOWN_WHOLE else ELIDED_TO
     if wanted >= len(present):
         return present
+    if keep == "last":
+        return [*present[: wanted > 1], *present[len(present) - max(wanted - 1, 1) :]]
     if wanted == 1:
         return present[:1]
     return [*present[: wanted - 1], present[-1]]
@@ -147,6 +156,7 @@ def make_view(
     fold: bool = False,
     steps: int | None = None,
     at: int | None = None,
+    keep: str = "first",
 ) -> View:
     """The graph of a tape at a level of detail.
 
@@ -156,13 +166,27 @@ def make_view(
         fold: One step that stands for all, with its states delayed.
         steps: How many steps are shown; None for all of a short loop.
         at: The one step to be shown.
+        keep: Whether a long loop's first or last steps are shown.
     """
     structure, level, steps, remark = bearable(read(tape), level, fold, steps, at)
     if remark:
         warnings.warn(f"draw: {remark}", stacklevel=3)
-    view = _Maker(structure, level, fold, steps, at).view()
-    view.remark = remark
+    view = _Maker(structure, level, fold, steps, at, keep).view()
+    view.remark = remark or (unlike_steps(structure) if fold else "")
     return view
+
+
+def unlike_steps(structure: Structure) -> str:
+    """Which steps compute something else than the one that a folded picture shows of them."""
+    parts = []
+    for loop in structure.loops:
+        (shown,) = choose_steps(loop, None, None, True)
+        keys = {t: Counter(structure.key[i] for i in loop.steps[t]) for t in loop.steps}
+        others = sorted(t for t in keys if keys[t] != keys[shown])
+        if others:
+            some = ", ".join(map(str, others[:6])) + (", …" if len(others) > 6 else "")
+            parts.append(f"t={shown} is shown; other operations are in t={some}")
+    return "; ".join(parts)
 
 
 class Part(Tape):
@@ -224,12 +248,13 @@ class _Maker:
         fold: bool,
         steps: int | None,
         at: int | None,
+        keep: str,
     ) -> None:
         self.s = structure
         self.level = level
         self.fold = fold
         self.at = at
-        self.shown = [choose_steps(loop, steps, at, fold) for loop in structure.loops]
+        self.shown = [choose_steps(loop, steps, at, fold, keep) for loop in structure.loops]
         self.visible = {(loop, t) for loop, chosen in enumerate(self.shown) for t in chosen}
         self.titles = [cell_title(loop.path) for loop in structure.loops]
         self.vertices: list[Vertex] = []
@@ -603,7 +628,8 @@ class _Maker:
         elif is_parameter:
             if head.kind == "op":
                 single = self.leaf_uses[x] == 1 and not self.s.loops
-                self.side(i, k, x, head, "parameter" if single else "copy", x.name or "parameter")
+                kind = "parameter" if single else "copy"
+                self.side(i, k, x, head, kind, self.parameter_name(x))
         elif self.is_input_leaf(x):
             self.edge(self.input_vertex(x), head, k, x, None)
         elif head.kind == "op":
@@ -628,7 +654,7 @@ class _Maker:
         vertex = self.leaf_vertex.get(identity)
         if vertex is None:
             first = place[1] == self.s.loops[slot.loop].order[0]
-            name = x.name or (f"{slot.name}_0" if slot.name and first else "0")
+            name = self.first_name(x, slot) if first else x.name or "0"
             vertex = self.leaf_vertex[identity] = self.add(
                 Vertex(
                     f"state{slot.loop}_{slot.number}_{place[1]}",
@@ -640,6 +666,18 @@ class _Maker:
                 )
             )
         self.edge(vertex, head, k, x, slot)
+
+    def parameter_name(self, x: Tensor) -> str:
+        """A parameter's name, with its number among its namesakes: ``W^(2)``."""
+        name, number = self.s.parameters.get(x, (x.name or "θ", ""))
+        return f"{name}^({number})" if number else name
+
+    def first_name(self, x: Tensor, slot: Slot) -> str:
+        """What a state begins with: h_0, or h_{T+1} where time runs from the end."""
+        loop = self.s.loops[slot.loop]
+        zero = f"{slot.name}_0"
+        name = x.name or zero
+        return f"{slot.name}_{loop.order[0] + 1}" if loop.reverse and name == zero else name
 
     def side(self, i: int, k: int, x: Tensor, head: Vertex, kind: str, label: str) -> None:
         """A parameter or constant drawn right beside the op that uses it."""
@@ -717,7 +755,7 @@ class _Maker:
                 if self.at is not None:
                     chosen = loop.steps.get(self.at, [])
                     end = next((i for i in chosen if self.s.key[i] in slot.keys), None)
-                if end is None or slot.name is None or slot in going_on:
+                if end is None or slot in going_on:
                     continue
                 tail = self.of_record[end]
                 if tail is None or tail.kind == "dots":
@@ -754,7 +792,7 @@ class _Maker:
         for i in loop.steps[loop.order[0]]:
             for k, x in enumerate(self.s.records[i].inputs):
                 if self.s.entering.get((i, k)) is slot:
-                    return x.name or (f"{slot.name}_0" if slot.name else "")
+                    return self.first_name(x, slot)
         return ""
 
     def drop_plumbing(self) -> None:
@@ -915,9 +953,11 @@ class _Maker:
             if last.kind == "dots":
                 continue
             label = f"{name}_t" if self.fold else f"{name}_{t}"
+            op = str(self.s.records[v.records[0]].op)
             output = self.add(
                 Vertex(f"y{loop}_{t}", "output", label, last.place, ("output",), tensor=v.tensor)
             )
+            output.note = MERGED.get(op, "") if len(cells) > 1 else ""
             for operand, cell in enumerate(cells):
                 assert v.tensor is not None
                 added.append(Edge(cell, output, operand, v.tensor, None, "data"))
@@ -939,12 +979,10 @@ class _Maker:
         for vertex in self.vertices:
             if vertex.kind == "gate":
                 leaves = [
-                    x.name
+                    self.parameter_name(x)
                     for i in vertex.records
                     for x in self.s.records[i].inputs
-                    if x._record is None
-                    and x.name
-                    and (isinstance(x, Parameter) or x.requires_grad)
+                    if x in self.s.parameters
                 ]
                 vertex.detail = " ".join(dict.fromkeys(leaves))
         # A state's name stands at the step's boundary, not beside the op as well.
@@ -984,7 +1022,7 @@ class _Maker:
             colours[x] = colour = parameter_colour(base, count if name else 0)
             total = sum(len(where) for where in places.values())
             if total > 1 or None not in places or s.loops:
-                label = x.name or f"parameter {n}"
+                label = self.parameter_name(x)
                 vertex = Vertex(f"p{n}", "parameter", label, tensor=x, colour=colour)
                 shared.append(Shared(vertex, uses_text(places), name, loop))
         for vertex in self.vertices:

@@ -1,11 +1,12 @@
 "use strict";
-// The page of a drawing: it draws the scenes that Python laid out, opens and closes boxes, and
-// walks along the tape. All text is set as text, never as markup.
+// The page of a drawing: it moves and marks what Python painted, opens and closes boxes, walks along
+// the tape and looks numbers up. All text is set as text, never as markup.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const { tensors, records, scenes } = data;
   const $ = (id) => document.getElementById(id);
   const picture = $("picture");
+  const world = $("world");
 
   // The passes: forward is every record, backward those whose result has a gradient.
   const backward = records.map((_, row) => row).reverse().filter((row) => tensors[records[row].r].g);
@@ -60,23 +61,6 @@
     return out;
   }
 
-  function label(text, x, y, size, attributes = {}) {
-    const out = svg("text", { x, y, "font-size": size, "text-anchor": "middle", ...attributes });
-    let lowered = false;
-    for (const [base, low] of parts(text)) {
-      const plain = svg("tspan", lowered ? { dy: -0.22 * size } : {});
-      plain.textContent = base;
-      out.append(plain);
-      lowered = low !== "";
-      if (lowered) {
-        const small = svg("tspan", { dy: 0.22 * size, "font-size": 0.72 * size });
-        small.textContent = low;
-        out.append(small);
-      }
-    }
-    return out;
-  }
-
   function number(value) {
     return String(value).replaceAll("-", "−");
   }
@@ -104,7 +88,7 @@
     return Array.from({ length: count }, (_, n) => low * (high / low) ** (n / GRADES));
   }
 
-  const flows = Object.values(data.scenes).flatMap((scene) => scene.edges.map((edge) => edge[7]));
+  const flows = Object.values(data.scenes).flatMap((scene) => scene.edges.map((edge) => edge[5]));
   const scale = scaleOf([...tensors.map((x) => x.m), ...flows]);
 
   function grade(norm, bounds = scale) {
@@ -128,7 +112,7 @@
     });
     // The wires of each node: the node at the other end, and the records that use what runs there.
     scene.wiresOf = scene.nodes.map(() => []);
-    for (const [tail, head, , , , , tensor] of scene.edges) {
+    for (const [tail, head, , , tensor] of scene.edges) {
       const using = (scene.nodes[head].r ?? []).filter((row) => records[row].a.includes(tensor));
       scene.wiresOf[tail].push([head, using]);
       scene.wiresOf[head].push([tail, []]);
@@ -241,15 +225,9 @@
   // Drawing ---------------------------------------------------------------------------------------
 
   const HEADER = 20;
-  const SQUARE = 8; // a number in a strip of colours
 
-  // How high what stands above a node is, and how far it reaches to the right.
-  function noteSize(node) {
-    const rows = node.strip?.length ?? 0;
-    const columns = node.strip?.[0]?.length ?? 0;
-    const long = Math.max(0, SQUARE * columns, ...(node.h ?? []).map((line) => width(line, 11)));
-    return [long && long + 8, 12 * (node.h?.length ?? 0) + (rows ? SQUARE * rows + 4 : 0)];
-  }
+  // How far what stands beside a node reaches to the right, and how high it is.
+  const noteSize = (node) => [node.note ? node.note[0] + 12 : 0, node.note?.[1] ?? 0];
 
   function render() {
     const scene = scenes[state.scene];
@@ -308,17 +286,20 @@
       cover.frame = [X(x1), Y(y1), X(x2), Y(y2)];
     }
 
-    const layers = Object.fromEntries(
-      ["frames", "wires", "gaps", "nodes", "covers", "labels"].map((name) => [name, svg("g")]),
-    );
     shown = { scene, covers, proxy, X, Y, things: [], ofNode: new Map(), wires: [], texts: [], norms: [] };
-    scene.boxes.forEach((box, b) => openBoxes[b] && drawFrame(layers.frames, box, b));
-    drawWires(layers);
-    scene.nodes.forEach((node, n) => proxy[n] || drawNode(layers.nodes, node, n));
+    const { parts } = scene;
+    parts.layers.boxes.replaceChildren(...parts.boxes.flatMap((part, b) => (openBoxes[b] ? placeFrame(part) : [])));
+    parts.layers.edges.replaceChildren(...placeWires());
+    parts.layers.nodes.replaceChildren(...parts.nodes.flatMap((part, n) => (proxy[n] ? [] : [placeNode(part)])));
     // Bars run through behind what is left out, so that goes below them.
-    for (const cover of covers) drawCover(cover.kind === "dots" ? layers.gaps : layers.covers, cover);
-    for (const text of texts) drawText(layers.labels, text);
-    world.replaceChildren(...Object.values(layers));
+    const drawn = covers.map((cover) => [cover.kind === "dots", drawCover(cover)]);
+    parts.layers.gaps.replaceChildren(...drawn.flatMap(([gap, element]) => (gap ? [element] : [])));
+    parts.layers.covers.replaceChildren(...drawn.flatMap(([gap, element]) => (gap ? [] : [element])));
+    parts.layers.texts.replaceChildren(
+      ...parts.texts.flatMap((part, n) => (texts.includes(scene.texts[n]) ? [placeText(part)] : [])),
+      ...parts.names.flatMap((part) => placeName(part)),
+    );
+    if (world.firstChild !== parts.root) world.replaceChildren(parts.root);
     shown.extent = extentOf();
     light();
     for (const button of $("levels").children) {
@@ -361,20 +342,32 @@
     return [(left + right) / 2, Y(y), (right - left) / 2, high];
   }
 
-  function rectangle([x1, y1, x2, y2], radius) {
-    return svg("rect", { x: x1, y: y1, width: Math.max(x2 - x1, 1), height: Math.max(y2 - y1, 1), rx: radius });
+  function setFrame(rect, [x1, y1, x2, y2]) {
+    const sizes = { x: x1, y: y1, width: Math.max(x2 - x1, 1), height: Math.max(y2 - y1, 1) };
+    for (const [name, value] of Object.entries(sizes)) rect.setAttribute(name, value);
+    return rect;
   }
 
-  function thing(group, what, name, frame) {
+  function rectangle(frame, radius) {
+    return setFrame(svg("rect", { rx: radius }), frame);
+  }
+
+  // Something that may be pointed at, focused and pressed; it is put among the others when placed.
+  function thing(group, what, name) {
     group.setAttribute("tabindex", "-1");
-    group.setAttribute("role", what.open || what.close ? "button" : "img");
+    group.setAttribute("role", what.open || what.close !== undefined ? "button" : "img");
     group.setAttribute("aria-label", name);
-    const made = { element: group, frame, name, ...what };
-    shown.things.push(made);
+    const made = { element: group, name, ...what };
     group.addEventListener("click", (event) => { event.stopPropagation(); act(made); });
     answer(group, made);
     group.addEventListener("focus", () => { if (group.matches(":focus-visible")) show(made); });
     group.addEventListener("blur", hide);
+    return made;
+  }
+
+  function seen(made, frame) {
+    made.frame = frame;
+    shown.things.push(made);
     return made;
   }
 
@@ -384,93 +377,120 @@
     target.addEventListener("pointerleave", () => { if (document.activeElement !== target) hide(); });
   }
 
-  function where(box) {
+  function where(scene, box) {
     let t = 0;
-    for (let a = box; a; a = shown.scene.boxes[a.p]) t ||= a.t || (a.cell ? a.cell[1] : 0);
-    return t && state.scene !== "folded" ? `, t=${t}` : "";
+    for (let a = box; a; a = scene.boxes[a.p]) t ||= a.t || (a.cell ? a.cell[1] : 0);
+    return t && scene !== scenes.folded ? `, t=${t}` : "";
   }
 
   // The small square that says: this opens, or this closes.
-  function sign(x, y, plus) {
-    const out = svg("g", { class: "sign" }, rectangle([x - 5.5, y - 5.5, x + 5.5, y + 5.5], 2.5));
-    out.append(svg("path", { d: `M${x - 3} ${y}h6${plus ? `M${x} ${y - 3}v6` : ""}` }));
+  function sign(plus) {
+    const out = svg("g", { class: "sign" }, rectangle([-5.5, -5.5, 5.5, 5.5], 2.5));
+    out.append(svg("path", { d: `M-3 0h6${plus ? "M0 -3v6" : ""}` }));
     return out;
   }
 
-  function drawFrame(layer, box, b) {
-    const { X, Y } = shown;
-    const [x1, y1, x2, y2] = [X(box.b[0]), Y(box.b[1]), X(box.b[2]), Y(box.b[3])];
-    const kind = { column: "band", step: "step", gate: "gate" }[box.k];
-    const group = svg("g", { class: `${kind}${box.c ? " hued" : ""}` }, rectangle([x1, y1, x2, y2], 8));
-    if (box.c) group.style.setProperty("--hue", box.c);
-    group.dataset.box = b;
-    layer.append(group);
-    group.addEventListener("pointerenter", () => {
+  // What was painted: taken off the page once, then placed whenever something opens or closes.
+  function takeParts(name, scene) {
+    const root = world.querySelector(`[data-scene="${name}"]`);
+    const layer = (kind) => root.querySelector(`.${kind}`) ?? root.appendChild(svg("g", { class: kind }));
+    const all = (kind) => [...root.querySelectorAll(`.${kind}`)];
+    const layers = Object.fromEntries(["boxes", "edges", "nodes", "texts"].map((kind) => [kind, layer(kind)]));
+    const [boxes, nodes, edges, lines, names] = ["box", "node", "edge", "line", "name"].map(all);
+    [layers.gaps, layers.covers] = [svg("g"), svg("g")];
+    layers.nodes.before(layers.gaps);
+    layers.nodes.after(layers.covers);
+    root.append(layers.texts);
+    const labelled = new Map(scene.edges.map((edge, e) => [edges[e].dataset.id, edge]));
+    root.remove();
+    scene.parts = {
+      root, layers,
+      boxes: boxes.map((element, b) => takeBox(scene, name, element, b)),
+      nodes: nodes.map((element, n) => takeNode(scene, element, n)),
+      edges: edges.map((element, e) => takeEdge(scene, element, scene.edges[e])),
+      texts: lines.map((element, n) => takeText(scene, name, element, scene.texts[n])),
+      names: names.map((element) => takeName(element, labelled.get(element.dataset.id))),
+    };
+  }
+
+  const amount = (element, name) => Number(element.getAttribute(name));
+  const PAIR = /(-?[\d.]+) (-?[\d.]+)/g;
+
+  function takeBox(scene, name, element, b) {
+    const box = scene.boxes[b];
+    element.dataset.box = b;
+    const part = { box, element, rect: element.querySelector("rect"), text: element.querySelector("text") };
+    element.addEventListener("pointerenter", () => {
       const reach = reachOf({ box: b });
       if (reach) colourInputs(reach);
     });
-    group.addEventListener("pointerleave", hide);
-    const opens = shown.scene.opens[b] && state.scene !== "cell";
-    const size = box.k === "gate" ? 11 : 13;
+    element.addEventListener("pointerleave", hide);
+    const opens = scene.opens[b] && name !== "cell";
     const title = box.n || (box.k === "step" ? box.title : "");
-    if (!opens && !title) return;
-    const long = width(title, size) + (opens ? 20 : 0);
-    const x = box.m ? x2 - long - 8 : x1 + 5;
-    const handle = svg("g", { class: opens ? "handle" : "" });
-    handle.append(rectangle([x - 1, y1 + 2, x + long + 4, y1 + 19], 4));
-    if (!opens) handle.firstChild.setAttribute("fill", "none");
-    else handle.dataset.box = b;
-    if (opens) handle.append(sign(x + 8, y1 + 10.5, false));
-    handle.append(label(title, x + (opens ? 18 : 4), y1 + 15, size, { "text-anchor": "start" }));
-    layer.append(handle);
-    const middle = [x, y1 + 2, x + long, y1 + 19];
-    const name = `${box.cell ? box.title : box.n}${where(box)}`;
-    if (opens) thing(handle, { box: b, close: b }, `${name}, open`, middle);
-    else if (box.t) thing(handle, { box: b }, name, middle);
-  }
-
-  function drawNode(layer, node, n) {
-    const [x, y, half, high] = nodeFrame(node);
-    const frame = [x - half, y - high, x + half, y + high];
-    const group = svg("g", {
-      class: `node ${node.k}${node.c ? " hued" : ""}${node.bold ? " bold" : ""}`,
-      "data-node": n,
-    });
-    if (node.c) group.style.setProperty("--hue", node.c);
-    const round = { cell: 14, gate: 9, op: 8, delay: 2 }[node.k] ?? Math.min(high, 10);
-    const shape = node.o ? svg("circle", { cx: x, cy: y, r: half }) : rectangle(frame, round);
-    shape.classList.add("shape");
-    group.append(shape);
-    const size = node.k === "cell" ? 18 : node.k === "op" && node.l.length <= 2 ? 14 : node.k === "parameter" || node.k === "delay" ? 12 : 13;
-    if (node.k === "gate") {
-      group.append(label(node.l, x, y + (node.d ? -1 : 5), 13, { class: "strong" }));
-      if (node.d) group.append(label(node.d, x, y + 13, 10, { class: "soft" }));
-    } else if (node.k === "dots") {
-      group.append(label("…", x, y, 28), label(node.d, x, y + 18, 10, { class: "soft" }));
-    } else {
-      const star = node.l === "*";
-      group.append(label(star ? "∗" : node.l, x, y + 0.35 * size, size, { class: node.k === "cell" ? "strong" : "" }));
+    if (!opens && !title) return part;
+    part.handle = svg("g", { class: opens ? "handle" : "" });
+    part.area = part.handle.appendChild(rectangle([0, 0, 1, 1], 4));
+    part.area.setAttribute("fill", "none");
+    if (!part.text && title) {
+      part.text = svg("text", { "font-size": 13, "text-anchor": box.m ? "end" : "start" });
+      part.text.textContent = title;
     }
-    const squares = node.strip?.length ?? 0;
-    (node.strip ?? []).forEach((row, r) => row.forEach((colour, c) => {
-      const [left, top] = [x + 6 + SQUARE * c, y - high - 4 - SQUARE * (squares - r)];
-      const square = svg("rect", { x: left, y: top, width: SQUARE, height: SQUARE, class: "square" });
-      square.style.fill = colour;
-      group.append(square);
-    }));
-    (node.h ?? []).forEach((line, k) => {
-      const up = 12 * (node.h.length - 1 - k) + (squares ? SQUARE * squares + 4 : 0);
-      group.append(label(line, x + 5, y - high - 4 - up, 11, { "text-anchor": "start" }));
-    });
-    layer.append(group);
-    const into = node.k === "cell" || node.k === "gate" ? boxFor(node) : -1;
-    const t = node.t ? `, t=${node.t}` : "";
-    if (into >= 0) group.append(sign(x + half - 3, y - high + 3, true));
-    const made = thing(group, { node: n, open: into >= 0 }, `${node.l}${t}`, frame);
-    shown.ofNode.set(n, made);
+    if (opens) {
+      part.handle.dataset.box = b;
+      part.sign = part.handle.appendChild(sign(false));
+    }
+    if (part.text) part.handle.append(part.text);
+    part.long = (title ? width(title, box.k === "gate" ? 11 : 13) : 0) + (opens ? 20 : 0);
+    const called = `${box.cell ? box.title : box.n}${where(scene, box)}`;
+    if (opens) part.thing = thing(part.handle, { box: b, close: b }, `${called}, open`);
+    else if (box.t) part.thing = thing(part.handle, { box: b }, called);
+    return part;
   }
 
-  function drawCover(layer, cover) {
+  function placeFrame({ box, element, rect, text, handle, area, sign: mark, long, thing: made }) {
+    const { X, Y } = shown;
+    const [x1, y1, x2, y2] = [X(box.b[0]), Y(box.b[1]), X(box.b[2]), Y(box.b[3])];
+    setFrame(rect, [x1, y1, x2, y2]);
+    if (!handle) return [element];
+    const x = box.m ? x2 - long - 8 : x1 + 5;
+    const middle = [x - 1, y1 + 2, x + long + 4, y1 + 19];
+    setFrame(area, middle);
+    mark?.setAttribute("transform", `translate(${x + 8} ${y1 + 10.5})`);
+    text?.setAttribute("x", box.m ? x2 - 9 : x + 4 + (mark ? 14 : 0));
+    text?.setAttribute("y", y1 + 15);
+    if (made) seen(made, middle);
+    return [element, handle];
+  }
+
+  function takeNode(scene, element, n) {
+    const node = scene.nodes[n];
+    element.dataset.node = n;
+    const shape = element.firstElementChild;
+    shape.classList.add("shape");
+    const into = node.k === "cell" || node.k === "gate" ? boxFor(node) : -1;
+    if (into >= 0) {
+      const mark = element.appendChild(sign(true));
+      mark.setAttribute("transform", `translate(${node.b[2] - 3} ${3 - node.b[3]})`);
+    }
+    const t = node.t ? `, t=${node.t}` : "";
+    const made = thing(element, { node: n, open: into >= 0 }, `${node.l}${t}`);
+    return { node, n, element, shape, text: element.querySelector("text"), thing: made };
+  }
+
+  function placeNode({ node, n, element, shape, text, thing: made }) {
+    const [x, y, half, high] = nodeFrame(node);
+    element.setAttribute("transform", `translate(${x} ${y})`);
+    if (node.bar) {
+      shape.setAttribute("x", -half);
+      shape.setAttribute("width", 2 * half);
+      const side = Math.sign(amount(text, "x")); // its text stands in the middle or at one side
+      text.setAttribute("x", side * Math.max(half - 8, 0.1));
+    }
+    shown.ofNode.set(n, seen(made, [x - half, y - high, x + half, y + high]));
+    return element;
+  }
+
+  function drawCover(cover) {
     const [x1, y1, x2, y2] = cover.frame;
     const [x, y] = [(x1 + x2) / 2, (y1 + y2) / 2];
     const box = shown.scene.boxes[cover.box];
@@ -482,49 +502,62 @@
     group.append(shape);
     let name = cover.title;
     if (cover.kind === "dots") {
-      group.append(label("…", x, y, 28), label(cover.title, x, y + 18, 10, { class: "soft" }));
+      group.append(line("…", x, y, 28), line(cover.title, x, y + 18, 10, { class: "soft" }));
       name = `Steps left out: ${cover.title}`;
     } else {
       const size = cover.kind === "cell" ? 18 : 13;
-      group.append(label(cover.title, x, y + 0.35 * size, size, { class: "strong" }));
-      if (box.k === "column") group.append(label(box.n, x1 + 9, y1 + 16, 11, { "text-anchor": "start", class: "soft" }));
-      group.append(sign(x2 - 10, y1 + 10, true));
-      name += `${where(box)}, closed`;
+      group.append(line(cover.title, x, y + 0.35 * size, size, { class: "strong" }));
+      if (box.k === "column") group.append(line(box.n, x1 + 9, y1 + 16, 11, { "text-anchor": "start", class: "soft" }));
+      const mark = group.appendChild(sign(true));
+      mark.setAttribute("transform", `translate(${x2 - 10} ${y1 + 10})`);
+      name += `${where(shown.scene, box)}, closed`;
     }
-    layer.append(group);
-    cover.thing = thing(group, { cover, open: true, box: cover.box }, name, cover.frame);
+    cover.thing = seen(thing(group, { cover, open: true, box: cover.box }, name), cover.frame);
+    return group;
   }
 
-  function drawText(layer, [text, x, y, size, anchor, id, tensor]) {
-    const { X, Y, scene } = shown;
+  function line(text, x, y, size, attributes = {}) {
+    const out = svg("text", { x, y, "font-size": size, ...attributes });
+    out.textContent = text;
+    return out;
+  }
+
+  function takeText(scene, name, element, [text, , y, , , id, tensor]) {
+    const part = { element, text: element, drop: amount(element, "y") - y, tensor };
     const row = /^row(\d+)$/.exec(id);
-    const start = { left: "start", middle: "middle", right: "end" }[anchor];
-    const out = label(text, X(x), Y(y) + 0.35 * size, size, { "text-anchor": start });
-    const long = width(text, size);
-    const left = X(x) - { left: 0, middle: long / 2, right: long }[anchor];
-    shown.texts.push([left, Y(y) - size, left + long, Y(y) + size]);
-    if (!row) {
-      out.classList.add("soft");
-      if (tensor >= 0) shown.norms.push({ element: out, tensor });
-      layer.append(out);
-      return;
-    }
-    out.classList.add("strong");
+    const inOps = name === "cell" ? scenes.op : scene;
+    if (!row || !cellsOf(inOps ?? scene, Number(row[1])).length) return { ...part, said: scene.texts.find((one) => one[5] === id) };
     const loop = Number(row[1]);
+    const handle = svg("g", { class: "handle", "data-layer": loop });
+    const area = handle.appendChild(rectangle([0, 0, 1, 1], 4));
+    area.setAttribute("fill", "none");
+    const made = thing(handle, { layer: loop }, `Layer ${text}`);
+    return { ...part, said: scene.texts.find((one) => one[5] === id), element: handle, area, loop, thing: made };
+  }
+
+  function placeText({ element, text, drop, tensor, said, area, loop, thing: made }) {
+    const { X, Y, scene } = shown;
+    const [words, x, y, size, anchor] = said;
+    const long = width(words, size);
+    const left = X(x) - { left: 0, middle: long / 2, right: long }[anchor];
+    text.setAttribute("x", X(x));
+    text.setAttribute("y", Y(y) + drop);
+    shown.texts.push([left, Y(y) - size, left + long, Y(y) + size]);
+    if (tensor >= 0) shown.norms.push({ element, tensor });
+    if (!made) return element;
     const boxes = cellsOf(scene, loop);
-    const name = state.scene === "cell" ? "op" : state.scene;
-    if (!cellsOf(scenes[name] ?? scene, loop).length) {
-      layer.append(out);
-      return;
-    }
     const closed = boxes.length === 0 || boxes.every((b) => state.closed[state.scene].has(b));
     const frame = [left - 22, Y(y) - size, left + long + 4, Y(y) + size - 2];
     shown.texts.push(frame);
-    const handle = svg("g", { class: "handle", "data-layer": loop }, rectangle(frame, 4),
-      sign(left - 12, Y(y), closed), out);
-    layer.append(handle);
-    thing(handle, { layer: loop, open: closed, close: closed ? undefined : -1 },
-      `Layer ${text}, ${closed ? "closed" : "open"}`, frame);
+    setFrame(area, frame);
+    const mark = sign(closed);
+    mark.setAttribute("transform", `translate(${left - 12} ${Y(y)})`);
+    element.replaceChildren(area, mark, text);
+    Object.assign(made, { open: closed, close: closed ? undefined : -1, name: `Layer ${words}, ${closed ? "closed" : "open"}` });
+    element.setAttribute("aria-label", made.name);
+    element.setAttribute("role", "button");
+    seen(made, frame);
+    return element;
   }
 
   const cellsOf = (scene, loop) =>
@@ -532,114 +565,115 @@
 
   // Wires -----------------------------------------------------------------------------------------
 
-  function cut(points, frame, atEnd) {
-    // The part of a line outside of a frame that it begins or ends in.
-    const line = atEnd ? points : [...points].reverse();
-    let k = line.length - 1;
-    const [x1, y1, x2, y2] = frame;
-    const within = ([x, y]) => x >= x1 && x <= x2 && y >= y1 && y <= y2;
-    while (k >= 0 && within(line[k])) k -= 1;
-    if (k < 0) return null;
-    if (k === line.length - 1) return points;
-    const [a, b] = [line[k], line[k + 1]];
-    const times = [];
-    if (b[0] !== a[0]) times.push((x1 - a[0]) / (b[0] - a[0]), (x2 - a[0]) / (b[0] - a[0]));
-    if (b[1] !== a[1]) times.push((y1 - a[1]) / (b[1] - a[1]), (y2 - a[1]) / (b[1] - a[1]));
-    const meets = times.filter((t) => {
-      const [x, y] = [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])];
-      return t >= 0 && t <= 1 && x >= x1 - 1e-6 && x <= x2 + 1e-6 && y >= y1 - 1e-6 && y <= y2 + 1e-6;
-    });
-    const t = Math.min(...meets, 1);
-    const out = [...line.slice(0, k + 1), [a[0] + t * (b[0] - a[0]), a[1] + t * (b[1] - a[1])]];
-    return atEnd ? out : out.reverse();
-  }
-
-  const length = ([ax, ay], [bx, by]) => Math.hypot(bx - ax, by - ay);
-
-  function towards(a, b, by) {
-    const whole = length(a, b) || 1;
-    return [a[0] + ((b[0] - a[0]) * by) / whole, a[1] + ((b[1] - a[1]) * by) / whole];
-  }
-
-  const spot = ([x, y]) => `${Math.round(10 * x) / 10} ${Math.round(10 * y) / 10}`;
-
-  function course(points, free) {
-    if (free && points.length === 2) {
-      const [[ax, ay], [bx, by]] = points;
-      const steep = Math.abs(by - ay) > Math.abs(bx - ax) / 3;
-      const [one, two] = steep ? [[ax, (ay + by) / 2], [bx, (ay + by) / 2]] : [[(ax + bx) / 2, ay], [(ax + bx) / 2, by]];
-      return `M${spot(points[0])}C${spot(one)} ${spot(two)} ${spot(points[1])}`;
+  function takeEdge(scene, element, [tail, head, kind, slot, tensor, flow]) {
+    const paths = [...element.children].map((path) => ({ path, d: path.getAttribute("d") }));
+    const dx = Number(/\((-?[\d.]+)/.exec(element.getAttribute("transform") ?? "(0")[1]);
+    const ends = paths[0].d.split(/(?=[MLC])/).map((piece) => [...piece.matchAll(PAIR)].at(-1));
+    const corners = ends.map(([, x, y]) => [Number(x), Number(y)]);
+    const part = { element, paths, dx, corners, tail, head, tensor, flow, slot, line: paths[0] };
+    if (slot >= 0 && tensor >= 0) { // a state is asked for its numbers by its wire and its name
+      const hit = element.appendChild(svg("path", { class: "hit", d: paths[0].d }));
+      part.paths.push({ path: hit, d: paths[0].d });
+      answer(element, { element, tensor });
     }
-    let out = `M${spot(points[0])}`;
-    for (let k = 1; k < points.length; k += 1) {
-      const [here, next] = [points[k], points[k + 1]];
-      if (!next) out += `L${spot(here)}`;
-      else {
-        const round = Math.min(5, length(points[k - 1], here) / 2, length(here, next) / 2);
-        out += `L${spot(towards(here, points[k - 1], round))}Q${spot(here)} ${spot(towards(here, next, round))}`;
+    return part;
+  }
+
+  // Where a line comes into a frame: the corner before, and the point at its border.
+  function entry(points, [x1, y1, x2, y2]) {
+    const k = points.findIndex(([x, y]) => x > x1 && x < x2 && y > y1 && y < y2);
+    if (k < 1) return null;
+    const [[ax, ay], [bx, by]] = [points[k - 1], points[k]];
+    const times = [[x1, ax, bx], [x2, ax, bx], [y1, ay, by], [y2, ay, by]]
+      .map(([border, from, to]) => (to === from ? -1 : (border - from) / (to - from)))
+      .filter((t) => t >= 0 && t <= 1)
+      .map((t) => [t, ax + t * (bx - ax), ay + t * (by - ay)])
+      .filter(([, x, y]) => x >= x1 - 0.1 && x <= x2 + 0.1 && y >= y1 - 0.1 && y <= y2 + 0.1);
+    const [, x, y] = times.sort((p, q) => p[0] - q[0])[0] ?? [0, bx, by];
+    return [[ax, ay], [x, y]];
+  }
+
+  const spot = (x, y) => `${Math.round(10 * x) / 10} ${Math.round(10 * y) / 10}`;
+
+  // An arrowhead as it was painted, with its tip at another place and turned into a direction.
+  function movedTip(d, [tx, ty], direction) {
+    const corners = [...d.matchAll(PAIR)].map(([, x, y]) => [Number(x), Number(y)]);
+    const [tip, one, two] = corners;
+    const back = [(one[0] + two[0]) / 2 - tip[0], (one[1] + two[1]) / 2 - tip[1]];
+    const angle = direction ? Math.atan2(-direction[1], -direction[0]) - Math.atan2(back[1], back[0]) : 0;
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+    const at = ([x, y]) => {
+      const [dx, dy] = [x - tip[0], y - tip[1]];
+      return spot(tx + dx * cos - dy * sin, ty + dx * sin + dy * cos);
+    };
+    return `M${corners.map(at).join("L")}Z`;
+  }
+
+  function placeWires() {
+    const { scene, proxy, covers, X, Y } = shown;
+    const met = new Map();
+    const out = [];
+    for (const wire of scene.parts.edges) {
+      const [from, to] = [proxy[wire.tail], proxy[wire.head]];
+      if (from && from === to) continue;
+      let key = null;
+      if (from?.kind === "dots" || to?.kind === "dots") { // many wires into what is left out are one
+        key = `${from ? covers.indexOf(from) : `n${wire.tail}`} ${to ? covers.indexOf(to) : `n${wire.head}`} ${wire.slot}`;
+        if (met.has(key)) {
+          const first = met.get(key); // along which the most of them is told to flow
+          if (!(first.most >= wire.flow)) first.most = wire.flow;
+          continue;
+        }
+        met.set(key, wire);
       }
+      wire.most = wire.flow;
+      wire.rows = null;
+      wire.points = wire.corners.map(([x, y]) => [X(x + wire.dx), Y(y)]);
+      if (covers.length) moveWire(wire, to);
+      else if (wire.moved) restoreWire(wire);
+      shown.wires.push(wire);
+      out.push(wire.element);
     }
     return out;
   }
 
-  function arrow(tip, from, size) {
-    const back = towards(tip, from, size);
-    const whole = length(tip, from) || 1;
-    const [dx, dy] = [((from[1] - tip[1]) / whole) * size * 0.42, ((tip[0] - from[0]) / whole) * size * 0.42];
-    return `M${spot(tip)}L${spot([back[0] + dx, back[1] + dy])}L${spot([back[0] - dx, back[1] - dy])}Z`;
+  function moveWire(wire, to) {
+    const { X, Y } = shown;
+    const at = (x, y) => [X(Number(x) + wire.dx), Y(Number(y))];
+    wire.element.removeAttribute("transform");
+    wire.moved = true;
+    for (const { path, d } of wire.paths) {
+      if (!d) continue;
+      if (!path.classList.contains("tip")) {
+        path.setAttribute("d", d.replace(PAIR, (_, x, y) => spot(...at(x, y))));
+        continue;
+      }
+      const [[, x, y]] = d.matchAll(PAIR);
+      const border = to && !path.classList.contains("return") ? entry([...wire.points, at(x, y)], to.frame) : null;
+      const [a, b] = border ?? [null, at(x, y)];
+      path.setAttribute("d", movedTip(d, b, a && [b[0] - a[0], b[1] - a[1]]));
+    }
   }
 
-  function drawWires(layers) {
-    const { scene, proxy, X, Y } = shown;
-    const seen = new Map();
-    for (const [tail, head, curve, dx, kind, slot, tensor, flow, name, nameX, nameY] of scene.edges) {
-      const [from, to] = [proxy[tail], proxy[head]];
-      if (from && from === to) continue;
-      let key = null;
-      if (from?.kind === "dots" || to?.kind === "dots") { // many wires into what is left out are one
-        key = `${from ? shown.covers.indexOf(from) : `n${tail}`} ${to ? shown.covers.indexOf(to) : `n${head}`} ${slot}`;
-        if (seen.has(key)) {
-          const wire = seen.get(key); // along which the most of them is told to flow
-          if (wire && !(wire.flow >= flow)) wire.flow = flow;
-          continue;
-        }
-        seen.set(key, null);
-      }
-      const [free, ...flat] = scene.curves[curve];
-      let points = [];
-      for (let k = 0; k < flat.length; k += 2) points.push([X(flat[k] + dx), Y(flat[k + 1])]);
-      if (points.length < 2) continue;
-      if (to) points = cut(points, to.frame, true);
-      if (points && from) points = cut(points, from.frame, false);
-      if (!points || points.length < 2) continue;
-      const hue = kind === "side" ? scene.nodes[tail].c : "";
-      const style = slot >= 0 ? ` state s${slot % 4}` : hue ? " hued" : "";
-      const group = svg("g", { class: `wire ${kind}${style}` });
-      if (hue) group.style.setProperty("--hue", hue);
-      const size = kind === "side" ? 5 : slot >= 0 ? 9 : 7;
-      const line = [...points];
-      line.push(towards(line.pop(), points.at(-2), Math.min(size - 1, length(points.at(-1), points.at(-2)))));
-      group.append(svg("path", { d: course(line, free) }));
-      group.append(svg("path", { class: "tip", d: arrow(points.at(-1), points.at(-2), size) }));
-      if (backward.length && kind !== "side") {
-        group.append(svg("path", { class: "tip return", d: arrow(points[0], points[1], size + 3) }));
-      }
-      const target = { element: group, tensor };
-      if (slot >= 0 && tensor >= 0) { // a state is asked for its numbers by its wire and its name
-        group.append(svg("path", { class: "hit", d: course(points, free) }));
-        answer(group, target);
-      }
-      layers.wires.append(group);
-      const wire = { element: group, tail, head, tensor, flow, points };
-      shown.wires.push(wire);
-      if (key) seen.set(key, wire);
-      if (name && !shown.covers.some((c) => inside(X(nameX), Y(nameY), c.frame))) {
-        const text = label(name, X(nameX), Y(nameY) + 4, 13, { class: `label${slot >= 0 ? ` s${slot % 4}` : ""}` });
-        layers.labels.append(text);
-        if (tensor >= 0) answer(text, { element: text, tensor });
-        text.dataset.tensor = tensor;
-      }
-    }
+  function restoreWire(wire) {
+    wire.moved = false;
+    if (wire.dx) wire.element.setAttribute("transform", `translate(${wire.dx} 0)`);
+    for (const { path, d } of wire.paths) path.setAttribute("d", d);
+  }
+
+  function takeName(element, [, , , , tensor]) {
+    const text = element.querySelector("text");
+    text.dataset.tensor = tensor;
+    if (tensor >= 0) answer(text, { element: text, tensor });
+    return { element, text, x: amount(text, "x"), y: amount(text, "y") };
+  }
+
+  function placeName({ element, text, x, y }) {
+    const { X, Y, covers } = shown;
+    if (covers.some((cover) => inside(X(x), Y(y), cover.frame))) return [];
+    text.setAttribute("x", X(x));
+    text.setAttribute("y", Y(y));
+    return [element];
   }
 
   // Opening and closing ------------------------------------------------------------------------
@@ -768,8 +802,6 @@
 
   // Zoom ----------------------------------------------------------------------------------------
 
-  const world = svg("g");
-  picture.append(world);
   const zoom = d3.zoom().scaleExtent([0.01, 8]).on("zoom", (event) => {
     world.setAttribute("transform", event.transform);
     if (event.sourceEvent) { untouched = ""; hide(); }
@@ -861,7 +893,7 @@
       mark(wire.element, {
         lit: Boolean(now) && using.includes(now.row),
         later: rows.length > 0 && !rows.some(done),
-        level: back ? grade(wire.flow) : -1,
+        level: back ? grade(wire.most) : -1,
       });
     }
     // Before the backward pass has come to it there is no gradient to be told.
@@ -934,6 +966,26 @@
     if (gradient && g !== undefined) {
       const line = element("h3", {}, "∂L/∂", mathematics(e ?? n), " ", element("span", { class: "shape" }, `norm ${number(m)}`));
       out.append(line, numbers(g, s));
+    }
+    return out;
+  }
+
+  // What has come to an operand so far: from this record, and from all before it on the way back.
+  function arrivedBlock(x, record) {
+    const { n, e, s, g } = tensors[x];
+    const mine = record.c?.[x] === "all" ? g : record.c?.[x];
+    if (mine === undefined) return [];
+    const before = backward.slice(0, state.place - records.length);
+    const shares = before.map((row) => records[row].c?.[x]).filter((share) => share !== undefined);
+    const left = usersOf(x).filter((row) => records[row].c?.[x] !== undefined && !before.includes(row)).length;
+    const heading = (text) => element("h3", {}, "∂L/∂", mathematics(e ?? n), " ", element("span", { class: "shape" }, text));
+    const out = [heading("from this record"), numbers(mine, s)];
+    const whole = shares.every((share) => Array.isArray(share) && share.every((v) => typeof v === "number"));
+    if (shares.length > 1 && whole) {
+      const sum = mine.map((_, k) => Number(shares.reduce((all, share) => all + share[k], 0).toPrecision(4)));
+      out.push(heading(left ? `so far, ${left} more to come` : "complete"), numbers(sum, s));
+    } else if (left || shares.length > 1) {
+      out.push(element("p", { class: "note" }, left ? `${left} more to come` : "complete"));
     }
     return out;
   }
@@ -1098,13 +1150,15 @@
       const head = now.back ? `Backward: record ${record.i}` : `Forward: record ${record.i}`;
       panel.replaceChildren(element("h2", {}, head), recordBlock(now.row));
       if (now.back) {
-        panel.append(element("p", { class: "note" }, "The gradient of the result goes on to the operands."));
+        panel.append(element("p", { class: "note" }, mathematics(record.q || "The gradient of the result goes on to the operands.")));
         panel.append(tensorBlock(record.r, { what: "result" }));
       } else {
         panel.append(tensorBlock(record.r, { what: "result", gradient: false }));
       }
       for (const x of new Set(record.a)) {
-        if (tensors[x].k !== "number") panel.append(tensorBlock(x, { what: "operand", gradient: now.back }));
+        if (tensors[x].k === "number") continue;
+        panel.append(tensorBlock(x, { what: "operand", gradient: false }));
+        if (now.back) panel.lastChild.append(...arrivedBlock(x, record));
       }
       const nth = now.back ? state.place - records.length : state.place;
       const of = now.back ? backward.length : records.length;
@@ -1319,6 +1373,7 @@
 
   addEventListener("resize", () => { if (untouched) fit(untouched === "readable"); });
 
+  for (const [name, scene] of Object.entries(scenes)) takeParts(name, scene);
   setUp();
   render();
   fit(true);
