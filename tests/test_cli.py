@@ -220,7 +220,10 @@ WRONG = {
         ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
         "a label of BIO is O, or one of",
     ),
-    "other labels": (["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"], "label must be one of"),
+    "other labels": (
+        ["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"],
+        "label must be one of",
+    ),
     "vectors": (["train", "classifier", "reviews.tsv", "--vectors", "none.txt"], "no such file"),
     "vectors' width": (
         ["train", "classifier", "reviews.tsv", "--vectors", "vectors.txt"],
@@ -241,8 +244,14 @@ WRONG = {
     "top k": (["generate", "model.npz", "--top-k", "0"], "a whole number from 1, got '0'"),
     "steps": (["generate", "model.npz", "--steps", "1.5"], "a whole number from 0, got '1.5'"),
     "unknown cell": (["draw", "lstn"], "expected one of gru, lstm"),
-    "tokens": (["train", "lm", "a", "--level", "re:["], "level 're:[' is no valid regular expression"),
-    "no level": (["train", "lm", "a", "--level", "syllable"], "level must be one of word, character"),
+    "tokens": (
+        ["train", "lm", "a", "--level", "re:["],
+        "level 're:[' is no valid regular expression",
+    ),
+    "no level": (
+        ["train", "lm", "a", "--level", "syllable"],
+        "level must be one of word, character",
+    ),
     "share": (["generate", "m", "--top-p", 1.5], "expected a number above 0 to 1, got '1.5'"),
     "no share": (["generate", "m", "--top-p", 0], "expected a number above 0 to 1, got '0'"),
     "level": (["draw", "lstm", "--level", "gates"], "invalid choice: 'gates'"),
