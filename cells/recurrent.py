@@ -91,7 +91,7 @@ class Elman(GatedCell):
 
 
 class FourGates:
-    """The gates of the LSTMs: f, i, o and the candidate g, and the state (h, c); b_f begins at 1."""
+    """The LSTMs' gates f, i, o, the candidate g, and the state (h, c); b_f begins at 1."""
 
     states = ("h", "c")
     gates = ("f", "i", "o", "g")

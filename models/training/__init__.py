@@ -2,8 +2,9 @@
 
 from . import schedules
 from .chain_thaw import chain_thaw
+from .checkpoint import differences
 from .loop import evaluate, fit
-from .metrics import accuracy, bits_of, confusion, span_f1, span_scores
+from .metrics import accuracy, bits_of, confusion, label_scores, span_f1, span_scores
 from .optim import (
     SGD,
     Adadelta,
@@ -37,8 +38,10 @@ __all__ = [
     "clip_by_value",
     "confusion",
     "count_targets",
+    "differences",
     "evaluate",
     "fit",
+    "label_scores",
     "save_history",
     "schedules",
     "span_f1",

@@ -14,11 +14,13 @@ from ...autograd import class_ids
 from ...checks import check_int
 
 __all__ = [
+    "LabelScores",
     "Score",
     "SpanScores",
     "accuracy",
     "bits_of",
     "confusion",
+    "label_scores",
     "span_f1",
     "span_scores",
     "spans",
@@ -206,3 +208,51 @@ def span_scores(gold: Any, predicted: Any) -> SpanScores:
 def span_f1(gold: Any, predicted: Any) -> float:
     """The F1 of all spans, ``span_scores(...).overall.f1``."""
     return span_scores(gold, predicted).overall.f1
+
+
+# Labels -----------------------------------------------------------------------------------------
+
+
+class LabelScores(NamedTuple):
+    """The scores of each label of a corpus, by name.
+
+    ``print`` shows them as a table, in percent, with their unweighted mean.
+    """
+
+    labels: dict[str, Score]
+
+    def __str__(self) -> str:
+        width = max(7, *map(len, self.labels))
+        scores = [*self.labels.values()]
+        percent = np.array([(s.precision, s.recall, s.f1) for s in scores]) * 100
+        rows = zip(self.labels, percent, (score.gold for score in scores), strict=True)
+        lines = [f"{'':{width}}  precision  recall      F1    gold"]
+        for name, (precision, recall, f1), gold in [
+            *rows,
+            ("mean", percent.mean(0), sum(score.gold for score in scores)),
+        ]:
+            lines.append(f"{name:{width}}  {precision:9.2f}  {recall:6.2f}  {f1:6.2f}  {gold:6}")
+        return "\n".join(lines)
+
+
+def label_scores(gold: Any, predicted: Any, names: Sequence[str]) -> LabelScores:
+    """Precision, recall and F1 of each label.
+
+    Args:
+        gold: Label ids: (n,), or a list of (time,).
+        predicted: The same, in the same order.
+        names: The names of the labels by id.
+
+    Raises:
+        ValueError: As in ``confusion``.
+
+    Example:
+        >>> scores = label_scores([0, 0, 1], [0, 1, 1], ["neg", "pos"])
+        >>> scores.labels["neg"], scores.labels["pos"].precision
+        (Score(gold=2, found=1, right=1), 0.5)
+    """
+    table = confusion(gold, predicted, len(names))
+    counts = zip(table.sum(1), table.sum(0), table.diagonal(), strict=True)
+    return LabelScores(
+        {name: Score(*map(int, count)) for name, count in zip(names, counts, strict=True)}
+    )
