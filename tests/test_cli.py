@@ -768,7 +768,7 @@ def test_a_folder_of_version_1_is_resumed(kind, tmp_path):
     assert f"{kind}: another training is in this folder: seed was 0, now 1. Give" in refusal
     result = run("train", kind, *options, "--epochs", 4, "--out", kind, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "going on from" in result.stderr
+    assert "resuming from" in result.stderr
     found, wanted = (
         rows_of(tmp_path / kind / "history.csv"),
         rows_of(tmp_path / f"{kind}_whole.csv"),
