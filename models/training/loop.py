@@ -375,7 +375,7 @@ class Run:
         """One update; returns the batch's mean loss before it, and the number of tokens."""
         rngs = [*self.rngs, *generators(batch)]
         states, carry = random_states(rngs), self.now.carry
-        with np.errstate(over="ignore", invalid="ignore"):  # checked just below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             loss, count, self.now.carry = self.task.loss(self.model, batch, carry)
             value = loss.item()
             finite = math.isfinite(value)
@@ -385,10 +385,11 @@ class Run:
                     loss.backward()
                 finite = math.isfinite(self.clipped_norm())
             del loss  # free the graph before the next one is built
+            if finite:
+                self.optimizer.step()  # an overflow is found in the next batch
         if not finite:
             set_random_states(rngs, states)  # the anomaly is located by the same forward pass
             raise self.not_finite(value, batch, carry)
-        self.optimizer.step()
         return value, count
 
     def clipped_norm(self) -> float:
