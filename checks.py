@@ -79,9 +79,10 @@ def check_int(who: str, name: str, value: Any, least: int = 1, most: int | None 
         raise TypeError(
             f"{who}: {name} must be an integer {expected}, got {describe_received(value)}{cure}"
         )
-    if value < least or (most is not None and value > most):
-        raise ValueError(f"{who}: {name} must be an integer {expected}, got {value}")
-    return int(value)
+    found = int(value)
+    if found < least or (most is not None and found > most):
+        raise ValueError(f"{who}: {name} must be an integer {expected}, got {found}")
+    return found
 
 
 def is_real(value: Any) -> bool:
@@ -125,15 +126,16 @@ def check_float(
     expected = f"{what} {signs}".rstrip()
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{who}: {name} must be {expected}, got {describe_received(value)}")
+    found = float(value)
     fits = (
-        (least is None or value >= least)
-        and (above is None or value > above)
-        and (most is None or value <= most)
-        and (below is None or value < below)
+        (least is None or found >= least)
+        and (above is None or found > above)
+        and (most is None or found <= most)
+        and (below is None or found < below)
     )
-    if not (fits and math.isfinite(value)):
+    if not (fits and math.isfinite(found)):
         raise ValueError(f"{who}: {name} must be {expected}, got {describe_received(value)}")
-    return float(value)
+    return found
 
 
 def check_fraction(who: str, name: str, value: Any, what: str = "a probability") -> float:

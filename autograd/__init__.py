@@ -1,44 +1,179 @@
-"""What a gradient is: Tensors that remember how they were computed, and the tape behind them.
+"""Reverse-mode automatic differentiation: Tensors that remember how they were computed.
 
-``context`` says where an op happens, ``tensor`` what a Tensor is and how an op is applied,
-``tape`` how gradients run back. ``numpy_ops`` and ``nn_ops`` are the table of ops,
-``composed`` what NumPy has and can be written with these,
-``functional`` holds derivatives of functions, ``check`` compares them with differences;
-``allocation`` lets a tape's memory serve the next one.
+Read five files, in this order, and you have read an autodiff engine:
+
+1. ``tensor``: the Op, ``apply``, which records it, and the Tensor with its operators;
+2. ``numpy_core``: the table of the NumPy functions that networks use, each beside its rules;
+3. ``buffers``: how the contributions to one gradient are summed;
+4. ``backward``: the graph behind a result, and the pass back over it;
+5. ``tape``: the same graph as a list of records, to be read, printed and differentiated.
+
+The others, from those that every file may import to those that import most: ``coercion``,
+``context`` (scopes, ``no_grad``), ``messages``, ``methods`` (``x.sum()``), ``workspace``
+(products of one pass share arrays); ``numpy_calls`` (NumPy's call forms), ``numpy_more``,
+``linear_algebra`` and ``composed`` (its other functions); ``arguments``, ``activations``,
+``layers`` and ``losses`` (functions that NumPy lacks); ``anomaly``, ``trees``,
+``functional`` (derivatives of functions), ``check`` (against differences), ``replay`` (a traced
+step as two plain functions), ``recompute`` (memory for time), ``allocation``.
+
+Names for everyone: the Tensor and its tape (``Tensor Parameter Tape Record Gradients``), ops of
+one's own (``Op apply``), contexts (``no_grad scope detect_anomaly``), derivatives (``grad
+value_and_grad vjp jvp jacobian hessian check_grads checkpoint``), the functions that NumPy lacks
+and ``ACTIVATIONS``, which finds the activations by name.
+
+Names for writing layers, cells and models: arguments and operands (``operand values
+floats one_array class_ids check_mask check_reduction reduce_loss Reduction flatten``), errors
+(``describe options_text path_text``).
+
+Internal names that other folders of this package share, which may change: contexts
+(``recording current_scope anomaly_check ClassName``), the graph (``backpropagate reachable
+operands_of made_by reserve_numbers``), replay (``Plan LeafGradients alike
+current_workspace``).
 """
 
 from . import composed as composed
+from . import numpy_more as numpy_more
+from .activations import (
+    ACTIVATIONS,
+    elu,
+    erf,
+    gelu,
+    hard_sigmoid,
+    leaky_relu,
+    log_sigmoid,
+    log_softmax,
+    logsumexp,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+)
 from .allocation import freed_memory_kept, keep_freed_memory
+from .anomaly import detect_anomaly
+from .arguments import Reduction, check_mask, check_reduction, class_ids, floats, one_array
+from .backward import backpropagate, reachable
 from .check import check_grads
-from .context import detect_anomaly, no_grad, scope
-from .functional import checkpoint, grad, hessian, jacobian, jvp, value_and_grad, vjp
-from .nn_ops import *
-from .nn_ops import __all__ as _nn
-from .numpy_ops import scatter_add, unbroadcast
+from .context import (
+    ClassName,
+    anomaly_check,
+    current_scope,
+    no_grad,
+    path_text,
+    recording,
+    scope,
+)
+from .functional import grad, hessian, jacobian, jvp, value_and_grad, vjp
+from .layers import conv1d, dropout, embedding, layer_norm, max_over_time
+from .losses import (
+    binary_cross_entropy,
+    cross_entropy,
+    hinge_loss,
+    huber_loss,
+    kl_divergence,
+    l1_loss,
+    mse_loss,
+    nll_loss,
+    reduce_loss,
+)
+from .messages import describe, options_text
+from .numpy_core import scatter_add, unbroadcast
+from .recompute import checkpoint
+from .replay import LeafGradients, Plan, alike, made_by, reserve_numbers
 from .tape import Gradients, Record, Tape
-from .tensor import Op, Parameter, Tensor
+from .tensor import (
+    Op,
+    Parameter,
+    Tensor,
+    apply,
+    operand,
+    operands_of,
+    values,
+)
+from .trees import flatten
+from .workspace import current_workspace
 
 __all__ = [
-    "Gradients",
-    "Op",
-    "Parameter",
-    "Record",
-    "Tape",
+    # The Tensor and its tape.
     "Tensor",
-    "check_grads",
-    "checkpoint",
-    "detect_anomaly",
-    "freed_memory_kept",
-    "grad",
-    "hessian",
-    "jacobian",
-    "jvp",
-    "keep_freed_memory",
-    "no_grad",
+    "Parameter",
+    "Tape",
+    "Record",
+    "Gradients",
+    # Ops of one's own.
+    "Op",
+    "apply",
     "scatter_add",
-    "scope",
     "unbroadcast",
+    # Contexts.
+    "no_grad",
+    "scope",
+    "detect_anomaly",
+    # Derivatives.
+    "grad",
     "value_and_grad",
     "vjp",
-    *_nn,
+    "jvp",
+    "jacobian",
+    "hessian",
+    "check_grads",
+    "checkpoint",
+    # Functions that NumPy lacks.
+    "binary_cross_entropy",
+    "conv1d",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "embedding",
+    "erf",
+    "gelu",
+    "hard_sigmoid",
+    "hinge_loss",
+    "huber_loss",
+    "kl_divergence",
+    "l1_loss",
+    "layer_norm",
+    "leaky_relu",
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "max_over_time",
+    "mse_loss",
+    "nll_loss",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "softplus",
+    "ACTIVATIONS",
+    # Arguments, operands and errors, for layers, cells and models.
+    "operand",
+    "values",
+    "floats",
+    "one_array",
+    "class_ids",
+    "check_mask",
+    "check_reduction",
+    "reduce_loss",
+    "Reduction",
+    "flatten",
+    "describe",
+    "options_text",
+    "path_text",
+    # Internal names that other folders share.
+    "recording",
+    "current_scope",
+    "anomaly_check",
+    "ClassName",
+    "backpropagate",
+    "reachable",
+    "operands_of",
+    "made_by",
+    "reserve_numbers",
+    "Plan",
+    "LeafGradients",
+    "alike",
+    "current_workspace",
+    "freed_memory_kept",
+    "keep_freed_memory",
 ]

@@ -1,4 +1,4 @@
-"""The checker: gradients of the tape against central differences."""
+"""The gradient checker: gradients of the tape against central differences."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from .backward import backpropagate
 from .context import recording
-from .functional import argument_text, flatten, no_floats, places
-from .tape import backpropagate
-from .tensor import Tensor, describe, operands_of, values
+from .functional import argument_text, not_floats
+from .messages import describe
+from .tensor import Tensor, operands_of, values
+from .trees import flatten, places
 
 __all__ = ["check_grads"]
 
@@ -35,21 +37,18 @@ def check_grads(
         args: A sequence of arguments; one array, number or dict stands for itself. Arrays of
             floats become Tensors (float64); Tensors that require a gradient, such as a model's
             Parameters, are passed as they are and must be float64, so ``f`` may also reach them
-            by itself. All else is passed on untouched, but may not stand in one container with
-            floats, as ``grad`` would not take that.
+            by itself. Other arguments are passed on unchanged, but may not share a container
+            with floats, as ``grad`` refuses that too.
         order: 2 checks the second derivatives too, and so on.
         rtol: Allowed difference, relative to the numerical value, or where that is below 1 to
             the largest in the array, but not more than to 1.
-        atol: Allowed absolute difference; None for what rounding makes of the differences, to
-            judge by how the two differ and by the numbers that ``f`` computes on its way, but at
-            most 1e-7.
-        step: The distance of the differences, relative to the larger of 1 and the element.
+        atol: Allowed absolute difference; None for an estimate of the rounding error of the
+            differences, at most 1e-7.
+        step: The step of the differences, relative to the larger of 1 and the element.
 
     Raises:
         AssertionError: A gradient is wrong; the message names the argument, the place in it and
             both numbers.
-        ValueError: There is nothing to check, or a Tensor is not float64.
-        TypeError: ``f`` returns no Tensor of floats, or a container holds floats and others.
 
     Example:
         >>> import numpy as np
@@ -68,7 +67,7 @@ def check_grads(
         for x, place, is_float in zip(found, places(arg), floats, strict=True):
             name = argument_text(i, place)
             if any(floats) and not is_float:  # a container that holds both
-                raise no_floats(f"check_grads: {name}", x)
+                raise not_floats(f"check_grads: {name}", x)
             if is_float and not isinstance(x, Tensor):
                 x = Tensor(np.array(x, dtype=np.float64), requires_grad=True)
             if is_float and x.requires_grad:
@@ -86,9 +85,9 @@ def check_grads(
             outputs, _ = flatten(f(*arguments))
         found = [y for y in outputs if isinstance(y, Tensor) and y.dtype.kind == "f"]
         if not found:
-            came = ", ".join(type(y).__name__ for y in outputs) or "nothing"
+            got = ", ".join(type(y).__name__ for y in outputs) or "nothing"
             raise TypeError(
-                f"check_grads: the function must return Tensors of floats, got {came}; compute "
+                f"check_grads: the function must return Tensors of floats, got {got}; compute "
                 "the result from the arguments with np's functions"
             )
         return found
@@ -160,7 +159,7 @@ def _check(
 def _difference(
     scalar: Callable[[], float], data: Any, place: Any, h: float
 ) -> tuple[float, float]:
-    """The slope, with an error O(h⁴), from those over 2h and 4h; and how far these differ."""
+    """The slope, with an error O(h⁴), from those over 2h and 4h; and the difference of these."""
     at = data[place]
     found = []
     try:
@@ -174,16 +173,16 @@ def _difference(
 
 
 def _apart(exact: Any, numerical: Any, noise: float, allowed: Any) -> Any:
-    """The places where two gradients differ by more."""
+    """The places where two gradients differ by more than is allowed."""
     with np.errstate(invalid="ignore"):  # inf - inf
         return np.argwhere(~(abs(exact - numerical) <= noise + allowed))
 
 
 def _rounding(outputs: Sequence[Tensor], weights: Sequence[Any]) -> float:
-    """How far the rounding of every number on the way may move the weighted sum of the outputs.
+    """A bound on the rounding error of the weighted sum of the outputs.
 
-    To first order it is the sum's gradient by each number times that number's rounding
-    (Linnainmaa 1976). An op of one operand is taken to round numbers of that one's size inside.
+    To first order each intermediate number contributes the sum's gradient times its own rounding
+    error (Linnainmaa 1976). An op of one operand is assumed to round numbers of its size inside.
     """
     total = 0.0
 
@@ -199,5 +198,5 @@ def _rounding(outputs: Sequence[Tensor], weights: Sequence[Any]) -> float:
 
 
 def _largest(x: Any) -> float:
-    """The largest magnitude, apart from NaN; 0 of nothing."""
+    """The largest magnitude, NaN left out; 0 for an empty array."""
     return float(np.fmax.reduce(np.abs(x), axis=None, initial=0.0))

@@ -1,20 +1,22 @@
-"""The table, third part: NumPy's functions that are written with others.
+"""The table, fourth part: NumPy's functions that are written with others.
 
-Each is plain NumPy, as one would write it for arrays; what it calls has a row, so it needs no
-rule and differentiates to any order. The first name of a function is the one it has in NumPy.
+Each is plain NumPy, as one would write it for arrays; its calls have rows, so it needs no rule
+and differentiates to any order. The first name of a function is the one it has in NumPy.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-import string
 from typing import Any
 
 import numpy as np
 
-from .numpy_ops import NORM, composed, off_zero, scatter_add
-from .tensor import TABLE, WIDER, Op, Tensor, apply, call_text, operand, values
+from .linear_algebra import vector_norm
+from .messages import call_text
+from .numpy_calls import WIDER
+from .numpy_core import composed, off_zero, scatter_add
+from .tensor import Op, Tensor, apply, operand, values
 
 __all__: list[str] = []
 
@@ -26,7 +28,7 @@ def before(x: Any, axis: int) -> tuple[slice, ...]:
     return (slice(None),) * (axis % x.ndim)
 
 
-# Several results at once --------------------------------------------------------------------
+# Several results ----------------------------------------------------------------------------------
 
 FRACTION = Op("fraction", lambda x: np.modf(x)[0], (lambda g, y, x: g,))
 
@@ -47,150 +49,11 @@ def _frexp(x: Any) -> Any:
     return np.ldexp(x, -exponent), exponent
 
 
-# Products -----------------------------------------------------------------------------------
-
-
-@composed("dot")
-def _dot(a: Any, b: Any) -> Any:
-    a, b = operand(a), operand(b)
-    if np.ndim(values(a)) == 0 or np.ndim(values(b)) == 0:
-        return np.multiply(a, b)
-    if b.ndim == 1 or (b.ndim == 2 and a.ndim <= 2):
-        return np.matmul(a, b)
-    return _contracted("dot", a, b, [-1], [-2])
-
-
-@composed("inner")
-def _inner(a: Any, b: Any) -> Any:
-    a, b = operand(a), operand(b)
-    if np.ndim(values(a)) == 0 or np.ndim(values(b)) == 0:
-        return np.multiply(a, b)
-    return _contracted("inner", a, b, [-1], [-1])
-
-
-@composed("tensordot", "linalg.tensordot")
-def _tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
-    a, b = operand(a), operand(b)
-    if isinstance(axes, (int, np.integer)):
-        left, right = list(range(a.ndim - axes, a.ndim)), list(range(axes))
-    else:
-        left, right = ([x] if isinstance(x, int) else list(x) for x in axes)
-    return _contracted("tensordot", a, b, left, right)
-
-
-def _contracted(who: str, a: Any, b: Any, left: list[int], right: list[int]) -> Any:
-    """The sum over axes of a, each paired with one of b."""
-    of_left = [a.shape[i] for i in left if -a.ndim <= i < a.ndim]
-    of_right = [b.shape[i] for i in right if -b.ndim <= i < b.ndim]
-    if of_left != of_right or not len(left) == len(right) == len(of_left):
-        raise ValueError(
-            f"{call_text(who, (a, b))}: the axes {left} of the left and {right} of "
-            f"the right must be there and of equal lengths, got {of_left} and {of_right}"
-        )
-    letters = string.ascii_letters
-    of_a = list(letters[: a.ndim])
-    of_b = list(letters[a.ndim : a.ndim + b.ndim])
-    for i, j in zip(left, right, strict=True):
-        of_b[j] = of_a[i]
-    kept = [x for x in of_a + of_b if (x in of_a) != (x in of_b)]
-    return np.einsum(f"{''.join(of_a)},{''.join(of_b)}->{''.join(kept)}", a, b)
-
-
-@composed("outer", "linalg.outer")
-def _outer(a: Any, b: Any) -> Any:
-    return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
-
-
-@composed("vdot")
-def _vdot(a: Any, b: Any) -> Any:
-    return np.matmul(np.reshape(a, -1), np.reshape(b, -1))
-
-
-@composed("vecdot", "linalg.vecdot")
-def _vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
-    a, b = np.moveaxis(x1, axis, -1), np.moveaxis(x2, axis, -1)
-    return np.matmul(a[..., None, :], b[..., None])[..., 0, 0]
-
-
-@composed("matvec")
-def _matvec(x1: Any, x2: Any) -> Any:
-    return np.matmul(x1, operand(x2)[..., None])[..., 0]
-
-
-@composed("vecmat")
-def _vecmat(x1: Any, x2: Any) -> Any:
-    return np.matmul(operand(x1)[..., None, :], x2)[..., 0, :]
-
-
-TABLE[np.linalg.matmul] = TABLE[np.matmul]
-
-
-@composed("linalg.multi_dot")
-def _multi_dot(arrays: Any) -> Any:
-    parts = list(arrays)
-    if len(parts) < 2:
-        raise ValueError(
-            f"{call_text('multi_dot', parts)}: expected two arrays or more, got {len(parts)}"
-        )
-    while len(parts) > 1:  # the longest inner axis first: the smallest results go on
-        k = max(range(len(parts) - 1), key=lambda i: parts[i].shape[-1])
-        parts[k : k + 2] = [np.dot(parts[k], parts[k + 1])]
-    return parts[0]
-
-
-@composed("kron")
-def _kron(a: Any, b: Any) -> Any:
-    n = max(np.ndim(a), np.ndim(b))
-    of_a = (1,) * (n - np.ndim(a)) + np.shape(a)
-    of_b = (1,) * (n - np.ndim(b)) + np.shape(b)
-    a = np.reshape(a, tuple(m for k in of_a for m in (k, 1)))
-    b = np.reshape(b, tuple(m for k in of_b for m in (1, k)))
-    return np.reshape(a * b, tuple(k * m for k, m in zip(of_a, of_b, strict=True)))
-
-
-@composed("cross", "linalg.cross")
-def _cross(
-    a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
-) -> Any:
-    if axis is not None:
-        axisa = axisb = axisc = axis
-    operands = a, b
-    a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
-    if a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise ValueError(
-            f"{call_text('cross', operands)}: vectors have 3 components here, got "
-            f"{a.shape[-1]} and {b.shape[-1]}"
-        )
-    left, right = [1, 2, 0], [2, 0, 1]
-    product = a[..., left] * b[..., right] - a[..., right] * b[..., left]
-    return np.moveaxis(product, -1, axisc)
-
-
-@composed("convolve")
-def _convolve(a: Any, v: Any, mode: str = "full") -> Any:
-    a, v = np.atleast_1d(a), np.atleast_1d(v)
-    if len(v) > len(a):
-        a, v = v, a
-    n, m = len(a), len(v)
-    if not m or mode not in ("full", "same", "valid"):
-        raise ValueError(
-            f"{call_text('convolve', (a, v))}: neither may be empty, and mode is 'full', 'same' or "
-            f"'valid', got {mode!r}"
-        )
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(a, m - 1), m)
-    first, last = {
-        "full": (0, n + m - 1),
-        "same": ((m - 1) // 2, (m - 1) // 2 + n),
-        "valid": (m - 1, n),
-    }[mode]
-    return np.matmul(windows[first:last], np.flip(v))
-
-
-# Putting together and taking apart ------------------------------------------------------------
+# Joining and splitting ----------------------------------------------------------------------------
 
 
 def _at_least(ndim: int, x: Any) -> Any:
-    """NumPy's way of adding axes: before the others, in three dimensions the last one behind."""
+    """Axes added as NumPy does: in front, the third one behind."""
     x = operand(x)
     n = np.ndim(x)
     if n >= ndim:
@@ -249,7 +112,7 @@ def _widest(part: Any) -> int:
 
 
 def _joined(part: Any, axis: int, ndim: int) -> Any:
-    """The blocks of a list side by side; those of the innermost lists along the last axis."""
+    """The blocks of a list, concatenated; those of the innermost lists along the last axis."""
     if isinstance(part, list):
         return np.concatenate([_joined(inner, axis + 1, ndim) for inner in part], axis=axis)
     return np.reshape(part, (1,) * (ndim - np.ndim(part)) + np.shape(part))
@@ -377,7 +240,7 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     return default
 
 
-# Views --------------------------------------------------------------------------------------
+# Views --------------------------------------------------------------------------------------------
 
 
 @composed("fliplr")
@@ -458,7 +321,7 @@ def _real_if_close(a: Any, tol: float = 100) -> Any:
     return np.real(a)
 
 
-# Sums and differences -------------------------------------------------------------------------
+# Sums and differences -----------------------------------------------------------------------------
 
 
 @composed("trace")
@@ -498,7 +361,7 @@ def _average(a: Any, axis: Any = None, weights: Any = None, *, keepdims: bool = 
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
     a, weights = operand(a), operand(weights)
-    if np.shape(weights) != np.shape(a):  # one weight for each place along the axes
+    if np.shape(weights) != np.shape(a):  # one weight for each position along the axes
         axes = [i % a.ndim for i in (axis if isinstance(axis, tuple) else (axis,)) if i is not None]
         if np.shape(weights) != tuple(a.shape[i] for i in axes):
             raise ValueError(
@@ -564,7 +427,7 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> An
     return np.where(values(x) > at[-1], fp[-1] if right is None else right, y)
 
 
-# Reductions of what counts ------------------------------------------------------------------
+# Reductions with where= and initial= --------------------------------------------------------------
 
 
 def _reduced(
@@ -578,7 +441,7 @@ def _reduced(
     initial: Any = None,
     where: Any = True,
 ) -> Any:
-    """A reduction that begins with ``initial``, of the elements ``where`` says."""
+    """A reduction with ``initial=`` and ``where=``."""
     if math.isinf(neutral) and where is not True and initial is None:
         raise ValueError(f"{call_text(function.__name__, (a,))}: with where= give initial= too")
     y = function(_chosen(where, a, neutral), axis=axis, keepdims=keepdims)
@@ -590,7 +453,7 @@ def _chosen(where: Any, a: Any, neutral: float) -> Any:
 
 
 def _counted(a: Any, axis: Any, where: Any) -> Any:
-    """How many elements each result is of, with the axes kept, in a's dtype of floats."""
+    """The number of elements of each reduction, with the axes kept, as floats of a's dtype."""
     here = np.broadcast_to(values(where), a.shape)
     return np.sum(here, axis=axis, keepdims=True, dtype=a.dtype if a.dtype.kind == "f" else float)
 
@@ -633,7 +496,7 @@ def _moment(
     count = _counted(a, axis, where)
     count = np.maximum(count - count.dtype.type(ddof), 0)
     if root:
-        y = _vector_norm(spread, axis=axis, keepdims=True) / np.sqrt(count)
+        y = vector_norm(spread, axis=axis, keepdims=True) / np.sqrt(count)
     else:
         y = np.sum(np.square(spread), axis=axis, keepdims=True) / count
     return y if keepdims else np.squeeze(y, axis)
@@ -667,57 +530,3 @@ def _nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False
 @composed("nanstd")
 def _nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
     return _moment(True, a, axis, ddof, keepdims, where=~np.isnan(values(a)))
-
-
-# Norms --------------------------------------------------------------------------------------
-
-
-@composed("linalg.vector_norm")
-def _vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
-    if ord == 2:
-        return apply(NORM, (x,), {"axis": axis, "keepdims": keepdims})
-    if isinstance(ord, str) or ord == 0:
-        raise TypeError(
-            f"{call_text('vector_norm', (x,))} with ord={ord!r}: a norm with a gradient has a "
-            "number other than 0; for a count of elements use x.data"
-        )
-    size = np.abs(x)
-    if math.isinf(ord):
-        return (np.max if ord > 0 else np.min)(size, axis=axis, keepdims=keepdims)
-    absent = values(size) == 0  # their powers may have no finite derivative
-    powers = np.where(absent, 0 if ord > 0 else inf, np.where(absent, 1, size) ** ord)
-    total = np.sum(powers, axis=axis, keepdims=keepdims)
-    none = values(total) == 0  # the root has no finite derivative there; the norm's is 0
-    return np.where(none, 0, np.where(none, 1, total) ** (1 / ord))
-
-
-@composed("linalg.matrix_norm")
-def _matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Any:
-    return np.linalg.norm(x, ord, axis=(-2, -1), keepdims=keepdims)
-
-
-@composed("linalg.norm")
-def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Any:
-    pair = (axis is None and x.ndim > 1) or (isinstance(axis, tuple) and len(axis) == 2)
-    if ord is not None and axis is None and x.ndim not in (1, 2):
-        raise ValueError(
-            f"{call_text('norm', (x,))}: ord={ord!r} is of a vector or matrix; say which by axis="
-        )
-    if ord is None or (ord == "fro" and pair):
-        ord = 2
-    elif (
-        pair and ord in (1, -1, inf, -inf) and (axis or x.ndim == 2)
-    ):  # the largest or smallest sum of a column or row
-        rows, columns = (i % x.ndim for i in axis or (0, 1))
-        summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
-        sums = np.sum(np.abs(x), axis=summed, keepdims=True)
-        most = (np.max if ord > 0 else np.min)(sums, axis=chosen, keepdims=True)
-        return most if keepdims else np.squeeze(most, (rows, columns))
-    elif pair:
-        raise TypeError(
-            f"{call_text('norm', (x,))}: the matrix norm {ord!r} has no gradient rule; there are "
-            "'fro', 1, -1, inf and -inf"
-        )
-    elif isinstance(ord, str):
-        raise ValueError(f"{call_text('norm', (x,))}: {ord!r} is no norm of vectors")
-    return _vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)

@@ -1,7 +1,7 @@
-"""Where an op happens: the scope it stands in, and whether it is recorded at all.
+"""The context of an op: the scope that it runs in, and whether it is recorded at all.
 
-A context variable holds the path of the current scope, or None while nothing is recorded. Ops
-never mention scopes: ``apply`` reads the variable and puts what it finds on the record. Each
+A context variable holds the path of the current scope, or None while recording is off. Ops
+never mention scopes: ``apply`` reads the variable and stores its value in the record. Each
 thread and each asyncio task has a value of its own.
 """
 
@@ -14,7 +14,16 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar
 
-__all__ = ["detect_anomaly", "no_grad", "scope"]
+__all__ = [
+    "ClassName",
+    "anomaly_check",
+    "current_scope",
+    "no_grad",
+    "path_text",
+    "recording",
+    "scope",
+    "step_of",
+]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,7 +48,7 @@ class ClassName(str):
 
     kind: str
 
-    def __new__(cls, kind: str) -> ClassName:
+    def __new__(cls, kind: str) -> ClassName:  # noqa: D102
         self = super().__new__(cls, kind.lower())
         self.kind = kind
         return self
@@ -48,16 +57,18 @@ class ClassName(str):
         return (self.kind,)
 
 
-# The names of the same steps come again in every sequence, and making one takes half a scope's
-# time.
+# Every sequence has the same steps, and making a StepName takes half a scope's time.
 step_name = functools.lru_cache(maxsize=1024)(StepName)
 
 Path: TypeAlias = tuple[str, ...]
-current: ContextVar[Path | None] = ContextVar("unspool_scope", default=())
-watched: ContextVar[bool] = ContextVar("unspool_detect_anomaly", default=False)
+current_scope: ContextVar[Path | None] = ContextVar("unspool_scope", default=())
+# Inside of detect_anomaly the function that checks every result; None elsewhere.
+anomaly_check: ContextVar[Callable[..., None] | None] = ContextVar(
+    "unspool_anomaly_check", default=None
+)
 # An entry for each block of detect_anomaly that is open in any thread or task: while there is
-# none, an op need not ask whether it is watched.
-watches: list[None] = []
+# none, an op need not look into the context variable.
+open_checks: list[None] = []
 
 
 class scope:
@@ -69,10 +80,6 @@ class scope:
         name: What the block computes, such as ``"forget"``.
         step: The position in time, counted from 1, if the block is a time step. Loops in a
             picture come from these numbers.
-
-    Raises:
-        TypeError: ``name`` is not a string, or ``step`` is not an integer.
-        ValueError: ``step`` is below 1.
 
     Example:
         >>> import numpy as np
@@ -97,24 +104,25 @@ class scope:
         self._previous: Any = None  # a chain: the object may be entered again inside
 
     def __enter__(self) -> scope:
-        path = current.get()
+        path = current_scope.get()
         self._previous = path, self._previous
         if path is not None:
-            current.set((*path, self.name))
+            current_scope.set((*path, self.name))
         return self
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         path, self._previous = self._previous
-        current.set(path)
+        current_scope.set(path)
 
 
-class _Setting:
-    """A context manager that is also a decorator: sets a variable on entry and puts it back."""
+class ContextSetting:
+    """A context manager and decorator that sets a context variable and restores it."""
 
     __slots__ = ("_previous",)
     variable: ContextVar[Any]
 
     def value(self, previous: Any) -> Any:
+        """The variable's value inside, given the value outside."""
         raise NotImplementedError
 
     def __init__(self) -> None:
@@ -136,7 +144,7 @@ class _Setting:
         return inside
 
 
-class no_grad(_Setting):
+class no_grad(ContextSetting):
     """Record nothing inside the block: results are Tensors without a tape behind them.
 
     Usable as a context manager and, called, as a decorator (``@no_grad()``).
@@ -151,62 +159,26 @@ class no_grad(_Setting):
     """
 
     __slots__ = ()
-    variable = current
+    variable = current_scope
 
     def value(self, previous: Path | None) -> Path | None:
-        """None: nothing is recorded."""
+        """None: recording is off."""
         return None
 
 
-class recording(_Setting):
-    """Record inside the block also where a ``no_grad`` is around it (what gradients need)."""
+class recording(ContextSetting):
+    """Record inside the block even within a ``no_grad``, as derivatives need it."""
 
     __slots__ = ()
-    variable = current
+    variable = current_scope
 
     def value(self, previous: Path | None) -> Path | None:
-        """The scope around, or the outermost one."""
+        """The enclosing scope, or the outermost one."""
         return () if previous is None else previous
 
 
-class detect_anomaly(_Setting):
-    """Raise at the first record that makes a NaN or an infinity out of finite numbers.
-
-    Inside the block the result of every op, and in a backward pass every gradient, is
-    checked. The FloatingPointError names the op, its operands and the scope. An infinity among
-    the operands (a mask of ``-inf``, say) is no anomaly of the op that reads it. A NaN is
-    one as soon as an op computes a NaN from it, and the error names the leaf that it stood in;
-    ops that only move it may do so, as ``np.where`` may take it out again.
-
-    Example:
-        >>> import numpy as np
-        >>> from unspool import Tensor
-        >>> from unspool.autograd import detect_anomaly
-        >>> with detect_anomaly(), np.errstate(divide="ignore"):
-        ...     np.log(Tensor([0.0], name="p"))
-        Traceback (most recent call last):
-        ...
-        FloatingPointError: log of p (1,) float64: 1 of 1 results is not finite (-inf at [0])
-    """
-
-    __slots__ = ()
-    variable = watched
-
-    def __enter__(self) -> None:
-        watches.append(None)
-        super().__enter__()
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
-        super().__exit__(kind, error, trace)
-        watches.pop()
-
-    def value(self, previous: bool) -> bool:
-        """On."""
-        return True
-
-
 def path_text(path: tuple[str, ...]) -> str:
-    """A scope's path as error messages show it: ``lstm / t=3 / forget``."""
+    """A scope's path as errors show it: ``lstm / t=3 / forget``."""
     names = []
     for name in path:
         step = getattr(name, "step", None)

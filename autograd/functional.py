@@ -1,171 +1,134 @@
-"""Derivatives of functions: grad, vjp, jvp, jacobian, hessian, checkpoint.
+"""Derivatives of functions: grad, vjp, jvp, jacobian, hessian.
 
-A function is run on fresh Tensors in place of its arguments and the tape behind its result
-is run back. If an argument is a Tensor (because another derivative is being taken around
+A function runs on fresh Tensors in place of its arguments, and the backward pass runs on the
+tape of its result. If an argument is a Tensor (because another derivative is being taken around
 this one), the pass itself is recorded, so that derivatives nest to any order. Arguments and
 results may be nested dicts, lists and tuples of arrays.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-from .context import current, recording
-from .replay import LEAVES
-from .tape import backpropagate, reachable, seed_for
-from .tensor import PLAIN, Op, Tensor, apply, came, describe, operands_of, values
+from ..checks import describe_received
+from .backward import backpropagate, reachable, seed_for
+from .context import recording
+from .messages import describe
+from .numpy_calls import PLAIN
+from .tensor import Op, Tensor, apply, values
+from .trees import flatten, match_leaves, places
 
-__all__ = ["checkpoint", "grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
+__all__ = ["grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
 
 IDENTITY = Op("identity", lambda x: x, (lambda g, y, x: g,))
 
-# The arguments of the derivatives being taken around this one: what reaches one of them must
-# be recorded.
+# The arguments of the derivatives being taken around this one: a result that depends on one of
+# them must be recorded.
 _outer: ContextVar[frozenset[Tensor]] = ContextVar("unspool_outer", default=frozenset())
 
 
-# Nested containers ----------------------------------------------------------------------------
-
-
-def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
-    """The leaves of nested dicts, lists and tuples, and how to put others in their places."""
-    leaves: list[Any] = []
-    plan = _walk(tree, leaves)
-    return leaves, functools.partial(_build, plan)
-
-
-# Functions of the module, not closures that call themselves: such a closure is a cycle, and
-# would keep the leaves, and the graph behind them, until the garbage collector comes.
-
-
-def _walk(node: Any, leaves: list[Any]) -> Any:
-    """The tree with a leaf's number in its place, and each container as (maker, parts)."""
-    kind: Any = type(node)
-    if isinstance(node, defaultdict):
-        kind = functools.partial(kind, node.default_factory)
-    if isinstance(node, dict):
-        return kind, {key: _walk(value, leaves) for key, value in node.items()}
-    if isinstance(node, (list, tuple)):
-        parts = [_walk(value, leaves) for value in node]
-        return getattr(kind, "_make", kind), parts  # _make: of a namedtuple
-    leaves.append(node)
-    return len(leaves) - 1
-
-
-def _build(node: Any, new: Sequence[Any]) -> Any:
-    """The tree of a plan, with ``new`` in the places of the leaves."""
-    if isinstance(node, int):
-        return new[node]
-    make, parts = node
-    if not isinstance(parts, dict):
-        return make([_build(part, new) for part in parts])
-    items = {key: _build(part, new) for key, part in parts.items()}
-    if make is dict:
-        return items
-    try:
-        made = make(items)
-    except Exception as error:  # whatever its __init__ makes of one argument
-        raise _not_remade(make, str(error)) from error
-    leaves = [key for key, part in parts.items() if isinstance(part, int)]
-    if list(made) != list(items) or any(made[key] is not items[key] for key in leaves):
-        raise _not_remade(make, "its items are others then")
-    return made
-
-
-def _not_remade(make: Any, why: str) -> TypeError:
-    name = getattr(make, "func", make).__name__
-    return TypeError(
-        f"a {name} cannot be made again with other leaves by {name}({{...}}): {why}; give a plain "
-        "dict, dict(x)"
-    )
-
-
-def places(tree: Any, at: str = "") -> list[str]:
-    """Where each leaf of a tree stands, as it is written: ``['a'][1]``, or ``.W``."""
-    if isinstance(tree, dict):
-        return [place for key in tree for place in places(tree[key], f"{at}[{key!r}]")]
-    if isinstance(tree, (list, tuple)):
-        names = [f".{name}" for name in getattr(tree, "_fields", ())]
-        names = names or [f"[{i}]" for i in range(len(tree))]
-        return [p for x, name in zip(tree, names, strict=True) for p in places(x, at + name)]
-    return [at]
-
-
-def _kind(tree: Any) -> str:
-    """A container, or what stands in the place of one, in a message."""
-    if isinstance(tree, dict):
-        return f"a dict with {', '.join(map(repr, tree)) or 'nothing'}"
-    if isinstance(tree, (list, tuple)):
-        return f"a {type(tree).__name__} of {len(tree)}"
-    return came(tree)
-
-
-def _matched(what: str, tree: Any, like: Any) -> list[Any]:
-    """The leaves of ``tree`` in the order of those of ``like``, whose structure it must have.
-
-    Dicts match by their keys, lists and tuples by position. ``what`` is the tree in a message.
-    """
-    if isinstance(like, dict):
-        if isinstance(tree, dict) and tree.keys() == like.keys():
-            pairs = [(f"{what}[{key!r}]", tree[key], like[key]) for key in like]
-            return [leaf for pair in pairs for leaf in _matched(*pair)]
-    elif isinstance(like, (list, tuple)):
-        if isinstance(tree, (list, tuple)) and len(tree) == len(like):
-            names = [f"{what}[{i}]" for i in range(len(like))]
-            return [
-                leaf for pair in zip(names, tree, like, strict=True) for leaf in _matched(*pair)
-            ]
-    elif not isinstance(tree, (dict, list, tuple)):
-        return [tree]
-    raise ValueError(f"{what}: expected {_kind(like)}, got {_kind(tree)}")
-
-
-def _is_tensor(x: Any) -> bool:
+def is_tensor(x: Any) -> bool:
+    """Whether it is a Tensor."""
     return isinstance(x, Tensor)
 
 
-class _Trace:
-    """A run of a function on fresh Tensors, ready to be run back any number of times."""
+def alias_of(x: Any) -> Any:
+    """A Tensor of its own with the same values, recorded; anything else as it is."""
+    if not isinstance(x, Tensor):
+        return x
+    alias = apply(IDENTITY, (x,))
+    alias.name = x.name
+    return alias
 
-    def __init__(self, f: Callable[..., Any], args: Sequence[Any], wrt: Sequence[int], kwargs: Any):
+
+class Trace:
+    """A run of a function on fresh Tensors; any number of backward passes may follow.
+
+    Args:
+        f: The function.
+        args: Its positional arguments.
+        wrt: Which of them to differentiate by.
+        kwargs: Its named arguments.
+        has_aux: Whether ``f`` returns a pair, a result and auxiliary data.
+
+    Attributes:
+        leaves: The fresh Tensors.
+        outputs: The result's leaves, Tensors.
+        aux: The auxiliary data, as it is handed out.
+        recorded: Whether results and gradients are Tensors on a tape, as another derivative is
+            being taken around this one.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        wrt: Sequence[int],
+        kwargs: Any,
+        has_aux: bool = False,
+    ) -> None:
         name = getattr(f, "__name__", "f")
         arguments = list(args)
         self.leaves: list[Argument] = []
         self.rebuild: list[tuple[int, Callable[[Sequence[Any]], Any]]] = []
         everything, _ = flatten([*args, *kwargs.values()])
-        self.recorded = any(map(_is_tensor, everything))
+        self.recorded = any(map(is_tensor, everything))
+        outer = _outer.get()
         with recording():
             for i in wrt:
-                if not -len(args) <= i < len(args):
-                    raise ValueError(
-                        f"{name} was called with {len(args)} positional arguments; there is no "
-                        f"argument {i} to differentiate by"
-                    )
-                found, rebuild = flatten(arguments[i])
-                at = [argument_text(i, place) for place in places(arguments[i])]
-                fresh = [_fresh(x, f"{name}: {where}") for x, where in zip(found, at, strict=True)]
-                arguments[i] = rebuild(fresh)
-                self.rebuild.append((len(fresh), rebuild))
-                self.leaves += fresh
+                arguments[i] = self.fresh(name, args, i)
             if len({i % len(args) for i in wrt}) < len(wrt):
                 raise ValueError(f"{name}: argnums {tuple(wrt)} name an argument twice")
-            outer = _outer.get()
             token = _outer.set(outer | frozenset(self.leaves))
             try:
                 result = f(*arguments, **kwargs)
             finally:
                 _outer.reset(token)
+        aux = None
+        if has_aux:
+            if not isinstance(result, (tuple, list)) or len(result) != 2:
+                raise TypeError(
+                    f"{name} must return (value, aux) with has_aux=True, got "
+                    f"{describe_received(result)}"
+                )
+            result, aux = result
         found, self.rebuild_output = flatten(result)
-        # Floats that the argument does not enter into are constants. But nothing else where it
-        # was read: then it has left its tape on the way.
-        lost = any(x.was_read for x in self.leaves) and not any(map(_is_tensor, found))
+        self.check_on_tape(name, found)
+        self.outputs = [y if isinstance(y, Tensor) else Tensor(np.asarray(y)) for y in found]
+        extra, rebuild_aux = flatten(aux)
+        if outer and not self.recorded:
+            results = [*self.outputs, *filter(is_tensor, extra)]
+            order, ends = reachable(results, gradients_only=True)
+            self.recorded = any(t in outer for t in (*(t for _, t in order), *ends))
+        self.aux = rebuild_aux([self.value(x) if is_tensor(x) else x for x in extra])
+
+    def fresh(self, name: str, args: Sequence[Any], i: int) -> Any:
+        """Argument i with fresh Tensors for leaves."""
+        if not -len(args) <= i < len(args):
+            raise ValueError(
+                f"{name} was called with {len(args)} positional arguments; there is no "
+                f"argument {i} to differentiate by"
+            )
+        found, rebuild = flatten(args[i])
+        at = [argument_text(i, place) for place in places(args[i])]
+        fresh = [_fresh(x, f"{name}: {where}") for x, where in zip(found, at, strict=True)]
+        self.rebuild.append((len(fresh), rebuild))
+        self.leaves += fresh
+        return rebuild(fresh)
+
+    def check_on_tape(self, name: str, found: Sequence[Any]) -> None:
+        """Raise for a result that was detached on the way.
+
+        A float that the argument does not enter into is a constant. But once the argument was
+        read, a result without a Tensor has left the tape.
+        """
+        lost = any(x.was_read for x in self.leaves) and not any(map(is_tensor, found))
         for y in found:
             if not isinstance(y, Tensor) and (lost or np.asarray(y).dtype.kind != "f"):
                 raise TypeError(
@@ -173,34 +136,31 @@ class _Trace:
                     "differentiated; compute the result from the argument with np's functions, "
                     "without .item(), .data or float(), and a constant c as c + 0 * x.sum()"
                 )
-        self.outputs = [y if isinstance(y, Tensor) else Tensor(np.asarray(y)) for y in found]
-        if outer and not self.recorded:
-            order, ends = reachable(self.outputs, gradients_only=True)
-            self.recorded = any(t in outer for t in (*(t for _, t in order), *ends))
 
     def value(self, y: Tensor) -> Any:
+        """A result as it is handed out."""
         return y if self.recorded else y.data
 
     def back(self, seeds: Sequence[Any]) -> list[Any]:
         """The gradient of every leaf, for one gradient an output."""
         found: dict[Tensor, Any] = {}
-        recorded = self.recorded or any(map(_is_tensor, seeds))
+        recorded = self.recorded or any(map(is_tensor, seeds))
         roots = []
         for y, seed in zip(self.outputs, seeds, strict=True):
             g = seed_for(y, seed)
-            roots.append((y, Tensor(g) if recorded and not _is_tensor(g) else g))
+            roots.append((y, Tensor(g) if recorded and not is_tensor(g) else g))
         stop = set(self.leaves)
 
         def deliver(x: Tensor, g: Any) -> None:
             if x in stop:
                 found[x] = g
 
-        with recording() if recorded else _nothing:
+        with recording() if recorded else contextlib.nullcontext():
             backpropagate(roots, deliver, stop=stop)
         return [_result(found.get(x), x, recorded) for x in self.leaves]
 
     def by_argument(self, leaves: Sequence[Any]) -> list[Any]:
-        """Leaves' values put into the containers of the arguments they came from."""
+        """Values of leaves, put into the containers of the arguments."""
         out = []
         at = 0
         for count, rebuild in self.rebuild:
@@ -210,25 +170,16 @@ class _Trace:
 
 
 def _result(g: Any, x: Tensor, recorded: bool) -> Any:
-    """A gradient of x as it is handed out; 0 if there is none."""
+    """A gradient of x as it is handed out; 0 for None."""
     if g is None:
         g = np.zeros(x.shape, x.dtype)
     if recorded:
-        return g if _is_tensor(g) else Tensor(g)
-    return np.array(g)  # a copy: others may share what it is a view of
-
-
-class _Nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *error: Any) -> None: ...
-
-
-_nothing = _Nothing()
+        return g if is_tensor(g) else Tensor(g)
+    return np.array(g)  # a copy: it may be a view of a shared array
 
 
 class Argument(Tensor):
-    """A Tensor in the place of an argument, which knows whether it was read."""
+    """An access-tracking argument: a Tensor that notes when its values are read."""
 
     __slots__ = ("was_read",)
 
@@ -269,43 +220,42 @@ def _without_reading(method: Any) -> Any:
     return ask
 
 
-# Steps and shapes have the gradient 0: a constant that was chosen by one was not read.
+# Comparisons and shapes have gradient 0: choosing a constant by one does not count as reading.
 for _name in ("lt", "le", "gt", "ge", "eq", "ne", "bool", "len"):
     setattr(Argument, f"__{_name}__", _without_reading(getattr(Tensor, f"__{_name}__")))
 for _name in ("shape", "ndim", "dtype", "size"):
-    setattr(Argument, _name, property(_without_reading(vars(Tensor)[_name].fget)))
+    setattr(Argument, _name, property(_without_reading(getattr(Tensor, _name).fget)))
 
 
 def _fresh(x: Any, where: str) -> Argument:
-    """A Tensor of its own for one leaf of an argument: a leaf, or an alias of an outer Tensor."""
+    """The fresh Tensor of one leaf of an argument: a leaf, or an alias of an outer Tensor."""
     if isinstance(x, Tensor):
         if x.dtype.kind != "f":
             raise TypeError(f"{where} is {describe(x)}, which has no gradient")
-        alias: Tensor = apply(IDENTITY, (x,))
-        alias.name = x.name
-        return Argument(alias)
+        return Argument(alias_of(x))
     array = np.asarray(x)
     if array.dtype.kind != "f":
-        raise no_floats(where, x)
+        raise not_floats(where, x)
     return Argument(Tensor(array))
 
 
 def argument_text(i: int, place: str) -> str:
-    """A leaf in a message: its argument, and its place in it."""
+    """A leaf in a message: its argument and its place there."""
     return f"argument {i} {place}" if place else f"argument {i}"
 
 
-def no_floats(where: str, x: Any) -> TypeError:
-    """The error for a leaf that has no gradient among those that are differentiated by."""
+def not_floats(where: str, x: Any) -> TypeError:
+    """The error for an argument that is not floating-point."""
     dtype = x.dtype if isinstance(x, Tensor) else np.asarray(x).dtype
     if dtype.kind in "iub":
         return TypeError(
             f"{where} holds {dtype}, and a gradient is asked of it; write it as floats (2.0, or "
-            ".astype(float)), or give what is constant in another argument"
+            ".astype(float)), or pass constants in another argument"
         )
     return TypeError(
-        f"{where} is {came(x)}, and a gradient is asked of it; that may be floats, arrays and "
-        "Tensors of them, and dicts, lists and tuples of these; give all else in another argument"
+        f"{where} is {describe_received(x)}, and a gradient is asked of it; that may be floats, "
+        "arrays and Tensors of them, and dicts, lists and tuples of these; give others in another "
+        "argument"
     )
 
 
@@ -319,14 +269,32 @@ def _wrt(argnums: int | Sequence[int]) -> tuple[list[int], bool]:
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: int | Sequence[int] = 0
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., tuple[Any, Any]]:
-    """A function that returns ``(f(...), gradient)``; see ``grad``."""
+    """A function that returns ``(value, gradient)`` of a scalar function.
+
+    Args:
+        f: As in ``grad``.
+        argnums: As in ``grad``.
+        has_aux: Whether ``f`` returns ``(value, aux)``. The result is then
+            ``((value, aux), gradient)``; ``aux`` may be any object, Tensors in it come back as
+            the value does.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.autograd import value_and_grad
+        >>> def loss(w, x):
+        ...     scores = x @ w
+        ...     return (scores**2).sum(), {"scores": scores}
+        >>> (value, aux), g = value_and_grad(loss, has_aux=True)(np.array([1.0, 2.0]), np.eye(2))
+        >>> value, aux["scores"], g
+        (array(5.), array([1., 2.]), array([2., 4.]))
+    """
     wrt, single = _wrt(argnums)
 
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        trace = _Trace(f, args, wrt, kwargs)
+        trace = Trace(f, args, wrt, kwargs, has_aux)
         if len(trace.outputs) != 1 or trace.outputs[0].size != 1:
             shapes = ", ".join(str(y.shape) for y in trace.outputs)
             raise ValueError(
@@ -334,7 +302,9 @@ def value_and_grad(
                 "it with .sum() or .mean(), or use jacobian or vjp"
             )
         gradients = trace.by_argument(trace.back([None]))
-        return trace.value(trace.outputs[0]), gradients[0] if single else tuple(gradients)
+        value = trace.value(trace.outputs[0])
+        gradient = gradients[0] if single else tuple(gradients)
+        return ((value, trace.aux) if has_aux else value), gradient
 
     return derivative
 
@@ -344,22 +314,21 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
 
     Args:
         f: Takes arrays or containers of arrays, computes on Tensors, returns a scalar Tensor.
-        argnums: By which positional argument to differentiate, or by which several.
+        argnums: The positional argument to differentiate by, or several of them.
 
     Returns:
         A function whose result has the shape of the argument (a tuple for several): arrays
         for arrays, Tensors where an argument is a Tensor, so that ``grad(grad(f))`` works. An
-        argument that does not matter has gradient 0, also where the result is a plain number
-        that was computed from the other arguments, or chosen by comparing this one itself.
+        argument that the result does not depend on has gradient 0, also where the result is a
+        plain number computed from the other arguments, or chosen by comparing this one.
 
-        A gradient that is an array is a constant, for Parameters that ``f`` closes over too: a
-        penalty on it, added to a loss, has no effect on them. There give the argument as a
-        Tensor, ``grad(f)(Tensor(x))``, and the ``backward()`` of the loss reaches them.
+        A gradient that is an array is a constant, also for Parameters that ``f`` closes over: a
+        gradient penalty made of it has no effect on them. Give the argument as a Tensor,
+        ``grad(f)(Tensor(x))``, and the ``backward()`` of the loss reaches them.
 
     Raises:
-        ValueError: ``f`` returns no scalar.
         TypeError: The argument holds anything but floats, or ``f`` returns no number, or one that
-            it took off the tape (``.item()``).
+            it detached (``.item()``).
 
     Example:
         >>> from unspool import grad
@@ -384,9 +353,6 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         ``(y, pull)``; ``pull(g)``, with ``g`` of y's shape (and containers, by their keys), is
         a tuple of one gradient for each of ``xs``. It may be called any number of times.
 
-    Raises:
-        ValueError: From ``pull``, the containers or shapes are others than y's.
-
     Example:
         >>> import numpy as np
         >>> from unspool.autograd import vjp
@@ -394,11 +360,11 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         >>> pull(np.array([1.0, 10.0]))
         (array([ 2., 40.]),)
     """
-    trace = _Trace(f, xs, range(len(xs)), {})
+    trace = Trace(f, xs, range(len(xs)), {})
     like = trace.rebuild_output(trace.outputs)
 
     def pull(g: Any) -> tuple[Any, ...]:
-        seeds = _matched("pull: the gradient", g, like)
+        seeds = match_leaves("pull: the gradient", g, like)
         return tuple(trace.by_argument(trace.back(seeds)))
 
     return trace.rebuild_output([trace.value(y) for y in trace.outputs]), pull
@@ -417,15 +383,12 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
 
     Returns:
         ``(y, dy)``.
-
-    Raises:
-        ValueError: The directions' containers or shapes are others than the arguments'.
     """
     arguments = xs if isinstance(xs, (tuple, list)) else (xs,)
     given = vs if isinstance(vs, (tuple, list)) else (vs,)
-    directions = _matched("jvp: the directions", given, arguments)
-    trace = _Trace(f, arguments, range(len(arguments)), {})
-    nested = trace.recorded or any(map(_is_tensor, directions))
+    directions = match_leaves("jvp: the directions", given, arguments)
+    trace = Trace(f, arguments, range(len(arguments)), {})
+    nested = trace.recorded or any(map(is_tensor, directions))
     for x, v in zip(trace.leaves, directions, strict=True):
         if x.shape != np.shape(values(v)):
             raise ValueError(
@@ -438,7 +401,7 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
     found: dict[Tensor, Any] = {}
     if total.requires_grad:
         one = np.ones((), total.dtype)
-        with recording() if nested else _nothing:
+        with recording() if nested else contextlib.nullcontext():
             backpropagate(
                 [(total, Tensor(one) if nested else one)],
                 lambda x, g: found.__setitem__(x, g),
@@ -458,7 +421,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
 
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        trace = _Trace(f, args, wrt, kwargs)
+        trace = Trace(f, args, wrt, kwargs)
         stack: Any = np.stack
         results = []
         for k, y in enumerate(trace.outputs):
@@ -491,134 +454,3 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
                [ 0., 12.]])
     """
     return jacobian(grad(f, argnums), argnums)
-
-
-# Memory for time ----------------------------------------------------------------------------------
-
-
-def checkpoint(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """``f(*args, **options)``, forgetting how it was computed until its gradient is asked for.
-
-    The pass back runs ``f`` again, so the results of the ops inside are held in memory only
-    then (Chen et al. 2016). ``f`` must compute the same again: give it its random numbers, or
-    an integer as the seed that it draws them from.
-
-    Args:
-        f: Returns a Tensor, or a tuple (nested, as a cell's ``(y, state)``) of Tensors of one
-            dtype.
-        *args: Tensors, or nested containers of them, and other arguments.
-        **options: Arguments other than Tensors.
-
-    Returns:
-        What ``f`` returns; the tape holds one record ``checkpoint`` in place of those inside.
-
-    Raises:
-        TypeError: ``f`` returns something else, or an option holds a Tensor.
-        ValueError: From the pass back, if ``f`` did not give the same again.
-
-    Example:
-        >>> import numpy as np
-        >>> from unspool import Parameter
-        >>> from unspool.autograd import checkpoint
-        >>> x = Parameter([0.5])
-        >>> checkpoint(lambda x: np.exp(np.sin(x)), x).sum().backward()
-        >>> x.grad.round(6)
-        array([1.417424])
-    """
-    for option, x in options.items():
-        if any(map(_is_tensor, flatten(x)[0])):
-            raise TypeError(
-                f"checkpoint: {option}= holds a Tensor; give Tensors to the function by position"
-            )
-    if current.get() is None:
-        return f(*args, **options)
-    leaves, rebuild = flatten(args)
-    # An alias of each argument marks where f begins; what else f reaches, it closes over.
-    with recording():
-        inside = [_alias(x) for x in leaves]
-        outputs, rebuild_output = flatten(f(*rebuild(inside), **options))
-    aliases = {x for x in inside if _is_tensor(x)}
-    given = [x for x in leaves if _is_tensor(x)]
-    first = min((x._record[0] for x in aliases), default=None)
-    captured = _captured(outputs, aliases, first)
-    shapes = [y.shape for y in outputs]
-    data = _joined([y.data for y in outputs])
-    del inside, aliases, outputs
-
-    def rule(g: Any, y: Any, *inputs: Any) -> list[Any]:
-        with recording():
-            fresh = [_alias(x) for x in given]
-            for alias in fresh:  # who asks for every gradient on a tape gets these too
-                alias.requires_grad = alias.dtype.kind == "f"
-            replaced = iter(fresh)
-            given_again = rebuild([next(replaced) if _is_tensor(x) else x for x in leaves])
-            again, _ = flatten(f(*given_again, **options))
-            if [np.shape(y) for y in again] != shapes or not _same(_joined(again), data):
-                raise ValueError(
-                    f"checkpoint: {getattr(f, '__name__', 'f')} gave another result the second "
-                    "time; give it randomness as an integer seed, or draw the mask outside and "
-                    "pass it in, and change nothing that it reads before the pass back"
-                )
-            result = _joined(again)
-        found: dict[Tensor, Any] = {}
-        targets = [*fresh, *captured]
-        backpropagate([(result, g)], lambda x, gx: found.__setitem__(x, gx), stop=set(targets))
-        return [found.get(x) for x in targets]
-
-    op = Op("checkpoint", lambda *_: data, rule)
-    whole = apply(op, (*given, *captured))
-    if len(shapes) == 1:
-        return rebuild_output([whole])
-    parts = []
-    at = 0
-    for shape in shapes:
-        n = math.prod(shape)
-        parts.append(whole[at : at + n].reshape(shape))
-        at += n
-    return rebuild_output(parts)
-
-
-def _joined(ys: Sequence[Any]) -> Any:
-    """Results as one: a single one as it is, several flat, one behind the other."""
-    return ys[0] if len(ys) == 1 else np.concatenate([y.reshape(-1) for y in ys])
-
-
-def _same(result: Tensor, kept: Any) -> bool:
-    """Whether a result came again: to the bit, or but for sums in another order."""
-    if np.array_equal(result.data, kept, equal_nan=True):
-        return True
-    rounding = float(np.finfo(kept.dtype).eps) ** 0.5
-    scale = np.abs(kept[np.isfinite(kept)]).max(initial=0)
-    return np.allclose(result.data, kept, rounding, rounding * scale, equal_nan=True)
-
-
-def _alias(x: Any) -> Any:
-    if not isinstance(x, Tensor):
-        return x
-    alias = apply(IDENTITY, (x,))
-    alias.name = x.name
-    return alias
-
-
-def _captured(outputs: Sequence[Any], aliases: set[Tensor], first: int | None) -> list[Tensor]:
-    """The Tensors made before ``f`` ran that its results depend on, other than its arguments."""
-    for y in outputs:
-        if not isinstance(y, Tensor):
-            raise TypeError(f"checkpoint: the function must return Tensors, got {type(y).__name__}")
-    if len({y.dtype for y in outputs}) != 1:
-        found = ", ".join(map(describe, outputs)) or "none"
-        raise TypeError(f"checkpoint: the function must return Tensors of one dtype, got {found}")
-    seen: set[Tensor] = set()
-    captured = []
-    stack = list(outputs)
-    while stack:
-        t = stack.pop()
-        if t in seen or t in aliases or not t.requires_grad:
-            continue
-        seen.add(t)
-        record = t._record
-        if record is None or (first is not None and record[0] < first and record[1] is not LEAVES):
-            captured.append(t)
-        else:
-            stack.extend(x for x in operands_of(t) if isinstance(x, Tensor))
-    return captured

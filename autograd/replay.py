@@ -1,38 +1,66 @@
-"""Replay: a step that was traced twice and is the same both times, run without its Python.
+"""Trace and replay: one step of a cell as two generated functions, forward and backward.
 
 Recording costs about a microsecond an op, which is most of the time of a small network. A
-``Plan`` is made from the records of one step: two functions, forward and backward, written
-out line by line as a person would write backpropagation by hand, which call the same rows of
-the table on the same arrays. So the results are the same to the last bit, and the tape can be
-had back: whoever reads it (``Tape``, a second derivative) gets the records of the steps.
+``Plan`` is made from the records of one step that was traced twice, with the same records both
+times: two functions written out line by line, as a person would write backpropagation by hand,
+which call the same forwards and rules on the same arrays. So the results are equal to the last
+bit, and when the tape is read (by ``Tape``, by a second derivative) the steps' records are
+expanded.
 
-What no rule reads, for an LSTM 18 of 25 results, need not be kept: that is two thirds of the
-memory, and of what passes through the processor's cache.
+Results that no rule reads, 18 of an LSTM's 25, need not be kept: that is two thirds of the
+memory and of the traffic through the processor's cache.
 """
 
 from __future__ import annotations
 
+import collections
+import itertools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
 
+from .backward import reachable
+from .buffers import Accumulator, Buffer, buffer_limit, sum_broadcast
 from .context import recording
-from .numpy_ops import unbroadcast
-from .tape import pool_size, reachable, sum_broadcast
-from .tensor import NO_PARAMS, Op, Tensor, made_by, operands_of, reserve_numbers
+from .numpy_core import unbroadcast
+from .tensor import NO_PARAMS, Array, Op, Params, Tensor, operands_of, running_number
 
-__all__ = ["Plan"]
+__all__ = ["LeafGradients", "Plan", "alike", "made_by", "reserve_numbers"]
 
-# What a replayed step reads in the place of its weights: one operand and one gradient, which
-# is a ``Totals``, for all of them.
-LEAVES = Op("leaves", lambda *_: None, lambda g, y, *_: g.finished())
+# The op of the placeholder that stands for all weights among a replayed step's operands; its
+# gradient is a ``LeafGradients``.
+LEAVES = Op("leaves", lambda *_: None, lambda g, y, *_: g.finish())
+
+
+def made_by(
+    number: int,
+    op: Op,
+    inputs: tuple[Any, ...],
+    params: Params,
+    path: tuple[str, ...],
+    data: Array,
+    requires_grad: bool,
+) -> Tensor:
+    """A Tensor with a record that ``apply`` did not make and that has no operands' arrays."""
+    out: Tensor = object.__new__(Tensor)
+    out.data, out.grad, out.name = data, None, None
+    out.requires_grad = requires_grad
+    out._record = (number, op, params, path, *inputs, *(None for _ in inputs))
+    return out
+
+
+def reserve_numbers(count: int) -> int:
+    """Take the next ``count`` running numbers; returns the first of them."""
+    first = next(running_number)
+    collections.deque(itertools.islice(running_number, count - 1), maxlen=0)
+    return first
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Whether two pieces of metadata are equal, arrays inside of them too."""
-    if isinstance(a, Op) or isinstance(b, Op):  # a name may be that of another op made anew
+    """Whether two metadata values are equal, arrays inside of them too."""
+    if isinstance(a, Op) or isinstance(b, Op):  # ops of the same name may differ
         return a is b
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return isinstance(a, type(b)) and np.array_equal(a, b)
@@ -44,7 +72,7 @@ def alike(a: Any, b: Any) -> bool:
 
 
 def _holds_array(x: Any) -> bool:
-    """Whether there is an array in a piece of metadata; one of a single number does not count."""
+    """Whether a metadata value holds an array; a 0-d array does not count."""
     if isinstance(x, dict):
         x = list(x.values())
     if isinstance(x, np.ndarray):
@@ -52,10 +80,10 @@ def _holds_array(x: Any) -> bool:
     return isinstance(x, (tuple, list)) and any(map(_holds_array, x))
 
 
-class Unread:
-    """In the place of an array whose numbers a rule does not read: what it says of itself.
+class MetadataOnly:
+    """A metadata-only array: shape and dtype without numbers, for a rule that reads no more.
 
-    Whatever asks for more raises, so that a rule can be tried with it.
+    Reading a number raises, so that a rule can be tried with it.
     """
 
     __slots__ = ("dtype", "ndim", "shape", "size")
@@ -75,34 +103,37 @@ class Unread:
 def numbers_read(
     call: Callable[..., Any], arrays: Sequence[Any], among: Sequence[int]
 ) -> list[int]:
-    """Which of the arrays ``call(*arrays)`` reads, of those whose places ``among`` gives.
+    """The positions, of those in ``among``, of the arrays whose numbers ``call(*arrays)`` reads.
 
-    The others are those without whose numbers it answers the same.
+    Without the numbers of the others its result is the same.
     """
-    read, wanted = list(among), list[Any]()
+    read, expected = list(among), list[Any]()
     with np.errstate(all="ignore"):
         for at in among:
             try:
-                answer = call(*arrays[:at], Unread(arrays[at]), *arrays[at + 1 :])
-                wanted = wanted or [call(*arrays)]
-                if _agree(answer, wanted[0]):
+                answer = call(*arrays[:at], MetadataOnly(arrays[at]), *arrays[at + 1 :])
+                expected = expected or [call(*arrays)]
+                if _same_bits(answer, expected[0]):
                     read.remove(at)
-            except Exception:  # whatever it is that comes of computing with it
+            except Exception:  # computing without the numbers may raise anything
                 continue
     return read
 
 
-def _agree(a: Any, b: Any) -> bool:
-    """Whether two answers of a rule are the same to the last bit."""
+def _same_bits(a: Any, b: Any) -> bool:
+    """Whether two results of a rule are equal to the last bit."""
     if isinstance(a, (tuple, list)):
-        return len(a) == len(b) and all(map(_agree, a, b))
+        return len(a) == len(b) and all(map(_same_bits, a, b))
     if a is None or b is None:
         return a is b
     return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
 
 
 class _Trace:
-    """The records of one run of ``step(*inputs)``, with places in the place of Tensors."""
+    """The records of one run of ``step(*inputs)``, with place names for Tensors.
+
+    A place is ``i0`` for an input, ``l0`` for a leaf and ``v0`` for a result.
+    """
 
     def __init__(self, step: Callable[..., Sequence[Any]], shapes: Any, dtype: Any, seed: int):
         rng = np.random.default_rng(seed)
@@ -110,7 +141,7 @@ class _Trace:
         start = reserve_numbers(1)
         with recording(), np.errstate(all="ignore"):  # the numbers are not the user's
             outputs = step(*inputs)
-        # What was made before the step (a weight with rows dropped) is a leaf here.
+        # A result from before the step (a weight with rows dropped) is a leaf here.
         before = [t for number, t in reachable(outputs)[0] if number < start]
         order, _ = reachable(outputs, stop=before)
         records = [t for _, t in reversed(order)]
@@ -120,25 +151,27 @@ class _Trace:
         self.place = {t: f"i{k}" for k, t in enumerate(inputs)}
         self.place.update({t: f"l{k}" for k, t in enumerate(self.leaves)})
         self.place.update({t: f"v{k}" for k, t in enumerate(records)})
-        # An input that is not read would leave steps off the tape of what comes later.
-        self.served = (
-            all(t in made for t in outputs)
-            and all(t in operands for t in inputs)
+        # With an input that no op reads, earlier steps would be missing from a later tape.
+        self.supported = (
+            made.issuperset(outputs)
+            and operands.keys() >= set(inputs)
             and all(t.ndim and t.dtype == dtype for t in self.place)
         )
         self.dtype = dtype
-        self.found_read: dict[Any, list[int]] = {}
+        self.reads: dict[Any, list[int]] = {}
         self.arrays = {place: t.data for t, place in self.place.items()}
         self.outputs = [self.place.get(t, "") for t in outputs]
         self.shapes = [np.shape(t) for t in outputs]
-        self.lines = [
-            (r[1], [self.place.get(x, x) if isinstance(x, Tensor) else x for x in xs], r[2])
-            for r, xs in ((t._record, operands_of(t)) for t in records)
-            if r is not None
-        ]
+        self.lines = [self.line(t) for t in records]
+
+    def line(self, t: Tensor) -> tuple[Op, list[Any], Params]:
+        """The op of a result, its operands (places or constants) and its metadata."""
+        operands = [self.place.get(x, x) if isinstance(x, Tensor) else x for x in operands_of(t)]
+        _, op, params, *_ = t._record  # type: ignore[misc]
+        return op, operands, params
 
     def read(self, k: int, rule: Any, leaf: Any = None) -> set[str]:
-        """Which records' results a rule of record k reads, or for a ``leaf`` the leaf's pool."""
+        """The results that a rule of record k reads, or, given a ``leaf``, a batch rule of it."""
         _, operands, params = self.lines[k]
         places: list[Any] = [f"v{k}", *operands]
         arrays = [self.arrays[x] if isinstance(x, str) else x for x in places]
@@ -150,12 +183,12 @@ class _Trace:
             return rule(g, y, *inputs, **params)
 
         results = [at for at, x in enumerate(places) if isinstance(x, str) and x[0] == "v"]
-        # The gates of a cell ask the same: what is read depends on shapes, options, constants.
-        about = [self.arrays[x].shape if isinstance(x, str) else id(x) for x in places]
-        key = (rule, id(params), *results, *about, np.shape(leaf))
-        if key not in self.found_read:
-            self.found_read[key] = numbers_read(answer, arrays, results)
-        return {places[at] for at in self.found_read[key]}
+        # The same for all gates of a cell: it depends on shapes, options and constants.
+        signature = [self.arrays[x].shape if isinstance(x, str) else id(x) for x in places]
+        key = (rule, id(params), *results, *signature, np.shape(leaf))
+        if key not in self.reads:
+            self.reads[key] = numbers_read(answer, arrays, results)
+        return {places[at] for at in self.reads[key]}
 
 
 def _operands(records: Sequence[Tensor]) -> list[Tensor]:
@@ -167,25 +200,24 @@ class Plan:
 
     Attributes:
         leaves: The Tensors that the step reads besides its inputs: parameters and constants.
-        lines: Of each record of the step (op, operands, metadata), an operand as its place
-            (``i0`` an input, ``l0`` a leaf, ``v0`` a result) or as the constant that it is.
-        kept: Which records' results are needed: the outputs, and those that a rule reads.
+        lines: (op, operands, metadata) of each record; an operand is its place or a constant.
+        kept: The records whose results are kept: the outputs, and those that a rule reads.
         others: The other records.
-        forward: ``forward(inputs, leaves)`` gives the results that are needed, and None; the
-            others (a sum before an activation) live no longer than it takes to use them.
-        whole: ``whole(inputs, leaves)`` gives the results that are needed, and the others.
-        saved: The bytes of the others, 0 if they could not be computed again: the code reads
-            an array that may be changed.
+        forward: ``forward(inputs, leaves)`` returns the kept results, and None; each of the
+            others (a sum before an activation) is freed after its last use.
+        whole: ``whole(inputs, leaves)`` returns the kept results, and the others.
+        saved: The bytes of the others, 0 if they could not be computed again because the code
+            reads an array that may be changed.
         weight: The bytes of the leaves.
-        outputs: Which of the results that are needed are the step's outputs.
+        outputs: The positions of the step's outputs among the kept results.
         shapes: The outputs' shapes.
-        backward: ``backward(inputs, leaves, results, gradients, uses)`` gives the gradients of
-            the inputs, and appends each use of a leaf to the list of its pool in ``uses``.
-        pools: (which leaf, its pool, shape of a use's gradient, what it waits for) of each list.
-        pool_sizes: How many uses may gather in each, and the smallest of these numbers.
+        backward: ``backward(inputs, leaves, results, gradients, buffers)`` returns the gradients
+            of the inputs, and appends each contribution to a leaf to its buffer.
+        buffers: (leaf, batch rule, limit) of each buffer.
+        smallest_limit: The smallest of the limits.
         needs: Whether a leaf or the first input requires a gradient.
-        sink: A Tensor that stands for all leaves among the operands of a step.
-        source: The text of both functions.
+        placeholder: A Tensor that stands for all leaves among the operands of a step.
+        source: The text of the functions.
     """
 
     def __init__(self, trace: _Trace, leaf_needs: Sequence[bool], input_needs: Sequence[bool]):
@@ -194,7 +226,7 @@ class Plan:
         self.shapes = trace.shapes
         self.needs = any(leaf_needs) or input_needs[0]
         number, nothing = reserve_numbers(1), np.zeros((), trace.dtype)
-        self.sink = made_by(
+        self.placeholder = made_by(
             number, LEAVES, tuple(self.leaves), NO_PARAMS, (), nothing, any(leaf_needs)
         )
         self._names: dict[str, Any] = {}
@@ -202,8 +234,7 @@ class Plan:
             f"{self._name('f', op.forward)}({self._arguments(operands, params)})  # {op}"
             for op, operands, params in trace.lines
         ]
-        # (leaf, pool, shape of a use's gradient, for how many it waits)
-        self.pools: list[tuple[int, Any, tuple[int, ...], str]] = []
+        self.buffers: list[tuple[int, Any, int]] = []
         read = set(trace.outputs)
         back = self._backward_lines(trace, leaf_needs, input_needs, read)
         self.kept = sorted(int(place[1:]) for place in read if place[0] == "v")
@@ -213,18 +244,16 @@ class Plan:
         remade = not any(map(_holds_array, trace.lines))
         self.saved = sum(a.nbytes for a in dropped if a.base is None) if remade else 0
         self.weight = sum(leaf.data.nbytes for leaf in self.leaves)
-        # In ``backward`` the names of the others mean these.
-        self._names.update({f"v{k}": Unread(a) for k, a in zip(self.others, dropped, strict=True)})
+        # In ``backward`` the others have no numbers.
+        self._names.update(
+            {f"v{k}": MetadataOnly(a) for k, a in zip(self.others, dropped, strict=True)}
+        )
         self.forward = self._forward(trace, calls, whole=False)
         self.whole = self._forward(trace, calls, whole=True)
-        head = ["def backward(inputs, leaves, results, gradients, uses):", *self._unpack(trace)]
+        head = ["def backward(inputs, leaves, results, gradients, buffers):", *self._unpack(trace)]
         head.append(f"{', '.join(f'v{k}' for k in self.kept)}, = results")
         self.backward = self._write("backward", [*head, *back])
-        self.pool_sizes = [
-            pool_size(shape, gather, self.leaves[leaf].shape)
-            for leaf, _, shape, gather in self.pools
-        ]
-        self.smallest_pool = min(self.pool_sizes, default=1)
+        self.smallest_limit = min((limit for *_, limit in self.buffers), default=1)
 
     @classmethod
     def of(
@@ -238,17 +267,17 @@ class Plan:
 
         Args:
             step: Takes and returns Tensors.
-            shapes: Of its inputs, of one ``dtype``.
-            dtype: Of everything in the step; a step of several dtypes is not served.
-            input_needs: Which inputs' gradients are wanted.
+            shapes: The shapes of its inputs.
+            dtype: The dtype of everything in the step; several dtypes are not supported.
+            input_needs: For each input whether its gradient is needed.
         """
         try:
             first, second = (_Trace(step, shapes, dtype, seed) for seed in (1, 2))
-        except Exception:  # a step may refuse numbers that are not the user's
+        except Exception:  # a step may refuse random inputs
             return None
         if not (
-            first.served
-            and second.served
+            first.supported
+            and second.supported
             and first.outputs == second.outputs
             and len(first.leaves) == len(second.leaves)
             and all(map(operator.is_, first.leaves, second.leaves))
@@ -257,10 +286,10 @@ class Plan:
             return None
         return cls(first, [leaf.requires_grad for leaf in first.leaves], input_needs)
 
-    # Writing ---------------------------------------------------------------------------------
+    # Generating code -------------------------------------------------------------------------
 
     def _name(self, prefix: str, value: Any) -> str:
-        """A name in the written functions for a function, number or metadata."""
+        """A name in the generated functions for a function, number or metadata."""
         name = f"{prefix}{len(self._names)}"
         self._names[name] = value
         return name
@@ -269,9 +298,9 @@ class Plan:
         source = "\n    ".join(lines)
         exec(compile(source, f"<replay {name}>", "exec"), self._names)
         self.source = getattr(self, "source", "") + source + "\n\n"
-        # Out of its own globals: there it would be a cycle, and the plan outlive its cell.
-        written: Callable[..., Any] = self._names.pop(name)
-        return written
+        # Not left in its own globals: as a cycle it would keep the plan after its cell.
+        function: Callable[..., Any] = self._names.pop(name)
+        return function
 
     def _unpack(self, trace: _Trace) -> list[str]:
         lines = []
@@ -288,7 +317,7 @@ class Plan:
         return ", ".join(parts)
 
     def _forward(self, trace: _Trace, calls: list[str], whole: bool) -> Callable[..., Any]:
-        """One line for each record, and one wherever results that are not kept are used up."""
+        """One line for each record, and a ``del`` after the last use of a result not kept."""
         last = {x: k for k, (_, xs, _) in enumerate(trace.lines) for x in xs if isinstance(x, str)}
         done: dict[int, list[str]] = {}
         for j in () if whole else self.others:
@@ -309,81 +338,110 @@ class Plan:
         input_needs: Sequence[bool],
         read: set[str],
     ) -> list[str]:
-        """One line for each rule that is needed, the gradients named g_ and their place.
+        """One line for each rule that is needed, with ``g_`` and a place as a gradient's name.
 
-        What the rules read is added to ``read``.
+        The results that the rules read are added to ``read``.
         """
         needed = {f"l{k}" for k, need in enumerate(leaf_needs) if need}
         needed |= {f"i{k}" for k, need in enumerate(input_needs) if need}
         for k, (_, operands, _) in enumerate(trace.lines):
             if any(isinstance(x, str) and x in needed for x in operands):
                 needed.add(f"v{k}")
-        lines = [f"{', '.join(f'o{k}' for k in range(len(trace.outputs)))}, = gradients"]
-        shape_of = {place: array.shape for place, array in trace.arrays.items()}
-        have: dict[str, int] = {}  # place -> how many parts its gradient has had so far
-
-        def give(place: str, value: str) -> None:
-            have[place] = have.get(place, 0) + 1
-            if have[place] == 1:
-                lines.append(f"g_{place} = {value}")
-            elif have[place] == 2:  # the first part may be somebody else's array
-                lines.append(f"g_{place} = g_{place} + {value}")
-            else:
-                lines.append(f"g_{place} += {value}")
-
-        def wait(place: str, pool: Any, use: str, shape: tuple[int, ...], gather: str) -> None:
-            leaf = int(place[1:])
-            slots = [i for i, entry in enumerate(self.pools) if entry[:2] == (leaf, pool)]
-            if not slots:
-                self.pools.append((leaf, pool, shape, gather))
-            slot = slots[0] if slots else len(self.pools) - 1
-            lines.append(f"uses[{slot}].append({use})")
-
+        back = _BackwardLines(self, trace, needed, read)
+        back.lines.append(f"{', '.join(f'o{k}' for k in range(len(trace.outputs)))}, = gradients")
         for k, place in enumerate(trace.outputs):
             if place in needed:
-                give(place, f"o{k}")
+                back.accumulate(place, f"o{k}")
         for k in reversed(range(len(trace.lines))):
-            op, operands, params = trace.lines[k]
-            y = f"v{k}"
-            if y not in have:
-                continue
-            arguments = self._arguments(operands, params)
-            if op.variadic:
-                gs = self._name("g", None)
-                lines.append(f"{gs} = {self._name('r', op.rules)}(g_{y}, {y}, {arguments})")
-                read |= trace.read(k, op.rules)
-            for j, x in enumerate(operands):
-                if not isinstance(x, str) or x not in needed:
-                    continue
-                rule, pool = (None, None) if op.variadic else op.pairs[j]
-                if not op.variadic and rule is None:
-                    continue
-                if pool is not None and x[0] == "l":
-                    use = f"g_{y}, {self._name('p', params)}, {y}, {self._arguments(operands, {})}"
-                    wait(x, pool, f"({use})", shape_of[y], op.gather)
-                    read |= trace.read(k, pool, trace.arrays[x])
-                    continue
-                if op.variadic:
-                    value = f"{gs}[{j}]"
-                else:
-                    value = f"{self._name('r', rule)}(g_{y}, {y}, {arguments})"
-                    read |= trace.read(k, rule)
-                if x[0] == "l":
-                    # of the result's shape where the leaf is broadcast, else of the leaf's own
-                    wait(x, sum_broadcast, value, shape_of[y], "rows")
-                elif op.elementwise and shape_of[x] != shape_of[y]:
-                    shape = self._name("s", shape_of[x])
-                    give(x, f"{self._name('u', unbroadcast)}({value}, {shape})")
-                else:
-                    give(x, value)
-        wanted = [
-            f"g_i{k}" if f"i{k}" in have and need else "None" for k, need in enumerate(input_needs)
+            if f"v{k}" in back.parts:
+                back.propagate(k)
+        gradients = [
+            f"g_i{k}" if f"i{k}" in back.parts and need else "None"
+            for k, need in enumerate(input_needs)
         ]
-        lines.append(f"return ({''.join(f'{w}, ' for w in wanted)})")
-        return lines
+        return [*back.lines, f"return ({''.join(f'{g}, ' for g in gradients)})"]
 
 
-class Totals:
+class _BackwardLines:
+    """The lines of a plan's ``backward`` while they are written, the last record's first.
+
+    Args:
+        plan: Gets the names that the lines use, and the buffers.
+        trace: The step.
+        needed: The places whose gradients are needed.
+        read: Gets the results that the rules read.
+    """
+
+    def __init__(self, plan: Plan, trace: _Trace, needed: set[str], read: set[str]) -> None:
+        self.plan, self.trace, self.needed, self.read = plan, trace, needed, read
+        self.lines: list[str] = []
+        self.parts: dict[str, int] = {}  # place -> how many contributions it has had so far
+        self.shape_of = {place: array.shape for place, array in trace.arrays.items()}
+
+    def accumulate(self, place: str, value: str) -> None:
+        """Add a value to a place's gradient."""
+        self.parts[place] = self.parts.get(place, 0) + 1
+        if self.parts[place] == 1:
+            self.lines.append(f"g_{place} = {value}")
+        elif self.parts[place] == 2:  # the first may be an array that others share
+            self.lines.append(f"g_{place} = g_{place} + {value}")
+        else:
+            self.lines.append(f"g_{place} += {value}")
+
+    def buffer(
+        self, place: str, rule: Any, contribution: str, shape: tuple[int, ...], until: str
+    ) -> None:
+        """Append a contribution with a gradient of this shape to the buffer of a leaf's rule."""
+        leaf, buffers = int(place[1:]), self.plan.buffers
+        slots = [i for i, entry in enumerate(buffers) if entry[:2] == (leaf, rule)]
+        if not slots:
+            limit = buffer_limit(shape, until, self.plan.leaves[leaf].shape)
+            buffers.append((leaf, rule, limit))
+        slot = slots[0] if slots else len(buffers) - 1
+        self.lines.append(f"buffers[{slot}].append({contribution})")
+
+    def propagate(self, k: int) -> None:
+        """Carry the gradient of record k's result on to its operands."""
+        op, operands, params = self.trace.lines[k]
+        name, y = self.plan._name, f"v{k}"
+        arguments = self.plan._arguments(operands, params)
+        if op.variadic:
+            gs = name("g", None)
+            self.lines.append(f"{gs} = {name('r', op.rules)}(g_{y}, {y}, {arguments})")
+            self.read |= self.trace.read(k, op.rules)
+        for j, x in enumerate(operands):
+            if not isinstance(x, str) or x not in self.needed:
+                continue
+            if op.variadic:
+                self.contribute(k, x, f"{gs}[{j}]")
+                continue
+            rule, batch_rule = op.operand_rules[j]
+            if rule is None:
+                continue
+            if batch_rule is not None and x[0] == "l":
+                inputs = self.plan._arguments(operands, {})
+                contribution = f"(g_{y}, {name('p', params)}, {y}, {inputs})"
+                self.buffer(x, batch_rule, contribution, self.shape_of[y], op.buffer_until)
+                self.read |= self.trace.read(k, batch_rule, self.trace.arrays[x])
+            else:
+                value = f"{name('r', rule)}(g_{y}, {y}, {arguments})"
+                self.read |= self.trace.read(k, rule)
+                self.contribute(k, x, value)
+
+    def contribute(self, k: int, x: str, value: str) -> None:
+        """Add the value of a rule of record k for an operand, un-broadcasting it if needed."""
+        shape = self.shape_of[f"v{k}"]
+        if x[0] == "l":
+            # of the result's shape where the leaf is broadcast, else of the leaf's own
+            self.buffer(x, sum_broadcast, value, shape, "rows")
+        elif self.trace.lines[k][0].elementwise and self.shape_of[x] != shape:
+            wanted = self.plan._name("s", self.shape_of[x])
+            self.accumulate(x, f"{self.plan._name('u', unbroadcast)}({value}, {wanted})")
+        else:
+            self.accumulate(x, value)
+
+
+class LeafGradients:
     """The gradients of a plan's leaves, summed over all steps of a pass.
 
     Args:
@@ -391,38 +449,33 @@ class Totals:
         leaves: The arrays of its leaves.
 
     Attributes:
-        uses: For each of the plan's pools the uses that wait to be summed.
+        buffers: The plan's buffers, to which its ``backward`` appends.
     """
 
-    __slots__ = ("dtype", "leaves", "plan", "steps", "sums", "uses")
+    __slots__ = ("buffers", "dtype", "plan", "steps", "sums")
 
     def __init__(self, plan: Plan, leaves: Sequence[Any]) -> None:
-        self.plan, self.leaves, self.dtype = plan, leaves, plan.sink.dtype
-        self.uses: list[list[Any]] = [[] for _ in plan.pools]
-        self.sums: list[Any] = [None] * len(leaves)
+        self.plan, self.dtype = plan, plan.placeholder.dtype
+        self.buffers = [Buffer(leaves[leaf], rule, limit) for leaf, rule, limit in plan.buffers]
+        self.sums = Accumulator()
         self.steps = 0
 
-    def stepped(self) -> None:
-        """The uses of a step have been appended: sum what has gathered, if it is enough."""
+    def end_step(self) -> None:
+        """Flush the buffers that are full, once a step has appended its contributions."""
         self.steps += 1
-        if self.steps % self.plan.smallest_pool == 0:
-            for slot, most in enumerate(self.plan.pool_sizes):
-                if len(self.uses[slot]) >= most:
-                    self._settle(slot)
+        if self.steps % self.plan.smallest_limit == 0:
+            for slot, buffer in enumerate(self.buffers):
+                if len(buffer) >= buffer.limit:
+                    self.flush(slot)
 
-    def finished(self) -> list[Any]:
+    def finish(self) -> list[Any]:
         """The gradient of each leaf, None where there is none."""
-        for slot in range(len(self.uses)):
-            self._settle(slot)
-        return self.sums
+        for slot in range(len(self.buffers)):
+            self.flush(slot)
+        return [self.sums.gradients.get(leaf) for leaf in self.plan.leaves]
 
-    def _settle(self, slot: int) -> None:
-        leaf, pool, _, _ = self.plan.pools[slot]
-        if self.uses[slot]:
-            g = pool(self.uses[slot], self.leaves[leaf])
-            if self.sums[leaf] is None:
-                self.sums[leaf] = np.array(g)
-            else:
-                self.sums[leaf] += g
-            # A new list: the old one may be kept, by identity, for its sum.
-            self.uses[slot] = []
+    def flush(self, slot: int) -> None:
+        """Sum the contributions in a buffer."""
+        if self.buffers[slot]:
+            leaf = self.plan.leaves[self.plan.buffers[slot][0]]
+            self.sums.add(leaf, self.buffers[slot].flush())

@@ -1,8 +1,15 @@
-"""What happens at one time step, and how steps are unrolled, stacked and reversed."""
+"""Recurrent cells: the equations of one time step, unrolled, stacked and reversed.
+
+``cell`` is the abstraction and the loop over time, ``recurrent`` the lectures' cells, ``variants``
+their relatives; ``composite`` stacks and reverses them, ``wrappers`` add noise. ``module`` holds
+parameters, ``config`` the arguments that a module was made with; ``exchange`` and ``onnx_export``
+lead to and from other libraries, ``flow`` measures gradients over time.
+"""
 
 from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
-from .composite import Bidirectional, Stacked
+from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
+from .config import Configured, NotConfigurable, cell_maker, register
 from .exchange import (
     load_concatenated,
     load_keras,
@@ -15,21 +22,25 @@ from .initial import glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
 from .onnx_export import save_onnx, to_onnx
 from .recurrent import GRU, LSTM, Elman, GatedCell
+from .sequence import real_positions
 from .variants import MGU, LayerNormLSTM, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Wrapper, Zoneout
 
 __all__ = [
     "GRU",
     "LSTM",
+    "MERGES",
     "MGU",
     "Bidirectional",
     "Cell",
+    "Configured",
     "Elman",
     "Flow",
     "GatedCell",
     "InputDropout",
     "LayerNormLSTM",
     "Module",
+    "NotConfigurable",
     "PeepholeLSTM",
     "ResetAfterGRU",
     "Stacked",
@@ -37,6 +48,8 @@ __all__ = [
     "VariationalDropout",
     "Wrapper",
     "Zoneout",
+    "cell_maker",
+    "check_member",
     "detached",
     "glorot_uniform",
     "gradient_flow",
@@ -47,6 +60,8 @@ __all__ = [
     "load_safetensors",
     "load_torch",
     "orthogonal",
+    "real_positions",
+    "register",
     "save_npz",
     "save_onnx",
     "save_safetensors",
@@ -55,5 +70,6 @@ __all__ = [
     "to_torch",
     "uniform",
     "unroll",
+    "width_out",
     "zeros",
 ]

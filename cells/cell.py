@@ -1,7 +1,7 @@
-"""Cell, the RNN abstraction, and ``unroll``, the one place where time is a loop.
+"""Cell, the RNN abstraction, and ``unroll``, the one loop over time.
 
 A recurrent network is two functions (Goldberg 2016, section 10; eq. 3 of the lecture on the
-RNN abstraction): s_t = R(s_{t-1}, x_t) and y_t = O(s_t). A Cell gives R as ``forward`` and O
+RNN abstraction): s_t = R(s_{t-1}, x_t) and y_t = O(s_t). A Cell defines R as ``forward`` and O
 as ``output``; everything else, from masks to pictures, follows from these.
 """
 
@@ -11,27 +11,23 @@ import functools
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..autograd import Op, Tensor, scope
-from ..autograd.context import ClassName
-from ..autograd.tensor import apply, came, describe, one_array, operand, values
+from ..autograd import ClassName, Op, Tensor, apply, describe, one_array, operand, scope
+from ..checks import check_int, describe_received
 from .fused import Replay, plan_of
 from .module import Module
+from .sequence import Bools, masked_step, prepare
 
 __all__ = ["Cell", "State", "detached", "unroll"]
 
 State: TypeAlias = tuple[Any, ...]
 
-# Where truncated backpropagation stops: the value goes on, the gradient does not.
+# The end of truncated backpropagation: the value passes, the gradient does not.
 CUT = Op("cut", lambda x: x, (None,))
 
 
 class Width:
-    """A width that ``__init__`` has to set: until then, an error that says so.
-
-    Once it is set, it is an attribute like any other.
-    """
+    """A width that ``__init__`` has to set; read before that, it raises an error that says so."""
 
     def __init__(self, name: str, what: str) -> None:
         self.name, self.what = name, what
@@ -46,23 +42,21 @@ class Width:
 
 
 class Cell(Module):
-    """What happens at one time step. A cell of one's own gives ``forward`` and nothing more.
+    """The equations of one time step. A cell of one's own defines ``forward`` and nothing more.
 
     A subclass sets ``self.d_in``, ``self.d_h`` and its Parameters, names its states in
     ``states`` and defines ``forward(x, state) -> state``.
 
     Attributes:
-        states: The names of the states; the first one is the output unless ``output`` says
-            otherwise. A cell of two states says ``states = ("h", "c")``; without it there is one.
+        states: The names of the states, by default one, as in ``states = ("h", "c")`` for two.
+            The first is the output unless ``output`` is overridden.
         d_in: The width of the input.
         d_h: The width of each state.
-        d_out: The width of the output, where ``output`` gives another than d_h.
-        same_every_step: A promise that ``forward`` and ``output`` compute the same, whatever
-            numbers they read: no ``if`` on values, nothing drawn at random, nothing counted or
-            stored, no constant that changes from step to step. Then a step is recorded once and
-            replayed after that, which is faster and leaves the same tape. False unless the
-            class itself says ``same_every_step = True``: a subclass with a ``forward`` or an
-            ``output`` of its own promises anew.
+        d_out: The width of the output, where it differs from d_h.
+        same_every_step: Whether ``forward`` and ``output`` run the same ops at every step: no
+            ``if`` on values, no random numbers, no counters, no constant that changes from step
+            to step. Then a step is traced once and replayed, which is faster and records the
+            same tape. A subclass that overrides ``forward`` or ``output`` has to set it again.
 
     Example:
         >>> import numpy as np
@@ -118,11 +112,10 @@ class Cell(Module):
         return tuple(Tensor(np.zeros(shape, dtype), name=f"{s}_0") for s in self.states)
 
     def sampled(self, batch: int | None = None) -> Cell:
-        """The cell as it runs over one sequence, or one batch of ``batch`` of them.
+        """The cell with its noise drawn for one sequence, or one batch of ``batch`` sequences.
 
-        What is random but stays the same over time is drawn here, and ``unroll`` calls it
-        once; a loop of one's own over ``cell(x, state)`` begins with ``cell = cell.sampled()``.
-        A cell without such randomness is itself.
+        ``unroll`` calls it once; a loop of one's own over ``cell(x, state)`` begins with
+        ``cell = cell.sampled()``. A cell without noise that lasts over time returns itself.
         """
         return self
 
@@ -132,10 +125,6 @@ class Cell(Module):
         Args:
             x: (batch, d_in) or (d_in,).
             state: The state before the step, or None for the initial one.
-
-        Raises:
-            ValueError: The width of ``x``, or the number or shapes of the state, do not fit.
-            TypeError: ``forward`` returns no tuple.
         """
         if not isinstance(x, Tensor):
             x = Tensor(one_array(type(self).__name__, x, operand))
@@ -150,43 +139,41 @@ class Cell(Module):
         state = self.checked_state(state, shape[:-1])
         plan = plan_of(self, (shape, x.data.dtype), state, x.requires_grad, one_step=True)
         if plan is None:
-            new = self.forward(x, state)
-            if type(new) is not tuple or len(new) != len(state):
-                raise self._no_state(new)
-            self._check_tensors(new)
+            new = self._next_state(x, state)
         else:
             eager = functools.partial(self.forward, x, state)
             new = tuple(Replay(plan, x, state, eager).run())
         return self.output(new), new
 
-    def _no_state(self, new: Any) -> TypeError:
-        return TypeError(
-            f"{type(self).__name__}.forward must return the new state as a tuple, "
-            f"{wanted(self.states)}, got {counted(new)}"
-        )
-
-    def _check_tensors(self, new: State) -> None:
-        """Raise if ``forward`` left the tape, or gave a state of another width."""
+    def _next_state(self, x: Any, state: Any) -> State:
+        """The state that ``forward`` returns, checked: a tuple of Tensors of the right width."""
+        new = self.forward(x, state)
+        if type(new) is not tuple or len(new) != len(state):
+            raise TypeError(
+                f"{type(self).__name__}.forward must return the new state as a tuple, "
+                f"{wanted(self.states)}, got {describe_received(new)}"
+            )
         width = (self.d_h,) if type(self).initial_state is Cell.initial_state else None
         for k, s in enumerate(new):
             if not isinstance(s, Tensor):
                 raise TypeError(
                     f"{type(self).__name__}.forward must return Tensors, got {type(s).__name__} "
-                    f"for {self.states[k]}: it left the tape; compute it from x and "
-                    "the state by np's functions"
+                    f"for {self.states[k]}, which is not on the tape; compute it from x and the "
+                    "state with NumPy's functions"
                 )
             if width and s.data.shape[-1:] != width:
                 raise ValueError(
                     f"{type(self).__name__}.forward must return {self.states[k]} of "
                     f"width d_h = {self.d_h}, got {describe(s)}"
                 )
+        return new
 
     def checked_state(self, state: Any, batch: tuple[int, ...]) -> State:
-        """The state as a tuple of Tensors, or an error that says what was expected."""
+        """The state as a checked tuple of Tensors."""
         if not isinstance(state, (tuple, list)) or len(state) != len(self.states):
             raise ValueError(
                 f"{type(self).__name__}: expected the state {wanted(self.states)}, a tuple, got "
-                f"{counted(state)}"
+                f"{describe_received(state)}"
             )
         usual = type(self).initial_state is Cell.initial_state
         checked = []
@@ -215,16 +202,14 @@ class Cell(Module):
         xs, real = prepare(name, xs, self.d_in, lengths, mask)
         batched = xs.ndim == 3
         steps = xs.shape[-2]
-        if truncate is not None and (not isinstance(truncate, (int, np.integer)) or truncate < 1):
-            raise ValueError(
-                f"unroll({name}): truncate is a number of steps from 1, got {truncate!r}"
-            )
+        if truncate is not None:
+            check_int(f"unroll({name})", "truncate", truncate)
         if state is None:
             state = self.initial_state(len(xs) if batched else None)
         state = self.checked_state(state, xs.shape[:-2])
         cell = self.sampled(len(xs) if batched else None)
-        # What is real at each step; None where everything is, and nothing is masked.
-        masks: list[NDArray[np.bool_] | None] = [None] * steps
+        # The real sequences at each step, (batch, 1); None where all are.
+        masks: list[Bools | None] = [None] * steps
         if real is not None:
             masks = [None if m.all() else m for m in np.moveaxis(real, -1, 0)[..., None]]
         order = list(reversed(range(steps)) if reverse else range(steps))
@@ -255,19 +240,8 @@ class Cell(Module):
                         state = tuple(apply(CUT, (s,)) for s in state)
                     x = xs[:, t] if batched else xs[t]
                     x.name = f"x_{t + 1}"
-                    new = self.forward(x, state)
-                    if type(new) is not tuple or len(new) != len(state):
-                        raise self._no_state(new)
-                    self._check_tensors(new)
-                    y = self.output(new)
-                    here = masks[t]
-                    if here is not None:  # at padding the state stays, and the output is 0
-                        kept = tuple(
-                            select(here, s, old) for s, old in zip(new, state, strict=True)
-                        )
-                        y = next((k for s, k in zip(new, kept, strict=True) if s is y), y)
-                        new, y = kept, select(here, y, 0)
-                    state = new
+                    new = self._next_state(x, state)
+                    state, y = masked_step(masks[t], new, self.output(new), state)
                     for s, label in zip(state, self.states, strict=True):
                         if s.name is None:
                             s.name = f"{label}_{t + 1}"
@@ -301,16 +275,12 @@ def unroll(
         mask: (batch, time) booleans in place of ``lengths``; holes are allowed.
         reverse: Read from each sequence's end to its beginning; ``ys`` stay aligned with
             ``xs``.
-        truncate: Cut the gradient every so many steps (truncated BPTT); on the tape the cut
-            is a record of the op ``cut``.
+        truncate: The number of steps after which the gradient is cut (truncated BPTT); on the
+            tape each cut is a record of the op ``cut``.
 
     Returns:
         ``(ys, state)``: the outputs (batch, time, d_out), 0 at padded positions, and the
         state after the last real step of each sequence.
-
-    Raises:
-        ValueError: Widths, lengths, masks or states do not fit.
-        TypeError: ``module`` cannot be unrolled, or lengths are not integers.
 
     Source: the RNN abstraction RNN*(x_{1:n}; s_0) of Goldberg (2016).
 
@@ -323,7 +293,7 @@ def unroll(
         ((2, 5, 4), (2, 4), True)
     """
     if isinstance(module, type) or not hasattr(module, "unroll"):
-        raise not_unrolled("unroll: expected", module)
+        raise not_unrolled("unroll: module must be", module)
     result: tuple[Tensor, State] = module.unroll(
         xs, state, lengths=lengths, mask=mask, reverse=reverse, truncate=truncate
     )
@@ -331,15 +301,17 @@ def unroll(
 
 
 def not_unrolled(what: str, module: Any) -> TypeError:
-    """The error for what is no network, or the class of one."""
-    made = "; make one, as in LSTM(3, 4)" if isinstance(module, type) else ""
-    return TypeError(f"{what} a Cell, Stacked or Bidirectional, got {came(module)}{made}")
+    """The error for something that cannot be unrolled, or the class of a cell."""
+    cure = "; make one, as in LSTM(3, 4)" if isinstance(module, type) else ""
+    return TypeError(
+        f"{what} a Cell, Stacked or Bidirectional, got {describe_received(module)}{cure}"
+    )
 
 
 def detached(state: Any) -> Any:
-    """A state, also one of a composite, cut off from its tape, to be handed to the next call.
+    """A state, also that of a composite, detached from its tape: the carry to the next batch.
 
-    Without the cut the graph of all that came before is kept and differentiated again.
+    Without it the graph of all earlier batches is kept and differentiated again.
 
     Example:
         >>> import numpy as np
@@ -356,60 +328,6 @@ def detached(state: Any) -> Any:
     return state.detach() if isinstance(state, Tensor) else state
 
 
-def select(here: NDArray[np.bool_], a: Any, b: Any) -> Any:
-    """``a`` of the sequences that are real at this step, (batch, 1), and ``b`` of the others."""
-    return np.where(here.reshape(here.shape + (1,) * (a.ndim - here.ndim)), a, b)
-
-
 def wanted(states: tuple[str, ...]) -> str:
     """A state as messages show it: ``(h,)``, ``(h, c)``."""
     return f"({', '.join(states)}{',' if len(states) == 1 else ''})"
-
-
-def counted(state: Any) -> str:
-    """What came in place of a state: how many things, or the type of the one."""
-    return f"{len(state)} of them" if isinstance(state, (tuple, list)) else type(state).__name__
-
-
-def prepare(
-    name: str, xs: Any, d_in: int | None, lengths: Any, mask: Any
-) -> tuple[Tensor, NDArray[np.bool_] | None]:
-    """The checked inputs with 0 at padded positions, and the mask of real ones (or None)."""
-    if not isinstance(xs, Tensor):
-        xs = Tensor(one_array(f"unroll({name})", xs, operand), name="xs")
-    if xs.ndim not in (2, 3) or (d_in is not None and xs.shape[-1] != d_in):
-        raise ValueError(
-            f"unroll({name}): expected xs of (batch, time, {d_in}) or (time, {d_in}), got "
-            f"{describe(xs)}"
-        )
-    real = real_positions(f"unroll({name})", xs.shape[:-1], lengths, mask)
-    if real is not None and not real.all():
-        xs = np.where(real[..., None], xs, 0)
-    return xs, real
-
-
-def real_positions(
-    who: str, shape: tuple[int, ...], lengths: Any, mask: Any
-) -> NDArray[np.bool_] | None:
-    """``lengths`` or ``mask`` as booleans of ``shape``, (batch, time) or (time,), or None."""
-    if lengths is None and mask is None:
-        return None
-    if lengths is not None and mask is not None:
-        raise ValueError(f"{who}: give lengths or mask, not both")
-    if mask is not None:
-        array = np.asarray(values(mask))
-        if array.dtype != bool or array.shape != shape:
-            raise ValueError(f"{who}: mask is booleans of {shape}, got {array.dtype} {array.shape}")
-        return array
-    array = np.asarray(values(lengths))
-    if len(shape) != 2:
-        raise ValueError(f"{who}: lengths are for a batch; a single sequence is as long as it is")
-    if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"{who}: lengths are integers, got {array.dtype}")
-    if array.shape != shape[:1]:
-        raise ValueError(f"{who}: expected {shape[0]} lengths, one a sequence, got {array.shape}")
-    if array.size and (array.min() < 0 or array.max() > shape[1]):
-        bad = int(array.min() if array.min() < 0 else array.max())
-        raise ValueError(f"{who}: lengths are from 0 to {shape[1]}, the time axis, got {bad}")
-    real: NDArray[np.bool_] = np.arange(shape[1]) < array[:, None]
-    return real

@@ -1,4 +1,4 @@
-"""Cells put together: stacked in layers, and read in both directions."""
+"""Composites of cells: layers stacked on each other, and both directions of reading."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor, dropout, scope
-from ..autograd.tensor import came, one_array, operand, values
-from .cell import Cell, State, counted, not_unrolled
+from ..autograd import Tensor, dropout, one_array, operand, scope, values
+from ..checks import check_choice, check_fraction, describe_received
+from .cell import Cell, State, not_unrolled
+from .config import NAMES, register
 from .module import Module
 
 __all__ = ["Bidirectional", "Stacked"]
 
 
+@register
 class Stacked(Module):
     """Layers on top of each other: the outputs of one are the inputs of the next.
 
@@ -29,11 +31,6 @@ class Stacked(Module):
         residual: Whether each layer above the first adds its input to its output.
         rng: For dropout: a Generator, a seed, or None.
 
-    Raises:
-        ValueError: There is no member, the width of one does not fit the one below, or
-            ``dropout`` is no probability.
-        TypeError: A member cannot be unrolled, or they are in no list.
-
     Source: Goldberg (2016), multi-layer (stacked) RNNs; residuals from Wu et al. (2016).
     """
 
@@ -42,10 +39,11 @@ class Stacked(Module):
         if others or not isinstance(members, (list, tuple)):
             raise TypeError(
                 "Stacked: expected the layers in a list, as in Stacked([LSTM(3, 4), GRU(4, 2)]), "
-                f"got {' and '.join(map(came, (members, *others)))}"
+                f"got {' and '.join(map(describe_received, (members, *others)))}"
             )
         cells = members and all(isinstance(member, Cell) for member in members)
-        return super().__new__(StackedCell if cells and cls is Stacked else cls)
+        kind = StackedCell if cells and cls is Stacked else cls
+        return super().__new__(kind, members, **options)
 
     def __init__(
         self,
@@ -57,25 +55,23 @@ class Stacked(Module):
     ) -> None:
         if not members:
             raise ValueError("Stacked: give at least one layer, as in Stacked([LSTM(3, 4)])")
-        if not 0 <= dropout <= 1:
-            raise ValueError(f"Stacked: dropout is a probability from 0 to 1, got {dropout}")
         for i, member in enumerate(members):
             check_member(f"Stacked: layer {i}", member)
             if i and member.d_in != width_out(members[i - 1]):
                 raise ValueError(
-                    f"Stacked: layer {i} reads {member.d_in} features, layer {i - 1} gives "
-                    f"{width_out(members[i - 1])}"
+                    f"Stacked: layer {i} has d_in = {member.d_in}, the outputs of layer {i - 1} "
+                    f"have width {width_out(members[i - 1])}"
                 )
             if i and residual and width_out(member) != member.d_in:
                 raise ValueError(
-                    f"Stacked: layer {i} cannot add its input of {member.d_in} to its output of "
-                    f"{width_out(member)}; residual layers are as wide as what they read"
+                    f"Stacked: layer {i} cannot add its input of width {member.d_in} to its output "
+                    f"of width {width_out(member)}; residual layers have equal widths"
                 )
             setattr(self, str(i), member)
         self.depth = len(members)
         self.d_in: int = members[0].d_in
         self.d_out: int = width_out(members[-1])
-        self.dropout = dropout
+        self.dropout = check_fraction("Stacked", "dropout", dropout)
         self.residual = residual
         self.rng = np.random.default_rng(rng)
 
@@ -85,7 +81,7 @@ class Stacked(Module):
         return tuple(getattr(self, str(i)) for i in range(self.depth))
 
     def between(self, below: Any) -> Any:
-        """What one layer hands to the next."""
+        """The output of a layer as input of the next: dropout in training."""
         return dropout(below, self.dropout, training=self.training, rng=self.rng)
 
     def initial_state(self, batch: int | None = None) -> State:
@@ -93,25 +89,14 @@ class Stacked(Module):
         return tuple(member.initial_state(batch) for member in self.members)
 
     def checked_states(self, state: Any) -> State:
-        """One state a layer, or an error that says so."""
+        """The states of the layers, None for each where there is none."""
         if state is None:
             return (None,) * self.depth
-        if not isinstance(state, (tuple, list)) or len(state) != self.depth:
-            raise ValueError(
-                f"Stacked: the state is a tuple of {self.depth} layers' states, got "
-                f"{counted(state)}"
-            )
+        check_parts("Stacked", state, self.depth, "one state a layer")
         return tuple(state)
 
     def unroll_layers(
-        self,
-        xs: Any,
-        state: State | None = None,
-        *,
-        lengths: Any = None,
-        mask: Any = None,
-        reverse: bool = False,
-        truncate: int | None = None,
+        self, xs: Any, state: State | None = None, **options: Any
     ) -> tuple[list[Tensor], State]:
         """As ``unroll``, with the outputs of every layer, lowest first."""
         layers: list[Tensor] = []
@@ -119,10 +104,7 @@ class Stacked(Module):
         below = xs
         for i, (member, s) in enumerate(zip(self.members, self.checked_states(state), strict=True)):
             with scope(str(i)):
-                handed = self.between(below) if i else below
-                ys, final = member.unroll(
-                    handed, s, lengths=lengths, mask=mask, reverse=reverse, truncate=truncate
-                )
+                ys, final = member.unroll(self.between(below) if i else below, s, **options)
                 if i and self.residual:
                     ys = ys + below
             layers.append(ys)
@@ -130,25 +112,14 @@ class Stacked(Module):
             below = ys
         return layers, tuple(finals)
 
-    def unroll(
-        self,
-        xs: Any,
-        state: State | None = None,
-        *,
-        lengths: Any = None,
-        mask: Any = None,
-        reverse: bool = False,
-        truncate: int | None = None,
-    ) -> tuple[Tensor, State]:
+    def unroll(self, xs: Any, state: State | None = None, **options: Any) -> tuple[Tensor, State]:
         """The layers over time, one after the other; see ``unspool.unroll``."""
-        layers, final = self.unroll_layers(
-            xs, state, lengths=lengths, mask=mask, reverse=reverse, truncate=truncate
-        )
+        layers, final = self.unroll_layers(xs, state, **options)
         return layers[-1], final
 
 
 class StackedCell(Stacked, Cell):
-    """A Stacked of Cells only: it takes single steps too."""
+    """A Stacked whose layers are all Cells: it runs single steps too."""
 
     def __init__(self, members: Sequence[Any], **options: Any) -> None:
         super().__init__(members, **options)
@@ -156,7 +127,7 @@ class StackedCell(Stacked, Cell):
         self.states = tuple(f"{i}" for i in range(self.depth))
 
     def sampled(self, batch: int | None = None) -> StackedCell:
-        """With what is drawn once per sequence drawn in each layer; see ``Cell``."""
+        """With the per-sequence noise of each layer drawn; see ``Cell``."""
         drawn = copy.copy(self)
         for i, member in enumerate(self.members):
             setattr(drawn, str(i), member.sampled(batch))
@@ -189,6 +160,10 @@ class StackedCell(Stacked, Cell):
         return tuple(member.checked_state(s, batch) for member, s in states)
 
 
+NAMES[StackedCell] = NAMES[Stacked]
+
+
+@register
 class Bidirectional(Module):
     """Two networks over one sequence, one from each end; the outputs are merged.
 
@@ -200,21 +175,16 @@ class Bidirectional(Module):
         backward: Reads from each sequence's end.
         merge: "concat", "sum", "mean" or "mul".
 
-    Raises:
-        ValueError: The widths do not fit, or ``merge`` is none of these.
-        TypeError: A member cannot be unrolled.
-
     Source: Schuster and Paliwal (1997); y_i = [y_i^f; y_i^b] in Goldberg (2016).
     """
 
     def __init__(self, forward: Any, backward: Any, merge: str = "concat") -> None:
         for name, member in (("forward", forward), ("backward", backward)):
             check_member(f"Bidirectional: {name}", member)
-        if merge not in MERGES:
-            raise ValueError(f"Bidirectional: merge is one of {', '.join(MERGES)}, got {merge!r}")
+        check_choice("Bidirectional", "merge", merge, MERGES)
         if forward.d_in != backward.d_in:
             raise ValueError(
-                f"Bidirectional: forward reads {forward.d_in} features, backward {backward.d_in}"
+                f"Bidirectional: forward has d_in = {forward.d_in}, backward {backward.d_in}"
             )
         if merge != "concat" and width_out(forward) != width_out(backward):
             raise ValueError(
@@ -233,25 +203,14 @@ class Bidirectional(Module):
         return self.forward.initial_state(batch), self.backward.initial_state(batch)
 
     def unroll(
-        self,
-        xs: Any,
-        state: State | None = None,
-        *,
-        lengths: Any = None,
-        mask: Any = None,
-        reverse: bool = False,
-        truncate: int | None = None,
+        self, xs: Any, state: State | None = None, *, reverse: bool = False, **options: Any
     ) -> tuple[Tensor, State]:
         """Both directions over time; see ``unspool.unroll``."""
-        if state is not None and (not isinstance(state, (tuple, list)) or len(state) != 2):
-            raise ValueError(
-                "Bidirectional: the state is (forward's state, backward's state), got "
-                f"{counted(state)}"
-            )
+        if state is not None:
+            check_parts("Bidirectional", state, 2, "(forward's state, backward's state)")
         ahead, back = state or (None, None)
         if not isinstance(xs, Tensor):  # one input, read twice
             xs = Tensor(one_array("unroll(Bidirectional)", xs, operand), name="xs")
-        options = {"lengths": lengths, "mask": mask, "truncate": truncate}
         with scope("forward"):
             ys_f, final_f = self.forward.unroll(xs, ahead, reverse=reverse, **options)
         with scope("backward"):
@@ -267,13 +226,22 @@ MERGES: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
+def check_parts(who: str, state: Any, count: int, expected: str) -> None:
+    """Raise ValueError unless a composite's state is a tuple of this length."""
+    if not isinstance(state, (tuple, list)) or len(state) != count:
+        raise ValueError(
+            f"{who}: the state must be a tuple of {count}, {expected}, got "
+            f"{describe_received(state)}"
+        )
+
+
 def check_member(who: str, member: Any) -> None:
     """Raise TypeError if a member cannot be unrolled."""
     if not isinstance(member, Module) or not hasattr(member, "unroll"):
-        raise not_unrolled(f"{who} is", member)
+        raise not_unrolled(f"{who} must be", member)
 
 
 def width_out(member: Any) -> int:
-    """The width of what a cell or composite gives at each step."""
+    """The width of the output of a cell or composite."""
     width: int = getattr(member, "d_out", None) or member.d_h
     return width

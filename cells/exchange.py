@@ -1,9 +1,9 @@
-"""Weights that come from and go to PyTorch and Keras, and matrices over a concatenation.
+"""Weights from and to PyTorch and Keras, and matrices over a concatenation.
 
-All of them hold the same numbers in another order: PyTorch has one matrix for all gates, with
-column vectors, Keras one with row vectors, lectures one over [h; x] for each gate. A cell is
-packed into one matrix from x, one from h and two biases, and unpacked from them; the rest is
-names. What has no counterpart raises, and says what can be done.
+All hold the same numbers in another order: PyTorch has one matrix for all gates, with column
+vectors, Keras one with row vectors, lectures one over [h; x] for each gate. A cell is packed into
+one matrix for x, one for h and two biases, and unpacked from them; the rest is names. A cell
+without a counterpart raises, with a cure.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter
-from ..autograd.tensor import values
+from ..autograd import values
+from ..checks import check_choice, describe_received
 from ..files import load_arrays
 from .cell import Cell
 from .composite import Bidirectional, Stacked
-from .module import Module
+from .module import Module, Update
 from .recurrent import GRU, LSTM, Elman
 from .variants import MGU, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Zoneout
@@ -35,12 +35,12 @@ M = TypeVar("M", bound=Module)
 
 
 class System(NamedTuple):
-    """How a library lays out what it shares with the cells here.
+    """The layout of another library's recurrent layers.
 
     Attributes:
-        name: What messages call it.
+        name: For messages.
         gates: The order of the gates in its packed matrices, for each cell that it has.
-        merges: What its bidirectional layers do with the two outputs.
+        merges: The merge modes of its bidirectional layers.
         activations: Those of its Elman network.
     """
 
@@ -50,7 +50,7 @@ class System(NamedTuple):
     activations: tuple[str, ...]
 
     def order(self, cell: Cell, who: str) -> tuple[str, ...]:
-        """The gates of a cell in this library's order, or an error that says what to do."""
+        """The gates of a cell in this library's order, or an error with a cure."""
         for kind, gates in self.gates.items():
             # Not isinstance: a subclass with equations of its own is another function.
             if type(cell).forward is kind.forward and type(cell).output is Cell.output:
@@ -89,19 +89,19 @@ class System(NamedTuple):
             back = self.layers(module.backward, who)
             if [len(layer) for layer in (*ahead, *back)] != [1, 1]:
                 raise ValueError(
-                    f"{who}: in {self.name} each layer is bidirectional by itself: write "
+                    f"{who}: in {self.name} each layer is bidirectional by itself; write "
                     "Stacked([Bidirectional(cell, cell), Bidirectional(cell, cell)]), not a "
                     "Bidirectional of stacks"
                 )
             return [(*ahead[0], *back[0])]
-        if isinstance(module, (InputDropout, VariationalDropout)):  # in use they are the cell
+        if isinstance(module, (InputDropout, VariationalDropout)):  # in eval() they are the cell
             return self.layers(module.cell, who)
         if isinstance(module, Cell):
             self.order(module, who)
             return [(module,)]
         raise TypeError(
-            f"{who}: expected a Cell, Stacked or Bidirectional, got {type(module).__name__}; of a "
-            "model give the part that runs over time"
+            f"{who}: expected a Cell, Stacked or Bidirectional, got {describe_received(module)}; "
+            "of a model pass the part that is unrolled, such as model.cell"
         )
 
 
@@ -118,7 +118,7 @@ KERAS = System(
     merges=("concat", "sum", "mean", "mul"),
     activations=("tanh", "relu", "sigmoid", "identity"),
 )
-# What can be done about a cell that a library lacks.
+# Cures for cells that a library lacks.
 CURES: dict[type[Cell], str] = {
     GRU: (
         "resets before the product, {system}'s GRU after it, and no weights make them equal: use "
@@ -133,14 +133,14 @@ CURES: dict[type[Cell], str] = {
         "U_f, b_f to both of a GRU's gates and export that one with to_keras or to_onnx"
     ),
     Zoneout: (
-        "has no counterpart in {system}: also in use it mixes old and new states; export its "
+        "has no counterpart in {system}: also in eval() it mixes old and new states; export its "
         ".cell for the weights alone"
     ),
 }
 
 
 class Packed(NamedTuple):
-    """A cell as four arrays, with the gates side by side: x W + b and h U + c.
+    """The arrays of a cell with its gates side by side: x W + b and h U + c.
 
     Attributes:
         W: (d_in, gates * d_h).
@@ -204,50 +204,16 @@ def unpack(cell: Cell, gates: Sequence[str], packed: Packed) -> dict[str, Array]
 def negated(cell: Cell, gate: str) -> bool:
     """Whether a gate is 1 minus that of the libraries: the z of the lectures' GRU.
 
-    Theirs keeps the old state, this one takes the new one. As 1 - σ(a) = σ(-a), W_z, U_z and b_z
-    are negated on the way.
+    Theirs weights the old state, this one the new. As 1 - σ(a) = σ(-a), W_z, U_z and b_z change
+    their sign.
     """
     return gate == "z" and isinstance(cell, GRU)
 
 
-class Arrival:
-    """Arrays on their way into Parameters: all problems are gathered, then all is written, or
-    nothing.
-    """
-
-    def __init__(self, who: str) -> None:
-        self.who = who
-        self.problems: list[str] = []
-        self.found: dict[Parameter, tuple[str, Array]] = {}
-
-    def fits(self, name: str, array: Array, shape: tuple[int, ...]) -> bool:
-        """Whether an array has numbers and this shape; if not, it is a problem."""
-        if array.dtype.kind not in "fiub":
-            self.problems.append(f"{name} holds {array.dtype}, expected numbers")
-        elif array.shape != shape:
-            self.problems.append(f"{name} is {array.shape}, expected {shape}")
-        else:
-            return True
-        return False
-
-    def put(self, source: str, parameter: Parameter, array: Array) -> None:
-        """One array for one Parameter; a second one (of a tied cell) must be equal."""
-        if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
-            other = self.found[parameter][0]
-            self.problems.append(f"{source} differs from {other}, and both are one Parameter here")
-        self.found[parameter] = (source, array)
-
-    def put_all(self, source: str, cell: Cell, arrays: Mapping[str, Array]) -> None:
-        """The parameters of a cell by name."""
-        for name, array in arrays.items():
-            self.put(source, getattr(cell, name), array)
-
-    def finish(self) -> None:
-        """Write everything, or raise one error that names every problem."""
-        if self.problems:
-            raise ValueError(f"{self.who}: {'; '.join(self.problems)}")
-        for parameter, (_, array) in self.found.items():
-            parameter.data[...] = array
+def put_all(update: Update, source: str, cell: Cell, arrays: Mapping[str, Array]) -> None:
+    """New values for the parameters of a cell, by name."""
+    for name, array in arrays.items():
+        update.put(source, getattr(cell, name), array)
 
 
 def plain(value: Any) -> Array:
@@ -286,8 +252,6 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
     Raises:
         ValueError: Entries are missing, unexpected or misshapen (all are named, and nothing is
             changed), the file is damaged, or the module has no counterpart.
-        TypeError: ``state`` is none of these.
-        FileNotFoundError: There is no such file.
 
     Source: the documentation of torch.nn.RNN, LSTM, GRU: rows are gates, i, f, g, o and r, z, n.
     """
@@ -298,27 +262,27 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
         for name, value in torch_entries(state, who).items()
         if name.startswith(prefix)
     }
-    arrival = Arrival(who)
+    update = Update(who)
     single = len(layers) == len(layers[0]) == 1 and "weight_ih" in given
     for k, layer in enumerate(layers):
         for cell, reverse in zip(layer, ("", "_reverse")):
             suffix = "" if single else f"_l{k}{reverse}"
-            arrays = torch_cell_arrays(cell, suffix, given, arrival)
+            arrays = torch_cell_arrays(cell, suffix, given, update)
             if arrays is not None:
-                arrival.put_all(f"weight_ih{suffix}", cell, arrays)
+                put_all(update, f"weight_ih{suffix}", cell, arrays)
     for name, array in given.items():
         hint = ""
         if name.startswith("weight_hr"):
             hint = " (projections, proj_size, have no counterpart here)"
         elif name.startswith("bias") and not has_bias(layers[0][0]):
             hint = " (make the module with bias=True)"
-        arrival.problems.append(f"unexpected {name} {array.shape}{hint}")
-    arrival.finish()
+        update.problems.append(f"unexpected {name} {array.shape}{hint}")
+    update.finish()
     return module
 
 
 def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
-    """The named values of what stands for a state."""
+    """A state as a mapping from names to values."""
     if isinstance(state, (str, Path)):
         return load_arrays(state)
     if hasattr(state, "state_dict"):
@@ -326,16 +290,16 @@ def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
     if not isinstance(state, Mapping):
         raise TypeError(
             f"{who}: expected a state_dict, a dict of arrays or the path of a .safetensors file, "
-            f"got {type(state).__name__}"
+            f"got {describe_received(state)}"
         )
     return state
 
 
 def torch_cell_arrays(
-    cell: Cell, suffix: str, given: dict[str, Array], arrival: Arrival
+    cell: Cell, suffix: str, given: dict[str, Array], update: Update
 ) -> dict[str, Array] | None:
-    """The parameters of one cell; what it reads is taken out of ``given``."""
-    gates = TORCH.order(cell, arrival.who)
+    """The parameters of one cell; the entries used are removed from ``given``."""
+    gates = TORCH.order(cell, update.who)
     rows = len(gates) * cell.d_h
     shapes: dict[str, tuple[int, ...]] = {
         "weight_ih": (rows, cell.d_in),
@@ -348,8 +312,8 @@ def torch_cell_arrays(
         key = name + suffix
         if key not in given:
             hint = " (make the module with bias=False)" if name.startswith("bias") else ""
-            arrival.problems.append(f"missing {key} {shape}{hint}")
-        elif arrival.fits(key, array := given.pop(key), shape):
+            update.problems.append(f"missing {key} {shape}{hint}")
+        elif update.fits(key, array := given.pop(key), shape):
             arrays[name] = array
     if len(arrays) < len(shapes):
         return None
@@ -373,9 +337,6 @@ def to_torch(module: Module, *, cell: bool = False) -> dict[str, Array]:
 
     Returns:
         Name -> array, of the module's dtype.
-
-    Raises:
-        ValueError: The module has no counterpart in PyTorch; the message says what can be done.
     """
     who = f"to_torch({type(module).__name__})"
     layers = TORCH.layers(module, who)
@@ -419,7 +380,7 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
 
     Args:
         module: A Cell, Stacked or Bidirectional.
-        weights: What ``layer.get_weights()`` returns: kernel, recurrent_kernel and bias of each
+        weights: The list of ``layer.get_weights()``: kernel, recurrent_kernel and bias of each
             cell, a Bidirectional's forward cell first, layer after layer. For a single cell
             also a dict with these names.
 
@@ -427,8 +388,8 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
         The module.
 
     Raises:
-        ValueError: There are not as many arrays as the module takes, they are misshapen (nothing
-            is changed), or the module has no counterpart.
+        ValueError: Arrays are missing, unexpected or misshapen (nothing is changed), or the module
+            has no counterpart.
 
     Source: the documentation of keras.layers.LSTM and GRU: columns are gates, i, f, c, o and
     z, r, h, and z keeps the old state.
@@ -451,13 +412,13 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
             f"{', '.join(f'{name} {shape}' for name, shape in expected)}; got {len(arrays)}, "
             f"{', '.join(str(array.shape) for array in arrays) or 'none'}"
         )
-    arrival = Arrival(who)
+    update = Update(who)
     for (name, shape), array in zip(expected, arrays, strict=True):
-        if not arrival.fits(name, array, shape) and name == "bias" and array.ndim != len(shape):
+        if not update.fits(name, array, shape) and name == "bias" and array.ndim != len(shape):
             form = ("reset_after=True: use ResetAfterGRU", "reset_after=False: use GRU")
-            arrival.problems[-1] += f" (a bias of this shape is that of {form[array.ndim == 1]})"
-    rest = iter(arrays if not arrival.problems else [])
-    for k, cell in enumerate(cells if not arrival.problems else []):
+            update.problems[-1] += f" (a bias of this shape is that of {form[array.ndim == 1]})"
+    rest = iter(arrays if not update.problems else [])
+    for k, cell in enumerate(cells if not update.problems else []):
         W, U = next(rest), next(rest)
         b = c = None
         if has_bias(cell):
@@ -465,8 +426,8 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
             b, c = bias if bias.ndim == 2 else (bias, np.zeros_like(bias))
         gates = KERAS.order(cell, who)
         unpacked = unpack(cell, gates, Packed(W, U, b, c))
-        arrival.put_all(f"cell {k}", cell, unpacked)
-    arrival.finish()
+        put_all(update, f"cell {k}", cell, unpacked)
+    update.finish()
     return module
 
 
@@ -483,11 +444,7 @@ def keras_shapes(cell: Cell, who: str) -> dict[str, tuple[int, ...]]:
 
 
 def to_keras(module: Module) -> list[Array]:
-    """The weights in the order of Keras, for ``layer.set_weights``: see ``load_keras``.
-
-    Raises:
-        ValueError: The module has no counterpart in Keras; the message says what can be done.
-    """
+    """The weights in the order of Keras, for ``layer.set_weights``; see ``load_keras``."""
     who = f"to_keras({type(module).__name__})"
     weights: list[Array] = []
     for layer in KERAS.layers(module, who):
@@ -515,9 +472,6 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
     Returns:
         The cell.
 
-    Raises:
-        ValueError: Entries are missing, unexpected or misshapen; nothing is changed.
-
     Example:
         >>> import numpy as np
         >>> from unspool.cells import Elman, load_concatenated
@@ -526,8 +480,7 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
         ([[1.0, 3.0], [2.0, 4.0]], [[5.0, 6.0]])
     """
     who = f"load_concatenated({type(cell).__name__})"
-    if first not in ("h", "x"):
-        raise ValueError(f'{who}: first is "h" for [h; x] or "x" for [x; h], got {first!r}')
+    check_choice(who, "first", first, ["h", "x"])
     parameters = dict(cell.named_parameters())
     pairs = {
         name: (W, parameters[f"U{name[1:]}"])
@@ -539,27 +492,27 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
             f"{who}: it has no pairs of matrices named W and U; its parameters are "
             f"{', '.join(parameters)}"
         )
-    arrival = Arrival(who)
+    update = Update(who)
     given = {name: plain(value) for name, value in matrices.items()}
     for name, (W, U) in pairs.items():
         d_in, d_h = W.shape
         if name not in given:
-            arrival.problems.append(f"missing {name} {(d_h, d_h + d_in)}")
+            update.problems.append(f"missing {name} {(d_h, d_h + d_in)}")
             continue
         joint = given.pop(name)
         if joint.shape == (d_h + d_in, d_h):
             joint = joint.T
-        if arrival.fits(name, joint, (d_h, d_h + d_in)):
+        if update.fits(name, joint, (d_h, d_h + d_in)):
             left = d_h if first == "h" else d_in
             halves = joint[:, :left].T, joint[:, left:].T
             from_h, from_x = halves if first == "h" else halves[::-1]
-            arrival.put(name, U, from_h)
-            arrival.put(name, W, from_x)
+            update.put(name, U, from_h)
+            update.put(name, W, from_x)
         bias = f"b{name[1:]}"
         if bias in parameters:
             b = given.pop(bias, np.zeros(d_h))
-            if arrival.fits(bias, b, (d_h,)):
-                arrival.put(bias, parameters[bias], b)
-    arrival.problems += [f"unexpected {name} {array.shape}" for name, array in given.items()]
-    arrival.finish()
+            if update.fits(bias, b, (d_h,)):
+                update.put(bias, parameters[bias], b)
+    update.problems += [f"unexpected {name} {array.shape}" for name, array in given.items()]
+    update.finish()
     return cell

@@ -1,8 +1,8 @@
-"""The vanishing gradient, measured: what of the loss reaches each time step.
+"""The vanishing gradient, measured: gradients by time step.
 
-Backpropagation through time gives ∂L/∂h_t for every t, and adds up the gradient of a parameter
-from what each step's use of it contributes. Both are read off the tape of an unrolled network,
-by the steps that its records stand in, so they are there for any cell.
+Backpropagation through time computes ∂L/∂h_t for every t, and the gradient of a parameter as the
+sum of its steps' contributions. Both are read off the tape of an unrolled network, by the time
+steps of its records, so they exist for any cell.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Record, Tape, Tensor
-from ..autograd.tape import backpropagate
+from ..autograd import Record, Tape, Tensor, backpropagate
 
 __all__ = ["Flow", "gradient_flow"]
 
@@ -28,11 +27,8 @@ def gradient_flow(loss: Tensor | Tape, seed: Any = None) -> Flow:
         seed: The gradient of the loss itself; may be left out for a scalar.
 
     Returns:
-        A Flow: ``norms["h"][t - 1]`` is ‖∂L/∂h_t‖, ``shares(W)[t - 1]`` what step t adds to the
-        gradient of W.
-
-    Raises:
-        ValueError: There is no time step on the tape.
+        A Flow: ``norms["h"][t - 1]`` is ‖∂L/∂h_t‖, ``shares(W)[t - 1]`` the contribution of step t
+        to the gradient of W.
 
     Source: the sum over time of Werbos (1990); the norms of Bengio, Simard and Frasconi (1994)
     and of Pascanu, Mikolov and Bengio (2013).
@@ -56,8 +52,8 @@ class Flow:
     Attributes:
         steps: T, the last time step on the tape.
         states: ∂L/∂s_t by the state's name, (T, batch, d_h), and ∂L/∂x_t under "x". A
-            composite's are named as its parameters are: "0.h", "forward.c". What does not lead
-            to the loss is 0. A second run over time on the same tape is "h (2)".
+            composite's are named like its parameters: "0.h", "forward.c". States that do not lead
+            to the loss have 0. A second unroll on the same tape is "h (2)".
     """
 
     def __init__(self, tape: Tape, seed: Any = None) -> None:
@@ -67,7 +63,7 @@ class Flow:
         if not self.steps:
             raise ValueError(
                 "gradient_flow: no record of this tape stands in a time step; compute the loss "
-                "from unroll(cell, xs), or from a loop with scope(name, step=t)"
+                "with unroll(cell, xs), or with a loop that uses scope(name, step=t)"
             )
         found: dict[str, dict[int, Array]] = {}
         for record in tape:
@@ -94,19 +90,17 @@ class Flow:
         }
 
     def shares(self, parameter: Tensor) -> Array:
-        """What each time step contributes to the gradient of a parameter, (T, *its shape).
+        """The contribution of each time step to the gradient of a parameter, (T, *its shape).
 
-        The share of step t is ∂L/∂s_t times the immediate derivative of step t, with the state
-        before it held fixed. All shares and what stands ``outside`` of time sum to the gradient.
-
-        Raises:
-            ValueError: The parameter does not lead to the loss.
+        That of step t is ∂L/∂s_t times the immediate derivative of step t, with the state before it
+        held fixed. All of them and ``outside`` sum to the gradient.
         """
         return self._by_step(self._split(parameter), parameter.data)
 
     def outside(self, parameter: Tensor) -> Array:
-        """What no time step contributes, (*its shape): uses outside of time, such as a projection
-        of all outputs at once. It is 0 for the parameters of a cell.
+        """The contribution of uses outside of time, such as a projection of all outputs at once.
+
+        It has the parameter's shape, and is 0 for the parameters of a cell.
         """
         return self._split(parameter).get(0, np.zeros_like(parameter.data))
 
@@ -119,14 +113,14 @@ class Flow:
         return out
 
     def _split(self, parameter: Tensor) -> dict[int, Array]:
-        """The gradient of a parameter by the step that it comes from, 0 for outside of time."""
+        """The gradient of a parameter by the time step of its use, 0 for outside of time."""
         if parameter not in self.gradients:
             raise ValueError(
                 f"gradient_flow: {parameter.name or 'this Tensor'} {parameter.shape} does not lead "
                 "to the loss on this tape"
             )
-        # What is made of the parameter outside of time (embedded words, a matrix with rows
-        # dropped) is used in the steps in its place: its gradient is kept apart by step too.
+        # Tensors computed from the parameter outside of time (embedded words, a matrix with rows
+        # dropped) are used in the steps in its place: their gradients are split by step too.
         made = {parameter}
         for record in self.tape:
             if record.step is None and not made.isdisjoint(record.inputs):
@@ -150,7 +144,7 @@ class Flow:
 
 
 def outside_path(record: Record) -> tuple[str, ...]:
-    """The scopes around a record's run over time, without the run's own (the cell's name)."""
+    """The scopes around a record's unroll, without the unroll's own (the cell's name)."""
     before = []
     for name in record.scope:
         if getattr(name, "step", None) is not None:

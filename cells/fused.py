@@ -1,13 +1,13 @@
-"""Steps replayed as a plan: what makes training fast, and leaves no trace on the tape.
+"""Replay over time: a cell's steps run as a plan, in one fused record.
 
 A cell whose steps are all the same (``same_every_step``) is recorded op by op the first time
 that it runs on inputs of some shape. From the second time on its step runs as a ``Plan``, and
-the whole of it is one record. Whoever reads the tape gets the steps' records back: the step is
+the run over time is one record. When the tape is read the record is expanded: the steps are
 recorded again, with the arrays that the plan computed.
 
-Of long runs and large batches the results that no gradient rule reads are dropped. Who reads the
-tape gets them computed again, from copies of the weights and of the inputs: an update or the next
-batch may have overwritten them since.
+In long runs and large batches the results that no gradient rule reads are dropped. Expanding
+computes them again, from copies of the weights and of the inputs, as an update or the next batch
+may have overwritten the originals.
 """
 
 from __future__ import annotations
@@ -20,42 +20,53 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tensor
-from ..autograd.context import current, watched
-from ..autograd.numpy_ops import workspace
-from ..autograd.replay import Plan, Totals, alike
-from ..autograd.tape import reachable
-from ..autograd.tensor import Op, made_by, operands_of, reserve_numbers
+from ..autograd import (
+    LeafGradients,
+    Op,
+    Plan,
+    Tensor,
+    alike,
+    anomaly_check,
+    current_scope,
+    current_workspace,
+    made_by,
+    operands_of,
+    reachable,
+    reserve_numbers,
+)
+from .sequence import expand_mask, masked_step
 
 __all__ = ["Replay", "plan_of"]
 
-# Plans of each cell, the most recent ones: (input shape, dtypes, what needs gradients) -> plan.
-KEPT = 16
-CHANGED = "the cell was changed since it ran: no tape is left of the run"
+# How many plans of each cell are cached, the most recent ones.
+MOST_PLANS = 16
+CHANGED = "the cell was changed since it ran: the tape of the run can no longer be rebuilt"
 OVERWRITTEN = (
-    "a state or a weight was overwritten in the middle of a loop over steps: no tape is left of "
-    "them; make a new array, as in state = (np.where(mask, h, 0), c) or p.data = p.data * 2"
+    "a state or a weight was overwritten in the middle of a loop over steps: their tape can no "
+    "longer be rebuilt; make a new array, as in state = (np.where(mask, h, 0), c) or p.data = "
+    "p.data * 2"
 )
-# Up to so many bytes the results that no rule reads are kept: copies would save nothing that one
-# could measure, and it is small networks whose tapes are read.
+# Up to so many bytes the results that no rule reads are kept: dropping them would save nothing
+# measurable, and it is small networks whose tapes are read.
 FEW = 1 << 20
-_plans: weakref.WeakKeyDictionary[Any, OrderedDict[Any, Held]] = weakref.WeakKeyDictionary()
+# Cell -> signature (input shape, dtypes, required gradients) -> entry.
+_plans: weakref.WeakKeyDictionary[Any, OrderedDict[Any, CacheEntry]] = weakref.WeakKeyDictionary()
 
 
 def plan_of(
     cell: Any, x: Any, state: Sequence[Any], x_needs: bool, one_step: bool = False
 ) -> Plan | None:
-    """The plan of a cell's step, from the second time on that such a step is asked for.
+    """The plan of a cell's step, from the second call with the same signature on.
 
     Args:
         cell: The Cell.
         x: The shape and dtype of one step's input.
         state: The state before it, Tensors.
-        x_needs: Whether the gradient of the input is wanted.
-        one_step: Whether the outputs are the new state only, or the output y too.
+        x_needs: Whether the gradient of the input is needed.
+        one_step: Whether the outputs are the new state only, without the output y.
     """
     shape, dtype = x
-    if not cell.same_every_step or watched.get() or 0 in shape:
+    if not cell.same_every_step or anomaly_check.get() or 0 in shape:
         return None
     plans = _plans.get(cell)
     if plans is None:
@@ -63,15 +74,15 @@ def plan_of(
     kinds = [(s.data.shape, s.data.dtype.char) for s in state]
     key = (shape, dtype.char, x_needs, one_step, *kinds)
     ids = [*map(id, vars(cell).values())]  # the cell's parameters may be replaced
-    held = plans.get(key)
-    if held is None or held.ids != ids or held.changed():
-        # Asked for the first time: it may never be asked for again.
-        plans[key] = Held(cell, ids)
-        if len(plans) > KEPT:
+    entry = plans.get(key)
+    if entry is None or entry.ids != ids or entry.changed():
+        # The first call with this signature: it may be the only one.
+        plans[key] = CacheEntry(cell, ids)
+        if len(plans) > MOST_PLANS:
             plans.popitem(last=False)
         return None
-    if not held.made:
-        held.made = True
+    if not entry.made:
+        entry.made = True
         if all(s.data.dtype == dtype for s in state):
 
             def step(x: Any, *state: Any) -> Any:
@@ -80,79 +91,81 @@ def plan_of(
 
             shapes = [shape, *(s.data.shape for s in state)]
             plan = Plan.of(step, shapes, dtype, [x_needs, *(True for _ in state)])
-            if plan is not None and serves(plan, cell, shapes[1:], one_step):
-                held.plan = plan
-    return held.plan
+            if plan is not None and supports(plan, cell, shapes[1:], one_step):
+                entry.plan = plan
+    return entry.plan
 
 
 def kinds_seen(cell: Any) -> list[tuple[Any, bool]]:
-    """For what kinds of inputs a step has run, and whether it would be replayed the next time.
+    """The cached signatures of a cell, each with whether it would be replayed the next time.
 
-    A replay adds gradients up in another order than the tape. A training that is to go on to
-    the last bit in another process has to know what was replayed.
+    A replay sums gradients in another order than the tape. To resume a training bit for bit in
+    another process, its checkpoint has to note which signatures are replayed.
     """
     ids = [*map(id, vars(cell).values())]
     plans: Any = _plans.get(cell, {})
-    return [(key, h.ids == ids and h.flags == flags(h.tensors)) for key, h in plans.items()]
+    return [(key, e.ids == ids and e.flags == flags(e.tensors)) for key, e in plans.items()]
 
 
 def see_kinds(cell: Any, kinds: Sequence[tuple[Any, bool]]) -> None:
-    """Let a cell be as if its step had run for these kinds of inputs."""
+    """Restore the cached signatures of a cell."""
     ids = [*map(id, vars(cell).values())]
-    _plans[cell] = OrderedDict((key, Held(cell, ids if again else [])) for key, again in kinds)
+    _plans[cell] = OrderedDict(
+        (key, CacheEntry(cell, ids if again else [])) for key, again in kinds
+    )
 
 
-def serves(plan: Plan, cell: Any, states: list[tuple[int, ...]], one_step: bool) -> bool:
-    """Whether a plan can stand for the steps of a cell whose states have these shapes."""
+def supports(plan: Plan, cell: Any, states: list[tuple[int, ...]], one_step: bool) -> bool:
+    """Whether a plan can replay the steps of a cell whose states have these shapes."""
     n = len(states)
     own = [value for value in vars(cell).values() if isinstance(value, Tensor)]
     return (
-        # Changes are seen of the cell's own attributes, not inside of its lists and modules.
+        # Changes are noticed in the cell's own attributes, not inside its lists and modules.
         set(plan.leaves) <= set(own)
         and all("." not in name for name, _ in cell.named_places())
-        and len(set(plan.outputs[:n])) == n  # no Tensor that is two states at once
-        and (one_step or plan.shapes[:n] == states)  # the next step finds the same shapes
+        and len(set(plan.outputs[:n])) == n  # no Tensor is two states at once
+        and (one_step or plan.shapes[:n] == states)  # the next step gets the same shapes
     )
 
 
 def flags(tensors: Sequence[Tensor]) -> list[Any]:
-    """What of a cell's Tensors a plan depends on, besides that they are these."""
+    """The properties of a cell's Tensors that a plan depends on, besides their identity."""
     return [(t.requires_grad, t.data.dtype) for t in tensors]
 
 
-class Held:
-    """What is kept of a cell for inputs of one kind: its plan, and for what it was made."""
+class CacheEntry:
+    """The cache entry of a cell and a signature: the plan, and the attributes that it is for."""
 
-    __slots__ = ("flags", "ids", "made", "plan", "tensors", "things")
+    __slots__ = ("attributes", "flags", "ids", "made", "plan", "tensors")
 
     def __init__(self, cell: Any, ids: list[int]) -> None:
-        self.ids, self.things = ids, list(vars(cell).values())  # alive, so the ids stay theirs
-        self.tensors = [t for t in self.things if isinstance(t, Tensor)]
+        self.ids, self.attributes = ids, list(vars(cell).values())  # held, so the ids stay theirs
+        self.tensors = [t for t in self.attributes if isinstance(t, Tensor)]
         self.flags = flags(self.tensors)
         self.made = False
         self.plan: Plan | None = None
 
     def changed(self) -> bool:
-        """Whether the flags of the tensors are no longer the ones that were noted."""
+        """Whether the flags of the Tensors have changed."""
         for t, (needs, dtype) in zip(self.tensors, self.flags):
-            own = t.data.dtype
-            if t.requires_grad is not needs or (own is not dtype and own != dtype):
+            now = t.data.dtype
+            if t.requires_grad is not needs or (now is not dtype and now != dtype):
                 return True
         return False
 
 
 def copies_pay(dropped: int, weight: int) -> bool:
-    """Whether copies of weights of so many bytes cost less than results of so many, kept."""
+    """Whether copying weights of ``weight`` bytes costs less than keeping ``dropped`` bytes."""
     return dropped >= max(FEW, 2 * weight)
 
 
 class Copies:
-    """The weights of a run as they were, for who reads its tape when they have been changed.
+    """Copies of the weights of a run, to expand its record after they have changed.
 
     Attributes:
-        arrays: Of the plan's leaves.
-        closed: Whether a backward pass has been through the run: an update may follow, so that
-            a step that comes later takes copies of its own.
+        arrays: The plan's leaves.
+        closed: Whether a backward pass has gone through the run. An update may follow, so later
+            steps take copies of their own.
     """
 
     __slots__ = ("arrays", "closed")
@@ -162,7 +175,7 @@ class Copies:
 
 
 class Replay:
-    """A plan run over time, or for one step, with what its gradient and its records need.
+    """A run of a plan, over time or for one step.
 
     Args:
         plan: Of one step.
@@ -170,7 +183,8 @@ class Replay:
         state: The state before the first step.
         eager: Records the same op by op, and returns the same outputs.
         order: The positions in the order in which they are read; None for one step.
-        masks: For each position which sequences are real, (batch, 1), or None for all.
+        masks: For each position the sequences that are not padded there, (batch, 1), or None
+            for all.
     """
 
     __slots__ = (
@@ -201,17 +215,17 @@ class Replay:
         self.plan, self.x, self.state, self.eager = plan, x, state, eager
         self.order, self.masks = order, masks
         self.leaves = [leaf.data for leaf in plan.leaves]  # as they are now
-        self.kept: list[Any] = []  # of each step (inputs, results that are needed, others)
+        self.kept: list[Any] = []  # of each step (inputs, kept results, others)
 
     def run(self) -> list[Tensor]:
-        """The outputs, on the tape as one record: the final state, and over time also ys."""
-        self.path = path = current.get()
+        """The outputs, in one record: the final state, and over time also ys."""
+        self.path = path = current_scope.get()
         self.copies = self.copied()
         read = self.array_of(self.x), *map(self.array_of, self.state)
         arrays = self.step(read) if self.order is None else self.all_steps(*read)
         if path is None:
             return [Tensor(array) for array in arrays]
-        inputs = (self.x, *self.state, self.plan.sink)
+        inputs = (self.x, *self.state, self.plan.placeholder)
         needs = self.plan.needs or any(s.requires_grad for s in self.state)
         # Per step: the plan's records, the slice of the input, the masks of states and of y.
         steps = 1 if self.order is None else len(self.order)
@@ -221,9 +235,9 @@ class Replay:
         if len(arrays) == 1:
             outputs = [made_by(first, REPLAY, inputs, params, path, arrays[0], needs)]
         else:
-            hub = made_by(first, REPLAY, inputs, params, path, arrays[0], needs)
+            packed = made_by(first, REPLAY, inputs, params, path, arrays[0], needs)
             outputs = [
-                made_by(first + count + k, OUTPUT, (hub,), {"output": k}, path, array, needs)
+                made_by(first + count + k, OUTPUT, (packed,), {"output": k}, path, array, needs)
                 for k, array in enumerate(arrays)
             ]
         self.alive = [weakref.ref(output) for output in outputs]
@@ -232,8 +246,8 @@ class Replay:
     def copied(self) -> Copies | None:
         """Copies of the weights if results are to be dropped, None if all of them are kept.
 
-        They are kept until copies are the cheaper way: in a loop that is known when the steps
-        so far have kept as much.
+        Results are kept until copies are cheaper; a loop over single steps counts the bytes
+        that its steps have kept so far.
         """
         plan = self.plan
         before = self.step_before() if self.order is None else None
@@ -244,7 +258,7 @@ class Replay:
         if before is not None and before.copies is not None and not before.copies.closed:
             return before.copies
         if not all(leaf.flags.forc for leaf in self.leaves):
-            return None  # NumPy may multiply by a compact copy in another way
+            return None  # NumPy may multiply by a contiguous copy in another way
         return Copies([leaf.copy("K") for leaf in self.leaves])
 
     def step_before(self) -> Replay | None:
@@ -260,7 +274,7 @@ class Replay:
         return None
 
     def array_of(self, x: Tensor) -> Any:
-        """What a step reads; with results dropped a copy of what may be overwritten later."""
+        """The array that a step reads; a copy if results are dropped and it may be overwritten."""
         given = x._record is None or x.data.base is not None  # data, or a part of it
         first = self.order is not None and x is not self.x  # a state, small beside its run
         return x.data.copy("K") if self.copies is not None and (given or first) else x.data
@@ -279,12 +293,7 @@ class Replay:
         ys: list[Any] = [None] * len(self.order or ())
         for t in self.order or ():
             *new, y = self.step((xs[..., t, :], *state))
-            here = self.masks[t]
-            if here is not None:
-                new = [np.where(fit(here, a), a, b) for a, b in zip(new, state, strict=True)]
-                y = np.where(fit(here, y), y, 0)
-            state = tuple(new)
-            ys[t] = y
+            state, ys[t] = masked_step(self.masks[t], new, y, state)
         return [*state, np.stack(ys, axis=xs.ndim - 2)]
 
     def gradients(self, parts: list[Any]) -> list[Any]:
@@ -292,20 +301,20 @@ class Replay:
         plan, leaves = self.plan, self.leaves
         if self.copies is not None:
             self.copies.closed = True
-        # A loop over steps uses the same weights again: one sum in the whole pass.
-        shared: Any = workspace.get()
-        totals = shared.totals.get(plan)
-        of_leaves = None  # the sink has it already
-        if totals is None:
-            of_leaves = totals = shared.totals[plan] = Totals(plan, leaves)
+        # A loop over steps uses the same weights again: one sum for the whole pass.
+        shared: Any = current_workspace.get()
+        sums = shared.plans.get(plan)
+        of_leaves = None  # the placeholder has it already
+        if sums is None:
+            of_leaves = sums = shared.plans[plan] = LeafGradients(plan, leaves)
         if self.order is None:
             inputs, results, _ = self.kept[0]
             for k, place in enumerate(plan.outputs):
                 if parts[k] is None:
                     parts[k] = np.zeros_like(results[place])
-            given = plan.backward(inputs, leaves, results, parts, totals.uses)
-            totals.stepped()
-            return [*given, of_leaves]
+            of_inputs = plan.backward(inputs, leaves, results, parts, sums.buffers)
+            sums.end_step()
+            return [*of_inputs, of_leaves]
         (_, *state), results, _ = self.kept[0]
         *gs, gys = parts
         gs = [np.zeros_like(s) if g is None else g for g, s in zip(gs, state, strict=True)]
@@ -316,42 +325,42 @@ class Replay:
             gy = np.zeros_like(y) if gys is None else gys[(*batch, t)]
             here = self.masks[t]
             if here is not None:
-                gy = np.where(fit(here, gy), gy, 0)
-                passed = [np.where(fit(here, g), 0, g) for g in gs]
-                gs = [np.where(fit(here, g), g, 0) for g in gs]
-            gx, *gs = plan.backward(inputs, leaves, results, (*gs, gy), totals.uses)
+                gy = np.where(expand_mask(here, gy), gy, 0)
+                passed = [np.where(expand_mask(here, g), 0, g) for g in gs]
+                gs = [np.where(expand_mask(here, g), g, 0) for g in gs]
+            gx, *gs = plan.backward(inputs, leaves, results, (*gs, gy), sums.buffers)
             gs = [np.zeros_like(a) if g is None else g for g, a in zip(gs, inputs[1:], strict=True)]
             if here is not None:
                 gs = [g + p for g, p in zip(gs, passed, strict=True)]
             if gxs is not None and gx is not None:
                 gxs[..., t, :] = gx
-            totals.stepped()
+            sums.end_step()
         return [gxs, *gs, of_leaves]
 
     def record(self) -> list[Tensor]:
-        """Put the steps' records behind the outputs, with the arrays that the plan computed.
+        """Record the steps behind the outputs, with the arrays that the plan computed.
 
         Returns:
-            Tensors with these records: the outputs, or what stands for one that nobody has.
+            Tensors with these records: the outputs, or new Tensors for those that were freed.
 
         Raises:
-            RuntimeError: The cell is another than the one that ran, or what a step read was
-                overwritten and is not there any more.
+            RuntimeError: The cell was changed since it ran, or an array that a step read was
+                overwritten.
         """
-        path, watch = current.set(self.path), watched.set(False)
+        path, check = current_scope.set(self.path), anomaly_check.set(None)
         try:
-            with np.errstate(all="ignore"):  # the run has said what there was to say
+            with np.errstate(all="ignore"):  # the run has given its warnings
                 again = self.eager()
         except Exception as error:  # weights of another shape, say
             raise RuntimeError(f"{CHANGED} ({error})") from error
         finally:
-            watched.reset(watch)
-            current.reset(path)
-        given = {self.x, *self.state, *self.plan.leaves}
-        order, leaves = reachable(again, stop=given)
-        if not given.issuperset(leaves):
+            anomaly_check.reset(check)
+            current_scope.reset(path)
+        known = {self.x, *self.state, *self.plan.leaves}
+        order, leaves = reachable(again, stop=known)
+        if not known.issuperset(leaves):
             raise RuntimeError(CHANGED)
-        # The outputs that are still in use take the places of the new ones.
+        # Outputs that are still in use take the places of the new ones.
         outputs = {
             new: output
             for new, ref in zip(again, self.alive, strict=True)
@@ -359,12 +368,12 @@ class Replay:
         }
         made = [t for _, t in reversed(order)]
         computed = self.results_of(made)
-        held = dict(zip(self.plan.leaves, self.leaves, strict=True))
+        weights = dict(zip(self.plan.leaves, self.leaves, strict=True))
         for number, t in enumerate(made, self.first):
             _, op, params, where, *_ = t._record  # type: ignore[misc]
             inputs = [outputs.get(x, x) if isinstance(x, Tensor) else x for x in operands_of(t)]
-            arrays = [held.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs]
-            # What stands around a step is computed again: masks, the stack.
+            arrays = [weights.get(x, x.data) if isinstance(x, Tensor) else x for x in inputs]
+            # Results around the steps are computed again: masks, the stack.
             t.data = computed[t] if t in computed else op.forward(*arrays, **params)
             for same in {t, outputs.get(t, t)}:
                 same._record = (number, op, params, where, *inputs, *arrays)
@@ -372,7 +381,7 @@ class Replay:
         return [outputs.get(t, t) for t in again]
 
     def results_of(self, made: list[Tensor]) -> dict[Tensor, Any]:
-        """Of the steps' records, made anew, the results of the run, and what the steps read."""
+        """The run's results, and the inputs of its steps, for the new records of the steps."""
         lines, starts = self.plan.lines, [0]
         if self.order is not None:
             starts = [k for k, t in enumerate(made, 1) if operands_of(t)[0] is self.x]
@@ -388,7 +397,7 @@ class Replay:
         return computed
 
     def is_planned(self, step: list[Tensor]) -> bool:
-        """Whether a step's records are those of the plan, with the same constants."""
+        """Whether a step's records equal the plan's, with the same constants."""
         lines = self.plan.lines
         if len(step) != len(lines):
             return False
@@ -402,19 +411,19 @@ class Replay:
         return True
 
     def every_result(self, inputs: Any, results: Any, others: Any) -> dict[int, Any]:
-        """Record -> its result, of one step.
+        """Position of a record in the plan -> its result, for one step.
 
         Args:
-            inputs: What the step read.
-            results: Those of its results that were needed.
+            inputs: The step's inputs.
+            results: The kept results.
             others: The others, or None if they were dropped and are to be computed again.
         """
         plan = self.plan
         if others is None:
             assert self.copies is not None
             again, others = plan.whole(inputs, self.copies.arrays)
-            # In a loop states are in the user's hands, and may have been overwritten since: this
-            # step's, which is no matter, or those that it read.
+            # In a loop over single steps the user may have overwritten a state since: the one
+            # that the step returned, which does not matter here, or one that it read.
             inner = {*range(len(results))} - {*plan.outputs}
             for k in inner if self.order is None else ():
                 near = 64 * float(np.finfo(results[k].dtype).eps)
@@ -423,22 +432,17 @@ class Replay:
         return dict(zip((*plan.kept, *plan.others), (*results, *others), strict=True))
 
 
-def fit(here: Any, a: Any) -> Any:
-    """The mask of a step, (batch, 1), with as many axes as what it masks."""
-    return here.reshape(here.shape + (1,) * (a.ndim - here.ndim))
-
-
-class Bundle(list[Any]):
-    """The gradients of several outputs of one record, None for those that have none."""
+class PackedGradients(list[Any]):
+    """The gradients of a packed output: one for each output, None where there is none."""
 
     dtype: Any
 
 
-def bundle(uses: list[Any], hub: Any) -> Bundle:
-    """The pool of a replay's outputs: their gradients side by side."""
-    parts = Bundle()
-    parts.dtype = hub.dtype
-    for g, params, *_ in uses:
+def pack(contributions: list[Any], packed: Any) -> PackedGradients:
+    """The batch rule of a replay's outputs: their gradients side by side."""
+    parts = PackedGradients()
+    parts.dtype = packed.dtype
+    for g, params, *_ in contributions:
         k = params["output"]
         parts += [None] * (k + 1 - len(parts))
         parts[k] = g
@@ -446,18 +450,18 @@ def bundle(uses: list[Any], hub: Any) -> Bundle:
 
 
 def gradients(g: Any, y: Any, *_: Any, run: Replay) -> list[Any]:
-    """The rule of a replay; a bundle may end before the last outputs that had no gradient."""
-    parts = list(g) if type(g) is Bundle else [g]
+    """The rule of a replay; the last outputs may have had no gradient."""
+    parts = list(g) if type(g) is PackedGradients else [g]
     return run.gradients(parts + [None] * (len(run.plan.outputs) - len(parts)))
 
 
 def unavailable(*_: Any, **__: Any) -> Any:
-    """A replay's forward: it is put on the tape when it has run, and never applied."""
+    """The forward of a replay's ops, which are recorded after the run and never applied."""
     raise TypeError("a replay is recorded, not applied")
 
 
 def expand(output: Tensor) -> None:
-    """Put the records of the steps behind an output of a replay."""
+    """Expand the record of a replay's output."""
     record: Any = output._record
     k = 0
     if record[1] is OUTPUT:
@@ -468,4 +472,11 @@ def expand(output: Tensor) -> None:
 
 
 REPLAY = Op("replay", unavailable, gradients, expand=expand)
-OUTPUT = Op("output", unavailable, (unavailable,), pools=(bundle,), gather="all", expand=expand)
+OUTPUT = Op(
+    "output",
+    unavailable,
+    (unavailable,),
+    batch_rules=(pack,),
+    buffer_until="all",
+    expand=expand,
+)

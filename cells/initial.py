@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_choice
+
 __all__ = [
     "INITIALISERS",
     "glorot_uniform",
@@ -59,13 +61,7 @@ INITIALISERS: dict[str, Initialiser] = {
 
 
 def initialiser(name: str | Initialiser) -> Initialiser:
-    """The initialiser of this name; a function of ``(rng, d_in, d_out, dtype)`` is itself.
-
-    Raises:
-        ValueError: There is none of this name.
-    """
+    """The initialiser of this name; a function of ``(rng, d_in, d_out, dtype)`` is returned."""
     if callable(name):
         return name
-    if name not in INITIALISERS:
-        raise ValueError(f"an initialiser is one of {', '.join(INITIALISERS)}, got {name!r}")
-    return INITIALISERS[name]
+    return INITIALISERS[check_choice("GatedCell", "an initialiser", name, INITIALISERS)]

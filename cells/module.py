@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter
+from ..autograd import Parameter, Tensor
+from ..checks import describe_received
 from ..files import PathLike, load_arrays, save_arrays
+from .config import Configured, accepts
 
 __all__ = ["Module"]
 
 M = TypeVar("M", bound="Module")
 
 
-class Module:
+class Module(Configured):
     """Base of everything that holds parameters: cells, layers, models.
 
     Parameters are the Parameter attributes, those of Module attributes, and those inside of
@@ -24,20 +26,38 @@ class Module:
     stands in several places (a tied weight) counts once, under its first name.
 
     Attributes:
-        training: Whether what differs between training and use (dropout) is on.
+        training: Whether dropout and its like are on.
     """
 
     training: bool = True
+    # Set by viz: from a module to its equations in LaTeX, as a notebook shows them.
+    latex: Callable[[Any], str] | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter) and value.name is None:
-            value.name = name
+        if isinstance(value, Parameter):
+            if value.name is None:
+                value.name = name
+        elif isinstance(value, (Tensor, np.ndarray)):
+            self._check_replaces_no_parameter(name, value)
         super().__setattr__(name, value)
+
+    def _check_replaces_no_parameter(self, name: str, value: Any) -> None:
+        """Raise TypeError if a plain Tensor or array would take a Parameter's place."""
+        if isinstance(self.__dict__.get(name), Parameter):
+            array = "value.data" if isinstance(value, Tensor) else "value"
+            raise TypeError(
+                f"{type(self).__name__}.{name} is a Parameter, got {describe_received(value)}, "
+                f"which no optimiser would train; write net.{name}.data = {array} for new values, "
+                f"or net.{name} = Parameter({array})"
+            )
 
     def named_places(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every place where a Parameter stands, tied ones at each of them."""
-        for name, value in vars(self).items():
-            yield from _places(f"{prefix}{name}", value)
+        for name, child in children(self, prefix):
+            if isinstance(child, Parameter):
+                yield name, child
+            else:
+                yield from child.named_places(f"{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name, Parameter) in order, each Parameter once, under its first name."""
@@ -54,44 +74,49 @@ class Module:
     def modules(self) -> Iterator[Module]:
         """This Module and all below it, each once, outermost first."""
         seen: set[int] = set()
-        stack: list[Any] = [self]
+        stack: list[Module] = [self]
         while stack:
-            value = stack.pop()
-            if isinstance(value, Module):
-                if id(value) in seen:
-                    continue
-                seen.add(id(value))
-                yield value
-                stack.extend(reversed(list(vars(value).values())))
-            elif isinstance(value, (list, tuple)):
-                stack.extend(reversed(value))
-            elif isinstance(value, dict):
-                stack.extend(reversed(list(value.values())))
+            module = stack.pop()
+            if id(module) not in seen:
+                seen.add(id(module))
+                yield module
+                below = [child for _, child in children(module) if isinstance(child, Module)]
+                stack.extend(reversed(below))
 
     def size(self) -> int:
         """The number of trained numbers: tied ones count once."""
         return sum(parameter.size for parameter in self.parameters())
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments by name, with the dtype that the parameters have now."""
+        found = super().arguments()
+        dtypes = {parameter.dtype for parameter in self.parameters()}
+        if accepts(type(self), "dtype") and (len(dtypes) == 1 or "dtype" in found):
+            dtype = dtypes.pop() if len(dtypes) == 1 else found["dtype"]
+            found["dtype"] = np.dtype(dtype).name
+        return found
 
     def state_dict(self) -> dict[str, NDArray[Any]]:
         """A copy of every Parameter's values, by name."""
         return {name: parameter.data.copy() for name, parameter in self.named_parameters()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Write values into the Parameters, in place; their dtype and identity stay.
+        """Give the Parameters new values; their dtype and identity stay.
+
+        Each gets a new array: a tape that holds the old one still differentiates.
 
         Args:
-            state: What ``state_dict`` returned, or a mapping like it. A tied Parameter's other
-                names are taken too where they hold the same values.
+            state: A mapping like that of ``state_dict``. A tied Parameter's other names are taken
+                too where they hold the same values.
 
         Raises:
             ValueError: Entries are missing, unexpected or misshapen; all of them are named,
                 and nothing is changed.
-            TypeError: ``state`` is no mapping.
         """
         if not isinstance(state, Mapping):
             raise TypeError(
                 f"{type(self).__name__}.load_state_dict: expected a dict of arrays by name, got "
-                f"{type(state).__name__}; a file is read by load(path)"
+                f"{describe_received(state)}; a file is read by load(path)"
             )
         names = dict(self.named_parameters())
         first_name = {parameter: name for name, parameter in names.items()}
@@ -100,27 +125,17 @@ class Module:
             for name, parameter in self.named_places()
             if name not in names
         }
-        found: dict[str, NDArray[Any]] = {}
-        problems = []
+        update = Update(f"{type(self).__name__}.load_state_dict")
         for name, value in state.items():
             array = np.asarray(value)
             target = aliases.get(name, name)
             if target not in names:
-                problems.append(f"unexpected {name} {array.shape}")
-            elif array.shape != names[target].shape:
-                problems.append(f"{name} is {array.shape}, expected {names[target].shape}")
-            elif array.dtype.kind not in "fiub":
-                problems.append(f"{name} holds {array.dtype}, expected numbers")
-            elif target in found and not np.array_equal(found[target], array):
-                problems.append(f"{name} differs from {target}, to which it is tied")
-            else:
-                found[target] = array
+                update.problems.append(f"unexpected {name} {array.shape}")
+            elif update.fits(name, array, names[target].shape):
+                update.put(name, names[target], array, f"{target}, to which it is tied")
         given = {aliases.get(name, name) for name in state}
-        problems += [f"missing {n} {p.shape}" for n, p in names.items() if n not in given]
-        if problems:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
-        for name, array in found.items():
-            names[name].data[...] = array
+        update.problems += [f"missing {n} {p.shape}" for n, p in names.items() if n not in given]
+        update.finish()
 
     def save(self, path: PathLike) -> None:
         """Write ``state_dict`` to a file, atomically and without pickle.
@@ -131,7 +146,7 @@ class Module:
         save_arrays(path, self.state_dict())
 
     def load(self: M, path: PathLike) -> M:
-        """Read what ``save`` wrote into the Parameters, and return the Module.
+        """Read a file of ``save`` into the Parameters, and return the Module.
 
         Raises:
             FileNotFoundError: There is no such file.
@@ -170,22 +185,71 @@ class Module:
         return f"{type(self).__name__}({self.size():,} parameters)"
 
     def _repr_latex_(self) -> str | None:
-        """The equations of what can be unrolled, for a notebook, read off its own tape."""
-        if not (hasattr(self, "unroll") and hasattr(self, "d_in")):
+        """The equations of a cell or composite, for a notebook, read off its own tape."""
+        latex = Module.latex
+        if latex is None or not (hasattr(self, "unroll") and hasattr(self, "d_in")):
             return None
-        from ..viz.equations import latex_of  # viz reads tapes and needs no cells; they load first
-
-        return latex_of(self)
+        return latex(self)
 
 
-def _places(name: str, value: Any) -> Iterator[tuple[str, Parameter]]:
-    if isinstance(value, Parameter):
+def children(module: Module, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
+    """(name, child) of the Parameters and Modules in a Module's attributes, in order.
+
+    Also inside of lists, tuples and dicts; not inside of the Modules.
+    """
+    for name, value in vars(module).items():
+        yield from contained(f"{prefix}{name}", value)
+
+
+def contained(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
+    """The Parameters and Modules in one attribute, named by their places."""
+    if isinstance(value, (Parameter, Module)):
         yield name, value
-    elif isinstance(value, Module):
-        yield from value.named_places(f"{name}.")
     elif isinstance(value, (list, tuple)):
         for i, item in enumerate(value):
-            yield from _places(f"{name}.{i}", item)
+            yield from contained(f"{name}.{i}", item)
     elif isinstance(value, dict):
         for key, item in value.items():
-            yield from _places(f"{name}.{key}", item)
+            yield from contained(f"{name}.{key}", item)
+
+
+class Update:
+    """New values for Parameters: problems are gathered, then all values are set, or none."""
+
+    def __init__(self, who: str) -> None:
+        self.who = who
+        self.problems: list[str] = []
+        self.found: dict[Parameter, tuple[str, NDArray[Any]]] = {}
+
+    def fits(self, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> bool:
+        """Whether an array has numbers and this shape; if not, it is a problem."""
+        if array.dtype.kind not in "fiub":
+            self.problems.append(f"{name} holds {array.dtype}, expected numbers")
+        elif array.shape != shape:
+            self.problems.append(f"{name} is {array.shape}, expected {shape}")
+        else:
+            return True
+        return False
+
+    def put(
+        self, name: str, parameter: Parameter, array: NDArray[Any], other: str | None = None
+    ) -> None:
+        """One array for one Parameter; a second one for it must be equal.
+
+        Args:
+            name: Of the array, for messages.
+            parameter: The Parameter.
+            array: Its new values.
+            other: The name of the other array, for messages; None for that of the first one.
+        """
+        if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
+            first = f"{self.found[parameter][0]}, and both are one Parameter here"
+            self.problems.append(f"{name} differs from {other or first}")
+        self.found[parameter] = (name, array)
+
+    def finish(self) -> None:
+        """Set all values as new arrays, or raise one error that names every problem."""
+        if self.problems:
+            raise ValueError(f"{self.who}: {'; '.join(self.problems)}")
+        for parameter, (_, array) in self.found.items():
+            parameter.data = np.array(array, parameter.dtype, order="C")

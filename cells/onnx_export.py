@@ -1,8 +1,8 @@
-"""Export to ONNX: cells and what is made of them, as the standard RNN, LSTM and GRU operators.
+"""Export to ONNX: cells and composites as the standard RNN, LSTM and GRU operators.
 
 An exported network runs wherever ONNX does (onnxruntime, browsers, phones) and computes the same
-numbers, in float32, with sequences of any length and number. ``write`` is open: another module
-says with ``@write.register`` what its operators are, as models do.
+numbers, in float32, for any number of sequences of any length. ``write`` is open: another module
+registers its operators with ``@write.register``, as models do.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import describe_received
 from ..files import PathLike, write_atomically
 from .cell import Cell
 from .composite import Bidirectional, Stacked, width_out
 from .exchange import KERAS, System, pack
-from .module import Module
+from .module import Module, children
 from .recurrent import GRU, LSTM, Elman
 from .variants import PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout
@@ -58,11 +59,10 @@ def to_onnx(module: Module, *, lengths: bool = True, state: bool = False) -> Any
         state: Whether the initial states are inputs, or 0.
 
     Returns:
-        An ``onnx.ModelProto``, checked by ``onnx.checker``. Dropout is not in it.
+        An ``onnx.ModelProto`` (extra ``onnx``), checked by ``onnx.checker``, without dropout.
 
     Raises:
-        ImportError: The extra ``onnx`` is not installed.
-        ValueError: A part has no counterpart in ONNX; the message says what can be done.
+        ValueError: A part has no counterpart in ONNX; the message names a substitute.
 
     Example:
         A network is exported and run::
@@ -83,7 +83,7 @@ def save_onnx(module: Module, path: PathLike, *, lengths: bool = True, state: bo
 
 
 def onnx_package() -> Any:
-    """The package onnx, or an error that says which extra to install."""
+    """The package onnx, or an error that names the extra to install."""
     try:
         import onnx
         import onnx.checker
@@ -97,7 +97,7 @@ def onnx_package() -> Any:
 
 
 class Graph:
-    """An ONNX graph in the making. Tensors are names; float arrays are stored as float32."""
+    """A builder of an ONNX graph. Tensors are names; float arrays are stored as float32."""
 
     def __init__(self, *, lengths: bool = False, state: bool = False) -> None:
         self.onnx = onnx_package()
@@ -107,7 +107,7 @@ class Graph:
         self.constants: list[Any] = []
         self.state = state
         self.lengths = self.input("lengths", np.int32, ("batch",)) if lengths else ""
-        # Inputs are listed as they are needed; lengths come after what the network reads.
+        # Inputs are listed in the order of their use, lengths last.
         self.inputs_last, self.inputs = self.inputs, []
 
     def input(self, name: str, dtype: Any, shape: Sequence[int | str]) -> str:
@@ -131,7 +131,7 @@ class Graph:
     def node(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str] = (), **attributes: Any
     ) -> str:
-        """Add an operator; its first result, named or not."""
+        """Add an operator and return the name of its first result."""
         outputs = list(outputs) or [f"{op.lower()}_{len(self.nodes) + 1}"]
         self.nodes.append(self.onnx.helper.make_node(op, list(inputs), outputs, **attributes))
         return outputs[0]
@@ -157,8 +157,8 @@ def write(module: Any, graph: Graph) -> None:
     """Write a whole module into a graph, its inputs and outputs included."""
     if not hasattr(module, "unroll"):
         raise TypeError(
-            f"to_onnx: expected a Cell, Stacked or Bidirectional or a model, got "
-            f"{type(module).__name__}, of which it is not known how to write it"
+            "to_onnx: expected a Cell, Stacked, Bidirectional or a model with an exporter, got "
+            f"{describe_received(module)}"
         )
     xs = graph.input("xs", np.float32, ("batch", "time", module.d_in))
     ys = over_time(module, graph, xs)
@@ -170,7 +170,7 @@ def write(module: Any, graph: Graph) -> None:
 def over_time(module: Module, graph: Graph, xs: str, path: str = "") -> str:
     """Write ``unroll(module, xs)`` into a graph: (batch, time, d_in) to (batch, time, d_out).
 
-    The last states are tensors then, that ``states`` lists.
+    ``states`` lists the tensors of the last states.
     """
     by_time = graph.node("Transpose", [xs], perm=[1, 0, 2])
     ys = layer(module, graph, by_time, path, reverse=False)
@@ -179,7 +179,7 @@ def over_time(module: Module, graph: Graph, xs: str, path: str = "") -> str:
 
 def layer(module: Any, graph: Graph, xs: str, path: str, *, reverse: bool) -> str:
     """Write a cell or composite over (time, batch, features)."""
-    if isinstance(module, (InputDropout, VariationalDropout)):  # in use they are the cell
+    if isinstance(module, (InputDropout, VariationalDropout)):  # in eval() they are the cell
         return layer(module.cell, graph, xs, path, reverse=reverse)
     if isinstance(module, Stacked):
         below = xs
@@ -195,11 +195,11 @@ def layer(module: Any, graph: Graph, xs: str, path: str, *, reverse: bool) -> st
         return merged(graph, module.merge, ahead, back, path)
     if isinstance(module, Cell):
         return recurrent(module, graph, xs, path, reverse)
-    raise TypeError(f"to_onnx: it is not known how to write a {type(module).__name__}")
+    raise TypeError(f"to_onnx: {type(module).__name__} has no exporter")
 
 
 def merged(graph: Graph, merge: str, ahead: str, back: str, path: str) -> str:
-    """What a Bidirectional makes of its two outputs."""
+    """The merged outputs of a Bidirectional."""
     if merge == "concat":
         return graph.node("Concat", [ahead, back], axis=-1)
     if merge == "mul":
@@ -215,7 +215,9 @@ def recurrent(cell: Cell, graph: Graph, xs: str, path: str, reverse: bool) -> st
     who = f"to_onnx({type(cell).__name__})"
     gates = ONNX.order(cell, who)
     if type(cell).initial_state is not Cell.initial_state and not graph.state:
-        raise ValueError(f"{who}: its initial state is its own; export with state=True and feed it")
+        raise ValueError(
+            f"{who}: its initial state is not 0; export with state=True and feed the state"
+        )
     packed = pack(cell, gates)
     # The weights get a leading axis of one direction.
     inputs = [
@@ -241,14 +243,14 @@ def recurrent(cell: Cell, graph: Graph, xs: str, path: str, reverse: bool) -> st
         inputs.append(graph.constant(f"{path}P", peepholes[None]))
     elif isinstance(cell, Elman):
         op = "RNN"
-        attributes |= ACTIVATIONS[cell.activation]
+        attributes |= ELMAN_ATTRIBUTES[cell.activation]
     elif op == "GRU":
         attributes["linear_before_reset"] = int(isinstance(cell, ResetAfterGRU))
     last = [f"{path}{s}_last" for s in cell.states]
     ys = graph.node(op, inputs, outputs=(f"{path}directions", *last), **attributes)
     for s, start, tensor in zip(cell.states, starts, last):
         end = graph.node("Squeeze", [tensor, number(graph, 0)])
-        if graph.lengths:  # of an empty sequence onnxruntime gives anything, not its first state
+        if graph.lengths:  # onnxruntime leaves the last state of an empty sequence undefined
             nothing = graph.node("Equal", [graph.lengths, number(graph, 0, np.int32)])
             nothing = graph.node("Unsqueeze", [nothing, number(graph, 1)])
             end = graph.node("Where", [nothing, start or number(graph, 0, np.float32), end])
@@ -256,7 +258,7 @@ def recurrent(cell: Cell, graph: Graph, xs: str, path: str, reverse: bool) -> st
     return graph.node("Squeeze", [ys, number(graph, 1)])
 
 
-ACTIVATIONS: dict[str, dict[str, Any]] = {
+ELMAN_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "tanh": {"activations": ["Tanh"]},
     "relu": {"activations": ["Relu"]},
     "sigmoid": {"activations": ["Sigmoid"]},
@@ -269,7 +271,7 @@ ACTIVATIONS: dict[str, dict[str, Any]] = {
 
 
 def number(graph: Graph, value: int, dtype: Any = np.int64) -> str:
-    """A number as a constant (1,), stored once."""
+    """A constant (1,), stored once."""
     name = f"{np.dtype(dtype).name}_{value}"
     if all(constant.name != name for constant in graph.constants):
         graph.constant(name, np.array([value], dtype))
@@ -277,13 +279,9 @@ def number(graph: Graph, value: int, dtype: Any = np.int64) -> str:
 
 
 def states(module: Any, path: str = "") -> list[tuple[str, str, int]]:
-    """The last states of what was written: (name, tensor, width), in the order of parameters."""
+    """The last states of a written module: (name, tensor, width), in the order of parameters."""
     if isinstance(module, (InputDropout, VariationalDropout)):
         return states(module.cell, path)
-    if isinstance(module, Stacked):
-        members = [(str(i), member) for i, member in enumerate(module.members)]
-    elif isinstance(module, Bidirectional):
-        members = [("forward", module.forward), ("backward", module.backward)]
-    else:
-        return [(f"{path}{s}", f"{path}{s}_end", module.d_h) for s in module.states]
-    return [state for name, member in members for state in states(member, f"{path}{name}.")]
+    if isinstance(module, (Stacked, Bidirectional)):
+        return [s for name, member in children(module, path) for s in states(member, f"{name}.")]
+    return [(f"{path}{s}", f"{path}{s}_end", module.d_h) for s in module.states]

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Parameter, Tensor, relu, scope, sigmoid
+from ..autograd import ACTIVATIONS, Parameter, Tensor, scope, sigmoid
+from ..checks import check_choice, check_int
 from .cell import Cell, State
+from .config import register
 from .initial import Initialiser, initialiser
 
-__all__ = ["ACTIVATIONS", "GRU", "LSTM", "Elman", "GatedCell"]
-
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "tanh": np.tanh,
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "identity": lambda x: x,
-}
+__all__ = ["GRU", "LSTM", "Elman", "GatedCell"]
 
 
 class GatedCell(Cell):
-    """What the cells here share: a W, U and b for each of their gates.
+    """Base of cells that have a W, U and b for each of their gates.
 
     A subclass names its ``gates`` ("" for a cell that is one equation) and writes ``forward``.
     Without biases b is a constant 0, so that the equations stay as they are.
@@ -36,9 +30,6 @@ class GatedCell(Cell):
         W_init: The initialiser of every W (d_in, d_h): "glorot_uniform", "orthogonal",
             "uniform", "identity", "zeros", or a function of (rng, d_in, d_out, dtype).
         U_init: The initialiser of every U (d_h, d_h).
-
-    Raises:
-        ValueError: A width is no whole number from 1, or there is no such initialiser.
     """
 
     gates: tuple[str, ...] = ()
@@ -55,12 +46,8 @@ class GatedCell(Cell):
         W_init: str | Initialiser = "glorot_uniform",
         U_init: str | Initialiser = "orthogonal",
     ) -> None:
-        for name, width in (("d_in", d_in), ("d_h", d_h)):
-            if not isinstance(width, (int, np.integer)) or width < 1:
-                raise ValueError(
-                    f"{type(self).__name__}: {name} is a whole number from 1, got {width!r}"
-                )
-        self.d_in, self.d_h = int(d_in), int(d_h)
+        who = type(self).__name__
+        self.d_in, self.d_h = check_int(who, "d_in", d_in), check_int(who, "d_h", d_h)
         rng = np.random.default_rng(rng)
         make_W, make_U = initialiser(W_init), initialiser(U_init)
         for gate in self.gates:
@@ -71,6 +58,7 @@ class GatedCell(Cell):
             setattr(self, b, Parameter(start) if bias else Tensor(start, name="0"))
 
 
+@register
 class Elman(GatedCell):
     """The simple recurrent network: h' = g(x W + h U + b).
 
@@ -85,17 +73,14 @@ class Elman(GatedCell):
 
     same_every_step = True
     gates = ("",)
+    activations = ("tanh", "relu", "sigmoid", "identity")
     W: Tensor
     U: Tensor
     b: Tensor
 
     def __init__(self, d_in: int, d_h: int, activation: str = "tanh", **options: Any) -> None:
-        if activation not in ACTIVATIONS:
-            raise ValueError(
-                f"Elman: activation is one of {', '.join(ACTIVATIONS)}, got {activation!r}"
-            )
+        self.activation = check_choice("Elman", "activation", activation, self.activations)
         super().__init__(d_in, d_h, **options)
-        self.activation = activation
 
     def forward(self, x: Any, state: Any) -> State:
         """h' = g(x W + h U + b)."""
@@ -105,7 +90,28 @@ class Elman(GatedCell):
         return (h,)
 
 
-class LSTM(GatedCell):
+class FourGates:
+    """The LSTMs' gates f, i, o and candidate g, and their state (h, c); b_f begins at 1."""
+
+    states: tuple[str, ...] = ("h", "c")
+    gates: tuple[str, ...] = ("f", "i", "o", "g")
+    ones: tuple[str, ...] = ("b_f",)
+    W_f: Tensor
+    U_f: Tensor
+    b_f: Tensor
+    W_i: Tensor
+    U_i: Tensor
+    b_i: Tensor
+    W_o: Tensor
+    U_o: Tensor
+    b_o: Tensor
+    W_g: Tensor
+    U_g: Tensor
+    b_g: Tensor
+
+
+@register
+class LSTM(FourGates, GatedCell):
     """Long short-term memory, with a forget gate and without peepholes.
 
     ::
@@ -126,21 +132,6 @@ class LSTM(GatedCell):
     """
 
     same_every_step = True
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_i: Tensor
-    U_i: Tensor
-    b_i: Tensor
-    W_o: Tensor
-    U_o: Tensor
-    b_o: Tensor
-    W_g: Tensor
-    U_g: Tensor
-    b_g: Tensor
 
     def forward(self, x: Any, state: Any) -> State:
         """The equations above."""
@@ -160,6 +151,7 @@ class LSTM(GatedCell):
         return h, c
 
 
+@register
 class GRU(GatedCell):
     """The gated recurrent unit, with the reset before the product.
 

@@ -8,12 +8,14 @@ import numpy as np
 
 from ..autograd import Parameter, Tensor, layer_norm, scope, sigmoid
 from .cell import State
-from .recurrent import GatedCell
+from .config import register
+from .recurrent import FourGates, GatedCell
 
 __all__ = ["MGU", "LayerNormLSTM", "PeepholeLSTM", "ResetAfterGRU"]
 
 
-class PeepholeLSTM(GatedCell):
+@register
+class PeepholeLSTM(FourGates, GatedCell):
     """An LSTM whose gates see the memory.
 
     ::
@@ -34,21 +36,6 @@ class PeepholeLSTM(GatedCell):
     """
 
     same_every_step = True
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_i: Tensor
-    U_i: Tensor
-    b_i: Tensor
-    W_o: Tensor
-    U_o: Tensor
-    b_o: Tensor
-    W_g: Tensor
-    U_g: Tensor
-    b_g: Tensor
 
     def __init__(self, d_in: int, d_h: int, *, dtype: Any = np.float32, **options: Any) -> None:
         super().__init__(d_in, d_h, dtype=dtype, **options)
@@ -72,7 +59,8 @@ class PeepholeLSTM(GatedCell):
         return h, c
 
 
-class LayerNormLSTM(GatedCell):
+@register
+class LayerNormLSTM(FourGates, GatedCell):
     """An LSTM whose sums are normalised, so that their scale does not drift over time.
 
     ::
@@ -95,21 +83,6 @@ class LayerNormLSTM(GatedCell):
     """
 
     same_every_step = True
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_i: Tensor
-    U_i: Tensor
-    b_i: Tensor
-    W_o: Tensor
-    U_o: Tensor
-    b_o: Tensor
-    W_g: Tensor
-    U_g: Tensor
-    b_g: Tensor
     v_f: Tensor
     u_f: Tensor
     v_i: Tensor
@@ -149,6 +122,7 @@ class LayerNormLSTM(GatedCell):
         return h, c
 
 
+@register
 class ResetAfterGRU(GatedCell):
     """The GRU of PyTorch, cuDNN and Keras: the reset after the product, and z keeps the old.
 
@@ -199,6 +173,7 @@ class ResetAfterGRU(GatedCell):
         return (h,)
 
 
+@register
 class MGU(GatedCell):
     """The minimal gated unit: a GRU whose one gate f is update and reset at once.
 

@@ -13,24 +13,22 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, dropout, scope
+from ..checks import check_fraction, describe_received
 from .cell import Cell, State
 from .composite import Stacked
+from .config import register
 
 __all__ = ["InputDropout", "VariationalDropout", "Wrapper", "Zoneout"]
 
 
 class Wrapper(Cell):
-    """A cell around another one; here it does nothing, its subclasses change ``forward``.
-
-    Raises:
-        TypeError: What is wrapped is not a single Cell.
-    """
+    """A cell around another one. By itself it changes nothing; subclasses override ``forward``."""
 
     def __init__(self, cell: Cell, *, rng: Any = None) -> None:
         name = type(self).__name__
         if not isinstance(cell, Cell) or isinstance(cell, Stacked):
             raise TypeError(
-                f"{name} wraps one Cell, got {type(cell).__name__}; wrap the layers one by one, as "
+                f"{name} wraps one Cell, got {describe_received(cell)}; wrap layers one by one, as "
                 f"in Stacked([{name}(LSTM(3, 4)), {name}(LSTM(4, 4))])"
             )
         self.cell = cell
@@ -57,20 +55,13 @@ class Wrapper(Cell):
         return self.cell.checked_state(state, batch)
 
     def sampled(self, batch: int | None = None) -> Cell:
-        """Around the wrapped cell's; see ``Cell``."""
+        """A copy around the wrapped cell's; see ``Cell``."""
         drawn = copy.copy(self)
         drawn.cell = self.cell.sampled(batch)
         return drawn
 
-    def probability(self, name: str, p: Any) -> float:
-        """``p``, if it is a probability."""
-        if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
-            raise ValueError(
-                f"{type(self).__name__}: {name} is a probability from 0 to 1, got {p!r}"
-            )
-        return float(p)
 
-
+@register
 class InputDropout(Wrapper):
     """Dropout on the inputs, drawn anew for every element of every step.
 
@@ -85,7 +76,7 @@ class InputDropout(Wrapper):
 
     def __init__(self, cell: Cell, p: float = 0.5, *, rng: Any = None) -> None:
         super().__init__(cell, rng=rng)
-        self.p = self.probability("p", p)
+        self.p = check_fraction("InputDropout", "p", p)
 
     def forward(self, x: Any, state: Any) -> State:
         """R(s, dropout(x))."""
@@ -93,14 +84,14 @@ class InputDropout(Wrapper):
         return self.cell.forward(x, state)
 
 
+@register
 class VariationalDropout(Wrapper):
     """Dropout on the inputs and on the state, with the same masks at every step of a sequence.
 
-    A mask on what a matrix reads is a mask on its rows: (x * m) W = x (diag(m) W). So one mask
-    for x is put on the rows of every W, one for h on the rows of every U, once per sequence. That
-    leaves alone what carries h past the matrices, such as (1 - z) * h in a GRU: masked there and
-    divided by 1 - p at each step, it would grow without bound. The masks are shared by the
-    sequences of a batch.
+    A mask on a matrix's input is a mask on its rows: (x * m) W = x (diag(m) W). So one mask for x
+    is applied to the rows of every W, one for h to the rows of every U, once per sequence. Paths of
+    h around the matrices, such as (1 - z) * h in a GRU, stay unmasked: divided by 1 - p at each
+    step, they would grow without bound. The masks are shared by the sequences of a batch.
 
     In a loop of one's own over single steps, begin with ``cell = cell.sampled()``.
 
@@ -109,10 +100,7 @@ class VariationalDropout(Wrapper):
         inputs: The probability with which a feature of x is dropped in training.
         recurrent: The same for h.
         rng: A Generator, a seed, or None.
-        names: How the names of the matrices begin that read x, and of those that read h.
-
-    Raises:
-        ValueError: The cell has no such matrix.
+        names: The first letters of the matrices applied to x, and of those applied to h.
 
     Source: Gal and Ghahramani (2016), with one mask for all gates ("tied weights") and, as in
     Merity, Keskar and Socher (2018), for the batch.
@@ -128,8 +116,8 @@ class VariationalDropout(Wrapper):
         names: Sequence[str] = ("W", "U"),
     ) -> None:
         super().__init__(cell, rng=rng)
-        self.inputs = self.probability("inputs", inputs)
-        self.recurrent = self.probability("recurrent", recurrent)
+        self.inputs = check_fraction("VariationalDropout", "inputs", inputs)
+        self.recurrent = check_fraction("VariationalDropout", "recurrent", recurrent)
         self.names = tuple(names)
         inner = cell
         while isinstance(inner, Wrapper):
@@ -140,7 +128,7 @@ class VariationalDropout(Wrapper):
                 raise ValueError(
                     f"VariationalDropout: {type(inner).__name__} has no matrix {start}... of "
                     f"{width} rows; its parameters are {have}; "
-                    'say how the matrices that read x and h are called, as in names=("W", "U")'
+                    'give the first letters of the matrices for x and h, as in names=("W", "U")'
                 )
 
     def _kinds(self) -> list[tuple[str, int, float]]:
@@ -148,7 +136,7 @@ class VariationalDropout(Wrapper):
         return [(to_x, self.d_in, self.inputs), (to_h, self.d_h, self.recurrent)]
 
     def sampled(self, batch: int | None = None) -> Cell:
-        """The cell with its rows dropped, drawn for one sequence or batch."""
+        """The cell with rows of its matrices dropped, drawn for one sequence or batch."""
         cell = self.cell.sampled(batch)
         if not self.training:
             return cell
@@ -166,7 +154,7 @@ class VariationalDropout(Wrapper):
 
 
 def matrices(cell: Cell, start: str, rows: int) -> list[str]:
-    """The names of a cell's own matrices of so many rows whose names begin so."""
+    """The names of a cell's own matrices with this first letter and number of rows."""
     return [
         name
         for name, value in vars(cell).items()
@@ -183,10 +171,11 @@ def with_rows_dropped(cell: Cell, masks: list[tuple[str, Any]]) -> Cell:
     for start, mask in masks:
         for name in matrices(cell, start, len(mask)):
             W = getattr(cell, name)
-            setattr(drawn, name, W * mask.astype(W.dtype))
+            vars(drawn)[name] = W * mask.astype(W.dtype)  # a Tensor where a Parameter was
     return drawn
 
 
+@register
 class Zoneout(Wrapper):
     """Each element of the state keeps its old value with probability p, instead of the new one.
 
@@ -206,10 +195,10 @@ class Zoneout(Wrapper):
         each = tuple(p) if isinstance(p, Sequence) else (p,) * len(self.states)
         if len(each) != len(self.states):
             raise ValueError(
-                f"Zoneout: p is one probability or {len(self.states)}, one for each of "
+                f"Zoneout: p must be one probability or {len(self.states)}, one for each of "
                 f"({', '.join(self.states)}), got {len(each)}"
             )
-        self.p = tuple(self.probability("p", value) for value in each)
+        self.p = tuple(check_fraction("Zoneout", "p", value) for value in each)
 
     def forward(self, x: Any, state: Any) -> State:
         """m * s + (1 - m) * R(s, x)."""

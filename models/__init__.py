@@ -22,7 +22,8 @@ from .networks.attention import (
     ScaledDotAttention,
 )
 from .networks.crf import CRF, Chain, Constraints, PairwiseCRF, span_constraints
-from .networks.deepmoji import DeepMoji, chain_thaw
+from .networks.deepmoji import DeepMoji
+from .networks.embeddings import CharacterEncoder, FeatureEmbedding, embedding_from
 from .networks.encoder_decoder import EncoderDecoder, Pairs
 from .networks.generation import Hypothesis, next_distribution
 from .networks.hierarchical import HierarchicalAcceptor, punctuation_ids
@@ -32,24 +33,28 @@ from .networks.text_model import TextModel
 from .networks.transducer import SplitHead, Transducer
 from .networks.window import WindowLanguageModel
 from .persist import Saved, load_model, save_model
-from .text.baselines import NGram
-from .text.batches import Labelled, Labels, predictions
-from .text.features import CharacterEncoder, FeatureEmbedding, Features
-from .text.readers import download, load_labelled, load_tagged
-from .text.tag_baseline import MostFrequentTag
-from .text.text import (
+from .text import (
+    Features,
+    Labelled,
+    Labels,
+    MostFrequentTag,
+    NGram,
     Vocabulary,
+    align_vectors,
+    download,
     hold_out,
+    load_labelled,
+    load_tagged,
     load_text,
+    load_vectors,
     pad_sequences,
+    perplexity_of,
+    predictions,
     python_manual,
     stream_batches,
     tokenize,
 )
-from .text.vectors import align_vectors, embedding_from, load_vectors
-from .training import schedules
-from .training.metrics import accuracy, bits_of, confusion, span_f1, span_scores
-from .training.optim import (
+from .training import (
     SGD,
     Adadelta,
     Adagrad,
@@ -57,10 +62,23 @@ from .training.optim import (
     AdamW,
     Optimizer,
     RMSprop,
+    Sequences,
+    Stream,
+    Task,
+    accuracy,
+    bits_of,
+    chain_thaw,
     clip_by_global_norm,
     clip_by_value,
+    confusion,
+    evaluate,
+    fit,
+    label_scores,
+    save_history,
+    schedules,
+    span_f1,
+    span_scores,
 )
-from .training.training import Sequences, Stream, Task, evaluate, fit, save_history
 
 __all__ = [
     "CRF",
@@ -124,6 +142,7 @@ __all__ = [
     "final_output",
     "fit",
     "hold_out",
+    "label_scores",
     "load_labelled",
     "load_model",
     "load_tagged",
@@ -131,6 +150,7 @@ __all__ = [
     "load_vectors",
     "next_distribution",
     "pad_sequences",
+    "perplexity_of",
     "predictions",
     "punctuation_ids",
     "python_manual",

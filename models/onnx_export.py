@@ -1,4 +1,4 @@
-"""How models are written as ONNX: what ``unspool.cells.to_onnx`` needs to know of them."""
+"""Export of models to ONNX, registered with ``unspool.cells.to_onnx``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .networks.layers import Dense, Embedding, FeedForward
 __all__: list[str] = []
 
 # An activation of Dense as operators, by its name.
-ACTIVATIONS: dict[str, Callable[[Graph, str], str]] = {
+OPERATORS: dict[str, Callable[[Graph, str], str]] = {
     "elu": lambda graph, x: graph.node("Elu", [x]),
     "identity": lambda graph, x: x,
     "leaky_relu": lambda graph, x: graph.node("LeakyRelu", [x], alpha=0.01),
@@ -56,7 +56,7 @@ def write_feed_forward(module: FeedForward, graph: Graph) -> None:
 def write_language_model(module: LanguageModel, graph: Graph) -> None:
     """``ids`` (batch, time) to ``logits`` (batch, time, vocabulary) and the last states.
 
-    Behind a sequence's length any id of the vocabulary may stand.
+    The ids behind a sequence's length are not read, but must be in the vocabulary.
     """
     ids = graph.input("ids", np.int64, ("batch", "time"))
     E = graph.constant("embedding.E", module.embedding.E.data)
@@ -71,12 +71,12 @@ def write_language_model(module: LanguageModel, graph: Graph) -> None:
 def dense(module: Dense, graph: Graph, x: str, path: str) -> str:
     """g(x W + b)."""
     g: Any = module.activation or "identity"
-    if g not in ACTIVATIONS:
+    if g not in OPERATORS:
         raise ValueError(
-            f"to_onnx: Dense's activation is one of {', '.join(ACTIVATIONS)} to be exported, got "
+            f"to_onnx: Dense's activation must be one of {', '.join(OPERATORS)}, got "
             f"{g if isinstance(g, str) else getattr(g, '__name__', g)!r}"
         )
     y = graph.node("MatMul", [x, graph.constant(f"{path}W", module.W.data)])
     if hasattr(module, "b"):
         y = graph.node("Add", [y, graph.constant(f"{path}b", module.b.data)])
-    return ACTIVATIONS[g](graph, y)
+    return OPERATORS[g](graph, y)

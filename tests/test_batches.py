@@ -51,14 +51,14 @@ def test_labels():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: Labels([]), ValueError, "two labels or more to tell apart, got none"),
+        (lambda: Labels([]), ValueError, "two labels or more, got none"),
         (lambda: Labels.count(["a", "a"]), ValueError, "got only 'a'"),
-        (lambda: Labels(["a", "b", "a"]), ValueError, "'a' stands in it twice"),
-        (lambda: Labels(["a", 1]), TypeError, "names are strings, got 1"),
-        (lambda: Labels("ab").encode(["b", "c"]), ValueError, "'c' is no label that was learnt"),
+        (lambda: Labels(["a", "b", "a"]), ValueError, "'a' occurs twice"),
+        (lambda: Labels(["a", 1]), TypeError, "names must be strings, got 1"),
+        (lambda: Labels("ab").encode(["b", "c"]), ValueError, "label must be one of a, b; got 'c'"),
         (lambda: Labels("ab").encode("a"), TypeError, "a list of names, got 'a'"),
-        (lambda: Labels("ab").decode([0, -1]), ValueError, r"id -1 is outside of 0..1"),
-        (lambda: Labels("ab").decode([[0]]), ValueError, r"ids are \(n,\), got \(1, 1\)"),
+        (lambda: Labels("ab").decode([0, -1]), ValueError, r"id -1 at \[1\] is outside of 0..1"),
+        (lambda: Labels("ab").decode([[0]]), ValueError, r"ids must be \(n,\), got \(1, 1\)"),
     ],
 )
 def test_bad_labels(call, error, message):
@@ -132,8 +132,8 @@ def test_columns_and_token_labels_are_padded():
         ([[1], [2]], [0, [1]], {}, ValueError, r"sequence 1 are \(1,\), expected \(\), one a seq"),
         ([[1], [2]], ["a", "b"], {}, TypeError, "sequence 0 are <U1, expected ids; Labels.encode"),
         ([[1]], [-1], {}, ValueError, "labels are 0 or more, sequence 0 has -1"),
-        ([[1]], [0], {"batch": 0}, ValueError, "batch is 1 or more"),
-        ([[1]], [0], {"bucket": 0}, ValueError, "bucket is 1 or more"),
+        ([[1]], [0], {"batch": 0}, ValueError, "batch must be an integer >= 1"),
+        ([[1]], [0], {"bucket": 0}, ValueError, "bucket must be an integer >= 1"),
     ],
 )
 def test_bad_corpora(sequences, labels, options, error, message):

@@ -325,16 +325,17 @@ def test_classwork_of_the_lecture_on_rnns():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: LSTM(0, 4), r"LSTM: d_in is a whole number from 1, got 0"),
-        (lambda: GRU(3, 2.5), r"GRU: d_h is a whole number from 1, got 2\.5"),
-        (lambda: Elman("3", 4), r"Elman: d_in is a whole number from 1, got '3'"),
-        (lambda: Elman(3, 4, "softmax"), r"activation is one of tanh, relu, .*got 'softmax'"),
+        (lambda: LSTM(0, 4), r"LSTM: d_in must be an integer >= 1, got 0"),
+        (lambda: Elman(3, 4, "softmax"), r"activation must be one of tanh, relu, .*got 'softmax'"),
         (lambda: LSTM(3, 4, W_init="he"), r"one of glorot_uniform, orthogonal.*got 'he'"),
         (lambda: LSTM(3, 4)(np.ones((2, 5))), r"LSTM: expected x of \(batch, 3\) or \(3,\).*5"),
         (lambda: LSTM(3, 4)(np.ones((2, 5, 3))), r"unroll\(cell, xs\) runs over time"),
         (lambda: LSTM(3, 4)(1.0), r"LSTM: expected x of \(batch, 3\)"),
         (lambda: LSTM(3, 4)(np.ones((2, 3)), np.ones((2, 4))), r"the state \(h, c\), a tuple, got"),
-        (lambda: GRU(3, 4)(np.ones((2, 3)), (1, 2)), r"the state \(h,\), a tuple, got 2 of them"),
+        (
+            lambda: GRU(3, 4)(np.ones((2, 3)), (1, 2)),
+            r"the state \(h,\), a tuple, got a tuple of 2",
+        ),
         (
             lambda: LSTM(3, 4)(np.ones((2, 3)), (np.ones((2, 4)), np.ones((2, 5)))),
             r"LSTM: expected the state c of \(2, 4\), got c_0 \(2, 5\)",
@@ -347,6 +348,18 @@ def test_classwork_of_the_lecture_on_rnns():
 )
 def test_bad_input_to_cells(call, message):
     with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: GRU(3, 2.5), r"GRU: d_h must be an integer >= 1, got 2\.5"),
+        (lambda: Elman("3", 4), r"Elman: d_in must be an integer >= 1, got '3'"),
+    ],
+)
+def test_widths_that_are_no_integers(call, message):
+    with pytest.raises(TypeError, match=message):
         call()
 
 
@@ -365,7 +378,7 @@ def test_a_cell_that_forgets_its_equations_or_its_tuple():
 
     with pytest.raises(NotImplementedError, match=r"Empty defines no forward\(x, state\)"):
         Empty()(np.ones(2))
-    for kind, got in ((NoTuple, "Tensor"), (TwoStates, "2 of them")):
+    for kind, got in ((NoTuple, r".* \(2,\) float64"), (TwoStates, "a tuple of 2")):
         message = (
             rf"{kind.__name__}.forward must return the new state as a tuple, \(h,\), got {got}"
         )
@@ -542,10 +555,14 @@ def test_zoneout_keeps_old_values():
     [
         (lambda: Zoneout(LSTM(3, 4), 1.5), ValueError, r"probability from 0 to 1, got 1\.5"),
         (lambda: Zoneout(LSTM(3, 4), (0.1,)), ValueError, r"2, one for each of \(h, c\), got 1"),
-        (lambda: InputDropout(LSTM(3, 4), -0.1), ValueError, r"InputDropout: p is a probability"),
-        (lambda: VariationalDropout(LSTM(3, 4), "x"), ValueError, r"inputs is a probability"),
+        (
+            lambda: InputDropout(LSTM(3, 4), -0.1),
+            ValueError,
+            r"InputDropout: p must be a probability",
+        ),
+        (lambda: VariationalDropout(LSTM(3, 4), "x"), TypeError, r"inputs must be a probability"),
         (lambda: Zoneout(Stacked([LSTM(3, 4)])), TypeError, r"wraps one Cell, got Stacked"),
-        (lambda: InputDropout(3), TypeError, r"InputDropout wraps one Cell, got int"),
+        (lambda: InputDropout(3), TypeError, r"InputDropout wraps one Cell, got 3"),
         (
             lambda: VariationalDropout(LSTM(3, 4), 0.1, names=("A", "U")),
             ValueError,
@@ -610,9 +627,11 @@ def test_a_state_dict_is_a_copy_and_comes_back():
     state["E"] += 1
     assert net.E.data[0, 0] == 0
     before = other.E, other.E.data
+    values = before[1].copy()
     other.load_state_dict(state)
     assert other.E is before[0]
-    assert other.E.data is before[1]
+    assert other.E.data is not before[1]  # a new array: tapes hold the old one
+    assert (before[1] == values).all()
     assert (other.E.data == state["E"]).all()
     assert other.V is other.E
     other.load_state_dict({name: value.astype(np.float64) for name, value in state.items()})
@@ -648,8 +667,28 @@ def test_loading_names_every_problem_and_changes_nothing():
     ):
         assert part in str(caught.value)
     assert all((net.state_dict()[name] == value).all() for name, value in before.items())
-    with pytest.raises(TypeError, match=r"expected a dict of arrays by name, got list"):
+    with pytest.raises(TypeError, match=r"expected a dict of arrays by name, got a list"):
         net.load_state_dict([1, 2])
+
+
+def test_a_tape_keeps_the_values_that_it_recorded():
+    cell = filled(LSTM(2, 3), 1)
+    ys, _ = unroll(cell, np.ones((1, 4, 2)))
+    before = Tape(ys.sum()).gradients()[cell.W_f]
+    cell.load_state_dict(filled(LSTM(2, 3), 2).state_dict())
+    np.testing.assert_array_equal(Tape(ys.sum()).gradients()[cell.W_f], before)
+
+
+@pytest.mark.parametrize("kind", [lambda p: p.data * 2, lambda p: p * 2], ids=["array", "Tensor"])
+def test_nothing_but_a_parameter_takes_a_parameters_place(kind):
+    cell = GRU(2, 3)
+    with pytest.raises(TypeError, match=r"GRU\.W_z is a Parameter, got .*net\.W_z\.data = "):
+        cell.W_z = kind(cell.W_z)
+    cell.W_z = new = Parameter(np.ones((2, 3)))
+    assert cell.W_z is new
+    assert new.name == "W_z"
+    plain = GRU(2, 3, bias=False)  # a bias that is no Parameter may be replaced
+    plain.b_z = plain.b_z + 1
 
 
 def test_train_and_eval_and_freeze():

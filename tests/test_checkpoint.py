@@ -281,8 +281,8 @@ def test_it_says_that_it_goes_on(tmp_path, capsys):
         model, task, optimizer, options = sequences()
         fit(model, task, optimizer, epochs=epochs, checkpoint=tmp_path / "t.npz", **options)
     err = capsys.readouterr().err
-    assert err.count("going on from") == 1
-    assert f"going on from {tmp_path / 't.npz'}, after update 4\n" in err
+    assert err.count("resuming from") == 1
+    assert f"resuming from {tmp_path / 't.npz'}, after update 4\n" in err
 
 
 # Gone astray ------------------------------------------------------------------------------------
@@ -573,7 +573,7 @@ def trained(path, **changes):
 OTHER = {
     "width": ({"d": 10}, r"model\.embedding\.E was float32 \(9, 8\), now float32 \(9, 10\)"),
     "cell": ({"cell": GRU}, r"model\.cell\.W_z is new, now float32 \(8, 8\)"),
-    "lost": ({"cell": Elman}, r"model\.cell\.W_f was float32 \(8, 8\), and is no more"),
+    "lost": ({"cell": Elman}, r"model\.cell\.W_f was float32 \(8, 8\), and is absent now"),
     "frozen": ({"frozen": True}, r"E was float32 \(9, 8\), now float32 \(9, 8\) frozen"),
     "batch": ({"batch": 3}, r"task\.batch was 2, now 3; task, batches was 4, now 3"),
     "data": ({"sequences": SENTENCES[::-1]}, r"task\.sequences was \[.*checksum"),
@@ -645,7 +645,7 @@ def test_bad_settings_of_checkpoints(tmp_path, monkeypatch):
         patch.setattr(os, "access", lambda path, mode: False)
         with pytest.raises(PermissionError, match="no checkpoint can be written in"):
             trained(tmp_path / "t.npz")
-    with pytest.raises(ValueError, match="fit: every is 0 or more, got -1"):
+    with pytest.raises(ValueError, match="fit: every must be a number >= 0, got -1"):
         trained(tmp_path / "t.npz", every=-1)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import csv
+import importlib
 import io
 import os
 import random
@@ -19,8 +21,11 @@ import pytest
 
 import unspool
 from helpers import needs_graphviz, posix
-from unspool.__main__ import CELLS, build_parser, main, parse, prepare
+from unspool.__main__ import main, parser
 from unspool.cells import load_npz
+from unspool.cli.data import split_text
+from unspool.cli.options import CELLS, Tokens
+from unspool.cli.signature import parse
 from unspool.models import load_model, save_model
 from unspool.models.text.baselines import NGram
 
@@ -164,26 +169,99 @@ def test_help_has_examples(command, tmp_path):
     assert re.search(r"examples?:\n  unspool ", result.stdout)
 
 
+def parsers(parser):
+    """A parser and all below it."""
+    found = [parser]
+    for action in parser._actions:
+        if isinstance(action.choices, dict):
+            found += [each for below in action.choices.values() for each in parsers(below)]
+    return found
+
+
+def options(parser):
+    """The arguments of a command: all but --help, --version and the commands below it."""
+    return [
+        action
+        for action in parser._actions
+        if action.dest not in ("help", "version") and not isinstance(action.choices, dict)
+    ]
+
+
+COMMANDS_BY_NAME = {each.prog.removeprefix("unspool").strip(): each for each in parsers(parser())}
+
+
 def test_every_example_of_the_help_is_a_valid_command():
     found = 0
-    texts = [build_parser().epilog]
-    actions = [build_parser()._subparsers._group_actions[0]]
-    while actions:
-        for parser in actions.pop().choices.values():
-            texts.append(parser.epilog)
-            if parser._subparsers:
-                actions.append(parser._subparsers._group_actions[0])
-    for line in "\n".join(texts).splitlines():
-        if line.startswith("  unspool "):
-            words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', re.split(r" > |\s+\(", line)[0])
-            parse([word.strip("\"'") for word in words[1:]])
-            found += 1
-    assert found >= 22
+    for each in COMMANDS_BY_NAME.values():
+        for line in each.epilog.splitlines():
+            if "unspool " in line:
+                line = line.partition("| ")[2] or line
+                words = re.findall(r'"[^"]*"|\'[^\']*\'|\S+', re.split(r" > ", line)[0])
+                parse(parser(), [word.strip("\"'") for word in words[1:]])
+                found += 1
+    assert found >= 30
+
+
+QUANTITY = re.compile(
+    r"^(Number of|Seconds|Fraction of|Probability (of|mass)|Index of|Indices of|Lengths, in "
+    r"letters|Largest norm|Initial learning rate|Seed of|Temperature of)"
+)
+
+
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+def test_every_option_has_a_sentence_a_unit_and_a_default(name):
+    for action in options(COMMANDS_BY_NAME[name]):
+        sentence, *defaults = action.help.split(" (default: ")
+        option = f"{name} {action.option_strings or action.dest}"
+        assert re.match(r"[A-Z].* ", sentence), option
+        assert not sentence.endswith((".", ",", " ")), option
+        required = bool(action.required)
+        assert len(defaults) == (0 if required else 1), option
+        if action.metavar in ("N", "X"):  # a number says of what
+            assert QUANTITY.match(sentence), option
+
+
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+def test_a_default_stands_once(name):
+    """In the signature; the docstring says what no value means, and nothing else."""
+    for action in options(COMMANDS_BY_NAME[name]):
+        if action.required:
+            continue
+        *_, text = action.help.split(" (default: ")
+        if action.default not in (None, "", ()):
+            shown = action.default
+            if isinstance(shown, bool):
+                shown = action.option_strings[0 if shown else 1]
+            elif isinstance(shown, (list, tuple)):
+                shown = " ".join(map(str, shown))
+            elif isinstance(shown, float):
+                shown = f"{shown:g}"
+            assert text == f"{shown})", action.dest
+
+
+def test_an_option_takes_the_same_form_in_every_command():
+    forms = {}
+    for each in COMMANDS_BY_NAME.values():
+        for action in options(each):
+            for flag in action.option_strings:
+                forms.setdefault(flag, set()).add((type(action), action.nargs, action.metavar))
+    several = [flag for flag, form in forms.items() if len(form) > 1]
+    assert several == ["--level"]  # of tokens; of draw, the level of detail
+    assert [
+        f for f in forms if f.startswith("--no-") and f.replace("no-", "", 1) not in forms
+    ] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS_BY_NAME)
+def test_the_help_fits_a_terminal(name, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for line in COMMANDS_BY_NAME[name].format_help().splitlines():
+        assert len(line) <= 80, line
 
 
 def test_version(tmp_path):
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert f'version = "{unspool.__version__}"' in project
+    assert 'version = { attr = "unspool.__version__" }' in project
     result = run("--version", cwd=tmp_path)
     assert result.stdout == f"unspool {unspool.__version__}\n"
 
@@ -197,12 +275,12 @@ WRONG = {
     "empty file": (["train", "lm", "empty.txt"], "empty.txt: the file is empty"),
     "short file": (["train", "lm", "short.txt"], "8 tokens are too few"),
     "other encoding": (["train", "lm", "latin.txt"], "latin.txt: not utf-8 text at byte 1"),
-    "folder": (["train", "lm", "."], "a folder, where a text file is expected"),
-    "width": (["train", "lm", "text.txt", "--width", "0"], "a whole number from 1, got '0'"),
-    "dropout": (["train", "lm", "text.txt", "--dropout", "1"], "from 0 and below 1, got '1'"),
-    "rate": (["train", "lm", "text.txt", "--lr", "nan"], "a number above 0, got 'nan'"),
-    "held out": (["train", "lm", "text.txt", "--held-out", "1.5"], "above 0 and below 1"),
-    "seconds": (["train", "lm", "text.txt", "--seconds", "-1"], "a number above 0, got '-1'"),
+    "folder": (["train", "lm", "."], "is a folder, expected a text file"),
+    "width": (["train", "lm", "text.txt", "--width", "0"], "an integer >= 1, got '0'"),
+    "dropout": (["train", "lm", "text.txt", "--dropout", "1"], "a number >= 0 and < 1, got '1'"),
+    "rate": (["train", "lm", "text.txt", "--lr", "nan"], "a number > 0, got 'nan'"),
+    "held out": (["train", "lm", "text.txt", "--held-out", "1.5"], "a number > 0 and < 1, got"),
+    "seconds": (["train", "lm", "text.txt", "--seconds", "-1"], "a number > 0, got '-1'"),
     "cell": (["train", "lm", "text.txt", "--model", "rnn"], "expected one of"),
     "network": (
         ["train", "tagger", "tagged.tsv", "--model", "bag"],
@@ -210,17 +288,20 @@ WRONG = {
     ),
     "out": (["train", "lm", "text.txt", "--out", "text.txt"], "text.txt: cannot be written"),
     "out below a file": (["train", "lm", "text.txt", "--out", "text.txt/a"], "cannot be written"),
-    "one class": (["train", "classifier", "one.tsv"], "two labels or more to tell apart, got only"),
+    "one class": (["train", "classifier", "one.tsv"], "two labels or more, got only"),
     "no label": (["train", "classifier", "bare.tsv"], "bare.tsv, line 2: expected a label"),
     "no folder": (["train", "classifier", "nowhere/"], "no such text file"),
     "no tags": (["train", "tagger", "text.txt"], "text.txt, line 1: there is no column 1"),
-    "no column": (["train", "tagger", "tagged.tsv", "--column", "7"], "there is no column 7"),
-    "one tag": (["train", "tagger", "same.tsv"], "two labels or more to tell apart, got only"),
+    "no column": (["train", "tagger", "tagged.tsv", "--label-column", "7"], "there is no column 7"),
+    "one tag": (["train", "tagger", "same.tsv"], "two labels or more, got only"),
     "constraints": (
         ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
         "a label of BIO is O, or one of",
     ),
-    "other labels": (["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"], "no label"),
+    "other labels": (
+        ["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"],
+        "label must be one of",
+    ),
     "vectors": (["train", "classifier", "reviews.tsv", "--vectors", "none.txt"], "no such file"),
     "vectors' width": (
         ["train", "classifier", "reviews.tsv", "--vectors", "vectors.txt"],
@@ -228,7 +309,7 @@ WRONG = {
     ),
     "foreign vectors": (
         ["train", "classifier", "reviews.tsv", "--vectors", "reviews.tsv"],
-        "reviews.tsv: it has no vector of a word of the texts",
+        "reviews.tsv: it has no vector for any word of the texts",
     ),
     "option": (["train", "lm", "text.txt", "--wide", "3"], "unrecognized arguments: --wide"),
     "model": (["generate", "nofile.npz"], "nofile.npz: no such file"),
@@ -236,17 +317,23 @@ WRONG = {
     "empty folder": (["generate", "lines"], "lines/model.npz: no such file"),
     "evaluate what": (["evaluate", "lm"], "arguments are required: FILE"),
     "predict by what": (["predict"], "arguments are required: MODEL"),
-    "top p": (["generate", "model.npz", "--top-p", "2"], "above 0"),
-    "temperature": (["generate", "model.npz", "--temperature", "-1"], "a number from 0, got '-1'"),
-    "top k": (["generate", "model.npz", "--top-k", "0"], "a whole number from 1, got '0'"),
-    "steps": (["generate", "model.npz", "--steps", "1.5"], "a whole number from 0, got '1.5'"),
+    "top p": (["generate", "model.npz", "--top-p", "2"], "a number > 0 and <= 1, got"),
+    "temperature": (["generate", "model.npz", "--temperature", "-1"], "a number >= 0, got '-1'"),
+    "top k": (["generate", "model.npz", "--top-k", "0"], "an integer >= 1, got '0'"),
+    "steps": (["generate", "model.npz", "--steps", "1.5"], "an integer >= 0, got '1.5'"),
     "unknown cell": (["draw", "lstn"], "expected one of gru, lstm"),
-    "tokens": (["train", "lm", "a", "--level", "re:["], "level 're:[' is no regular expression"),
-    "no level": (["train", "lm", "a", "--level", "syllable"], "level is one of word, character"),
-    "share": (["generate", "m", "--top-p", 1.5], "expected a number above 0 to 1, got '1.5'"),
-    "no share": (["generate", "m", "--top-p", 0], "expected a number above 0 to 1, got '0'"),
+    "tokens": (
+        ["train", "lm", "a", "--level", "re:["],
+        "level 're:[' is no valid regular expression",
+    ),
+    "no level": (
+        ["train", "lm", "a", "--level", "syllable"],
+        "level must be one of word, character",
+    ),
+    "share": (["generate", "m", "--top-p", 1.5], "expected a number > 0 and <= 1, got '1.5'"),
+    "no share": (["generate", "m", "--top-p", 0], "expected a number > 0 and <= 1, got '0'"),
     "level": (["draw", "lstm", "--level", "gates"], "invalid choice: 'gates'"),
-    "step": (["draw", "lstm", "--steps", "0"], "a whole number from 1, got '0'"),
+    "step": (["draw", "lstm", "--steps", "0"], "an integer >= 1, got '0'"),
     "demo's text": (["demo", "--text", "nofile.txt"], "nofile.txt: no such text file"),
     "demo's folder": (["demo", "--out", "text.txt"], "text.txt"),
 }
@@ -266,15 +353,16 @@ def test_wrong_input_of_a_process(folder):
 
 
 def test_files_on_both_sides_of_an_option():
-    args = parse(["train", "lm", "a.txt", "--out", "x", "b.txt", "c.txt"])
-    assert args.files == ["a.txt", "b.txt", "c.txt"]
-    assert parse(["predict", "upos", "--tokenize", "a.txt"]).files == ["a.txt"]
+    args = parse(parser(), ["train", "lm", "a.txt", "--out", "x", "b.txt", "c.txt"])
+    assert args.files == [Path("a.txt"), Path("b.txt"), Path("c.txt")]
+    args = parse(parser(), ["predict", "upos", "--tokenize", "a.txt"])
+    assert args.files == [Path("a.txt")]
 
 
-@pytest.mark.parametrize("command", [["draw", "lstm", "x"], ["predict", "m", "a", "--no"]])
+@pytest.mark.parametrize("command", [["draw", "lstm", "x"], ["predict", "m", "a", "--x"]])
 def test_what_is_no_file(command, capsys):
     with pytest.raises(SystemExit) as end:
-        parse(command)
+        parse(parser(), command)
     assert end.value.code == 2
     assert f"unrecognized arguments: {command[-1]}; see unspool --help" in capsys.readouterr().err
 
@@ -309,7 +397,7 @@ def test_train_lm_reports_and_writes(trained, folder):
 
 
 def test_the_printed_perplexities_are_those_of_the_models(trained, folder):
-    texts = prepare((folder / "text.txt").read_text(), "word", 2, False, 0.1)
+    texts = split_text((folder / "text.txt").read_text(), Tokens(lower=False), 0.1)
     model, vocabulary, *_ = load_model(folder / "lm" / "model.npz")
     assert vocabulary.tokens == texts.vocabulary.tokens
     ids = texts.held_out
@@ -345,7 +433,7 @@ def test_generate(trained, folder):
 
 def test_characters_and_stacks(folder):
     options = ["--level", "character", "--minimum-count", 1, "--model", "GRU", "--layers", 2]
-    options += ["--untied", "--width", 12, "--epochs", 1, "--out", "folder/c"]
+    options += ["--no-tied", "--width", 12, "--epochs", 1, "--out", "folder/c"]
     result = run("train", "lm", "text.txt", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
     assert "bits per character" in result.stdout
@@ -432,7 +520,7 @@ def test_columns_of_a_table(folder, here):
         csv.writer(file).writerows(table)
     options = [*NETWORK, "--model", "bag", "--epochs", 2, "--out"]
     plain = here("train", "classifier", "reviews.tsv", *options, "plain", cwd=folder)
-    options = ["--columns", 2, 1, "--header", *options]
+    options = ["--label-column", 2, "--text-column", 1, "--header", *options]
     result = here("train", "classifier", "table.csv", *options, "table", cwd=folder)
     assert result.stdout.replace("table", "plain") == plain.stdout
     assert load_model(folder / "table" / "model.npz").notes == {
@@ -442,8 +530,8 @@ def test_columns_of_a_table(folder, here):
     }
     figures = here("evaluate", "table", "table.csv", cwd=folder).stdout
     assert figures == here("evaluate", "plain", "reviews.tsv", cwd=folder).stdout
-    message = refused(here("train", "classifier", "table.csv", "--columns", 1, 1, cwd=folder))
-    assert "label and text are two columns" in message
+    message = refused(here("train", "classifier", "table.csv", "--label-column", 1, cwd=folder))
+    assert "label and text must be two columns" in message
 
 
 def test_the_wrong_column_is_noticed(tmp_path, here):
@@ -452,7 +540,10 @@ def test_the_wrong_column_is_noticed(tmp_path, here):
     (tmp_path / "swapped.tsv").write_text("\n".join(lines))
     options = ["--epochs", 1, "--width", 2, "--embedding", 2]
     result = here("train", "classifier", "swapped.tsv", *options, cwd=tmp_path)
-    assert "30 labels in 27: are they in another column? (--columns)\n" in result.stderr
+    assert (
+        "30 different labels among 27: are they in another column? (--label-column)\n"
+        in result.stderr
+    )
 
 
 def test_vectors_letters_and_last_states(folder, here):
@@ -483,8 +574,8 @@ def test_train_tagger(tagger, folder):
     assert result.stderr == ""
     result = run("predict", "upos", cwd=folder, input="the dog is\n\na cat\n")
     assert len(result.stdout.split("\n")) == 5
-    wanted = "unspool: the line 'the dog is' has spaces, and is read as one word; --tokenize?\n"
-    assert result.stderr == wanted
+    wanted = "unspool: the line 'the dog is' has spaces and is read as one word; give --tokenize"
+    assert result.stderr == f"{wanted} for plain text\n"
     assert "accuracy 1.0000" in run("evaluate", "upos", "tagged.tsv", cwd=folder).stdout
     assert re.search(r"the model has its parameters of epoch \d+, the best by val", tagger.stderr)
 
@@ -494,14 +585,16 @@ def test_labels_that_were_not_learnt_are_errors(classifier, folder):
     (folder / "more.tsv").write_text("pos\tlovely\nneg\tdull\nfair\tplain\nsad\tplain\n")
     result = run_process("evaluate", "reviews", "more.tsv", cwd=folder)
     assert result.returncode == 0
-    assert result.stderr == "unspool: 'fair', 'sad': not learnt, and counted as errors\n"
+    assert (
+        result.stderr == "unspool: 'fair', 'sad': not in the training data, and counted as errors\n"
+    )
     assert "classifier: loss inf, accuracy 0.5000" in result.stdout
     assert re.search(r"^fair +0\.00 +0\.00 +0\.00 +1$", result.stdout, re.M)
     assert re.search(r"^pos .* 100\.00 .* 1$", result.stdout, re.M)
     (folder / "new.tsv").write_text("the\tDET\ncat\tNOUN\nhm\tINTJ\n")
     options = ["--test", "new.tsv", *NETWORK[:4], "--epochs", 1, "--out", "new"]
     result = run_process("train", "tagger", "tagged.tsv", *options, cwd=folder)
-    assert "unspool: 'INTJ': not learnt, and counted as errors\n" in result.stderr
+    assert "unspool: 'INTJ': not in the training data, and counted as errors\n" in result.stderr
     assert re.search(r"^test part: loss inf, ", result.stdout, re.M)
     assert "INTJ" not in load_model(folder / "new" / "model.npz").labels.names
     # The development part's labels are known, so that there is a loss to choose the best pass by.
@@ -514,7 +607,17 @@ def test_labels_that_were_not_learnt_are_errors(classifier, folder):
 def test_columns_between_spaces(folder, here):
     text = (folder / "spans.tsv").read_text()
     (folder / "spans.txt").write_text(text.replace("\t", " "))
-    options = ["--column", -1, "--extra", 1, *NETWORK, "--epochs", 1, "--model", "elman"]
+    options = [
+        "--label-column",
+        -1,
+        "--extra-columns",
+        1,
+        *NETWORK,
+        "--epochs",
+        1,
+        "--model",
+        "elman",
+    ]
     tabs = here("train", "tagger", "spans.tsv", *options, "--out", "tabs", cwd=folder)
     options += ["--spaces", "--out", "spaces"]
     spaces = here("train", "tagger", "spans.txt", *options, cwd=folder)
@@ -543,7 +646,17 @@ def test_a_tagger_saved_in_python(folder, tagger, here):
 
 
 def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
-    options = ["--column", -1, "--extra", 1, "--constraints", "BIO", "--letters", 4, *NETWORK]
+    options = [
+        "--label-column",
+        -1,
+        "--extra-columns",
+        1,
+        "--constraints",
+        "BIO",
+        "--letters",
+        4,
+        *NETWORK,
+    ]
     options += ["--suffixes", "--no-shape", "--model", "gru", "--out", "chunks"]
     result = run("train", "tagger", "spans.tsv", *options, cwd=folder)
     assert result.returncode == 0, result.stderr
@@ -563,11 +676,11 @@ def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
 
 def test_a_model_for_something_else(trained, classifier, tagger, folder, here):
     message = refused(here("generate", "reviews", cwd=folder))
-    assert "reviews: Acceptor writes no text; unspool predict labels some" in message
+    assert "reviews: Acceptor is no language model; unspool predict labels texts" in message
     message = refused(here("predict", "lm", "text.txt", cwd=folder))
-    assert "it predicts no labels; a language model writes by unspool generate" in message
+    assert "it predicts no labels; a language model writes text with unspool generate" in message
     message = refused(here("evaluate", "reviews", "tagged.tsv", cwd=folder))
-    assert "'a' is no label that was learnt; they are neg, pos" in message
+    assert "label must be one of neg, pos; got 'a'" in message
     message = refused(here("evaluate", "upos", "spans.tsv", "--x", cwd=folder))
     assert "unrecognized arguments: --x" in message
     assert "no column 1" in refused(here("evaluate", "upos", "text.txt", cwd=folder))
@@ -621,7 +734,7 @@ def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
             process.wait()
     again = run(*command, "--out", out.name, cwd=folder)
     assert again.returncode == 0, again.stderr
-    assert "going on from" in again.stderr
+    assert "resuming from" in again.stderr
     a, b = load_npz(out / "model.npz"), load_npz(folder / f"{kind}_whole" / "model.npz")
     assert a.keys() == b.keys()
     for name in a:
@@ -633,6 +746,49 @@ def test_killed_and_begun_again_it_comes_to_the_same_model(kind, folder):
         return [line for line in result.stdout.split("\n") if "s of training" not in line][:-2]
 
     assert figures(again) == figures(whole)
+
+
+# The commands of the folders in data/trainings_version_1.zip, with today's names of the options:
+# then they were --untied, --columns 1 0, --keep-case, --column, --extra, --no-shape, --other.
+VERSION_1 = {
+    "lm": "text.txt --no-tied --width 4 --batch 4 --steps 6 --minimum-count 1",
+    "classifier": "reviews.tsv --label-column 1 --text-column 0 --no-lower --model bigru "
+    "--embedding 4 --width 4 --minimum-count 1 --batch 8",
+    "tagger": "spans.tsv --label-column -1 --extra-columns 1 --no-lower --no-shape --suffixes 2 "
+    "--feature-embedding 3 --model gru --embedding 4 --width 4 --crf --batch 8",
+}
+
+
+@pytest.mark.parametrize("kind", VERSION_1)
+def test_a_folder_of_version_1_is_resumed(kind, tmp_path):
+    """Killed after two of four epochs with the first version, whose whole run is beside it."""
+    shutil.unpack_archive(Path(__file__).parent / "data" / "trainings_version_1.zip", tmp_path)
+    options = VERSION_1[kind].split()
+    refusal = refused(run("train", kind, *options, "--seed", 1, "--out", kind, cwd=tmp_path))
+    assert f"{kind}: another training is in this folder: seed was 0, now 1. Give" in refusal
+    result = run("train", kind, *options, "--epochs", 4, "--out", kind, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "resuming from" in result.stderr
+    found, wanted = (
+        rows_of(tmp_path / kind / "history.csv"),
+        rows_of(tmp_path / f"{kind}_whole.csv"),
+    )
+    assert len(found) == len(wanted) == 4
+    for row, other in zip(found, wanted, strict=True):
+        assert row.keys() == other.keys()
+        for name, value in row.items():
+            assert float(value) == pytest.approx(float(other[name]), rel=1e-3), name
+    assert '"version": 2' in (tmp_path / kind / "config.json").read_text()
+    assert run("evaluate", kind, options[0], cwd=tmp_path).returncode == 0
+
+
+def test_a_folder_of_a_later_version(folder, classifier):
+    shutil.copytree(folder / "reviews", folder / "later")
+    config = folder / "later" / "config.json"
+    config.write_text(config.read_text().replace('"version": 2', '"version": 3'))
+    command = ["train", "classifier", "reviews.tsv", "--out", "later", *NETWORK]
+    message = refused(run(*command, cwd=folder))
+    assert "config.json: version 3 of the format, and this unspool reads up to 2" in message
 
 
 def test_another_configuration_is_refused_and_restart_begins_anew(folder, classifier):
@@ -658,7 +814,7 @@ def test_another_configuration_is_refused_and_restart_begins_anew(folder, classi
     assert re.search(r"files was \['reviews.tsv \(.*\)'\], now \['reviews.tsv", message)
     assert (folder / "mine" / "checkpoint.npz").read_bytes() == before
     longer = run(*command[:-1], 13, "--patience", 30, cwd=folder)
-    assert "going on from" in longer.stderr
+    assert "resuming from" in longer.stderr
     assert "epoch 13/13" in longer.stderr
     anew = run(*command, "--lr", 0.5, "--restart", "--epochs", 1, cwd=folder)
     assert anew.returncode == 0, anew.stderr
@@ -670,7 +826,7 @@ def test_a_folder_of_something_else(folder, classifier, here):
     command = ["train", "classifier", "reviews.tsv", *NETWORK, "--epochs", 1, "--out"]
     for name, content, message in [
         ("a", "{", "config.json: damaged"),
-        ("b", "[1]", "config.json is of something else; give another --out"),
+        ("b", "[1]", "config.json: not the configuration of a training; give another --out"),
     ]:
         (folder / name).mkdir()
         (folder / name / "config.json").write_text(content)
@@ -678,7 +834,9 @@ def test_a_folder_of_something_else(folder, classifier, here):
         assert (folder / name / "config.json").read_text() == content
     (folder / "c").mkdir()
     (folder / "c" / "model.npz").write_text("mine")
-    assert "model.npz is in the way" in refused(here(*command, "c", cwd=folder))
+    assert "model.npz exists, but no config.json that says of which training" in refused(
+        here(*command, "c", cwd=folder)
+    )
     assert (folder / "c" / "model.npz").read_text() == "mine"
     shutil.copytree(folder / "reviews", folder / "d")
     (folder / "d" / "checkpoint.npz").write_bytes(b"PK nonsense")
@@ -749,7 +907,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(folder):
         process.wait()
     assert process.returncode == 130, err
     assert "Traceback" not in err
-    assert "interrupted; the same command goes on in stopped" in err
+    assert "interrupted; the same command resumes the training in stopped" in err
     model, *_ = load_model(folder / "stopped" / "model.npz")
     assert model.generate([1], 3, rng=0).shape == (3,)
     assert not list((folder / "stopped").glob(".*"))
@@ -757,7 +915,7 @@ def test_ctrl_c_exits_130_and_says_how_to_go_on(folder):
 
 def test_a_loss_that_is_not_finite(folder):
     options = ["--lr", "1e38", "--clip", "1e38", "--out", "astray"]
-    result = run("train", "lm", "text.txt", "--width", 8, *options, cwd=folder)
+    result = run_process("train", "lm", "text.txt", "--width", 8, *options, cwd=folder)
     assert result.returncode == 1
     assert "unspool: fit: the " in result.stderr
     assert re.search(r"is (nan|inf) in epoch 1, batch \d+", result.stderr)
@@ -786,9 +944,7 @@ def test_files_that_are_no_text(name, kind, tmp_path, here):
 
 @pytest.mark.parametrize("kind", ["lm", "tagger"])
 def test_a_folder_in_place_of_a_file(kind, tmp_path, here):
-    assert "a folder, where a text file is expected" in refused(
-        here("train", kind, ".", cwd=tmp_path)
-    )
+    assert "is a folder, expected a text file" in refused(here("train", kind, ".", cwd=tmp_path))
 
 
 def test_folders_of_classes_that_are_none(tmp_path, here):
@@ -843,6 +999,31 @@ def test_nothing_to_predict_and_too_little_to_learn_from(folder, classifier, her
     assert not (folder / "few").exists()
 
 
+@pytest.mark.parametrize("kind", ["lm", "classifier", "tagger"])
+def test_files_in_another_encoding(kind, folder, here):
+    """Read as the same text in UTF-8, also when the model is used."""
+    name = {"lm": "text.txt", "classifier": "reviews.tsv", "tagger": "tagged.tsv"}[kind]
+    text = (folder / name).read_text().replace("a", "é")
+    (folder / f"utf8_{name}").write_text(text, encoding="utf-8")
+    (folder / f"latin_{name}").write_text(text, encoding="latin-1")
+    tiny = ["--width", 4, "--epochs", 1]
+    message = refused(here("train", kind, f"latin_{name}", cwd=folder))
+    assert f"latin_{name}" in message
+    assert "not utf-8 text at byte" in message
+    results = []
+    for code, options in (("utf8", []), ("latin", ["--encoding", "latin-1"])):
+        file, out = f"{code}_{name}", f"{code}_{kind}"
+        result = here("train", kind, file, *tiny, *options, "--out", out, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        uses = ["evaluate"] if kind == "lm" else ["evaluate", "predict"]
+        results.append([here(use, out, file, *options, cwd=folder).stdout for use in uses])
+    assert results[0] == results[1]
+    message = refused(
+        here("evaluate", f"utf8_{kind}", f"utf8_{name}", "--encoding", "x", cwd=folder)
+    )
+    assert "unknown encoding: x" in message
+
+
 def test_a_text_in_one_line_with_bytes_that_are_no_characters(folder, here):
     (folder / "line.txt").write_bytes(b"the cat\x00 sees a dog\x0c\xe2\x80\xa8" * 800)
     options = ["--width", 8, "--epochs", 1, "--out", "line"]
@@ -855,7 +1036,7 @@ def test_a_text_in_one_line_with_bytes_that_are_no_characters(folder, here):
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs /proc")
 def test_a_folder_where_nobody_may_write(folder, here):
     message = refused(here("train", "lm", "text.txt", "--out", "/proc/x", cwd=folder))
-    assert re.search(r"/proc/x: cannot be written \(.*\); give a folder of yours", message)
+    assert re.search(r"/proc/x: cannot be written \(.*\); give a folder that you", message)
 
 
 @posix
@@ -865,7 +1046,7 @@ def test_a_folder_where_nobody_may_write(folder, here):
 def test_a_folder_that_cannot_be_written(folder):
     (folder / "closed").mkdir(mode=0o500)
     message = refused(run("train", "lm", "text.txt", "--out", "closed/x", cwd=folder))
-    assert "closed/x: cannot be written (Permission denied); give a folder of yours" in message
+    assert "closed/x: cannot be written (Permission denied); give a folder that you" in message
 
 
 @posix
@@ -909,6 +1090,14 @@ def test_draw_writes_a_picture(fold, tmp_path):
 
 def test_draw_refuses_an_unknown_kind_of_file(tmp_path):
     assert "lstm.xyz" in refused(run("draw", "lstm", "--out", "lstm.xyz", cwd=tmp_path))
+
+
+def test_the_command_line_imports_public_names_only():
+    for path in (Path(__file__).parent.parent / "cli").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level == 2 and node.module:
+                public = importlib.import_module(f"unspool.{node.module}").__all__
+                assert {alias.name for alias in node.names} <= {*public}, path.name
 
 
 def test_every_cell_of_the_command_line_is_one_of_the_package():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import copy
 import gc
+import operator
 import os
 import pickle
 import platform
@@ -23,12 +24,15 @@ import pytest
 
 from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import (
+    ACTIVATIONS,
+    Op,
+    apply,
     check_grads,
     cross_entropy,
     detect_anomaly,
     embedding,
     grad,
-    numpy_ops,
+    numpy_core,
     sigmoid,
 )
 from unspool.cells import Elman
@@ -273,14 +277,14 @@ def test_a_bias_used_at_many_steps_sums_as_it_goes():
 def scattered(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of all arrays of zeros that gradients were scattered into."""
     sizes: list[int] = []
-    forward = numpy_ops.SCATTER_ADD.forward
+    forward = numpy_core.SCATTER_ADD.forward
 
     def counting(*gs: Any, **params: Any) -> Any:
         out = forward(*gs, **params)
         sizes.append(out.size)
         return out
 
-    monkeypatch.setattr(numpy_ops.SCATTER_ADD, "forward", counting)
+    monkeypatch.setattr(numpy_core.SCATTER_ADD, "forward", counting)
     return sizes
 
 
@@ -489,8 +493,8 @@ def test_batches_with_a_weight_of_three_axes():
 
 def test_more_uses_than_are_summed_at_once(monkeypatch: pytest.MonkeyPatch):
     """Sums in portions, here of 32 uses, give what a sum of all gives."""
-    monkeypatch.setattr("unspool.autograd.tape.POOL_ROWS", 64)
-    monkeypatch.setattr("unspool.autograd.tape.POOL_NUMBERS", 1)
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_ROWS", 64)
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_NUMBERS", 1)
     rng = np.random.default_rng(0)
     for uses in (1, 63, 64, 65, 130, 1030):
         xs = rng.normal(size=(uses, 2, 3))
@@ -544,6 +548,158 @@ def test_parameter_owns_its_data_and_a_tensor_shares_it():
     assert t.data.tolist() == [5.0, 2.0]
     assert t.numpy() is t.data
     assert t.detach().data is t.data
+
+
+@pytest.mark.parametrize(
+    ("update", "expected"),
+    [
+        (lambda p: operator.iadd(p, 0.5), [1.5, 2.5]),
+        (lambda p: operator.isub(p, [0.5, 1.0]), [0.5, 1.0]),
+        (lambda p: operator.imul(p, Tensor([2.0, 3.0])), [2.0, 6.0]),
+        (lambda p: operator.itruediv(p, np.float64(2)), [0.5, 1.0]),
+    ],
+)
+def test_a_parameter_is_updated_within_no_grad(update: Any, expected: list[float]):
+    p = Parameter(np.array([1.0, 2.0], np.float32), name="p")
+    before, loss = p.data, (p * p).sum()
+    with no_grad():
+        assert update(p) is p
+    assert p.data.tolist() == expected
+    assert p.dtype == np.float32
+    assert p.requires_grad
+    assert Tape(p).leaves == (p,)
+    # The tape holds the old array, and differentiates the run that it recorded.
+    assert p.data is not before
+    assert before.tolist() == [1.0, 2.0]
+    loss.backward()
+    assert p.grad is not None
+    assert p.grad.tolist() == [2.0, 4.0]
+
+
+def test_an_update_of_a_module_keeps_its_parameter():
+    cell = Elman(2, 3, rng=0)
+    W = cell.W
+    with no_grad():
+        cell.W -= 0.1 * np.ones((2, 3))
+    assert cell.W is W
+    assert cell.W.dtype == np.float32
+    b = Parameter(1.0)
+    with no_grad():
+        b -= 0.25
+    assert isinstance(b.data, np.ndarray)
+    assert b.item() == 0.75
+
+
+def test_an_update_outside_of_no_grad_raises_with_the_cure():
+    p = Parameter([1.0, 2.0], name="W")
+    for update, sign in [
+        (operator.iadd, "+"),
+        (operator.isub, "-"),
+        (operator.imul, "*"),
+        (operator.itruediv, "/"),
+    ]:
+        with pytest.raises(TypeError) as raised:
+            update(p, 1.0)
+        message = str(raised.value)
+        assert message.startswith(f"W (2,) float64 {sign}= outside of no_grad()")
+        assert "with no_grad():" in message
+        assert f"x = x {sign}" in message
+    with no_grad(), pytest.raises(ValueError, match=r"keeps the shape, got \(2, 2\)"):
+        p += np.ones((2, 2))
+    assert p.data.tolist() == [1.0, 2.0]
+    total = Tensor([1.0])  # a result is a new Tensor, as in a sum over a loop
+    total += p[0]
+    assert total.requires_grad
+
+
+# Ops of one's own -------------------------------------------------------------------------------
+
+CLIPPED_EXP = Op("clipped_exp", np.exp, (lambda g, y, x: np.clip(g * y, -5, 5),))
+SIGN = Op("straight_through_sign", np.sign, (lambda g, y, x: g,))
+SCALED = Op(
+    "scaled_sum",
+    lambda a, b, *, scale: scale * (a + b),
+    (lambda g, y, a, b, scale: g * scale, lambda g, y, a, b, scale: g * scale),
+    elementwise=True,
+)
+
+
+def test_an_op_of_ones_own_has_its_own_gradient():
+    x = Parameter([0.0, 1.0, 3.0], name="x")
+    y = apply(CLIPPED_EXP, (x,))
+    np.testing.assert_allclose(y.data, np.exp([0.0, 1.0, 3.0]))
+    y.sum().backward()
+    assert x.grad is not None
+    np.testing.assert_allclose(x.grad, [1.0, np.e, 5.0])
+    assert Tape(y)[0].op == "clipped_exp"
+    assert "clipped_exp" in str(Tape(y))
+    # Of a plain array it is the forward; under no_grad nothing is recorded.
+    assert isinstance(apply(CLIPPED_EXP, (x.data,)), np.ndarray)
+    with no_grad():
+        assert not apply(CLIPPED_EXP, (x,)).requires_grad
+
+
+def test_an_op_of_ones_own_differentiates_to_any_order():
+    """Where nothing is clipped, its derivatives are those of exp."""
+    x = np.array([-0.5, 0.3])
+    check_grads(lambda x: apply(CLIPPED_EXP, (x,)) * x, [x], order=3)
+    # s(x) x² with s'(x) = 1: x² + 2 x s(x), then 4 x + 2 s(x).
+    f = lambda x: apply(SIGN, (x,)) * x**2  # noqa: E731
+    assert grad(f)(-3.0) == 9 + 6
+    assert grad(grad(f))(-3.0) == -12 - 2
+
+
+def test_an_op_of_two_operands_broadcasts_and_has_metadata():
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 3)), rng.normal(size=3)
+    check_grads(lambda a, b: apply(SCALED, (a, b), {"scale": 2.0}), [a, b], order=2)
+    y = apply(SCALED, (Parameter(a, name="a"), b), {"scale": 2.0})
+    assert Tape(y)[0].params == {"scale": 2.0}
+    with pytest.raises(ValueError, match=r"scaled_sum of a \(2, 3\) float64 and an array \(4,\)"):
+        apply(SCALED, (Parameter(a, name="a"), np.ones(4)), {"scale": 2.0})
+
+
+def test_an_op_with_one_rule_for_all_operands():
+    total = Op(
+        "total", lambda *xs: sum(x.sum() for x in xs), lambda g, y, *xs: [g + 0 * x for x in xs]
+    )
+    xs = [Parameter(np.ones(k)) for k in (1, 2, 3)]
+    apply(total, tuple(xs)).backward()
+    assert [x.grad.tolist() for x in xs if x.grad is not None] == [[1.0], [1.0] * 2, [1.0] * 3]
+
+
+def test_a_batch_rule_sums_the_uses_of_a_weight():
+    calls = []
+
+    def batch_rule(contributions: list[Any], w: Any) -> Any:
+        calls.append(len(contributions))
+        return sum(g * x for g, _, _, _, x in contributions)
+
+    times = Op(
+        "times",
+        np.multiply,
+        (lambda g, y, w, x: g * x, lambda g, y, w, x: g * w),
+        batch_rules=(batch_rule, None),
+        buffer_until="all",
+    )
+    w = Parameter([1.0, 2.0])
+    sum(apply(times, (w, np.full(2, float(k)))) for k in range(5)).sum().backward()
+    assert calls == [5]
+    assert w.grad is not None
+    assert w.grad.tolist() == [10.0, 10.0]
+
+
+def test_activations_by_name():
+    assert list(ACTIVATIONS) == sorted(ACTIVATIONS)
+    x = np.linspace(-2, 2, 5)
+    for name, function in ACTIVATIONS.items():
+        y = function(x)
+        assert isinstance(y, np.ndarray), name
+        assert y.shape == x.shape
+        np.testing.assert_array_equal(function(Tensor(x)).data, y)
+        check_grads(function, [x + 0.1])
+    assert ACTIVATIONS["sigmoid"] is sigmoid
+    assert ACTIVATIONS["identity"](x) is x
 
 
 def test_shape_and_conversions():

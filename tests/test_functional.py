@@ -17,6 +17,7 @@ from helpers import needs, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import (
     Op,
+    apply,
     checkpoint,
     cross_entropy,
     dropout,
@@ -28,7 +29,6 @@ from unspool.autograd import (
     value_and_grad,
     vjp,
 )
-from unspool.autograd.tensor import apply
 from unspool.cells import GRU, LSTM, Elman
 
 Pair = namedtuple("Pair", "W b")
@@ -102,6 +102,52 @@ def test_grad_of_several_arguments():
     value, gradients = value_and_grad(f, (0, 1))(x, y)
     same(value, np.sum(x * x * y))
     assert type(gradients) is tuple
+
+
+def test_value_and_grad_with_auxiliary_data():
+    x, w = np.array([1.0, 2.0]), np.array([3.0, 5.0])
+
+    def f(x, w):
+        scores = x * w
+        return (scores**2).sum(), {"scores": scores, "words": "as it is", "pair": (1, scores.sum())}
+
+    (value, aux), g = value_and_grad(f, has_aux=True)(x, w)
+    assert value == 109.0
+    assert isinstance(aux["scores"], np.ndarray)
+    assert aux["scores"].tolist() == [3.0, 10.0]
+    assert aux["words"] == "as it is"
+    assert aux["pair"] == (1, 13.0)
+    np.testing.assert_array_equal(g, 2 * x * w**2)
+    (value, aux), (gx, gw) = value_and_grad(f, (0, 1), has_aux=True)(x, w)
+    np.testing.assert_array_equal(gx, 2 * x * w**2)
+    np.testing.assert_array_equal(gw, 2 * w * x**2)
+
+
+def test_auxiliary_data_is_differentiated_around():
+    """Where another derivative is taken around, aux stays on its tape."""
+
+    def inner(x, c):
+        return (x**2).sum() * c, x * c
+
+    def outer(c):
+        (_, aux), g = value_and_grad(inner, has_aux=True)(np.array([1.0, 2.0]), c)
+        return aux.sum() + g.sum()
+
+    assert grad(outer)(3.0) == 3 + 6
+
+    # aux depends on the argument of the outer derivative, the value does not
+    def closed_over(c):
+        (_, aux), _ = value_and_grad(lambda x: (x * x, x * c), has_aux=True)(2.0)
+        return aux
+
+    assert grad(closed_over)(1.0) == 2
+
+
+def test_auxiliary_data_must_be_there():
+    with pytest.raises(
+        TypeError, match=r"must return \(value, aux\) with has_aux=True, got a Tensor"
+    ):
+        value_and_grad(lambda x: x.sum(), has_aux=True)(np.ones(2))
 
 
 def test_containers_come_back_as_they_went_in():

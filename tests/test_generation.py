@@ -85,7 +85,7 @@ def test_draws_come_from_the_nucleus_in_its_proportions():
 
 @pytest.mark.parametrize("top_p", [0, -0.1, 1.1, math.nan])
 def test_a_nucleus_needs_a_probability(top_p):
-    with pytest.raises(ValueError, match=r"generate: top_p is a probability above 0, or None"):
+    with pytest.raises(ValueError, match=r"generate: top_p must be a probability > 0"):
         LanguageModel(4, 3, rng=0).generate([1], 2, top_p=top_p)
 
 
@@ -192,23 +192,23 @@ def test_beams_are_without_dropout():
 
 def test_what_beams_refuse():
     model = LanguageModel(5, 3, rng=0)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: the prompt is empty"):
+    with pytest.raises(ValueError, match=r"beam: the prompt is empty"):
         model.beam([], 3)
     with pytest.raises(ValueError, match=r"id 5 at \[0\] is outside of 0\.\.4"):
         model.beam([5], 3)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: steps is 1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"beam: steps must be an integer >= 1, got 0"):
         model.beam([1], 0)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: width is 1 or more, got 0"):
+    with pytest.raises(ValueError, match=r"beam: width must be an integer >= 1, got 0"):
         model.beam([1], 3, 0)
-    with pytest.raises(TypeError, match=r"LanguageModel\.beam: width is a whole number, got 2\.0"):
+    with pytest.raises(TypeError, match=r"beam: width must be an integer >= 1, got 2\.0"):
         model.beam([1], 3, 2.0)
-    with pytest.raises(ValueError, match=r"LanguageModel\.beam: end is an id, 0\.\.4, got 5"):
+    with pytest.raises(ValueError, match=r"beam: end must be an integer from 0 to 4, got 5"):
         model.beam([1], 3, end=5)
-    with pytest.raises(ValueError, match="length_penalty is 0 or more, got -1"):
+    with pytest.raises(ValueError, match="length_penalty must be a number >= 0, got -1"):
         model.beam([1], 3, length_penalty=-1)
     with pytest.raises(ValueError, match="no token is left"):
         model.beam([1], 3, exclude=range(5))
-    with pytest.raises(ValueError, match=r"exclude: id 7 is outside of 0\.\.4"):
+    with pytest.raises(ValueError, match=r"exclude: ids must be from 0 to 4, got 7"):
         model.beam([1], 3, exclude=[7])
     model.V.data[2, 1] = np.nan
     with pytest.raises(ValueError, match="scores are not finite"):

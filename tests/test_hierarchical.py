@@ -192,21 +192,23 @@ def test_what_is_wrong_is_said():
             **{"embedding": Embedding(10, 3), **options},
         )
 
-    with pytest.raises(ValueError, match=r"words gives vectors of 4, but spans reads 5"):
+    with pytest.raises(ValueError, match=r"words has outputs of width 4, but spans has d_in = 5"):
         make(d_spans=5)
     with pytest.raises(
-        TypeError, match=r"punctuation are ids, as from punctuation_ids\(voc.* '\.,'"
+        TypeError, match=r"punctuation must be ids, as from punctuation_ids\(voc.* '\.,'"
     ):
         make(".,")
-    with pytest.raises(TypeError, match=r"HierarchicalAcceptor: punctuation is a whole number"):
+    with pytest.raises(TypeError, match=r"punctuation must be an integer >= 0"):
         make([","])
-    with pytest.raises(ValueError, match="pooling is one of last, mean, max, sum, got 'first'"):
+    with pytest.raises(
+        ValueError, match="pooling must be one of last, mean, max, sum, got 'first'"
+    ):
         make(pooling="first")
-    with pytest.raises(ValueError, match="embedding gives vectors of 4, but 3 are read"):
+    with pytest.raises(ValueError, match="the embedding has width 4, expected d_in = 3"):
         make(embedding=Embedding(10, 4))
-    with pytest.raises(ValueError, match=r"gives booleans \(2, 3\), .* got bool \(2,\)"):
+    with pytest.raises(ValueError, match=r"return booleans \(2, 3\), .* got bool \(2,\)"):
         make(lambda x: np.zeros(2, bool)).logits(np.ones((2, 3), int))
-    with pytest.raises(ValueError, match=r"got bool \(1, 3, 3\); vectors want a function"):
+    with pytest.raises(ValueError, match=r"got bool \(1, 3, 3\); for vectors pass a function"):
         make(embedding=None).logits(np.ones((1, 3, 3), np.float32))
     with pytest.raises(TypeError, match="HierarchicalAcceptor: words"):
         HierarchicalAcceptor("LSTM", Elman(4, 2), 2, [2])

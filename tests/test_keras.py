@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from helpers import sigmoid, softmax
 from unspool import Parameter, Tensor, check_grads
 from unspool.cells import LSTM as LSTMCell
 from unspool.cells import ResetAfterGRU
@@ -23,14 +22,25 @@ from unspool.models.keras import (
     Layer,
     Sequential,
     SimpleRNN,
-    Sums,
-    optimizers,
     pad_sequences,
 )
+from unspool.models.keras import optimizers as keras_optimizers
+from unspool.models.keras.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from unspool.models.keras.optimizers import BY_NAME
+from unspool.models.keras.utils import to_categorical
 from unspool.models.training.optim import SGD, Adam
 
 LISTS = [[5, 6, 7, 3], [8], [4, 4, 9], [9, 2, 6, 1, 7, 8]]
 ENDS = np.array([1, 0, 0, 1])
+
+
+def sigmoid(x):
+    return 0.5 + 0.5 * np.tanh(x / 2)
+
+
+def softmax(x):
+    e = np.exp(x - x.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
 
 
 def network(*layers: Layer, seed: int = 0, ids: bool = True) -> Sequential:
@@ -45,7 +55,7 @@ def network(*layers: Layer, seed: int = 0, ids: bool = True) -> Sequential:
 
 def loss_of(model: Sequential, x, y) -> Tensor:
     """The loss of a batch, through which gradients run."""
-    return model._judge(np.asarray(x), np.asarray(y), Sums(model))
+    return model._batch_loss(np.asarray(x), np.asarray(y))[0]
 
 
 # The lecture ------------------------------------------------------------------------------------
@@ -436,7 +446,7 @@ def share(y, output):
 
 
 def test_optimisers_by_name_and_by_function():
-    for name in optimizers():
+    for name in BY_NAME:
         model = ending(None, "mse")
         model.compile(name, "mse")
         history = model.fit(Z, Z + 1, epochs=5, verbose=0)
@@ -516,7 +526,9 @@ def test_a_part_of_the_data_for_validation():
     with pytest.raises(ValueError, match="validation_data or validation_split, not both"):
         split.fit(Z, y, verbose=0, validation_data=(Z, y), validation_split=0.5)
     for part in (-0.1, 1.0, 0.9999):
-        with pytest.raises(ValueError, match=r"validation_split is a part of the .* instances"):
+        with pytest.raises(
+            ValueError, match=r"validation_split must be a fraction of the .* instances"
+        ):
             split.fit(Z, y, verbose=0, validation_split=part)
 
 
@@ -535,6 +547,77 @@ def test_fit_goes_on_where_it_was():
     for _ in range(4):
         in_parts.fit(Z, Z + 1, verbose=0, shuffle=False)
     np.testing.assert_array_equal(at_once.predict(Z), in_parts.predict(Z))
+
+
+# Modules and callbacks --------------------------------------------------------------------------
+
+
+def test_import_lines_of_keras():
+    lines = """
+from keras.models import Sequential
+from keras.layers import LSTM, GRU, Bidirectional, Dense, Dropout, Embedding, Conv1D
+from keras.layers import GlobalMaxPooling1D, GlobalAveragePooling1D, SimpleRNN
+from keras.optimizers import SGD, Adam, RMSprop, AdamW, Adagrad, Adadelta
+from keras.callbacks import Callback, EarlyStopping, History, ModelCheckpoint
+from keras.preprocessing.sequence import pad_sequences
+from keras.preprocessing import sequence
+from keras.utils import pad_sequences, to_categorical
+from keras import callbacks, layers, losses, metrics, models, optimizers, utils
+"""
+    exec(lines.replace("from keras", "from unspool.models.keras"), {})
+
+
+def test_to_categorical():
+    np.testing.assert_array_equal(to_categorical([2, 0]), np.eye(3)[[2, 0]])
+    np.testing.assert_array_equal(to_categorical([[1], [0]], 4), np.eye(4)[[[1], [0]]])
+    with pytest.raises(ValueError, match=r"id 3 at \[0\] is outside of 0\.\.1"):
+        to_categorical([3], 2)
+
+
+def test_optimisers_with_settings_of_keras():
+    model = ending(None, "mse")
+    model.compile(keras_optimizers.Adam(learning_rate=0.01, beta_1=0.5), "mse")
+    model.fit(Z, Z + 1, verbose=0)
+    assert (model.optimizer.lr, model.optimizer.betas) == (0.01, (0.5, 0.999))
+    np.testing.assert_allclose(model.layers[0].inner.b.data, 0.01, rtol=1e-4)
+
+
+def test_early_stopping_and_checkpoints(tmp_path):
+    class Spoil(Callback):
+        """From the third epoch on the parameters are other ones."""
+
+        def on_epoch_end(self, epoch, logs):
+            seen.append((epoch, sorted(logs)))
+            if epoch == 1:
+                self.good = self.model.state_dict()
+                self.model.layers[0].inner.b.data = np.full(3, 50.0)
+
+    seen = []
+    spoil = Spoil()
+    path = tmp_path / "best.npz"
+    called = [
+        ModelCheckpoint(tmp_path / "{epoch:02d}.npz"),
+        ModelCheckpoint(path, save_best_only=True),
+        EarlyStopping(patience=2, restore_best_weights=True),
+        spoil,
+    ]
+    model = ending(None, "mse")
+    model.compile("sgd", "mse")
+    history = model.fit(Z, Z + 1, epochs=9, validation_data=(Z, Z + 1), callbacks=called, verbose=0)
+    assert seen == [(epoch, ["loss", "val_loss"]) for epoch in range(4)]
+    assert history.epoch == [0, 1, 2, 3]
+    other = ending(None, "mse")
+    for state in (model.state_dict(), other.load(path).state_dict()):
+        for name, array in state.items():
+            np.testing.assert_array_equal(array, spoil.good[name])
+    assert sorted(file.name for file in tmp_path.iterdir()) == [
+        *(f"0{epoch}.npz" for epoch in range(1, 5)),
+        "best.npz",
+    ]
+    model.fit(Z, Z + 1, epochs=2, callbacks=[EarlyStopping("loss")], verbose=0)  # begins anew
+    with pytest.raises(ValueError, match="monitor must be one of loss, got 'val_loss'"):
+        model.fit(Z, Z + 1, callbacks=[EarlyStopping()], verbose=0)
+    assert EarlyStopping("val_acc").sign == EarlyStopping("f1", mode="max").sign == -1
 
 
 # Summary, saving --------------------------------------------------------------------------------
@@ -603,39 +686,47 @@ def test_not_compiled():
 
 def test_unknown_names_list_those_there_are():
     model = Sequential([Dense(1)])
-    with pytest.raises(ValueError, match=r"optimizer is one of .*sgd.*, got 'adamm'"):
+    with pytest.raises(
+        ValueError, match=r"optimizer must be one of .*sgd.*, got 'adamm'; did you mean 'adam'"
+    ):
         model.compile("adamm", "mse")
-    with pytest.raises(ValueError, match=r"optimizer is one of .*adam"):
+    with pytest.raises(ValueError, match=r"optimizer must be one of .*adam"):
         model.compile("adamm", "mse")
-    with pytest.raises(ValueError, match=r"loss is one of binary_crossentropy, .*, got 'mes'"):
+    with pytest.raises(ValueError, match=r"loss must be one of binary_crossentropy, .*, got 'mes'"):
         model.compile("sgd", "mes")
-    with pytest.raises(ValueError, match=r"loss is one of binary_crossentropy, .*, or a function"):
+    with pytest.raises(
+        ValueError, match=r"loss must be one of binary_crossentropy, .*, a function, got None"
+    ):
         model.compile("sgd")
-    with pytest.raises(ValueError, match=r"a metric is one of accuracy, .*, got 'f1'"):
+    with pytest.raises(ValueError, match=r"a metric must be one of accuracy, .*, got 'f1'"):
         model.compile("sgd", "mse", ["f1"])
-    with pytest.raises(TypeError, match=r"metrics are a list, as in \['accuracy'\]"):
+    with pytest.raises(TypeError, match=r"metrics must be a list, as in \['accuracy'\]"):
         model.compile("sgd", "mse", "accuracy")
-    with pytest.raises(TypeError, match=r"optimizer is one of .*; got int"):
+    with pytest.raises(TypeError, match=r"optimizer must be one of .*; got 3"):
         model.compile(3, "mse")
-    with pytest.raises(ValueError, match=r"Dense: activation is one of .*softmax.*, got 'smax'"):
+    with pytest.raises(
+        ValueError, match=r"Dense: activation must be one of .*softmax.*, got 'smax'"
+    ):
         Dense(3, "smax")
-    with pytest.raises(ValueError, match=r"padding is one of valid, same, causal, got 'full'"):
+    with pytest.raises(ValueError, match=r"padding must be one of valid, same, causal, got 'full'"):
         Conv1D(3, 2, padding="full")
-    with pytest.raises(ValueError, match=r"merge_mode is one of concat, sum, ave, mul, got 'max'"):
+    with pytest.raises(
+        ValueError, match=r"merge_mode must be one of concat, sum, ave, mul, got 'max'"
+    ):
         Bidirectional(LSTM(3), merge_mode="max")
-    with pytest.raises(ValueError, match=r"activation is one of tanh, .*, got 'softmax'"):
+    with pytest.raises(ValueError, match=r"activation must be one of tanh, .*, got 'softmax'"):
         SimpleRNN(3, activation="softmax")
     with pytest.raises(TypeError, match=r"expected LSTM\(...\).*, got Dense"):
         Bidirectional(Dense(3))
 
 
 def test_layers_that_do_not_fit():
-    with pytest.raises(TypeError, match=r"expected a layer .*, got Dense"):
+    with pytest.raises(TypeError, match=r"expected a layer .*, got the class Dense"):
         Sequential([Dense])
     with pytest.raises(ValueError, match="there is no layer"):
         Sequential().predict(Z)
     layer = Dense(1)
-    with pytest.raises(ValueError, match="this Dense stands in a network already"):
+    with pytest.raises(ValueError, match="this Dense is part of a network already"):
         Sequential([layer, layer])
     built = Sequential([Dense(1)])
     built.predict(Z)
@@ -650,13 +741,13 @@ def test_layers_that_do_not_fit():
         Sequential([Embedding(9, 2), LSTM(2), LSTM(2)]).predict([[1, 2]])
     with pytest.raises(ValueError, match=r"Embedding: expected ids \(batch, time\)"):
         Sequential([Embedding(9, 2)]).predict(np.zeros((1, 2, 3), int))
-    with pytest.raises(ValueError, match=r"weights are \[array\] of \(9, 2\), got \(2, 9\)"):
+    with pytest.raises(ValueError, match=r"weights must be \[array\] of \(9, 2\), got \(2, 9\)"):
         Embedding(9, 2, weights=[np.zeros((2, 9))])
     for make in (lambda: LSTM(0), lambda: Dense(0), lambda: Conv1D(0, 2), lambda: Embedding(0, 2)):
-        with pytest.raises(ValueError, match="is 1 or more, got 0"):
+        with pytest.raises(ValueError, match="must be an integer >= 1, got 0"):
             make()
     for make in (lambda: Dropout(1.5), lambda: LSTM(3, dropout=1.5)):
-        with pytest.raises(ValueError, match=r"is a probability from 0 to 1, got 1\.5"):
+        with pytest.raises(ValueError, match=r"must be a probability from 0 to 1, got 1\.5"):
             make()
 
 
@@ -668,29 +759,31 @@ def test_data_that_do_not_fit():
         model.predict(Z[:, :2])
     with pytest.raises(ValueError, match=r"x \(instances, ...\) of 1 instance or more"):
         model.predict(np.zeros((0, 3)))
-    with pytest.raises(ValueError, match="lists of different length go through pad_sequences"):
+    with pytest.raises(ValueError, match="pad lists of different length with pad_sequences"):
         model.predict([[1, 2, 3], [1]])
-    with pytest.raises(TypeError, match="x holds numbers, got <U1"):
+    with pytest.raises(TypeError, match="x must hold numbers, got <U1"):
         model.predict([["a", "b", "c"]])
-    with pytest.raises(TypeError, match="y holds numbers, got <U1"):
+    with pytest.raises(TypeError, match="y must hold numbers, got <U1"):
         model.fit(Z, ["a", "b"])
     with pytest.raises(ValueError, match=r"id 3 at \[1\] is outside of 0\.\.2"):
         model.fit(Z, [0, 3], shuffle=False)
     with pytest.raises(ValueError, match=r"expected class ids \(2,\), got \(2, 3\)"):
         model.fit(Z, np.eye(3)[:2])
-    with pytest.raises(ValueError, match=r"one-hot targets \(2, 3\), got \(2,\); class ids want"):
+    with pytest.raises(
+        ValueError, match=r"one-hot targets \(2, 3\), got \(2,\); for class ids use"
+    ):
         ending("softmax", "categorical_crossentropy").fit(Z, [0, 1])
-    with pytest.raises(ValueError, match="binary_crossentropy: targets are from 0 to 1"):
+    with pytest.raises(ValueError, match="binary_crossentropy: targets must be from 0 to 1"):
         ending("sigmoid", "binary_crossentropy").fit(Z, 2 * np.ones((2, 3)))
-    with pytest.raises(ValueError, match="hinge: targets are -1 and 1"):
+    with pytest.raises(ValueError, match="hinge: targets must be -1 and 1"):
         ending(None, "hinge").fit(Z, 2 * np.ones((2, 3)))
     with pytest.raises(ValueError, match=r"mse: expected targets \(2, 3\), as the output, got"):
         ending(None, "mse").fit(Z, [1, 2])
-    with pytest.raises(ValueError, match="validation_data is a tuple of two"):
+    with pytest.raises(ValueError, match="validation_data must be a tuple of two"):
         model.fit(Z, [0, 1], validation_data=Z[:1])
-    with pytest.raises(ValueError, match="fit: epochs is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="fit: epochs must be an integer >= 1, got 0"):
         model.fit(Z, [0, 1], epochs=0)
-    with pytest.raises(TypeError, match="fit: batch_size is a whole number"):
+    with pytest.raises(TypeError, match="fit: batch_size must be an integer"):
         model.fit(Z, [0, 1], batch_size=1.5)
     ids = Sequential([Embedding(5, 2), LSTM(2)])
     with pytest.raises(ValueError, match=r"id 7 at \[0, 1\] is outside of 0\.\.4"):

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import needs
-from unspool.models.text.tag_baseline import MostFrequentTag
+from unspool.models import MostFrequentTag
 from unspool.models.training.metrics import (
     accuracy,
     bits_of,
@@ -133,9 +133,9 @@ def test_nothing_found_scores_0():
         (lambda: accuracy([], []), ValueError, "accuracy: there is no label"),
         (lambda: accuracy([1], [1, 2]), ValueError, "1 and 2 sequences"),
         (lambda: accuracy([[1], [2]], [[1], [2, 3]]), ValueError, "1 and 2 labels in sequence 1"),
-        (lambda: confusion([0, 2], [0, 1], 2), ValueError, r"label 2 is outside of 0..1"),
-        (lambda: confusion([0], [-1], 2), ValueError, r"label -1 is outside of 0..1"),
-        (lambda: confusion(["a"], ["a"], 2), TypeError, "labels are ids, got 'a'"),
+        (lambda: confusion([0, 2], [0, 1], 2), ValueError, r"id 2 at \[1\] is outside of 0..1"),
+        (lambda: confusion([0], [-1], 2), ValueError, r"id -1 at \[0\] is outside of 0..1"),
+        (lambda: confusion(["a"], ["a"], 2), TypeError, "labels must be ids, got 'a'"),
         (lambda: spans(["B-NP", "NP"]), ValueError, "tag 1 is 'NP'"),
         (lambda: spans(["O-NP"]), ValueError, "tag 0 is 'O-NP'"),
         (lambda: span_scores([["O"]], [["O", "O"]]), ValueError, "1 and 2 labels in sequence 0"),

@@ -15,7 +15,9 @@ import pytest
 
 from unspool import Parameter, Tape, Tensor, no_grad
 from unspool.autograd import check_grads
-from unspool.autograd.tensor import PLAIN, TABLE, function_name
+from unspool.autograd.messages import function_name
+from unspool.autograd.numpy_calls import PLAIN
+from unspool.autograd.tensor import TABLE
 
 A = np.array([[0.5, -1.2, 2.0], [1.5, 0.3, -0.7]])
 B = np.array([[1.0, 2.0, -0.5], [0.2, -1.0, 0.6]])

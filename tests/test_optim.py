@@ -12,8 +12,8 @@ from helpers import assert_steps_as_pytorch, needs
 from unspool import Parameter
 from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
-from unspool.models.keras import SETTINGS, Sequential, optimizers
 from unspool.models.keras import Dense as KerasDense
+from unspool.models.keras import Sequential
 from unspool.models.training.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
 from unspool.models.training.schedules import (
     Plateau,
@@ -114,13 +114,13 @@ def test_rules_against_formulas(name, decay):
         rng.standard_normal((3, 4)) * 10.0 ** rng.integers(-3, 3, (3, 4)) for _ in range(20)
     ]
     p = Parameter(start.copy())
-    data = p.data
+    data, copy = p.data, p.data.copy()
     optimizer = make([p], **with_decay(options, decay))
     for gradient in gradients:
         p.grad = gradient.copy()
         optimizer.step()
         np.testing.assert_array_equal(p.grad, gradient)  # read, not changed
-    assert p.data is data
+    np.testing.assert_array_equal(data, copy)  # a tape may hold it
     expected = formula(start, gradients, **options, **({} if decay is None else {"decay": decay}))
     np.testing.assert_allclose(p.data, expected, rtol=1e-12, atol=1e-12)
     assert np.abs(p.data - start).max() > 1e-3
@@ -185,7 +185,7 @@ def test_dtype_layout_and_zero_gradients(name):
     assert p.data.dtype == np.float32
     assert all(a.dtype == np.float32 for a in optimizer.memory[0].values())
     expected = formula(np.ones((4, 3)), [g.astype(float)] * 5, **options)
-    np.testing.assert_allclose(data.T, expected, rtol=2e-4)
+    np.testing.assert_allclose(p.data, expected, rtol=2e-4)
 
 
 def test_centered_stays_finite_where_the_variance_rounds_below_zero():
@@ -204,16 +204,20 @@ def test_centered_stays_finite_where_the_variance_rounds_below_zero():
 def test_bad_settings():
     p = Parameter([1.0])
     for make, options, message in [
-        (Adagrad, {"lr_decay": -1}, "Adagrad: lr_decay is 0 or more, got -1"),
-        (Adagrad, {"initial_accumulator_value": -1}, "Adagrad: initial_accumulator_value is 0"),
-        (Adagrad, {"eps": -1}, "Adagrad: eps is 0 or more"),
-        (RMSprop, {"alpha": 1.0}, "RMSprop: alpha is 0 or more and below 1, got 1"),
-        (RMSprop, {"momentum": 1.0}, "RMSprop: momentum is 0 or more and below 1"),
-        (RMSprop, {"eps": -1}, "RMSprop: eps is 0 or more"),
-        (Adadelta, {"rho": 1.5}, "Adadelta: rho is 0 or more and below 1"),
-        (Adadelta, {"eps": math.nan}, "Adadelta: eps is 0 or more, got nan"),
-        (AdamW, {"betas": (0.9,)}, "AdamW: betas are two numbers"),
-        (AdamW, {"weight_decay": -0.1}, "AdamW: weight_decay is 0 or more"),
+        (Adagrad, {"lr_decay": -1}, "Adagrad: lr_decay must be a number >= 0, got -1"),
+        (
+            Adagrad,
+            {"initial_accumulator_value": -1},
+            "initial_accumulator_value must be a number >= 0",
+        ),
+        (Adagrad, {"eps": -1}, "Adagrad: eps must be a number >= 0"),
+        (RMSprop, {"alpha": 1.0}, "RMSprop: alpha must be a number >= 0 and < 1, got 1"),
+        (RMSprop, {"momentum": 1.0}, "RMSprop: momentum must be a number >= 0 and < 1"),
+        (RMSprop, {"eps": -1}, "RMSprop: eps must be a number >= 0"),
+        (Adadelta, {"rho": 1.5}, "Adadelta: rho must be a number >= 0 and < 1"),
+        (Adadelta, {"eps": math.nan}, "Adadelta: eps must be a number >= 0, got nan"),
+        (AdamW, {"betas": (0.9,)}, "AdamW: betas must be two numbers"),
+        (AdamW, {"weight_decay": -0.1}, "AdamW: weight_decay must be a number >= 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             make([p], **options)
@@ -283,17 +287,17 @@ def test_groups_that_are_none():
     p, q = Parameter([1.0], name="W"), Parameter([1.0])
     with pytest.raises(ValueError, match="SGD: W is in two groups"):
         SGD([{"parameters": [q, p]}, {"parameters": [p]}])
-    with pytest.raises(TypeError, match=r"either all are groups, .* or none is; got Parameter"):
+    with pytest.raises(TypeError, match=r"expected only groups, .* or only Parameters; got"):
         SGD([{"parameters": [p]}, q])
     with pytest.raises(ValueError, match=r"a group has 'parameters', .*; got 'params', 'lr'"):
         SGD([{"params": [p], "lr": 0.1}])
     with pytest.raises(ValueError, match="got 'parameters', 'lr'"):
         SGD([{"parameters": [p], "lr": 0.1}])
-    with pytest.raises(TypeError, match="the parameters of a group in a list"):
+    with pytest.raises(TypeError, match="the parameters of a group as a list"):
         SGD([{"parameters": p}])
-    with pytest.raises(TypeError, match="expected Parameters, got str"):
+    with pytest.raises(TypeError, match="expected Parameters, got 'W'"):
         SGD([{"parameters": ["W"]}])
-    with pytest.raises(ValueError, match="SGD: scale is 0 or more, got -1"):
+    with pytest.raises(ValueError, match="SGD: scale must be a number >= 0, got -1"):
         SGD([{"parameters": [p], "scale": -1}])
     with pytest.raises(
         TypeError, match=r"expected Parameters, as SGD\(model\.parameters.*got LSTM"
@@ -317,7 +321,7 @@ def test_clipping_by_value():
     np.testing.assert_array_equal(p.grad, [-1.5, 0.5, 1.5, math.nan, 1.5])
     assert q.grad == -1.5
     assert none.grad is None
-    with pytest.raises(ValueError, match="clip_by_value: limit is 0 or more, got -1"):
+    with pytest.raises(ValueError, match="clip_by_value: limit must be a number >= 0, got -1"):
         clip_by_value([p], -1)
 
 
@@ -339,14 +343,13 @@ def test_clipping_by_value_against_pytorch():
 @pytest.mark.parametrize("name", ["adagrad", "rmsprop", "adamw", "adadelta"])
 def test_keras_knows_them_by_name(name):
     kind = {"adagrad": Adagrad, "rmsprop": RMSprop, "adamw": AdamW, "adadelta": Adadelta}[name]
-    assert optimizers()[name] is kind
     x = np.random.default_rng(0).standard_normal((12, 3))
     model = Sequential([KerasDense(1)], rng=0)
     model.compile(name, "mse")
     losses = model.fit(x, x[:, :1] + 5, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
     assert type(model.optimizer) is kind
-    assert model.optimizer.lr == SETTINGS[name].get("lr", 0.001)
+    assert model.optimizer.lr == 0.001
 
 
 # Schedules --------------------------------------------------------------------------------------
@@ -471,11 +474,11 @@ def test_a_plateau_is_found_where_it_was_put():
 
 def test_bad_plateaus():
     for options, message in [
-        ({"factor": 1.0}, "Plateau: factor is 0 or more and below 1, got 1"),
-        ({"patience": -1}, "Plateau: patience is 0 or more, got -1"),
-        ({"threshold": -1}, "Plateau: threshold is 0 or more"),
-        ({"cooldown": -1}, "Plateau: cooldown is 0 or more"),
-        ({"least": -1}, "Plateau: least is 0 or more"),
+        ({"factor": 1.0}, "Plateau: factor must be a number >= 0 and < 1, got 1"),
+        ({"patience": -1}, "Plateau: patience must be an integer >= 0, got -1"),
+        ({"threshold": -1}, "Plateau: threshold must be a number >= 0"),
+        ({"cooldown": -1}, "Plateau: cooldown must be an integer >= 0"),
+        ({"least": -1}, "Plateau: least must be a number >= 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             Plateau(**options)
@@ -483,20 +486,23 @@ def test_bad_plateaus():
 
 def test_bad_schedules():
     for make, message in [
-        (lambda: step([0.5, 1.5]), r"step: at is a part of the training, from 0 to 1, got 1\.5"),
-        (lambda: step([0.5, 0.5]), r"step: at is in rising order, got \[0\.5, 0\.5\]"),
-        (lambda: step(factor=-1), "step: factor is 0 or more"),
-        (lambda: exponential(0), "exponential: end is above 0"),
-        (lambda: cosine(-1), "cosine: end is 0 or more"),
-        (lambda: linear(-1), "linear: start is 0 or more"),
-        (lambda: warm_up(2), "warm_up: part is a part of the training, from 0 to 1"),
-        (lambda: warm_up(start=-1), "warm_up: start is 0 or more"),
-        (lambda: in_turn(cosine(), cosine(), at=[]), "2 schedules change 1 times, and at has 0"),
+        (
+            lambda: step([0.5, 1.5]),
+            r"step: at must be a fraction of the training from 0 to 1, got 1\.5",
+        ),
+        (lambda: step([0.5, 0.5]), r"step: at must be in rising order, got \[0\.5, 0\.5\]"),
+        (lambda: step(factor=-1), "step: factor must be a number >= 0"),
+        (lambda: exponential(0), "exponential: end must be above 0"),
+        (lambda: cosine(-1), "cosine: end must be a number >= 0"),
+        (lambda: linear(-1), "linear: start must be a number >= 0"),
+        (lambda: warm_up(2), "warm_up: part must be a fraction of the training from 0 to 1"),
+        (lambda: warm_up(start=-1), "warm_up: start must be a number >= 0"),
+        (lambda: in_turn(cosine(), cosine(), at=[]), "at must have 1 times for 2 schedules, got 0"),
     ]:
         with pytest.raises(ValueError, match=message):
             make()
-    with pytest.raises(TypeError, match="step: at is a list"):
+    with pytest.raises(TypeError, match="step: at must be a list"):
         step(0.5)
     for rule in (step(), exponential(), cosine(), linear(), warm_up()):
-        with pytest.raises(ValueError, match="progress is a part of the training"):
+        with pytest.raises(ValueError, match="progress must be a fraction of the training"):
             rule(1.1)

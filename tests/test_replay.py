@@ -20,7 +20,7 @@ import pytest
 from helpers import flat, numbers
 from unspool import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope, unroll
 from unspool.autograd import checkpoint, detect_anomaly, dropout, hessian, sigmoid
-from unspool.autograd.replay import Plan, Totals, numbers_read
+from unspool.autograd.replay import LeafGradients, Plan, numbers_read
 from unspool.autograd.tensor import Op, apply, operands_of
 from unspool.cells import (
     GRU,
@@ -315,15 +315,15 @@ def test_two_calls_in_a_row_and_the_same_inputs_twice():
 
 @every_kind
 def test_long_sequences_sum_in_several_goes(kind, monkeypatch):
-    """More steps than gather in a pool: 256 rows, here 6 steps of 20."""
-    monkeypatch.setattr("unspool.autograd.tape.POOL_ROWS", 128)
-    monkeypatch.setattr("unspool.autograd.tape.POOL_NUMBERS", 1)
+    """More steps than are buffered: 256 rows, here 6 steps of 20."""
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_ROWS", 128)
+    monkeypatch.setattr("unspool.autograd.buffers.BUFFER_NUMBERS", 1)
     cell = cell_of(kind)
     xs = numbers(20, 45, D)
-    settled = []
-    settle = Totals._settle
+    flushed = []
+    flush = LeafGradients.flush
     monkeypatch.setattr(
-        Totals, "_settle", lambda self, slot: settled.append(slot) or settle(self, slot)
+        LeafGradients, "flush", lambda self, slot: flushed.append(slot) or flush(self, slot)
     )
 
     def gradients(cell):
@@ -336,7 +336,7 @@ def test_long_sequences_sum_in_several_goes(kind, monkeypatch):
     expected = gradients(twin(cell))
     for _ in range(3):
         same_gradients(gradients(cell), expected, 1e-11)
-    assert settled.count(0) >= 45 // 6
+    assert flushed.count(0) >= 45 // 6
 
 
 @every_kind
@@ -719,6 +719,19 @@ def test_gradients_after_new_arrays_are_those_of_the_run():
             np.testing.assert_allclose(found[p], wanted[p], rtol=1e-12, atol=1e-12)
         for p, data in before.items():
             p.data = data
+
+
+@every_way
+def test_loading_gives_new_arrays_to_the_next_run_only(way):
+    cell = cell_of(LSTM)
+    expected = gradients_of(cell, run(twin(cell), way))
+    result = replayed(cell, way)
+    cell.load_state_dict(cell_of(LSTM, seed=1).state_dict())
+    same_gradients(gradients_of(cell, result), expected)
+    again = run(cell, way)
+    assert is_replayed(again[2])
+    same_bits(again, run(twin(cell), way))
+    same_gradients(gradients_of(cell, again), gradients_of(cell, run(twin(cell), way)))
 
 
 def test_parameters_that_are_replaced():
@@ -1248,7 +1261,7 @@ def test_the_plan_is_readable():
         "",
     ]
     back = plan.source[plan.source.index("def backward") :].splitlines()
-    assert back[0] == "def backward(inputs, leaves, results, gradients, uses):"
+    assert back[0] == "def backward(inputs, leaves, results, gradients, buffers):"
     assert back[1:5] == [
         "    i0, i1, = inputs",
         "    l0, l1, l2, = leaves",
@@ -1264,7 +1277,7 @@ def test_the_plan_is_readable():
         "g_i1",
     ]
     # The products of W and U wait as they are, to be one product over all steps; b's is a sum.
-    waiting = [line.split("(", 1)[1][:6] for line in back if "uses[" in line]
+    waiting = [line.split("(", 1)[1][:6] for line in back if "buffers[" in line]
     assert sorted(waiting) == ["(g_v0,", "(g_v1,", waiting[0]]
     assert waiting[0].startswith("r")
     assert back[-2 if not back[-1] else -1].strip() == "return (None, g_i1, )"
@@ -1499,7 +1512,7 @@ def test_two_threads_train_two_models():
 
 @pytest.mark.parametrize("batch", [3, 150])
 def test_steps_of_a_loop_share_one_sum_of_their_weights_gradients(batch):
-    """Also where every step's uses are summed at once, in two passes, and beside other uses."""
+    """Also where every step's contributions are summed at once, in two passes, beside others."""
     cell = cell_of(LSTM)
     xs = Tensor(numbers(batch, 6, D))
 

@@ -272,18 +272,18 @@ def test_crf_steps_are_scopes():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: CRF(0), ValueError, "number of labels is 1 or more"),
-        (lambda: CRF(2.5), TypeError, "their number, or a list of names"),
-        (lambda: CRF("BIO"), TypeError, "their number, or a list of names"),
+        (lambda: CRF(0), ValueError, "number of labels must be an integer >= 1"),
+        (lambda: CRF(2.5), TypeError, "must be a number or names"),
+        (lambda: CRF("BIO"), TypeError, "must be a number or names"),
         (lambda: CRF(3, "BIO"), ValueError, "labels' names"),
-        (lambda: CRF(LABELS, "IOB"), ValueError, "scheme is one of BIO, BIOES"),
+        (lambda: CRF(LABELS, "IOB"), ValueError, "scheme must be one of BIO, BIOES"),
         (lambda: CRF(["O", "NP"], "BIO"), ValueError, "got 'NP'"),
         (lambda: CRF(["O", "B"], "BIO"), ValueError, "got 'B'"),
         (lambda: CRF(["O-X"], "BIO"), ValueError, "got 'O-X'"),
         (
             lambda: CRF(2, Constraints(np.ones((2, 3), bool), np.ones(2, bool), np.ones(2, bool))),
             ValueError,
-            r"transitions are booleans \(2, 2\)",
+            r"transitions must be booleans \(2, 2\)",
         ),
         (lambda: CRF(3).decode(np.zeros((2, 4))), ValueError, r"expected \(batch, time, 3\)"),
         (lambda: CRF(3).loss(np.zeros((2, 3)), [0, 3]), ValueError, "id 3 at"),
@@ -291,7 +291,7 @@ def test_crf_steps_are_scopes():
         (lambda: CRF(3).loss(np.zeros((2, 3)), [0.0, 1.0]), TypeError, "integers"),
         (lambda: CRF(3).loss(np.zeros((2, 3)), [0, 1, 2]), ValueError, "one a position"),
         (lambda: CRF(3).loss(np.zeros((1, 3)), [0], reduction="all"), ValueError, "reduction"),
-        (lambda: CRF(3).nbest(np.zeros((1, 3)), 0), ValueError, "n is 1 or more"),
+        (lambda: CRF(3).nbest(np.zeros((1, 3)), 0), ValueError, "n must be an integer >= 1"),
         (lambda: CRF(3).decode(np.zeros((1, 2, 3)), [3]), ValueError, "from 0 to 2"),
         (
             lambda: CRF(LABELS, "BIO").loss(np.zeros((1, 3, 5)), [[1, 2, 4]]),
@@ -319,7 +319,7 @@ def test_crf_steps_are_scopes():
             "sequence 1 has no best labels, its highest score is nan",
         ),
         (lambda: CRF(3).decode(np.full((2, 3), -np.inf)), ValueError, "highest score is -inf"),
-        (lambda: PairwiseCRF(3, 0), ValueError, "d_in is 1 or more"),
+        (lambda: PairwiseCRF(3, 0), ValueError, "d_in must be an integer >= 1"),
     ],
 )
 def test_crf_says_what_is_wrong(call, error, message):
@@ -546,11 +546,11 @@ def test_dropout_is_off_in_predictions():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: tagger(network=Dropout(0.1)), TypeError, "network is a Cell"),
-        (lambda: tagger(embedding=Embedding(7, 4)), ValueError, "vectors of 4"),
-        (lambda: tagger(crf=Dropout(0.1)), TypeError, "crf is a CRF"),
+        (lambda: tagger(network=Dropout(0.1)), TypeError, "network must be a Cell"),
+        (lambda: tagger(embedding=Embedding(7, 4)), ValueError, "embedding has width 4"),
+        (lambda: tagger(crf=Dropout(0.1)), TypeError, "crf must be a CRF"),
         (lambda: tagger(crf=CRF(4)), ValueError, "3 labels, but the crf has 4"),
-        (lambda: tagger(crf=PairwiseCRF(3, 9)), ValueError, "vectors of 9, but gets 8"),
+        (lambda: tagger(crf=PairwiseCRF(3, 9)), ValueError, "the crf has d_in = 9, expected 8"),
         (lambda: tagger(crf=PairwiseCRF(3, 8), hidden=[4]), ValueError, "hidden"),
         (lambda: tagger(crf=PairwiseCRF(3, 8), split=True), ValueError, "split=False"),
         (lambda: tagger(split=True, network=Elman(3, 4)), ValueError, "Bidirectional"),
@@ -563,7 +563,7 @@ def test_dropout_is_off_in_predictions():
         (lambda: tagger().loss(IDS[:1], TAGS[:1, :4]), ValueError, "one a position"),
         (lambda: tagger().loss(IDS[:1], TAGS[:1] + 1), ValueError, "id 3 at"),
         (lambda: tagger().loss(IDS[:1], TAGS[:1] + 0.0), TypeError, "integers"),
-        (lambda: tagger().loss(IDS[:1], TAGS[:1], weight=[1.0]), ValueError, "weight has"),
+        (lambda: tagger().loss(IDS[:1], TAGS[:1], weight=[1.0]), ValueError, "weight must have"),
         (
             lambda: tagger().loss(IDS[:1], TAGS[:1], weight=-np.ones((1, 5))),
             ValueError,

@@ -55,7 +55,7 @@ def test_a_regular_expression_tells_what_a_token_is():
     assert tokenize("Ab c Dx\n\nE", level) == ["<s>", "Ab", "Dx", "</s>", "<s>", "E", "</s>"]
     vocabulary = Vocabulary.count(tokenize("Ab c Dx", level), level=level)
     assert vocabulary.decode(vocabulary.encode("Ab c Dx E")) == "Ab Dx <unk>"
-    with pytest.raises(ValueError, match=r"level 're:\(' is no regular expression: missing"):
+    with pytest.raises(ValueError, match=r"level 're:\(' is no valid regular expression: missing"):
         Vocabulary(["a"], level="re:(")
     with pytest.raises(ValueError, match="there is no token in it"):
         tokenize("a b", "re:[0-9]")
@@ -92,7 +92,9 @@ def test_a_stream_has_each_paragraph_between_its_marks():
     for empty in ("", " \n\n "):
         with pytest.raises(ValueError, match="the text is empty"):
             tokenize(empty)
-    with pytest.raises(ValueError, match=r"level is one of word, character, or re: .* got 'byte'"):
+    with pytest.raises(
+        ValueError, match=r"level must be one of word, character, or re: .* got 'byte'"
+    ):
         tokenize("a", "byte")
 
 
@@ -122,7 +124,7 @@ def test_load_text_says_what_is_wrong(tmp_path):
         load_text(path)
     with pytest.raises(ValueError, match="unknown encoding: nonsense"):
         load_text(path, encoding="nonsense")
-    with pytest.raises(ValueError, match="a folder, where a text file is expected"):
+    with pytest.raises(ValueError, match="is a folder, expected a text file"):
         load_text(tmp_path)
 
 
@@ -138,7 +140,7 @@ def test_hold_out_is_the_contiguous_end():
     assert after == list(range(95, 105))
     assert hold_out(np.arange(4), 0.5)[1].tolist() == [2, 3]
     for fraction in (0, 1, -0.1, 2):
-        with pytest.raises(ValueError, match="between 0 and 1"):
+        with pytest.raises(ValueError, match="fraction must be a number > 0 and < 1"):
             hold_out([1, 2], fraction)
     with pytest.raises(ValueError, match="4 items are too few"):
         hold_out([1, 2, 3, 4])
@@ -155,9 +157,9 @@ def test_vocabulary_counts_and_orders():
     assert "a" in vocabulary
     assert "d" not in vocabulary
     assert len(Vocabulary.count(stream)) == 7
-    with pytest.raises(ValueError, match="minimum_count is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="minimum_count must be an integer >= 1, got 0"):
         Vocabulary.count(stream, 0)
-    with pytest.raises(ValueError, match="'a' stands in it twice"):
+    with pytest.raises(ValueError, match="'a' occurs twice"):
         Vocabulary(["a", "b", "a"])
 
 
@@ -185,11 +187,11 @@ def test_characters_round_trip():
 
 def test_decode_says_what_is_wrong():
     vocabulary = Vocabulary(["a"])
-    with pytest.raises(ValueError, match=r"id 4 is outside of 0\.\.3"):
+    with pytest.raises(ValueError, match=r"id 4 at .* is outside of 0\.\.3"):
         vocabulary.decode([3, 4])
-    with pytest.raises(ValueError, match=r"id -1 is outside"):
+    with pytest.raises(ValueError, match=r"id -1 at .* is outside"):
         vocabulary.decode([-1])
-    with pytest.raises(ValueError, match=r"ids are \(time,\), got \(1, 2\)"):
+    with pytest.raises(ValueError, match=r"ids must be \(time,\), got \(1, 2\)"):
         vocabulary.decode([[1, 2]])
     with pytest.raises(TypeError, match="ids are integers, got float64"):
         vocabulary.decode([1.0])
@@ -206,7 +208,7 @@ def test_pad_sequences():
     assert pad_sequences(rows, 2, truncating="pre").tolist() == [[2, 3], [0, 0], [4, 5]]
     assert pad_sequences(rows, 0).shape == (3, 0)
     assert pad_sequences([]).shape == (0, 0)
-    with pytest.raises(ValueError, match='padding is "pre" or "post", got \'left\''):
+    with pytest.raises(ValueError, match="padding must be one of pre, post, got 'left'"):
         pad_sequences(rows, padding="left")
     columns = pad_sequences([[[1, 2]], [[3, 4], [5, 6]]], padding="pre")
     assert columns.tolist() == [[[0, 0], [1, 2]], [[3, 4], [5, 6]]]
@@ -238,7 +240,7 @@ def test_a_stream_predicts_every_token_once_after_the_one_before(count, batch, s
 
 
 def test_stream_batches_say_what_is_wrong():
-    with pytest.raises(ValueError, match="batch and steps are 1 or more, got 0 and 5"):
+    with pytest.raises(ValueError, match="batch must be an integer >= 1, got 0"):
         next(stream_batches([1, 2, 3], 0, 5))
     with pytest.raises(ValueError, match=r"of at least 2, got \(1,\)"):
         next(stream_batches([1], 2, 5))
@@ -331,17 +333,17 @@ def test_a_bigram_beats_a_unigram_where_the_last_token_tells():
 
 
 def test_counting_says_what_is_wrong():
-    with pytest.raises(ValueError, match=r"NGram: id 9 is outside of 0\.\.4"):
+    with pytest.raises(ValueError, match=r"NGram: id 9 at .* is outside of 0\.\.4"):
         NGram([1, 9, 2], 5)
     with pytest.raises(ValueError, match=r"NGram: expected ids \(time,\).* got int64 \(1,\)"):
         NGram([1], 5)
-    with pytest.raises(ValueError, match="NGram: order is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="NGram: order must be an integer >= 1, got 0"):
         NGram([1, 2], 5, 0)
     with pytest.raises(ValueError, match="no token of this text is to be predicted"):
         NGram([3, 1, 1], 5, 1, ignore=1)
-    with pytest.raises(ValueError, match=r"NGram: id -1 is outside of 0\.\.4"):
+    with pytest.raises(ValueError, match=r"NGram: id -1 at .* is outside of 0\.\.4"):
         NGram([1, 2, 3], 5).probabilities([-1])
-    with pytest.raises(ValueError, match=r"history is ids \(time,\), as in \[4\], got \(\)"):
+    with pytest.raises(ValueError, match=r"history must be ids \(time,\), as in \[4\], got \(\)"):
         NGram([1, 2, 3], 5).probabilities(4)
     with pytest.raises(ValueError, match="got float64"):
         NGram([1, 2, 3], 5).loss([0.5, 1.0])

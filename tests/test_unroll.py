@@ -854,25 +854,29 @@ BAD = [
     ({"xs": np.ones((1, 2, 5, 3))}, ValueError, r"expected xs of \(batch, time, 3\)"),
     ({"xs": 1.0}, ValueError, r"expected xs of \(batch, time, 3\)"),
     ({"xs": [["a"]]}, TypeError, r"expected real numbers, got <U1"),
-    ({"lengths": [5, 6]}, ValueError, r"lengths are from 0 to 5, the time axis, got 6"),
-    ({"lengths": [-1, 2]}, ValueError, r"lengths are from 0 to 5, the time axis, got -1"),
+    ({"lengths": [5, 6]}, ValueError, r"lengths must be from 0 to 5, the time axis, got 6"),
+    ({"lengths": [-1, 2]}, ValueError, r"lengths must be from 0 to 5, the time axis, got -1"),
     ({"lengths": [5]}, ValueError, r"expected 2 lengths, one a sequence, got \(1,\)"),
     ({"lengths": 5}, ValueError, r"expected 2 lengths, one a sequence, got \(\)"),
-    ({"lengths": [5.0, 2.0]}, TypeError, r"lengths are integers, got float64"),
-    ({"lengths": [True, False]}, TypeError, r"lengths are integers, got bool"),
+    ({"lengths": [5.0, 2.0]}, TypeError, r"lengths must be integers, got float64"),
+    ({"lengths": [True, False]}, TypeError, r"lengths must be integers, got bool"),
     ({"xs": XS[0], "lengths": [5]}, ValueError, r"a single sequence is as long as it is"),
     ({"lengths": [5, 5], "mask": XS[..., 0] > 0}, ValueError, r"give lengths or mask, not both"),
-    ({"mask": XS[..., 0]}, ValueError, r"mask is booleans of \(2, 5\), got float64 \(2, 5\)"),
+    (
+        {"mask": XS[..., 0]},
+        ValueError,
+        r"mask must be booleans \(2, 5\), got an array \(2, 5\) float64",
+    ),
     (
         {"mask": np.ones((2, 4), bool)},
         ValueError,
-        r"mask is booleans of \(2, 5\), got bool \(2, 4\)",
+        r"mask must be booleans \(2, 5\), got an array \(2, 4\) bool",
     ),
-    ({"xs": XS[0], "mask": [[True] * 5]}, ValueError, r"mask is booleans of \(5,\)"),
-    ({"truncate": 0}, ValueError, r"truncate is a number of steps from 1, got 0"),
-    ({"truncate": 2.0}, ValueError, r"truncate is a number of steps from 1, got 2\.0"),
-    ({"state": np.ones((2, 4))}, ValueError, r"expected the state \(h, c\), a tuple, got ndarray"),
-    ({"state": (np.ones((2, 4)),)}, ValueError, r"expected the state \(h, c\).*got 1 of them"),
+    ({"xs": XS[0], "mask": [[True] * 5]}, ValueError, r"mask must be booleans \(5,\)"),
+    ({"truncate": 0}, ValueError, r"truncate must be an integer >= 1, got 0"),
+    ({"truncate": 2.0}, TypeError, r"truncate must be an integer >= 1, got 2\.0; write 2"),
+    ({"state": np.ones((2, 4))}, ValueError, r"expected the state \(h, c\), a tuple, got an array"),
+    ({"state": (np.ones((2, 4)),)}, ValueError, r"expected the state \(h, c\).*got a tuple of 1"),
     (
         {"state": (np.ones((2, 4)), np.ones((3, 4)))},
         ValueError,
@@ -902,38 +906,46 @@ def test_bad_input_to_unroll(options, error, message, warm):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: unroll(3, XS), TypeError, r"expected a Cell, Stacked or Bidirectional, got int"),
+        (lambda: unroll(3, XS), TypeError, r"must be a Cell, Stacked or Bidirectional, got 3"),
         (lambda: Stacked([]), ValueError, r"give at least one layer"),
-        (lambda: Stacked([3]), TypeError, r"Stacked: layer 0 is a Cell, .*, got int"),
+        (lambda: Stacked([3]), TypeError, r"Stacked: layer 0 must be a Cell, .*, got 3"),
         (
             lambda: Stacked([LSTM(3, 4), LSTM(3, 4)]),
             ValueError,
-            r"layer 1 reads 3 features, layer 0 gives 4",
+            r"layer 1 has d_in = 3, the outputs of layer 0 have width 4",
         ),
         (
             lambda: Stacked([LSTM(3, 4), LSTM(4, 5)], residual=True),
             ValueError,
-            r"layer 1 cannot add its input of 4 to its output of 5",
+            r"layer 1 cannot add its input of width 4 to its output of width 5",
         ),
-        (lambda: Stacked([LSTM(3, 4)], dropout=2), ValueError, r"dropout is a probability"),
+        (lambda: Stacked([LSTM(3, 4)], dropout=2), ValueError, r"dropout must be a probability"),
         (
             lambda: unroll(Stacked([LSTM(3, 4), LSTM(4, 4)]), XS, (1,)),
             ValueError,
-            r"the state is a tuple of 2 layers' states, got 1 of them",
+            r"the state must be a tuple of 2, one state a layer, got a tuple of 1",
         ),
         (
             lambda: Stacked([LSTM(3, 4), LSTM(4, 4)])(XS[:, 0], np.ones(4)),
             ValueError,
-            r"the state is a tuple of 2 layers' states, got ndarray",
+            r"the state must be a tuple of 2, one state a layer, got an array \(4,\)",
         ),
-        (lambda: Bidirectional(LSTM(3, 4), 1), TypeError, r"backward is a Cell.*, got int"),
+        (lambda: Bidirectional(LSTM(3, 4), 1), TypeError, r"backward must be a Cell.*, got 1"),
         (
             lambda: Bidirectional(LSTM, LSTM),
             TypeError,
-            r"forward is a Cell.*, got the class LSTM; make one, as in LSTM\(3, 4\)",
+            r"forward must be a Cell.*, got the class LSTM; make one, as in LSTM\(3, 4\)",
         ),
-        (lambda: unroll(LSTM, XS), TypeError, r"unroll: expected .* got the class LSTM; make one"),
-        (lambda: Stacked([LSTM, LSTM]), TypeError, "layer 0 is a Cell.*, got the class LSTM; make"),
+        (
+            lambda: unroll(LSTM, XS),
+            TypeError,
+            r"unroll: module must be .* got the class LSTM; make one",
+        ),
+        (
+            lambda: Stacked([LSTM, LSTM]),
+            TypeError,
+            "layer 0 must be a Cell.*, got the class LSTM; make",
+        ),
         (
             lambda: Stacked(LSTM(3, 4), GRU(4, 2)),
             TypeError,
@@ -959,7 +971,7 @@ def test_bad_input_to_unroll(options, error, message, warm):
         (
             lambda: Bidirectional(LSTM(3, 4), LSTM(4, 4)),
             ValueError,
-            r"forward reads 3 features, backward 4",
+            r"forward has d_in = 3, backward 4",
         ),
         (
             lambda: Bidirectional(LSTM(3, 4), LSTM(3, 5), merge="sum"),
@@ -969,12 +981,12 @@ def test_bad_input_to_unroll(options, error, message, warm):
         (
             lambda: Bidirectional(LSTM(3, 4), LSTM(3, 4), merge="max"),
             ValueError,
-            r"merge is one of concat, sum, mean, mul, got 'max'",
+            r"merge must be one of concat, sum, mean, mul, got 'max'",
         ),
         (
             lambda: unroll(Bidirectional(LSTM(3, 4), LSTM(3, 4)), XS, (1, 2, 3)),
             ValueError,
-            r"the state is \(forward's state, backward's state\), got 3 of them",
+            r"a tuple of 2, \(forward's state, backward's state\), got a tuple of 3",
         ),
     ],
 )
@@ -1044,7 +1056,7 @@ class Broken(Cell):
 @pytest.mark.parametrize(
     ("give", "error", "words"),
     [
-        (lambda h: h.data, TypeError, "Broken.*ndarray for h.*left the tape"),
+        (lambda h: h.data, TypeError, "Broken.*ndarray for h.*not on the tape"),
         (lambda h: h[..., :2], ValueError, "Broken.*h of width d_h = 3"),
     ],
 )

@@ -9,8 +9,14 @@ import numpy as np
 import pytest
 
 from helpers import needs_data
-from unspool.models import SGD, BagClassifier, Vocabulary
-from unspool.models.text.vectors import align_vectors, embedding_from, load_vectors
+from unspool.models import (
+    SGD,
+    BagClassifier,
+    Vocabulary,
+    align_vectors,
+    embedding_from,
+    load_vectors,
+)
 
 PLAIN = "cat 0.5 -1 2e-1\n. . . 1 2 3\nthe\u2028end 4 5 6\ncat 9 9 9\n"
 CAT = np.array([0.5, -1, 0.2], np.float32)
@@ -53,7 +59,7 @@ def test_word2vec_ends_its_lines_with_a_space(tmp_path):
         ("a\nb 1\n", "line 1: expected a word and its numbers"),
         ("a 1 2\nb 1 x\n", "line 2, 'b': could not convert string to float: 'x'"),
         ("a 1 nan\n", "line 1: the vector of 'a' is not finite"),
-        ("3 1\na 1\nb 2\n", "promises 3 words, but there are 2; it is cut off"),
+        ("3 1\na 1\nb 2\n", "promises 3 words, but there are 2; it is truncated"),
         ("", "there is no vector in it"),
         ("1 2\n", "there is no vector in it"),
     ],
@@ -67,14 +73,14 @@ def test_what_is_no_text(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file of vectors"):
         load_vectors(tmp_path / "nothing.txt")
     (tmp_path / "vectors.bin").write_bytes(b"1 2\ncat \x00\x00\x80\xbf\x00\x00\x80\x3f\n")
-    with pytest.raises(ValueError, match=r"not UTF-8 text; of word2vec's files"):
+    with pytest.raises(ValueError, match=r"not UTF-8 text; convert word2vec's binary"):
         load_vectors(tmp_path / "vectors.bin")
     path = written(tmp_path, PLAIN * 100, "vectors.txt.gz")
     path.write_bytes(path.read_bytes()[:-12])
-    with pytest.raises(ValueError, match=r"not a readable .gz file, or cut off"):
+    with pytest.raises(ValueError, match=r"not a readable .gz file, or truncated"):
         load_vectors(path)
     path.write_bytes(b"cat 1 2")
-    with pytest.raises(ValueError, match=r"not a readable .gz file, or cut off"):
+    with pytest.raises(ValueError, match=r"not a readable .gz file, or truncated"):
         load_vectors(path)
 
 

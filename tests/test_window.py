@@ -142,18 +142,20 @@ def test_sequences_are_a_task_for_it_too(tmp_path):
 
 
 def test_what_is_wrong_is_said():
-    with pytest.raises(ValueError, match="WindowLanguageModel: window is 1 or more, got 0"):
+    with pytest.raises(ValueError, match="window must be an integer >= 1, got 0"):
         WindowLanguageModel(5, 3, 0)
-    with pytest.raises(TypeError, match=r"WindowLanguageModel: vocab_size is a whole number"):
+    with pytest.raises(TypeError, match=r"WindowLanguageModel: vocab_size must be an integer >= 1"):
         WindowLanguageModel(5.0, 3)
-    with pytest.raises(ValueError, match=r"hidden are the widths .* as in \[100\]"):
+    with pytest.raises(ValueError, match=r"hidden must be the widths .* as in \[100\]"):
         WindowLanguageModel(5, 3, hidden=[])
     model = model64(window=3)
     with pytest.raises(ValueError, match=r"id 7 at \[1\] is outside of 0\.\.6"):
         model.logits([1, 7])
     with pytest.raises(ValueError, match=r"WindowLanguageModel\.generate: the prompt is empty"):
         model.generate([], 3)
-    with pytest.raises(ValueError, match=r"WindowLanguageModel\.loss: there is too little"):
+    with pytest.raises(ValueError, match=r"WindowLanguageModel\.loss: there are too few ids"):
         model.loss([1])
-    with pytest.raises(ValueError, match=r"a state is ids \(before,\) of \(2,\), got \[\(3,\)\]"):
+    with pytest.raises(
+        ValueError, match=r"the state must be ids \(before,\) of \(2,\), got \[\(3,\)\]"
+    ):
         model([1, 2], (np.zeros(3, int),))

@@ -26,8 +26,7 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
-from ..autograd import Record, Tape, Tensor
-from ..autograd.tensor import describe
+from ..autograd import Record, Tape, Tensor, describe
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate

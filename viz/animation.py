@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..autograd.context import path_text
+from ..autograd import path_text
 from ..files import write_atomically
 from . import render
 from .equations import Equations

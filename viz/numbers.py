@@ -14,8 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tensor
-from ..autograd.tape import backpropagate
+from ..autograd import Parameter, Tensor, backpropagate
 from .graph import Edge, Vertex, View
 from .look import GRADIENT
 

@@ -28,10 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tape, Tensor
-from ..autograd.context import path_text
-from ..autograd.tape import backpropagate
-from ..autograd.tensor import options_text
+from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
 from .equations import Equations
 from .graph import loop_label
 from .layout import lay_out

@@ -19,9 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tape, Tensor
-from ..autograd.tape import backpropagate
-from ..autograd.tensor import describe
+from ..autograd import Tape, Tensor, backpropagate, describe
 from ..files import write_atomically
 from .look import (
     BAND_EDGE,

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tape, Tensor
-from ..autograd.context import recording
+from ..autograd import Tape, Tensor, recording
 
 __all__ = ["tape_of"]
 

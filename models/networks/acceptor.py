@@ -1,7 +1,7 @@
-"""Acceptors: a whole sequence is read, and one answer is given.
+"""Acceptors: one label for a whole sequence.
 
-Each reads a sequence into one vector and gives it to the same head, an MLP; what differs is the
-reading: a recurrent network, a bag of embeddings, or a convolution.
+Each encodes a sequence as one vector and classifies it with the same head, an MLP; the encoders
+are a recurrent network, a bag of embeddings, or a convolution.
 """
 
 from __future__ import annotations
@@ -14,23 +14,37 @@ from numpy.typing import NDArray
 
 from ...autograd import (
     Parameter,
+    Reduction,
     Tensor,
     binary_cross_entropy,
     conv1d,
     cross_entropy,
+    describe,
+    floats,
     hinge_loss,
     max_over_time,
+    one_array,
+    operand,
     relu,
     scope,
     sigmoid,
     softmax,
+    values,
 )
-from ...autograd.nn_ops import Reduction, floats
-from ...autograd.tensor import describe, one_array, operand, values
-from ...cells import Bidirectional, Cell, Module, Stacked, glorot_uniform
-from ...cells.cell import real_positions
-from ...cells.composite import MERGES, check_member, width_out
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
+from ...cells import (
+    MERGES,
+    Bidirectional,
+    Cell,
+    Module,
+    Stacked,
+    check_member,
+    glorot_uniform,
+    real_positions,
+    register,
+    width_out,
+)
+from ...checks import check_choice, check_int
+from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
 __all__ = [
     "POOLINGS",
@@ -53,14 +67,10 @@ def vectors_of(
     Args:
         who: For messages.
         x: Vectors (batch, time, d_in) or (time, d_in); with an Embedding ids (batch, time) or
-            (time,), at padding any; with another ``embedding`` whatever that one reads.
+            (time,), any at padding; with another ``embedding`` its argument.
         embedding: From x to vectors, or None.
-        d_in: The width wanted.
+        d_in: The expected width.
         lengths, mask: As in ``unroll``.
-
-    Raises:
-        ValueError: Shapes do not fit, or an id is out of range.
-        TypeError: Ids are not integers.
     """
     if isinstance(embedding, Embedding):
         ids = one_array(who, x)
@@ -94,9 +104,6 @@ def final_output(network: Any, state: Any) -> Any:
     Args:
         network: A Cell, Stacked or Bidirectional.
         state: The state that its ``unroll`` returned.
-
-    Raises:
-        TypeError: It is none of these.
     """
     if isinstance(network, Stacked):
         outputs = [final_output(m, s) for m, s in zip(network.members, state, strict=True)]
@@ -130,13 +137,6 @@ POOLINGS: dict[str, Callable[[Any, Bools], Any]] = {
 }
 
 
-def check_pooling(who: str, pooling: str, known: Sequence[str]) -> str:
-    """The name of a pooling, or an error that names those there are."""
-    if pooling not in known:
-        raise ValueError(f"{who}: pooling is one of {', '.join(known)}, got {pooling!r}")
-    return pooling
-
-
 def read_by(network: Any, pooling: str, xs: Any, real: Bools) -> Any:
     """A network's last output, or its outputs pooled: (batch, time, d_in) to (batch, d_out)."""
     ys, state = network.unroll(xs, mask=real)
@@ -147,27 +147,23 @@ def read_by(network: Any, pooling: str, xs: Any, real: Bools) -> Any:
 
 
 class Classifier(Module):
-    """Base of what gives a sequence one label: ŷ = softmax(MLP(read(x_1 ... x_n))).
+    """Base of the classifiers of sequences: ŷ = softmax(MLP(read(x_1 ... x_n))).
 
-    A subclass gives ``read``. With ``d_out=1`` there are two classes and one score, and ŷ is a
+    A subclass defines ``read``. With ``d_out=1`` there are two classes and one score, and ŷ is a
     sigmoid.
 
     Args:
-        d_in: The width of what is read at each position.
-        width: The width of what ``read`` gives.
-        d_out: How many classes there are; 1 for two classes and one score.
-        embedding: Makes vectors of x: an Embedding, which reads ids, or a function of yours.
+        d_in: The width of the vectors.
+        width: The width of the output of ``read``.
+        d_out: The number of classes; 1 for two classes and one score.
+        embedding: From x to vectors: an Embedding, which reads ids, or a function of yours.
         hidden: The widths of the MLP's hidden layers; none leaves one dense layer.
         activation: Of the hidden layers.
-        dropout: The probability with which an element of the vectors, of what was read, and of
-            the hidden layers is dropped in training.
+        dropout: The probability of dropping an element of the vectors, of the output of ``read``
+            and of the hidden layers in training.
         objective: "cross_entropy" or "hinge".
         rng: A Generator, a seed, or None.
         dtype: Of the head's parameters.
-
-    Raises:
-        ValueError: Widths do not fit, or a setting is not one of those.
-        TypeError: A width is no whole number.
     """
 
     def __init__(
@@ -187,13 +183,11 @@ class Classifier(Module):
         name = type(self).__name__
         if isinstance(embedding, Embedding) and embedding.d != d_in:
             raise ValueError(
-                f"{name}: the embedding gives vectors of {embedding.d}, but {d_in} are read"
+                f"{name}: the embedding has width {embedding.d}, expected d_in = {d_in}"
             )
-        if objective not in ("cross_entropy", "hinge"):
-            raise ValueError(f'{name}: objective is "cross_entropy" or "hinge", got {objective!r}')
         rng = np.random.default_rng(rng)
-        self.d_in, self.d_out = d_in, whole(name, "d_out", d_out)
-        self.objective = objective
+        self.d_in, self.d_out = d_in, check_int(name, "d_out", d_out)
+        self.objective = check_choice(name, "objective", objective, ["cross_entropy", "hinge"])
         self.embedding = embedding
         self.head = FeedForward(
             [width, *hidden, d_out], activation, dropout=dropout, rng=rng, dtype=dtype
@@ -201,20 +195,15 @@ class Classifier(Module):
         self.dropout = Dropout(dropout, rng=rng)
 
     def new_head(self, d_out: int, *, rng: Any = None) -> None:
-        """Put an untrained head in place of the one there is, for another task.
+        """Replace the head with an untrained one, for another task.
 
-        Only its last width is another. What was learnt of reading stays. An optimiser wants to be
-        made anew, over the parameters that there are then.
+        The encoder keeps its parameters. Make a new optimiser afterwards.
 
         Args:
-            d_out: How many classes the new task has; 1 for two classes and one score.
+            d_out: The number of classes of the new task; 1 for two classes and one score.
             rng: A Generator, a seed, or None.
-
-        Raises:
-            ValueError: ``d_out`` is below 1.
-            TypeError: ``d_out`` is no whole number.
         """
-        self.d_out = whole(type(self).__name__, "d_out", d_out)
+        self.d_out = check_int(type(self).__name__, "d_out", d_out)
         old = self.head.layers
         self.head = FeedForward(
             [*(layer.d_in for layer in old), d_out],
@@ -229,9 +218,9 @@ class Classifier(Module):
         raise NotImplementedError(f"{type(self).__name__} defines no read(xs, real)")
 
     def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
-        """Each sequence as one vector, which the head reads: (batch, width) or (width,).
+        """Each sequence as one vector, the input of the head: (batch, width) or (width,).
 
-        Args and errors are those of ``logits``.
+        Args as in ``logits``.
         """
         name = type(self).__name__
         xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
@@ -243,12 +232,7 @@ class Classifier(Module):
         Args:
             x: Ids (batch, time) or (time,) where there is an Embedding, else vectors
                 (batch, time, d_in) or (time, d_in).
-            lengths: (batch,), where each sequence ends; 0 is allowed.
-            mask: (batch, time) booleans in place of ``lengths``.
-
-        Raises:
-            ValueError: Shapes do not fit, or an id is out of range.
-            TypeError: Ids or lengths are not integers.
+            lengths, mask: As in ``unroll``.
         """
         vector = self.vector(x, lengths, mask)
         with scope("head"):
@@ -266,7 +250,7 @@ class Classifier(Module):
         weight: Any = None,
         reduction: Reduction = "mean",
     ) -> Tensor:
-        """The cross entropy (in nats) or hinge loss of the right classes.
+        """The cross entropy (in nats) or hinge loss of the targets.
 
         Args:
             x, lengths, mask: As in ``logits``.
@@ -274,10 +258,6 @@ class Classifier(Module):
             weight: (classes,), how much each class counts, for the cross entropy; the mean
                 divides by their sum.
             reduction: "mean", "sum" or "none".
-
-        Raises:
-            ValueError: Shapes do not fit, or a target is no class.
-            TypeError: The targets are not integers.
         """
         name = f"{type(self).__name__}.loss"
         logits = self.logits(x, lengths, mask)
@@ -310,7 +290,7 @@ class Classifier(Module):
     def probabilities(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
         """P(class), (batch, d_out), or for ``d_out=1`` P(class 1), (batch,): a plain array.
 
-        Computed without dropout. Args and errors are those of ``logits``.
+        Computed without dropout. Args as in ``logits``.
         """
         with evaluating(self):
             logits = self.logits(x, lengths, mask)
@@ -320,7 +300,7 @@ class Classifier(Module):
     def predict(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[np.intp]:
         """The most probable class, (batch,) integers, or one of no axis for a single sequence.
 
-        Args and errors are those of ``logits``.
+        Args as in ``logits``.
         """
         with evaluating(self):
             logits = np.asarray(values(self.logits(x, lengths, mask)))
@@ -329,8 +309,9 @@ class Classifier(Module):
         return np.asarray(np.argmax(logits, axis=-1))
 
 
+@register
 class Acceptor(Classifier):
-    """A recurrent network that reads a sequence and gives one answer at the end.
+    """A recurrent network that classifies a sequence by its last output, or by pooled outputs.
 
     ::
 
@@ -338,20 +319,16 @@ class Acceptor(Classifier):
         v = the last state's output, or the mean or maximum of h_1 ... h_n
         ŷ = softmax(MLP(v))
 
-    With "last", v of a Bidirectional is forward's last output beside backward's, which has read
-    the first position last. A sequence of length 0 gives the initial state's output; its mean
+    With "last", v of a Bidirectional is forward's last output beside backward's, whose last step
+    is the first position. For a sequence of length 0 it is the initial state's output; its mean
     and maximum are 0.
 
     Args:
         network: Any Cell, Stacked or Bidirectional.
-        d_out: How many classes there are; 1 for two classes and one score.
+        d_out: The number of classes; 1 for two classes and one score.
         pooling: "last", "mean", "max" or "sum", over real positions.
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``; or there is no such pooling, or ``network``
-            cannot be unrolled.
 
     Source: the acceptor of Goldberg (2016), and the sentence-level classifier of the lectures,
     softmax(MLP(RNN(x_{1:n}))).
@@ -371,7 +348,7 @@ class Acceptor(Classifier):
 
     def __init__(self, network: Any, d_out: int, pooling: str = "last", **options: Any) -> None:
         check_member("Acceptor: network", network)
-        self.pooling = check_pooling("Acceptor", pooling, ["last", *POOLINGS])
+        self.pooling = check_choice("Acceptor", "pooling", pooling, ["last", *POOLINGS])
         self.network = network
         super().__init__(network.d_in, width_out(network), d_out, **options)
 
@@ -380,6 +357,7 @@ class Acceptor(Classifier):
         return read_by(self.network, self.pooling, xs, real)
 
 
+@register
 class BagClassifier(Classifier):
     """A feedforward network over a bag of embeddings: the order of the words does not matter.
 
@@ -389,15 +367,12 @@ class BagClassifier(Classifier):
         ŷ = softmax(MLP(v))
 
     Args:
-        embedding: An Embedding, or a function of x that gives vectors of ``d_in``.
-        d_out: How many classes there are; 1 for two classes and one score.
+        embedding: An Embedding, or a function from x to vectors of ``d_in``.
+        d_out: The number of classes; 1 for two classes and one score.
         pooling: "mean", "max" or "sum".
         d_in: The width of the vectors, where ``embedding`` is no Embedding (None: x is vectors).
         **options: ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng`` and ``dtype``
             of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or there is no such pooling.
 
     Source: the deep averaging network of Iyyer et al. (2015).
     """
@@ -411,9 +386,9 @@ class BagClassifier(Classifier):
         d_in: int | None = None,
         **options: Any,
     ) -> None:
-        self.pooling = check_pooling("BagClassifier", pooling, list(POOLINGS))
+        self.pooling = check_choice("BagClassifier", "pooling", pooling, POOLINGS)
         width = embedding.d if d_in is None and isinstance(embedding, Embedding) else d_in
-        width = whole("BagClassifier", "d_in", width)
+        width = check_int("BagClassifier", "d_in", width)
         super().__init__(width, width, d_out, embedding=embedding, **options)
 
     def read(self, xs: Any, real: Bools) -> Any:
@@ -422,6 +397,7 @@ class BagClassifier(Classifier):
             return POOLINGS[self.pooling](xs, real)
 
 
+@register
 class TextCNN(Classifier):
     """Convolutions of several widths over a sequence, and of each filter its maximum over time.
 
@@ -435,14 +411,11 @@ class TextCNN(Classifier):
 
     Args:
         d_in: The width of the vectors.
-        d_out: How many classes there are; 1 for two classes and one score.
-        widths: How many positions the filters see.
-        filters: How many filters of each width.
+        d_out: The number of classes; 1 for two classes and one score.
+        widths: The widths of the filters, in positions.
+        filters: The number of filters of each width.
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Classifier``, or ``widths`` or ``filters`` are not counts.
 
     Source: Kim (2014).
     """
@@ -458,13 +431,13 @@ class TextCNN(Classifier):
         dtype: Any = np.float32,
         **options: Any,
     ) -> None:
-        d_in, filters = whole("TextCNN", "d_in", d_in), whole("TextCNN", "filters", filters)
+        d_in, filters = check_int("TextCNN", "d_in", d_in), check_int("TextCNN", "filters", filters)
         if not len(widths):
             raise ValueError("TextCNN: give at least one width, as in widths=(3, 4, 5)")
         rng = np.random.default_rng(rng)
         self.W, self.b = {}, {}
         for k in widths:
-            k = whole("TextCNN", "a width", k)
+            k = check_int("TextCNN", "a width", k)
             W = glorot_uniform(rng, k * d_in, filters, dtype).reshape(k, d_in, filters)
             self.W[str(k)] = Parameter(W, name=f"W_{k}")
             self.b[str(k)] = Parameter(np.zeros(filters, dtype), name=f"b_{k}")
@@ -472,7 +445,7 @@ class TextCNN(Classifier):
 
     def read(self, xs: Any, real: Bools) -> Any:
         """Each filter's maximum over the real positions."""
-        if not real.shape[-1]:  # one position of padding, so that there is something to read
+        if not real.shape[-1]:  # one position of padding: a maximum needs at least one
             shape = (*real.shape[:-1], 1)
             xs, real = np.zeros((*shape, self.d_in), xs.dtype), np.zeros(shape, bool)
         tops = []

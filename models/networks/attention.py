@@ -1,7 +1,7 @@
-"""Attention: a weighted mean of what was read, with weights that depend on what is asked.
+"""Attention: a mean of values, weighted by how well their keys match a query.
 
-Every kind is the same reading, context = softmax(scores) V, with another score of a query and a
-key; a kind of one's own is a subclass with ``scores``.
+Every kind computes context = softmax(scores) V, with another score of a query and a key; a kind
+of one's own is a subclass with ``scores``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, scope, softmax
-from ...autograd.tensor import describe, operand
-from ...cells import Module, glorot_uniform
-from ...cells.cell import real_positions
-from .layers import whole
+from ...autograd import Parameter, describe, operand, scope, softmax
+from ...cells import Module, glorot_uniform, real_positions, register
+from ...checks import check_int
 
 __all__ = [
     "ATTENTIONS",
@@ -30,10 +28,10 @@ __all__ = [
 
 
 class Memory(NamedTuple):
-    """What attention reads in, prepared once for any number of queries.
+    """Keys and values of attention, prepared once for any number of queries.
 
     Attributes:
-        keys: (..., time, width), as the kind of attention wants to compare them.
+        keys: (..., time, width), projected as the kind of attention compares them.
         values: (..., time, d_value), 0 at padded positions.
         mask: (..., time), True at real positions, or None where all are.
     """
@@ -57,10 +55,6 @@ class Attention(Module):
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
 
-    Raises:
-        ValueError: A width is below 1, or the kind wants other widths.
-        TypeError: A width is no whole number.
-
     Source: Bahdanau, Cho and Bengio (2015); Luong, Pham and Manning (2015).
 
     Example:
@@ -77,33 +71,33 @@ class Attention(Module):
         self, d_query: int, d_key: int, *, rng: Any = None, dtype: Any = np.float32
     ) -> None:
         name = type(self).__name__
-        self.d_query, self.d_key = whole(name, "d_query", d_query), whole(name, "d_key", d_key)
+        self.d_query, self.d_key = (
+            check_int(name, "d_query", d_query),
+            check_int(name, "d_key", d_key),
+        )
         self.prepare(np.random.default_rng(rng), dtype)
 
     def prepare(self, rng: np.random.Generator, dtype: Any) -> None:
         """Make the parameters, and check the widths; by default there are none."""
 
     def compared(self, keys: Any) -> Any:
-        """What of the keys does not depend on the query, (..., time, width); computed once."""
+        """The precomputed key projection, (..., time, width), which no query changes."""
         return keys
 
     def scores(self, queries: Any, keys: Any) -> Any:
         """(..., steps, d_query) and compared keys (..., time, width) to (..., steps, time)."""
         raise NotImplementedError(
-            f"{type(self).__name__} defines no scores(queries, keys), which gives each key its "
-            "score for each query"
+            f"{type(self).__name__} defines no scores(queries, keys), the score of each key for "
+            "each query"
         )
 
     def memory(self, keys: Any, values: Any = None, *, mask: Any = None) -> Memory:
-        """Keys and values made ready to be read, any number of times.
+        """Prepare keys and values for any number of queries.
 
         Args:
             keys: (..., time, d_key).
             values: (..., time, d_value); None for the keys.
-            mask: (..., time), booleans: False at padding, where anything may stand.
-
-        Raises:
-            ValueError: Shapes do not fit.
+            mask: (..., time), booleans: False at padding, whose keys and values are not used.
         """
         name = type(self).__name__
         keys = operand(keys)
@@ -160,15 +154,12 @@ class Attention(Module):
             queries: (..., steps, d_query), or (..., d_query) for one query each.
             keys: (..., time, d_key).
             values: (..., time, d_value); None for the keys.
-            mask: (..., time), booleans: False at padding. Its weight is exactly 0, whatever
-                stands there; where nothing is real, weights and context are 0.
+            mask: (..., time), booleans: False at padding, whose weight is exactly 0; where all
+                is padding, weights and context are 0.
 
         Returns:
             The context (..., steps, d_value), and the attention matrix (..., steps, time), whose
             rows sum to 1; without the axis of steps for one query each.
-
-        Raises:
-            ValueError: Shapes do not fit.
         """
         return self.read(queries, self.memory(keys, values, mask=mask))
 
@@ -182,20 +173,21 @@ def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:
     return np.where(mask, weights, 0) if nothing.any() else weights
 
 
+@register
 class DotAttention(Attention):
     """score = q · k, for queries and keys of one width.
 
-    Args: those of ``Attention``.
+    Args: as in ``Attention``.
 
     Source: Luong, Pham and Manning (2015), "dot".
     """
 
     def prepare(self, rng: np.random.Generator, dtype: Any) -> None:
-        """Check that the widths are one."""
+        """Check that the widths are equal."""
         if self.d_query != self.d_key:
             raise ValueError(
-                f"{type(self).__name__}: queries and keys have one width, got {self.d_query} and "
-                f"{self.d_key}; BilinearAttention and AdditiveAttention compare any two"
+                f"{type(self).__name__}: queries and keys must have one width, got {self.d_query} "
+                f"and {self.d_key}; BilinearAttention and AdditiveAttention take any two"
             )
 
     def scores(self, queries: Any, keys: Any) -> Any:
@@ -203,10 +195,11 @@ class DotAttention(Attention):
         return queries @ np.swapaxes(keys, -1, -2)
 
 
+@register
 class ScaledDotAttention(DotAttention):
     """score = q · k / √d: of variance 1 where the elements of q and k have it.
 
-    Args: those of ``Attention``.
+    Args: as in ``Attention``.
 
     Source: Vaswani et al. (2017).
     """
@@ -216,10 +209,11 @@ class ScaledDotAttention(DotAttention):
         return super().scores(queries, keys) * (1 / self.d_key**0.5)
 
 
+@register
 class BilinearAttention(Attention):
     """score = q W k.
 
-    Args: those of ``Attention``.
+    Args: as in ``Attention``.
 
     Source: Luong, Pham and Manning (2015), "general".
     """
@@ -237,10 +231,11 @@ class BilinearAttention(Attention):
         return queries @ np.swapaxes(keys, -1, -2)
 
 
+@register
 class AdditiveAttention(Attention):
     """score = v · tanh(q W + k U + b), a network of one hidden layer, as wide as the query.
 
-    Args: those of ``Attention``.
+    Args: as in ``Attention``.
 
     Source: Bahdanau, Cho and Bengio (2015).
     """
@@ -263,8 +258,9 @@ class AdditiveAttention(Attention):
         return hidden @ self.v
 
 
+@register
 class AttentionPooling(Module):
-    """One vector of a sequence: the mean of its vectors, weighted by what each says of itself.
+    """Self-attentive pooling: the mean of a sequence's vectors, weighted by their own scores.
 
     ::
 
@@ -275,10 +271,6 @@ class AttentionPooling(Module):
         d: The width of the vectors.
         rng: A Generator, a seed, or None.
         dtype: Of w.
-
-    Raises:
-        ValueError: ``d`` is below 1.
-        TypeError: ``d`` is no whole number.
 
     Source: Felbo et al. (2017), after Yang et al. (2016).
 
@@ -293,11 +285,11 @@ class AttentionPooling(Module):
     """
 
     def __init__(self, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
-        self.d = whole("AttentionPooling", "d", d)
+        self.d = check_int("AttentionPooling", "d", d)
         self.w = Parameter(glorot_uniform(np.random.default_rng(rng), d, 1, dtype)[:, 0])
 
     def weights(self, hs: Any, real: NDArray[np.bool_]) -> Any:
-        """How much each position counts, (..., time), of vectors (..., time, d)."""
+        """The weights of the positions, (..., time), for vectors (..., time, d)."""
         return masked_softmax(operand(hs) @ self.w, real)
 
     def __call__(self, hs: Any, real: NDArray[np.bool_]) -> Any:

@@ -1,9 +1,9 @@
 """Conditional random fields: the probability of a whole sequence of labels, and the best one.
 
-A linear chain gives each label sequence s_1 ... s_m a score, a sum over its positions of what a
-label and the one before it score together, and P(s) = exp(score(s)) / Z. That sum is what makes
-Z, a sum over n^m sequences, and the maximum over them, cost only m n² (Lafferty, McCallum and
-Pereira 2001). The gradient of log Z is left to the tape: it is the backward algorithm.
+A linear chain scores a label sequence s_1 ... s_m by a sum over its positions of the scores of
+pairs of neighbouring labels, and P(s) = exp(score(s)) / Z. Because the score is such a sum, Z, a
+sum over n^m sequences, and the maximum over them cost only m n² (Lafferty, McCallum and Pereira
+2001). The gradient of log Z comes from the tape: it is the backward algorithm.
 """
 
 from __future__ import annotations
@@ -14,20 +14,33 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tape, Tensor, logsumexp, no_grad, scope
-from ...autograd.context import recording
-from ...autograd.nn_ops import Reduction, check_reduction, class_ids, floats
-from ...autograd.tensor import describe, one_array, operand, values
-from ...cells import Module, glorot_uniform
-from ...cells.cell import real_positions
-from .layers import whole
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tape,
+    Tensor,
+    check_reduction,
+    class_ids,
+    describe,
+    floats,
+    logsumexp,
+    no_grad,
+    one_array,
+    operand,
+    recording,
+    scope,
+    values,
+)
+from ...cells import Module, glorot_uniform, real_positions, register
+from ...checks import check_choice, check_int, describe_received
 
 __all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
 
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.intp]
 
-# What may follow a prefix, for each scheme: within a span (of the same type), and otherwise.
+# The prefixes that may follow a prefix, for each scheme: within a span (of the same type), and
+# otherwise.
 # "" stands before the first label and behind the last one.
 SCHEMES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "BIO": ({"B": "I", "I": "I"}, dict.fromkeys(["", "O", "B", "I"], "OB")),
@@ -36,7 +49,7 @@ SCHEMES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
 
 
 class Constraints(NamedTuple):
-    """Which label sequences there are; all others have the probability 0.
+    """The allowed label sequences; all others have probability 0.
 
     Attributes:
         transitions: (n, n) booleans, ``[a, b]``: label b may follow label a.
@@ -59,18 +72,13 @@ def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
         labels: Names such as ``O``, ``B-NP``, ``I-NP``, in the order of their ids.
         scheme: "BIO" or "BIOES".
 
-    Raises:
-        ValueError: There is no such scheme, or a label does not belong to it.
-
     Example:
         >>> from unspool.models.networks.crf import span_constraints
         >>> transitions, start, end = span_constraints(["O", "B-NP", "I-NP"])
         >>> start.tolist(), transitions[0].tolist()
         ([True, True, False], [True, True, False])
     """
-    if scheme not in SCHEMES:
-        raise ValueError(f"span_constraints: scheme is one of {', '.join(SCHEMES)}, got {scheme!r}")
-    inside, outside = SCHEMES[scheme]
+    inside, outside = SCHEMES[check_choice("span_constraints", "scheme", scheme, SCHEMES)]
     pairs = []
     for label in labels:
         prefix, _, kind = label.partition("-")
@@ -99,7 +107,7 @@ class Scored(NamedTuple):
     pair: Any  # (n, n), or (batch, time - 1, n, n)
     end: Any  # (n,)
     real: Bools  # (batch, time)
-    order: Ids | None  # (batch, time), where each position came from; None: nothing was moved
+    order: Ids | None  # (batch, time), the original positions; None if none were moved
     batched: bool
     time: int  # how many positions were given; 0 where the one there is stands for none
 
@@ -109,18 +117,14 @@ class Scored(NamedTuple):
 
 
 class Chain(Module):
-    """Base of the linear-chain models: what follows once a chain's scores are known.
+    """Base of the linear-chain models: inference and losses, given a chain's scores.
 
-    A subclass sets ``d_in``, the width of what it reads at each position, and gives ``scores``.
+    A subclass sets ``d_in``, the width of its input at each position, and defines ``scores``.
 
     Args:
-        labels: How many labels there are, or their names.
+        labels: The number of labels, or their names.
         constraints: Constraints, a scheme of ``span_constraints`` (the labels are then names),
             or None for none.
-
-    Raises:
-        ValueError: There is no label, or constraints do not fit the labels.
-        TypeError: ``labels`` are neither names nor a number.
     """
 
     d_in: int
@@ -130,15 +134,17 @@ class Chain(Module):
     ) -> None:
         name = type(self).__name__
         if isinstance(labels, str) or not isinstance(labels, (int, np.integer, Sequence)):
-            raise TypeError(f"{name}: labels are their number, or a list of names, got {labels!r}")
+            raise TypeError(
+                f"{name}: labels must be a number or names, got {describe_received(labels)}"
+            )
         self.labels = list(labels) if isinstance(labels, Sequence) else None
         count = labels if self.labels is None else len(self.labels)
-        self.n_labels = n = whole(name, "the number of labels", count)
+        self.n_labels = n = check_int(name, "the number of labels", count)
         if isinstance(constraints, str):
             if self.labels is None:
                 raise ValueError(
-                    f"{name}: constraints={constraints!r} are read off the labels' names; give "
-                    "these in place of their number"
+                    f"{name}: constraints={constraints!r} need the labels' names; write "
+                    'CRF(["O", "B-NP", "I-NP"], ...) instead of their number'
                 )
             constraints = span_constraints(self.labels, constraints)
         if constraints is not None:
@@ -148,16 +154,16 @@ class Chain(Module):
             ):
                 if array.shape != shape or array.dtype != bool:
                     raise ValueError(
-                        f"{name}: the constraints' {part} are booleans {shape}, got {array.dtype} "
-                        f"{array.shape}"
+                        f"{name}: the constraints' {part} must be booleans {shape}, got "
+                        f"{array.dtype} {array.shape}"
                     )
         self.constraints = constraints
 
     def scores(self, x: Any) -> tuple[Any, Any, Any]:
         """``(unary, pair, end)`` of x (batch, time, d_in), time at least 1.
 
-        unary (batch, time, n), the first position's with what begins a sequence; pair
-        (n, n), or (batch, time - 1, n, n); end (n,).
+        unary (batch, time, n), the first position's with the scores of beginning; pair (n, n), or
+        (batch, time - 1, n, n); end (n,).
         """
         raise NotImplementedError(
             f"{type(self).__name__} defines no scores(x) -> (unary, pair, end)"
@@ -169,13 +175,9 @@ class Chain(Module):
         """log Z, the logarithm of the sum of exp(score) over all label sequences: (batch,).
 
         Args:
-            x: (batch, time, d_in), or (time, d_in) for a single sequence, which gives a scalar.
-            lengths: (batch,), where each sequence ends; one of length 0 has log Z = 0.
-            mask: (batch, time) booleans in place of ``lengths``. Holes are left out: what stands
-                on both sides of one are neighbours.
-
-        Raises:
-            ValueError: Shapes do not fit.
+            x: (batch, time, d_in), or (time, d_in) for a single sequence with a scalar result.
+            lengths: As in ``unroll``; a sequence of length 0 has log Z = 0.
+            mask: As in ``unroll``; the positions on both sides of a hole are neighbours.
 
         Source: the forward algorithm (Rabiner 1989), in log space.
         """
@@ -189,10 +191,6 @@ class Chain(Module):
         Args:
             x, lengths, mask: As in ``log_partition``.
             tags: (batch, time) or (time,), label ids; at padding anything.
-
-        Raises:
-            ValueError: Shapes do not fit, an id is no label, or constraints forbid a sequence.
-            TypeError: The tags are not integers.
         """
         found = self._prepared("score", x, lengths, mask)
         total = self._score(found, self._checked_tags("score", tags, found))
@@ -213,10 +211,6 @@ class Chain(Module):
             x, tags, lengths, mask: As in ``score``.
             reduction: "mean" over the sequences that have a position, "sum", or "none" for one
                 a sequence, (batch,).
-
-        Raises:
-            ValueError: As in ``score``, or ``reduction`` is none of these.
-            TypeError: The tags are not integers.
         """
         check_reduction("CRF.loss", reduction)
         found = self._prepared("loss", x, lengths, mask)
@@ -234,7 +228,7 @@ class Chain(Module):
 
         It is the gradient of log Z by the scores of the labels.
 
-        Args and errors are those of ``log_partition``.
+        Args as in ``log_partition``.
         """
         with no_grad():
             found = self._prepared("marginals", operand(values(x)), lengths, mask)
@@ -284,8 +278,8 @@ class Chain(Module):
     def decode(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
         """The most probable label sequence, (batch, time), -1 at padding.
 
-        Args and errors are those of ``log_partition``; scores that leave no best sequence (NaN,
-        or -inf for all) raise a ValueError.
+        Args as in ``log_partition``. Scores without a best sequence (NaN, or -inf for all) raise
+        ValueError.
 
         Source: Viterbi (1967).
         """
@@ -294,8 +288,7 @@ class Chain(Module):
         if bad.size:
             raise ValueError(
                 f"{type(self).__name__}.decode: sequence {bad[0]} has no best labels, its highest "
-                f"score is {scores[..., 0].flat[bad[0]]}; look for NaN in what is read and in the "
-                "parameters"
+                f"score is {scores[..., 0].flat[bad[0]]}; look for NaN in the inputs and parameters"
             )
         return tags[..., 0, :]
 
@@ -306,18 +299,14 @@ class Chain(Module):
 
         Args:
             x, lengths, mask: As in ``log_partition``.
-            n: How many.
+            n: How many sequences.
 
         Returns:
             Label ids (batch, n, time), -1 at padding, and scores (batch, n), without the axis of
-            the batch for a single sequence. Where there are fewer than n sequences, what is
-            missing has the score -inf and nothing but -1.
-
-        Raises:
-            ValueError: Shapes do not fit, ``n`` is below 1, or constraints leave no sequence.
-            TypeError: ``n`` is no whole number.
+            the batch for a single sequence. Where there are fewer than n sequences, the rest have
+            score -inf and ids -1.
         """
-        n = whole(f"{type(self).__name__}.nbest", "n", n)
+        n = check_int(f"{type(self).__name__}.nbest", "n", n)
         with no_grad():
             found = self._prepared("nbest", operand(values(x)), lengths, mask)
         unary, pair, end = (np.asarray(values(a)) for a in found[:3])
@@ -373,7 +362,7 @@ class Chain(Module):
             order = np.argsort(~real, axis=1, kind="stable")
             x = x[np.arange(len(real))[:, None], order]
             real = np.take_along_axis(real, order, 1)
-        if not real.shape[1]:  # one position of padding, so that there is a step to begin with
+        if not real.shape[1]:  # one position of padding, so that there is a first step
             x, real = np.zeros((len(real), 1, self.d_in), x.dtype), np.zeros((len(real), 1), bool)
         elif not real.all():
             x = np.where(real[..., None], x, 0)
@@ -396,7 +385,7 @@ class Chain(Module):
                 reached = np.asarray((reached[:, None] & follows).any(0))
             if not (reached & ends).any() and (lengths == length).any():
                 raise ValueError(
-                    f"{who}: the constraints leave no label sequence of length {length}; look at "
+                    f"{who}: the constraints allow no label sequence of length {length}; check "
                     "their start, end and transitions"
                 )
 
@@ -453,6 +442,7 @@ class Chain(Module):
         return result if found.batched else result[0]
 
 
+@register
 class CRF(Chain):
     """A linear-chain CRF over scores of labels, such as a network's outputs ("emissions").
 
@@ -500,16 +490,16 @@ class CRF(Chain):
         return unary, self.T, self.end
 
 
+@register
 class PairwiseCRF(Chain):
-    """A CRF whose transition scores depend on what was read: the lecture's form.
+    """A CRF whose transition scores depend on the input: the lecture's form.
 
     ::
 
         score(h, s) = Σ_t W[s_{t-1}, s_t] · h_t + b[s_{t-1}, s_t]
 
-    s_0 is a symbol of its own before the first label; its rows are ``W_start`` and ``b_start``.
-    W is Glorot-uniform, b zero. It reads the states of a network as they are, without a layer of
-    scores in between.
+    s_0 is a start symbol before the first label; its rows are ``W_start`` and ``b_start``. W is
+    Glorot-uniform, b zero. Its input are the states of a network, without a layer of scores.
 
     Args:
         labels, constraints: As in ``Chain``.
@@ -531,7 +521,7 @@ class PairwiseCRF(Chain):
         dtype: Any = np.float32,
     ) -> None:
         super().__init__(labels, constraints)
-        self.d_in = whole("PairwiseCRF", "d_in", d_in)
+        self.d_in = check_int("PairwiseCRF", "d_in", d_in)
         n = self.n_labels
         W = glorot_uniform(np.random.default_rng(rng), d_in, (n + 1) * n, dtype)
         W = W.T.reshape(n + 1, n, d_in)

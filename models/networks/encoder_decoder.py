@@ -1,7 +1,7 @@
-"""Encoder and decoder: a sequence read by one network, and another written by a second one.
+"""Encoder and decoder: one network reads a sequence, a second one writes another.
 
-The lectures' many-to-many shape that is not aligned: the encoder's last state is what the decoder
-begins with, and with attention each step of the decoder looks back at all that was read.
+The lectures' many-to-many shape that is not aligned: the encoder's last state is the decoder's
+first, and with attention each step of the decoder looks back at all of the encoder's outputs.
 """
 
 from __future__ import annotations
@@ -12,17 +12,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor, cross_entropy, log_softmax, scope
-from ...autograd.functional import flatten
-from ...autograd.nn_ops import class_ids
-from ...autograd.tensor import one_array, values
-from ...cells import LSTM, Bidirectional, Cell, Module, Stacked, State, glorot_uniform
-from ...cells.cell import real_positions
-from ...cells.composite import width_out
-from ..text.text import pad_sequences
+from ...autograd import (
+    Parameter,
+    Tensor,
+    class_ids,
+    cross_entropy,
+    flatten,
+    log_softmax,
+    one_array,
+    scope,
+    values,
+)
+from ...cells import (
+    LSTM,
+    Bidirectional,
+    Module,
+    Stacked,
+    State,
+    cell_maker,
+    glorot_uniform,
+    real_positions,
+    register,
+    width_out,
+)
+from ...checks import check_choice, check_float, check_fraction, check_int
+from ..text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
-from .layers import Dense, Dropout, Embedding, evaluating, whole
+from .layers import Dense, Dropout, Embedding, evaluating, make_cell
 
 __all__ = ["EncoderDecoder", "Pairs"]
 
@@ -30,14 +47,15 @@ Ids = NDArray[np.intp]
 
 
 class Encoded(NamedTuple):
-    """What the decoder needs of a source: the state to begin with, and what attention reads in."""
+    """An encoded source: the decoder's initial state, and the memory of its attention."""
 
     state: State
     memory: Memory | None
 
 
+@register
 class EncoderDecoder(Module):
-    """P(target | source), a token of the target after the other.
+    """P(target | source), one token of the target at a time.
 
     ::
 
@@ -51,25 +69,20 @@ class EncoderDecoder(Module):
     ``</s>``; sources are read as they are.
 
     Args:
-        source_size: How many ids there are in sources.
-        target_size: How many ids there are in targets.
+        source_size: The number of ids in sources.
+        target_size: The number of ids in targets.
         d: The width of embeddings and states.
         cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
-        layers: How many layers the encoder has, and the decoder.
-        bidirectional: Whether the encoder reads from both ends; then a dense layer makes each
-            state of the decoder from the two.
+        layers: The number of layers of the encoder, and of the decoder.
+        bidirectional: Whether the encoder reads from both ends; then a dense layer maps the two
+            states to each state of the decoder.
         attention: "dot", "scaled_dot", "bilinear", "additive", a subclass of Attention, or None.
-        dropout: The probability with which an element of embeddings, of what layers hand on,
-            and of o_t is dropped in training.
+        dropout: The probability of dropping an element of the embeddings, of the outputs between
+            layers, and of o_t in training.
         start: The id of ``<s>``.
         end: The id of ``</s>``.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``start`` or ``end`` is no id of the target, there is no
-            such attention, or the widths do not fit it.
-        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
 
     Source: Sutskever, Vinyals and Le (2014); Cho et al. (2014); attention after the step, without
     input feeding, from Luong, Pham and Manning (2015).
@@ -101,29 +114,18 @@ class EncoderDecoder(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        self.source_size = whole("EncoderDecoder", "source_size", source_size)
-        self.target_size = whole("EncoderDecoder", "target_size", target_size)
-        self.d = whole("EncoderDecoder", "d", d)
-        self.layers = whole("EncoderDecoder", "layers", layers)
-        for name, value in (("start", start), ("end", end)):
-            if whole("EncoderDecoder", name, value, least=0) >= target_size:
-                raise ValueError(
-                    f"EncoderDecoder: {name} is an id of the target, 0..{target_size - 1}, got "
-                    f"{value}"
-                )
-        self.start, self.end = int(start), int(end)
+        self.source_size = check_int("EncoderDecoder", "source_size", source_size)
+        self.target_size = check_int("EncoderDecoder", "target_size", target_size)
+        self.d = check_int("EncoderDecoder", "d", d)
+        self.layers = check_int("EncoderDecoder", "layers", layers)
+        self.start = check_int("EncoderDecoder", "start", start, 0, self.target_size - 1)
+        self.end = check_int("EncoderDecoder", "end", end, 0, self.target_size - 1)
         self.bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
         options = {"rng": rng, "dtype": dtype}
 
         def make(d_in: int) -> Any:
-            made = cell(d_in, d, **options)
-            if not isinstance(made, Cell):
-                raise TypeError(
-                    "EncoderDecoder: cell(d_in, d_h, rng=, dtype=) must make a Cell, got "
-                    f"{type(made).__name__}; both directions are bidirectional=True"
-                )
-            return made
+            return make_cell("EncoderDecoder", cell, d_in, d, **options)
 
         self.source_embedding = Embedding(source_size, d, **options)
         encoders: list[Any] = []
@@ -149,18 +151,18 @@ class EncoderDecoder(Module):
         self.dropout = Dropout(dropout, rng=rng)
         self.V = Parameter(glorot_uniform(rng, target_size, width, dtype))
 
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the cell's class and options are read off a layer."""
+        return {**super().arguments(), "cell": cell_maker(self.decoder.members[0])}
+
     # The network ----------------------------------------------------------------------------------
 
     def encode(self, source: Any, lengths: Any = None) -> Encoded:
-        """Read a source: the state that the decoder begins with, and what attention reads in.
+        """The decoder's initial state, and the memory of its attention.
 
         Args:
             source: (batch, time) or (time,), time at least 1.
-            lengths: (batch,), where each source ends; behind it any id may stand.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary, there is none, or lengths do not fit.
-            TypeError: The ids are not integers.
+            lengths: (batch,), where each source ends; the ids behind it are not read.
         """
         ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
         with scope("encoder"):
@@ -172,7 +174,7 @@ class EncoderDecoder(Module):
         return Encoded(state, memory)
 
     def _bridged(self, state: State) -> State:
-        """A layer's states of two directions to its states in the decoder."""
+        """From each layer's states of two directions to its states in the decoder."""
         ahead, rebuild = flatten(tuple(ahead for ahead, _ in state))
         back, _ = flatten(tuple(back for _, back in state))
         bridged: State = rebuild(
@@ -213,7 +215,7 @@ class EncoderDecoder(Module):
     ) -> Tensor:
         """The scores with teacher forcing, (batch, time - 1, target_size).
 
-        Position t predicts token t + 1. Args and errors are those of ``loss``.
+        Position t predicts token t + 1. Args as in ``loss``.
         """
         inputs, _, _ = self._shifted(target, target_lengths)
         return self._forced(self._encoded(source, source_lengths, inputs), inputs)[0]
@@ -235,22 +237,13 @@ class EncoderDecoder(Module):
             target: (batch, time') or (time',), ``<s>`` first, ``</s>`` last.
             source_lengths: (batch,), where each source ends.
             target_lengths: (batch,), where each target ends.
-            sampling: The probability with which a token that the decoder gets is its own draw
-                and not the target's: scheduled sampling. 0 is teacher forcing.
+            sampling: The probability that an input of the decoder is its own draw and not the
+                target's token: scheduled sampling. 0 is teacher forcing.
             rng: For these draws: a Generator, a seed, or None.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary, a target does not begin with ``<s>``
-                or has nothing behind it, ``sampling`` is no probability, or lengths or batches
-                do not fit.
-            TypeError: The ids are not integers.
 
         Source: scheduled sampling from Bengio et al. (2015).
         """
-        if not 0 <= sampling <= 1:
-            raise ValueError(
-                f"EncoderDecoder.loss: sampling is a probability from 0 to 1, got {sampling}"
-            )
+        check_fraction("EncoderDecoder.loss", "sampling", sampling)
         inputs, targets, counted = self._shifted(target, target_lengths)
         encoded = self._encoded(source, source_lengths, inputs)
         if sampling:
@@ -262,7 +255,7 @@ class EncoderDecoder(Module):
     def _sampled(
         self, encoded: Encoded, inputs: Ids, sampling: float, rng: np.random.Generator
     ) -> Tensor:
-        """The scores where some of the inputs are draws of the model itself."""
+        """The scores where some inputs are the model's own draws."""
         state, memory = encoded
         decoder = self.decoder.sampled(len(inputs) if inputs.ndim == 2 else None)
         steps: list[Tensor] = []
@@ -282,7 +275,7 @@ class EncoderDecoder(Module):
     ) -> Tensor:
         """log P(target | source) of each pair, (batch,) or a scalar; without dropout or a tape.
 
-        Args and errors are those of ``loss``.
+        Args as in ``loss``.
         """
         inputs, targets, counted = self._shifted(target, target_lengths)
         with evaluating(self):
@@ -293,14 +286,11 @@ class EncoderDecoder(Module):
     def attention_matrix(
         self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None
     ) -> NDArray[Any]:
-        """Where each step of a target looks: (batch, time' - 1, time), rows that sum to 1.
+        """The attention of each step of a target: (batch, time' - 1, time), rows that sum to 1.
 
-        Row t belongs to the prediction of token t + 1. Rows behind a target's end are 0, columns
-        behind a source's end too. Args and errors are those of ``loss``; a target of the model's
-        own is ``[start, *model.greedy(source, steps), end]``.
-
-        Raises:
-            ValueError: The model has no attention.
+        Row t belongs to the prediction of token t + 1. Rows behind a target's end and columns
+        behind a source's end are 0. Args as in ``loss``; a target of the model's own is
+        ``[start, *model.greedy(source, steps), end]``.
         """
         if self.attention is None:
             raise ValueError(
@@ -316,22 +306,17 @@ class EncoderDecoder(Module):
     # New targets ----------------------------------------------------------------------------------
 
     def greedy(self, source: Any, steps: int, lengths: Any = None) -> Any:
-        """The most probable token each time, until ``</s>`` or for so many steps.
+        """The most probable token at each step, until ``</s>`` or for ``steps`` tokens.
 
         Args:
-            source: (batch, time) or (time,).
-            steps: How many tokens at most, ``</s>`` included.
-            lengths: (batch,), where each source ends.
+            source, lengths: As in ``encode``.
+            steps: The maximal number of tokens, ``</s>`` included.
 
         Returns:
             The new ids without ``<s>`` and ``</s>``: a list of arrays, or one array for a single
             source.
-
-        Raises:
-            ValueError: As in ``encode``, or ``steps`` is below 1.
-            TypeError: The ids or ``steps`` are not integers.
         """
-        steps = whole("EncoderDecoder.greedy", "steps", steps)
+        steps = check_int("EncoderDecoder.greedy", "steps", steps)
         with evaluating(self):
             state, memory = self.encode(source, lengths)
             batch = np.shape(source)[:-1]
@@ -357,36 +342,19 @@ class EncoderDecoder(Module):
         *,
         length_penalty: float = 0.0,
     ) -> Any:
-        """The most probable targets that a beam of so many hypotheses finds.
-
-        At each step all continuations of all hypotheses compete for the places of those that
-        are not finished; a width of 1 is greedy.
+        """The most probable targets found by beam search; see ``generation.beam_search``.
 
         Args:
-            source: (batch, time) or (time,).
-            steps: How many tokens at most, ``</s>`` included.
-            width: How many hypotheses are followed.
-            lengths: (batch,), where each source ends.
-            length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability;
-                1 by the mean log probability of a token, which favours longer ones.
+            source, lengths: As in ``encode``.
+            steps, width, length_penalty: As in ``beam_search``; a width of 1 is greedy.
 
         Returns:
             Per source a list of up to ``width`` Hypothesis, best first, finished ones before the
             others; for a single source one such list.
-
-        Raises:
-            ValueError: As in ``encode``, or ``steps`` or ``width`` is below 1, or
-                ``length_penalty`` below 0.
-            TypeError: The ids, ``steps`` or ``width`` are not integers.
-
-        Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
         """
-        steps = whole("EncoderDecoder.beam", "steps", steps)
-        width = whole("EncoderDecoder.beam", "width", width)
-        if not length_penalty >= 0:
-            raise ValueError(
-                f"EncoderDecoder.beam: length_penalty is 0 or more, got {length_penalty}"
-            )
+        steps = check_int("EncoderDecoder.beam", "steps", steps)
+        width = check_int("EncoderDecoder.beam", "width", width)
+        check_float("EncoderDecoder.beam", "length_penalty", length_penalty, least=0)
         ids, real = checked_ids("source", source, lengths, self.source_size, least=1)
         rows = np.atleast_2d(ids)
         ends = [rows.shape[1]] * len(rows) if real is None else real.sum(-1)
@@ -404,7 +372,7 @@ class EncoderDecoder(Module):
         state, memory = self.encode(source[None], [length])
 
         def advance(ids: Any, state: State) -> tuple[Any, State]:
-            # The source stands once in memory; every hypothesis reads it.
+            # The memory holds the source once; every hypothesis reads it.
             here = None if memory is None else repeated(memory, len(ids))
             logits, state = self._step(self.decoder, ids, state, here)
             return logits.data, state
@@ -442,10 +410,10 @@ class EncoderDecoder(Module):
         return ids[..., :-1], ids[..., 1:], counted
 
     def _encoded(self, source: Any, lengths: Any, inputs: Ids) -> Encoded:
-        """The source of a target, after a look at the batch."""
+        """The encoded source of a target, whose batch is checked."""
         if np.shape(values(source))[:-1] != inputs.shape[:-1]:
             raise ValueError(
-                "EncoderDecoder: sources and targets are of one batch, got sources "
+                "EncoderDecoder: sources and targets must be of one batch, got sources "
                 f"{np.shape(values(source))} and targets {inputs.shape[:-1]} of them"
             )
         return self.encode(source, lengths)
@@ -453,14 +421,10 @@ class EncoderDecoder(Module):
 
 def attention_named(attention: Any) -> type[Attention]:
     """A kind of attention by its name, or as it is."""
-    if isinstance(attention, str) and attention in ATTENTIONS:
-        return ATTENTIONS[attention]
     if isinstance(attention, type) and issubclass(attention, Attention):
         return attention
-    raise ValueError(
-        f"EncoderDecoder: attention is one of {', '.join(ATTENTIONS)}, a subclass of Attention, "
-        f"or None, got {attention!r}"
-    )
+    also = "a subclass of Attention, or None"
+    return ATTENTIONS[check_choice("EncoderDecoder", "attention", attention, ATTENTIONS, also)]
 
 
 def checked_ids(
@@ -496,15 +460,11 @@ class Pairs:
     Args:
         sources: Ids (time,) each, at least 1.
         targets: Ids (time',) each, ``<s>`` first, ``</s>`` last.
-        batch: How many pairs at a time.
-        sampling: The probability of scheduled sampling, or a function from the number of the
-            pass, counted from 1, to it. ``evaluate`` does without.
-        shuffle: Whether each pass has an order of its own.
+        batch: The number of pairs in a batch.
+        sampling: The probability of scheduled sampling, or a function from the epoch, counted from
+            1, to it. ``evaluate`` uses none.
+        shuffle: Whether each epoch has an order of its own.
         rng: For the order and the draws: a Generator, a seed, or None.
-
-    Raises:
-        ValueError: There is no pair, there are not as many sources as targets, or one is too
-            short.
     """
 
     def __init__(
@@ -531,7 +491,7 @@ class Pairs:
                         f"Pairs: expected a {what} (time,) of at least {least}; {what} {i} is "
                         f"{row.shape}"
                     )
-        self.batch = whole("Pairs", "batch", batch)
+        self.batch = check_int("Pairs", "batch", batch)
         self.sampling = sampling
         self.shuffle = shuffle
         self.seed = int(np.random.default_rng(rng).integers(2**62))
@@ -554,7 +514,7 @@ class Pairs:
             yield pad_sequences(sources), pad_sequences(targets), lengths, sampling, rng
 
     def loss(self, model: Any, batch: Any, carry: Any) -> tuple[Tensor, int, Any]:
-        """The mean loss of a batch; nothing is carried on."""
+        """The mean loss of a batch, the number of its tokens, and no carry."""
         sources, targets, lengths, sampling, rng = batch
         sampling = sampling if model.training else 0.0
         loss = model.loss(sources, targets, *lengths, sampling=sampling, rng=rng)

@@ -9,22 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Tensor, log_softmax
+from ...checks import check_float, check_int
 
 __all__ = ["Hypothesis", "beam_search", "check_sampling", "choose", "next_distribution"]
 
 
-def check_sampling(temperature: float, top_k: int | None, top_p: float | None = None) -> None:
-    """Raise what is wrong with the settings, before anything is computed."""
-    if not temperature >= 0:
-        raise ValueError(f"temperature is 0 (the most probable token) or more, got {temperature}")
-    if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p is a probability above 0, or None for all tokens, got {top_p}")
-    if top_k is None:
-        return
-    if isinstance(top_k, (bool, np.bool_)) or not isinstance(top_k, (int, np.integer)):
-        raise TypeError(f"top_k is a whole number or None, got {top_k!r}")
-    if top_k < 1:
-        raise ValueError(f"top_k is 1 or more, or None for all tokens, got {top_k}")
+def check_sampling(
+    who: str, temperature: float, top_k: int | None, top_p: float | None = None
+) -> None:
+    """Check the settings before anything is computed; None for all tokens."""
+    check_float(who, "temperature", temperature, least=0)
+    if top_p is not None:
+        check_float(who, "top_p", top_p, above=0, most=1, what="a probability")
+    if top_k is not None:
+        check_int(who, "top_k", top_k)
 
 
 def next_distribution(
@@ -34,23 +32,18 @@ def next_distribution(
     exclude: Sequence[int] = (),
     top_p: float | None = None,
 ) -> NDArray[np.float64]:
-    """softmax(logits / temperature) over the tokens that may come.
+    """softmax(logits / temperature) over the allowed tokens.
 
     Args:
         logits: (..., vocab), scores.
-        temperature: Below 1 the probable becomes more so; 0 leaves the most probable token.
-        top_k: How many of the most probable tokens remain; of equal ones the lower ids.
-        exclude: Ids that may not come.
-        top_p: The nucleus: as few of the most probable of these tokens as together have at least
-            this probability remain; None for all.
+        temperature: Divides the scores; below 1 the distribution is sharper, 0 is greedy.
+        top_k: The number of most probable tokens that remain; of equal ones the lower ids.
+        exclude: Ids that are never drawn.
+        top_p: The nucleus: the fewest most probable of these tokens whose probabilities sum to at
+            least this remain; None for all.
 
     Returns:
         (..., vocab), probabilities in float64.
-
-    Raises:
-        ValueError: ``temperature`` is negative, ``top_k`` below 1, ``top_p`` no probability
-            above 0, a score is not a number, an id is outside of the vocabulary, or no token is
-            left.
 
     Source: top-k from Fan, Lewis and Dauphin (2018); the nucleus from Holtzman et al. (2020).
 
@@ -61,38 +54,38 @@ def next_distribution(
         >>> next_distribution(np.log([0.1, 0.2, 0.3, 0.4]), top_p=0.8).round(3)
         array([0.   , 0.222, 0.333, 0.444])
     """
-    check_sampling(temperature, top_k, top_p)
+    check_sampling("next_distribution", temperature, top_k, top_p)
     scores = allowed(logits, exclude)
     keep = 1 if temperature == 0 else top_k
     if keep is not None and keep < scores.shape[-1]:
         order = np.argsort(-scores, axis=-1, kind="stable")
         np.put_along_axis(scores, order[..., keep:], -np.inf, -1)
     scores -= scores.max(-1, keepdims=True)
-    with np.errstate(over="ignore"):  # a tiny temperature: what is below the top goes to -inf
+    with np.errstate(over="ignore"):  # a tiny temperature: scores below the top go to -inf
         scores /= temperature or 1.0
     p = np.exp(scores)
     p /= p.sum(-1, keepdims=True)
     if top_p is not None and top_p < 1:
         order = np.argsort(-p, axis=-1, kind="stable")
         falling = np.take_along_axis(p, order, -1)
-        outside = falling.cumsum(-1) - falling >= top_p  # enough stands before it
+        outside = falling.cumsum(-1) - falling >= top_p  # the sum before it is enough
         np.put_along_axis(p, order, np.where(outside, 0, falling), -1)
         p /= p.sum(-1, keepdims=True)
     return p
 
 
 def allowed(logits: Any, exclude: Sequence[int]) -> NDArray[np.float64]:
-    """A copy of scores in float64, -inf at the ids that may not come."""
+    """A copy of scores in float64, -inf at the excluded ids."""
     scores = np.array(logits, np.float64)
     size = scores.shape[-1]
     if np.isnan(scores).any() or (scores == np.inf).any():
         raise ValueError("the model's scores are not finite: its parameters are damaged")
     for i in exclude:
         if not 0 <= i < size:
-            raise ValueError(f"exclude: id {i} is outside of 0..{size - 1}")
+            raise ValueError(f"exclude: ids must be from 0 to {size - 1}, got {i}")
         scores[..., i] = -np.inf
     if (scores.max(-1) == -np.inf).any():
-        raise ValueError("no token is left to come next")
+        raise ValueError("no token is left to be drawn: all are excluded")
     return scores
 
 
@@ -107,12 +100,12 @@ def choose(p: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.int64
 
 
 class Hypothesis(NamedTuple):
-    """What beam decoding found.
+    """A result of beam search.
 
     Attributes:
         ids: The new ids, without ``<s>`` and ``</s>``.
         score: The sum of their log probabilities, that of ``</s>`` included.
-        finished: Whether it ended with ``</s>``, not because there were no more steps.
+        finished: Whether it ended with ``</s>``, and not with the last step.
     """
 
     ids: NDArray[np.int64]
@@ -131,28 +124,25 @@ def beam_search(
     length_penalty: float,
     exclude: Sequence[int] = (),
 ) -> list[Hypothesis]:
-    """The most probable texts that a beam of so many hypotheses finds, best first.
+    """Beam search for the most probable texts, best first.
 
-    At each step all continuations of all hypotheses compete for the places of those that are
-    not finished.
+    At each step the ``width`` best continuations of all hypotheses are kept, less those that are
+    already finished.
 
     Args:
         logits: (1, vocab), the scores of the first token.
-        state: What the model knows then, batch first, of a batch of 1.
+        state: The model's state then, of a batch of 1, batch first.
         advance: From the ids (batch,) and the states of hypotheses to their next scores
             (batch, vocab) and states.
-        steps: How many tokens at most, ``</s>`` included.
-        width: How many hypotheses are followed.
+        steps: The maximal number of tokens, ``</s>`` included.
+        width: The number of hypotheses.
         end: The id of ``</s>``, with which a hypothesis is finished, or None.
         length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability; 1
             by the mean log probability of a token, which favours longer ones.
-        exclude: Ids that may not come. The others keep the probability that they have.
+        exclude: Ids that are never chosen; the others keep their probabilities.
 
     Returns:
         Up to ``width`` hypotheses, finished ones before the others.
-
-    Raises:
-        ValueError: A score is not a number, or no token is left.
 
     Source: Graves (2012); the penalty is the one of Wu et al. (2016) without its constant.
     """

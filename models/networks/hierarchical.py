@@ -1,4 +1,4 @@
-"""A text in spans: words make vectors of spans, and the spans' vectors an answer."""
+"""Hierarchical classification: words are encoded as spans, and the spans as one vector."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import scope
-from ...autograd.tensor import values
-from ...cells.composite import check_member, width_out
-from ..text.text import pad_sequences
-from .acceptor import POOLINGS, Bools, Classifier, check_pooling, read_by, vectors_of
-from .layers import whole
+from ...autograd import scope, values
+from ...cells import check_member, register, width_out
+from ...checks import check_choice, check_int, describe_received
+from ..text import pad_sequences
+from .acceptor import POOLINGS, Bools, Classifier, read_by, vectors_of
 
 __all__ = ["HierarchicalAcceptor", "punctuation_ids", "spans_of"]
 
@@ -40,7 +39,7 @@ def spans_of(marks: Any, real: Any) -> list[NDArray[np.intp]]:
 
     Args:
         marks: (time,) booleans, where punctuation stands.
-        real: (time,) booleans; what is not real belongs to no span.
+        real: (time,) booleans; padding belongs to no span.
 
     Example:
         >>> marks = np.array([0, 0, 1, 0, 1, 1, 0, 0], bool)
@@ -53,6 +52,7 @@ def spans_of(marks: Any, real: Any) -> list[NDArray[np.intp]]:
     return np.split(places, cuts) if len(places) else []
 
 
+@register
 class HierarchicalAcceptor(Classifier):
     """Spans between punctuation marks, each read by one network, and then their vectors by another.
 
@@ -64,17 +64,13 @@ class HierarchicalAcceptor(Classifier):
 
     Args:
         words: Any Cell, Stacked or Bidirectional: reads the words of a span.
-        spans: Another one, which reads as many numbers as ``words`` gives: reads the spans.
-        d_out: How many classes there are; 1 for two classes and one score.
+        spans: Another one, whose d_in is the output width of ``words``: reads the spans.
+        d_out: The number of classes; 1 for two classes and one score.
         punctuation: The ids that end a span, as from ``punctuation_ids``; or a function from x
             to booleans (batch, time), True where a mark stands.
         pooling: How the spans become one vector: "last", "mean", "max" or "sum".
         **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
             and ``dtype`` of ``Classifier``.
-
-    Raises:
-        ValueError, TypeError: As in ``Acceptor``; or ``spans`` reads another width than ``words``
-            gives, or ``punctuation`` is neither ids nor a function.
 
     Source: the lectures, after Li et al. (2015), "When are tree structures necessary for deep
     learning of representations?"; for documents Tang, Qin and Liu (2015).
@@ -107,16 +103,17 @@ class HierarchicalAcceptor(Classifier):
         check_member(f"{name}: spans", spans)
         if spans.d_in != width_out(words):
             raise ValueError(
-                f"{name}: words gives vectors of {width_out(words)}, but spans reads {spans.d_in}"
+                f"{name}: words has outputs of width {width_out(words)}, but spans has d_in = "
+                f"{spans.d_in}"
             )
         if not callable(punctuation):
             if isinstance(punctuation, str) or not isinstance(punctuation, Collection):
                 raise TypeError(
-                    f"{name}: punctuation are ids, as from punctuation_ids(vocabulary.tokens), or "
-                    f"a function from x to booleans, got {punctuation!r}"
+                    f"{name}: punctuation must be ids, as from punctuation_ids(vocabulary.tokens), "
+                    f"or a function from x to booleans, got {describe_received(punctuation)}"
                 )
-            punctuation = [whole(name, "punctuation", i, least=0) for i in punctuation]
-        self.pooling = check_pooling(name, pooling, ["last", *POOLINGS])
+            punctuation = [check_int(name, "punctuation", i, least=0) for i in punctuation]
+        self.pooling = check_choice(name, "pooling", pooling, ["last", *POOLINGS])
         self.words, self.spans = words, spans
         self.punctuation = punctuation
         super().__init__(words.d_in, width_out(spans), d_out, **options)
@@ -129,16 +126,16 @@ class HierarchicalAcceptor(Classifier):
             marks = np.isin(np.asarray(values(x)), self.punctuation)
         if marks.dtype != bool or marks.shape != shape:
             raise ValueError(
-                f"HierarchicalAcceptor: punctuation gives booleans {shape}, one a position, got "
-                f"{marks.dtype} {marks.shape}"
-                + ("" if callable(self.punctuation) else "; vectors want a function")
+                f"HierarchicalAcceptor: punctuation must return booleans {shape}, one a position, "
+                f"got {marks.dtype} {marks.shape}"
+                + ("" if callable(self.punctuation) else "; for vectors pass a function")
             )
         return marks
 
     def split(self, x: Any, lengths: Any = None, mask: Any = None) -> list[Any]:
         """The positions of the spans of each text; for a single text one such list.
 
-        Args and errors are those of ``logits``.
+        Args as in ``logits``.
         """
         name = type(self).__name__
         _, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
@@ -148,9 +145,9 @@ class HierarchicalAcceptor(Classifier):
         return [spans_of(*row) for row in zip(marks, real, strict=True)]
 
     def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
-        """Each text as one vector, which the head reads: (batch, width) or (width,).
+        """Each text as one vector, the input of the head: (batch, width) or (width,).
 
-        Args and errors are those of ``logits``. A text without words has no span.
+        Args as in ``logits``. A text without words has no span.
         """
         name = type(self).__name__
         xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ...autograd import Parameter, Tensor, scope
-from ...cells import LSTM, Cell, Stacked, State, glorot_uniform
-from ...cells.composite import width_out
-from .layers import Dropout, Embedding, whole
+from ...cells import LSTM, Stacked, State, cell_maker, glorot_uniform, register, width_out
+from ...checks import check_int
+from .layers import Dropout, Embedding, make_cell
 from .text_model import Ids, TextModel
 
 __all__ = ["LanguageModel"]
 
 
+@register
 class LanguageModel(TextModel):
     """The RNN language model: P(w_{t+1} | w_1 ... w_t) = softmax(V h_t).
 
@@ -26,23 +28,17 @@ class LanguageModel(TextModel):
         y_t = softmax(V h_t)     tied: V is E itself
 
     Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
-    the axes of the ids. With dropout, embeddings, what layers hand on, and h_t are thinned out
-    in training.
+    the axes of the ids. Dropout is applied to embeddings, to outputs between layers, and to h_t.
 
     Args:
-        vocab_size: How many ids there are.
+        vocab_size: The number of ids.
         d: The width of embeddings and states.
         cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
-        layers: How many layers are stacked.
+        layers: The number of stacked layers.
         tied: Whether V is E, the same Parameter, counted once.
         dropout: The probability with which an element is dropped.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``dropout`` is no probability, or ``tied`` does not fit the
-            width of the cell's output.
-        TypeError: ``cell`` makes no Cell, or sizes are not whole numbers.
 
     Source: Mikolov et al. (2010); weight tying from Press and Wolf (2017) and Inan et al.
     (2017); where dropout stands from Zaremba et al. (2014).
@@ -70,29 +66,29 @@ class LanguageModel(TextModel):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        self.vocab_size = whole("LanguageModel", "vocab_size", vocab_size)
-        self.d = whole("LanguageModel", "d", d)
-        self.layers = whole("LanguageModel", "layers", layers)
+        self.vocab_size = check_int("LanguageModel", "vocab_size", vocab_size)
+        self.d = check_int("LanguageModel", "d", d)
+        self.layers = check_int("LanguageModel", "layers", layers)
         self.tied = bool(tied)
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)
-        members = [cell(d, d, rng=rng, dtype=dtype) for _ in range(layers)]
-        for member in members:
-            if not isinstance(member, Cell):
-                raise TypeError(
-                    "LanguageModel: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads "
-                    f"from left to right, got {type(member).__name__}"
-                )
+        make = functools.partial(make_cell, "LanguageModel", cell, rng=rng, dtype=dtype)
+        members = [make(d, d) for _ in range(layers)]
         self.cell: Any = members[0] if layers == 1 else Stacked(members, dropout=dropout, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)
         width = width_out(self.cell)
         if tied and width != d:
             raise ValueError(
-                f"LanguageModel: tied, V is E (vocab_size, {d}), but the cell's output has a width "
-                f"of {width}; write tied=False"
+                f"LanguageModel: tied, V is E (vocab_size, {d}), but the cell's output has width "
+                f"{width}; write tied=False"
             )
         V = self.embedding.E if tied else Parameter(glorot_uniform(rng, vocab_size, width, dtype))
         self.V = V
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the cell's class and options are read off a layer."""
+        layer = self.cell.members[0] if isinstance(self.cell, Stacked) else self.cell
+        return {**super().arguments(), "cell": cell_maker(layer)}
 
     def initial_state(self, batch: int | None = None) -> State:
         """The cell's."""

@@ -10,82 +10,50 @@ from typing import Any
 import numpy as np
 
 from ...autograd import (
+    ACTIVATIONS,
     Parameter,
     Tensor,
+    describe,
     dropout,
-    elu,
     embedding,
-    gelu,
-    leaky_relu,
-    log_softmax,
     no_grad,
-    relu,
+    operand,
     scope,
-    sigmoid,
-    silu,
-    softmax,
-    softplus,
 )
-from ...autograd.tensor import describe, operand
-from ...cells import Module, glorot_uniform
+from ...cells import Cell, Module, glorot_uniform, register
+from ...checks import check_choice, check_fraction, check_int, describe_received
 
-__all__ = ["ACTIVATIONS", "Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
+__all__ = ["Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
 
 Activation = str | Callable[[Any], Any] | None
 
-ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
-    "elu": elu,
-    "gelu": gelu,
-    "identity": lambda x: x,
-    "leaky_relu": leaky_relu,
-    "log_softmax": log_softmax,
-    "relu": relu,
-    "sigmoid": sigmoid,
-    "silu": silu,
-    "softmax": softmax,
-    "softplus": softplus,
-    "tanh": np.tanh,
-}
 
-
-def whole(who: str, name: str, value: Any, least: int = 1) -> int:
-    """A width or a count as an int, or an error that names it."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{who}: {name} is a whole number, got {value!r}")
-    if value < least:
-        raise ValueError(f"{who}: {name} is {least} or more, got {value}")
-    return int(value)
-
-
+@register
 class Embedding(Module):
     """A vector for each id: row ``id`` of E, the lectures' e = E x with one-hot x.
 
     E begins normal with standard deviation 0.1, so that a softmax over E h begins nearly even.
 
     Args:
-        n: How many ids there are.
+        n: The number of ids.
         d: The width of a vector.
         rng: A Generator, a seed, or None.
         dtype: Of E.
     """
 
     def __init__(self, n: int, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
-        self.n, self.d = whole("Embedding", "n", n), whole("Embedding", "d", d)
+        self.n, self.d = check_int("Embedding", "n", n), check_int("Embedding", "d", d)
         values = np.random.default_rng(rng).standard_normal((self.n, self.d)) * 0.1
         self.E = Parameter(values.astype(dtype))
 
     def __call__(self, ids: Any) -> Tensor:
-        """The vectors of ids of any shape: (*ids.shape, d).
-
-        Raises:
-            ValueError: An id is outside of 0..n-1.
-            TypeError: The ids are not integers.
-        """
+        """The vectors of ids of any shape: (*ids.shape, d)."""
         with scope("embedding"):
             vectors: Tensor = embedding(self.E, ids)
         return vectors
 
 
+@register
 class Dense(Module):
     """y = g(x W + b), for x of any number of axes.
 
@@ -94,13 +62,10 @@ class Dense(Module):
     Args:
         d_in: The width of x.
         d_out: The width of y.
-        activation: g: a name in ``ACTIVATIONS``, a function, or None for the identity.
+        activation: g: a name in ``autograd.ACTIVATIONS``, a function, or None for the identity.
         bias: Whether there is a b.
         rng: A Generator, a seed, or None.
         dtype: Of W and b.
-
-    Raises:
-        ValueError: A width is below 1, or the activation's name is not known.
     """
 
     def __init__(
@@ -113,23 +78,16 @@ class Dense(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        self.d_in, self.d_out = whole("Dense", "d_in", d_in), whole("Dense", "d_out", d_out)
-        if isinstance(activation, str) and activation not in ACTIVATIONS:
-            raise ValueError(
-                f"Dense: activation is one of {', '.join(ACTIVATIONS)}, a function or None, got "
-                f"{activation!r}"
-            )
+        self.d_in, self.d_out = check_int("Dense", "d_in", d_in), check_int("Dense", "d_out", d_out)
+        if activation is not None and not callable(activation):
+            check_choice("Dense", "activation", activation, ACTIVATIONS, also="a function or None")
         self.activation = activation
         self.W = Parameter(glorot_uniform(np.random.default_rng(rng), d_in, d_out, dtype))
         if bias:
             self.b = Parameter(np.zeros(d_out, dtype))
 
     def __call__(self, x: Any) -> Tensor:
-        """x (..., d_in) to y (..., d_out).
-
-        Raises:
-            ValueError: x has another width.
-        """
+        """x (..., d_in) to y (..., d_out)."""
         x = operand(x)
         if not np.shape(x) or np.shape(x)[-1] != self.d_in:
             raise ValueError(f"Dense: expected x of (..., {self.d_in}), got {describe(x)}")
@@ -137,17 +95,12 @@ class Dense(Module):
             y = x @ self.W
             if hasattr(self, "b"):
                 y = y + self.b
-            if self.activation is None:
-                return y
-            g = (
-                ACTIVATIONS[self.activation]
-                if isinstance(self.activation, str)
-                else self.activation
-            )
-            out: Tensor = g(y)
+            g = self.activation
+            out: Tensor = y if g is None else (ACTIVATIONS[g] if isinstance(g, str) else g)(y)
             return out
 
 
+@register
 class Dropout(Module):
     """In training each element is 0 with probability p and the others are divided by 1 - p.
 
@@ -159,16 +112,20 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5, *, rng: Any = None) -> None:
-        if not 0 <= p <= 1:
-            raise ValueError(f"Dropout: p is a probability from 0 to 1, got {p}")
-        self.p = p
+        self.p = check_fraction("Dropout", "p", p)
         self.rng = np.random.default_rng(rng)
+
+    @property
+    def setting(self) -> float:
+        """The argument of which a model's constructor makes a Dropout."""
+        return self.p
 
     def __call__(self, x: Any) -> Any:
         """x of any shape; as it is after ``eval()``."""
         return dropout(x, self.p, training=self.training, rng=self.rng)
 
 
+@register
 class FeedForward(Module):
     """Dense layers in a row: a multi-layer perceptron of any depth.
 
@@ -176,13 +133,10 @@ class FeedForward(Module):
         widths: The widths of the input, of each hidden layer, and of the output.
         activation: Of the hidden layers; as in Dense.
         final: The activation of the last layer; None leaves scores, as losses want them.
-        dropout: The probability with which each hidden element is dropped in training.
+        dropout: The probability of dropping a hidden element in training.
         bias: Whether the layers have biases.
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: There are fewer than two widths, or one is below 1.
 
     Example:
         >>> import numpy as np
@@ -205,8 +159,8 @@ class FeedForward(Module):
     ) -> None:
         if len(widths) < 2:
             raise ValueError(
-                f"FeedForward: widths are those of the input, the hidden layers and the output, as "
-                f"in [300, 100, 2]; got {list(widths)}"
+                "FeedForward: widths must be those of the input, the hidden layers and the output, "
+                f"as in [300, 100, 2]; got {list(widths)}"
             )
         rng = np.random.default_rng(rng)
         last = len(widths) - 2
@@ -227,9 +181,25 @@ class FeedForward(Module):
             return top(x)
 
 
+def make_cell(who: str, cell: Any, d_in: int, d_h: int, **options: Any) -> Cell:
+    """A layer of a model's own: ``cell(d_in, d_h, rng=, dtype=)``, checked."""
+    if not callable(cell) or isinstance(cell, Module):
+        raise TypeError(
+            f"{who}: cell must be a class or a function, got {describe_received(cell)}; write "
+            "cell=LSTM, or functools.partial(Elman, activation='relu')"
+        )
+    made = cell(d_in, d_h, **options)
+    if not isinstance(made, Cell):
+        raise TypeError(
+            f"{who}: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads from left to "
+            f"right, got {describe_received(made)}"
+        )
+    return made
+
+
 @contextmanager
 def evaluating(module: Module) -> Iterator[None]:
-    """Inside the block dropout is off and nothing is recorded; afterwards all is as it was."""
+    """A block without dropout and without recording; the modes are restored afterwards."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

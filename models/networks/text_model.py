@@ -1,7 +1,7 @@
-"""What every language model does with its probabilities: losses, scores, new texts.
+"""Language models in general: losses, scores and generation from next-token probabilities.
 
-A model says only how it reads: ``LanguageModel`` by a recurrent network, ``WindowLanguageModel`` by
-a feedforward one.
+A subclass adds the network: ``LanguageModel`` a recurrent, ``WindowLanguageModel`` a feedforward
+one.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor, cross_entropy
-from ...autograd.nn_ops import class_ids
-from ...autograd.tensor import one_array, values
-from ...cells import Module, State
-from ...cells.cell import real_positions
-from ..text.baselines import perplexity_of
+from ...autograd import Tensor, class_ids, cross_entropy, one_array, values
+from ...cells import Module, State, real_positions
+from ...checks import check_float, check_int
+from ..text import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
-from .layers import evaluating, whole
+from .layers import evaluating
 
 __all__ = ["TextModel"]
 
@@ -30,8 +28,8 @@ class TextModel(Module):
     """Base of the language models: P(w_1 ... w_n) = Π P(w_{t+1} | w_1 ... w_t), a softmax each.
 
     Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
-    the axes of the ids. A subclass sets ``vocab_size``, and gives ``initial_state``, ``_outputs``
-    and ``_scores``.
+    the axes of the ids. A subclass sets ``vocab_size``, and defines ``initial_state``,
+    ``_outputs`` and ``_scores``.
     """
 
     vocab_size: int
@@ -41,7 +39,7 @@ class TextModel(Module):
         raise NotImplementedError(f"{type(self).__name__} defines no initial_state(batch)")
 
     def _outputs(self, ids: Ids, state: Any, lengths: Any) -> tuple[Any, Any]:
-        """The outputs h (..., time, width) after ids that were checked, and the last state."""
+        """The outputs h (..., time, width) for checked ids, and the last state."""
         raise NotImplementedError(f"{type(self).__name__} defines no _outputs(ids, state, lengths)")
 
     def _scores(self, h: Any) -> Any:
@@ -61,12 +59,7 @@ class TextModel(Module):
             ids: (batch, time) or (time,), time at least 1.
             state: The state before the first token, as an earlier call returned it (through
                 ``unspool.cells.detached`` in training); None for the initial one.
-            lengths: (batch,), where each sequence ends; behind it any id may stand.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary, there is none, or lengths or the
-                state do not fit.
-            TypeError: The ids are not integers.
+            lengths: (batch,), where each sequence ends; the ids behind it are not read.
         """
         ids, lengths, _ = self._checked("logits", ids, lengths, least=1)
         return self._forward(ids, state, lengths)
@@ -74,7 +67,7 @@ class TextModel(Module):
     def logits(self, ids: Any, lengths: Any = None) -> Tensor:
         """The scores of the next token, (batch, time, vocab): position t predicts t + 1.
 
-        Args and errors are those of calling the model.
+        Args as in calling the model.
         """
         return self(ids, None, lengths)[0]
 
@@ -87,10 +80,6 @@ class TextModel(Module):
             ids: (batch, time) or (time,), time at least 2; each sequence begins with ``<s>``,
                 which is given and not predicted.
             lengths: (batch,), where each sequence ends.
-
-        Raises:
-            ValueError: No token is to be predicted, or as in calling the model.
-            TypeError: The ids are not integers.
         """
         return self.stream_loss(ids, lengths=lengths)[0]
 
@@ -110,18 +99,14 @@ class TextModel(Module):
             ids: (batch, time) or (time,), time at least 2.
             state: The state before the first token; None for the initial one.
             lengths: (batch,), where each sequence ends.
-            ignore: An id that is given and never predicted, such as ``<s>`` within a text.
-
-        Raises:
-            ValueError: As in ``loss``.
-            TypeError: The ids are not integers.
+            ignore: An id that is never predicted, such as ``<s>`` within a text.
 
         Source: truncated BPTT, Williams and Peng (1990).
         """
         inputs, targets, before, counted = self._shifted("loss", ids, lengths)
         if counted is not None and not counted.any():
             raise ValueError(
-                f"{type(self).__name__}.loss: no token is to be predicted; a sequence has at "
+                f"{type(self).__name__}.loss: there is no token to predict; a sequence has at "
                 "least 2, <s> and one more"
             )
         logits, state = self._forward(inputs, state, before)
@@ -130,7 +115,7 @@ class TextModel(Module):
     def score(self, ids: Any, lengths: Any = None) -> Tensor:
         """log P of each sequence: the sum of its tokens' log probabilities, (batch,) or a scalar.
 
-        A plain value, computed without dropout and without a tape. Args and errors are those of
+        A plain value, computed without dropout and without a tape. Args as in
         ``loss``; a sequence of length 0 or 1 predicts nothing and has log P = 0.
         """
         inputs, targets, before, counted = self._shifted("score", ids, lengths)
@@ -140,7 +125,7 @@ class TextModel(Module):
             return -np.sum(nats, axis=-1)  # type: ignore[no-any-return]
 
     def perplexity(self, ids: Any, lengths: Any = None) -> float:
-        """exp of the loss, computed without dropout. Args and errors are those of ``loss``."""
+        """exp of the loss, computed without dropout. Args as in ``loss``."""
         with evaluating(self):
             return perplexity_of(self.loss(ids, lengths).item())
 
@@ -158,36 +143,22 @@ class TextModel(Module):
         exclude: Sequence[int] = (),
         state: State | None = None,
     ) -> NDArray[np.int64]:
-        """Go on from a prompt, one token at a time, each drawn from what the model expects.
+        """Continue a prompt, one token at a time, each drawn from the model's distribution.
 
         Args:
             prompt: Ids (time,) or (batch, time), beginning with ``<s>``.
-            steps: How many new ids.
-            temperature: Divides the scores; 0 is greedy, the most probable token each time.
-            top_k: How many of the most probable tokens may be drawn; None for all.
+            steps: The number of new ids.
+            temperature, top_k, top_p, exclude: As in ``next_distribution``.
             rng: A Generator, a seed, or None; the same seed draws the same ids.
-            top_p: As few of the most probable tokens may be drawn as together have at least this
-                probability (after ``temperature`` and ``top_k``); None for all.
-            exclude: Ids that may not come, such as ``<unk>``.
-            state: The state before the prompt; None for the initial one. What is known of the text
-                besides its beginning can stand in it.
+            state: The state before the prompt; None for the initial one.
 
         Returns:
             The new ids only, (steps,) or (batch, steps).
-
-        Raises:
-            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``steps``
-                or ``temperature`` is negative, ``top_k`` is below 1, or ``top_p`` is no
-                probability above 0.
-            TypeError: The prompt, ``steps`` or ``top_k`` are not integers.
         """
         ids, _, _ = self._checked("generate", prompt, None, least=1)
         who = f"{type(self).__name__}.generate"
-        steps = whole(who, "steps", steps, least=0)
-        try:
-            check_sampling(temperature, top_k, top_p)
-        except (ValueError, TypeError) as error:
-            raise type(error)(f"{who}: {error}") from None
+        steps = check_int(who, "steps", steps, least=0)
+        check_sampling(who, temperature, top_k, top_p)
         rng = np.random.default_rng(rng)
         new = np.zeros((*ids.shape[:-1], steps), np.int64)
         with evaluating(self):
@@ -210,27 +181,19 @@ class TextModel(Module):
         length_penalty: float = 0.0,
         exclude: Sequence[int] = (),
     ) -> Any:
-        """The most probable ways to go on from a prompt that a beam finds.
+        """The most probable continuations of a prompt found by beam search.
 
         Args:
             prompt: Ids (time,) or (batch, time), beginning with ``<s>``.
-            steps: How many new ids at most, ``</s>`` included.
-            width: How many hypotheses are followed; a width of 1 is greedy.
+            steps, width, length_penalty, exclude: As in ``generation.beam_search``; a width of 1 is
+                greedy.
             end: The id of ``</s>``, with which a text is finished; None for texts of ``steps``
                 tokens.
-            length_penalty: α: hypotheses are ranked by score / tokens^α. 0 ranks by probability;
-                1 by the mean log probability of a token, which favours longer ones.
-            exclude: Ids that may not come, such as ``<unk>``.
 
         Returns:
             A list of up to ``width`` Hypothesis, best first, finished ones before the others: the
             new ids without ``end``, their log probability, and whether they are finished. For
             (batch, time) a list of such lists.
-
-        Raises:
-            ValueError: The prompt is empty or holds an id outside of the vocabulary, ``end`` is
-                outside of it, ``steps`` or ``width`` is below 1, or ``length_penalty`` below 0.
-            TypeError: The prompt, ``steps``, ``width`` or ``end`` are not integers.
 
         Source: as in ``unspool.models.networks.generation.beam_search``.
 
@@ -243,11 +206,10 @@ class TextModel(Module):
         """
         ids, _, _ = self._checked("beam", prompt, None, least=1)
         who = f"{type(self).__name__}.beam"
-        steps, width = whole(who, "steps", steps), whole(who, "width", width)
-        if not length_penalty >= 0:
-            raise ValueError(f"{who}: length_penalty is 0 or more, got {length_penalty}")
-        if end is not None and whole(who, "end", end, least=0) >= self.vocab_size:
-            raise ValueError(f"{who}: end is an id, 0..{self.vocab_size - 1}, got {end}")
+        steps, width = check_int(who, "steps", steps), check_int(who, "width", width)
+        check_float(who, "length_penalty", length_penalty, least=0)
+        if end is not None:
+            check_int(who, "end", end, 0, self.vocab_size - 1)
 
         def advance(new: Any, state: Any) -> tuple[Any, Any]:
             hs, state = self._outputs(new[:, None], state, None)
@@ -282,13 +244,15 @@ class TextModel(Module):
         if array.ndim not in (1, 2):
             raise ValueError(f"{who}: expected ids (batch, time) or (time,), got {array.shape}")
         if array.shape[-1] < least:
-            thing = "the prompt is empty" if what in ("generate", "beam") else "there is too little"
+            short = (
+                "the prompt is empty" if what in ("generate", "beam") else "there are too few ids"
+            )
             raise ValueError(
-                f"{who}: {thing}; expected at least {least} token{'s' * (least > 1)} a sequence, "
+                f"{who}: {short}; expected at least {least} token{'s' * (least > 1)} a sequence, "
                 f"the first one <s>, got {array.shape}"
             )
         if array.dtype.kind not in "iu":
-            raise TypeError(f"{who}: ids are integers, got {array.dtype} {array.shape}")
+            raise TypeError(f"{who}: ids must be integers, got {array.dtype} {array.shape}")
         real = real_positions(who, array.shape, lengths, None)
         if real is not None:
             array = np.where(real, array, 0)

@@ -8,20 +8,39 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor, cross_entropy, scope, softmax
-from ...autograd.nn_ops import Reduction, check_reduction, class_ids
-from ...autograd.tensor import one_array, operand, values
-from ...cells import Bidirectional, Module, Stacked, glorot_uniform
-from ...cells.composite import check_member, width_out
+from ...autograd import (
+    Parameter,
+    Reduction,
+    Tensor,
+    check_reduction,
+    class_ids,
+    cross_entropy,
+    one_array,
+    operand,
+    scope,
+    softmax,
+    values,
+)
+from ...cells import (
+    Bidirectional,
+    Module,
+    Stacked,
+    check_member,
+    glorot_uniform,
+    register,
+    width_out,
+)
+from ...checks import check_int, describe_received
 from .acceptor import Bools, vectors_of
 from .crf import Chain, PairwiseCRF
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, whole
+from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
 __all__ = ["SplitHead", "Transducer"]
 
 Ids = NDArray[np.intp]
 
 
+@register
 class SplitHead(Module):
     """h_f V_f + h_b V_b + b: the scores of two directions, each with a matrix of its own.
 
@@ -30,7 +49,7 @@ class SplitHead(Module):
     Args:
         d_f: The width of the forward states.
         d_b: The width of the backward states.
-        d_out: How many labels there are.
+        d_out: The number of labels.
         rng: A Generator, a seed, or None.
         dtype: Of the parameters.
     """
@@ -50,8 +69,9 @@ class SplitHead(Module):
         return scores
 
 
+@register
 class Transducer(Module):
-    """A recurrent network that gives each position a label: a tagger.
+    """A recurrent network that labels each position: a tagger.
 
     ::
 
@@ -64,22 +84,18 @@ class Transducer(Module):
 
     Args:
         network: Any Cell, Stacked or Bidirectional.
-        n_labels: How many labels there are.
-        embedding: Makes vectors of x: an Embedding, which reads ids, or a function of yours,
-            such as one that puts features of words and of their letters together.
+        n_labels: The number of labels.
+        embedding: From x to vectors: an Embedding, which reads ids, a FeatureEmbedding, or a
+            function of yours.
         hidden: The widths of hidden layers between h and the scores.
         activation: Of the hidden layers.
         split: Whether the two directions of the (uppermost) Bidirectional, which concatenates,
             have a matrix each.
         crf: A CRF or PairwiseCRF over the labels.
-        dropout: The probability with which an element of the vectors, of h and of the hidden
-            layers is dropped in training.
+        dropout: The probability of dropping an element of the vectors, of h and of the hidden
+            layers in training.
         rng: A Generator, a seed, or None.
         dtype: Of the head's parameters.
-
-    Raises:
-        ValueError: Widths do not fit, or ``split`` has no two directions.
-        TypeError: ``network`` cannot be unrolled, ``crf`` is none, or widths are not whole.
 
     Source: the transducer of Goldberg (2016); BiLSTM-CRF: Huang, Xu and Yu (2015).
 
@@ -114,17 +130,18 @@ class Transducer(Module):
         dtype: Any = np.float32,
     ) -> None:
         check_member("Transducer: network", network)
-        self.n_labels = whole("Transducer", "n_labels", n_labels)
+        self.n_labels = check_int("Transducer", "n_labels", n_labels)
         self.d_in: int = network.d_in
         width = width_out(network)
         if isinstance(embedding, Embedding) and embedding.d != self.d_in:
             raise ValueError(
-                f"Transducer: the embedding gives vectors of {embedding.d}, but the network reads "
+                f"Transducer: the embedding has width {embedding.d}, but the network has d_in = "
                 f"{self.d_in}"
             )
         if crf is not None and not isinstance(crf, Chain):
             raise TypeError(
-                f"Transducer: crf is a CRF, a PairwiseCRF or None, got {type(crf).__name__}"
+                "Transducer: crf must be a CRF, a PairwiseCRF or None, got "
+                f"{describe_received(crf)}"
             )
         reads_states = isinstance(crf, PairwiseCRF)
         if crf is not None and crf.n_labels != n_labels:
@@ -133,7 +150,7 @@ class Transducer(Module):
             )
         if crf is not None and crf.d_in != (width if reads_states else n_labels):
             raise ValueError(
-                f"Transducer: the crf reads vectors of {crf.d_in}, but gets "
+                f"Transducer: the crf has d_in = {crf.d_in}, expected "
                 f"{width if reads_states else n_labels}"
             )
         if hidden and (split or reads_states):
@@ -157,21 +174,16 @@ class Transducer(Module):
         self.dropout = Dropout(dropout, rng=rng)
 
     def features(self, x: Any, lengths: Any = None, mask: Any = None) -> tuple[Tensor, Bools]:
-        """``(scores, real)``: what the softmax or the CRF reads, and where there are positions.
+        """``(scores, real)``: the input of the softmax or the CRF, and the real positions.
 
         Args:
             x: Ids (batch, time) or (time,) where there is an Embedding, else vectors
                 (batch, time, d_in) or (time, d_in).
-            lengths: (batch,), where each sequence ends; 0 is allowed.
-            mask: (batch, time) booleans in place of ``lengths``.
+            lengths, mask: As in ``unroll``.
 
         Returns:
             (batch, time, n_labels), before the softmax (under a PairwiseCRF the states, as wide
             as the network's outputs), and booleans (batch, time).
-
-        Raises:
-            ValueError: Shapes do not fit, or an id is out of range.
-            TypeError: Ids or lengths are not integers.
         """
         xs, real = vectors_of("Transducer", x, self.embedding, self.d_in, lengths, mask)
         hs, _ = self.network.unroll(self.dropout(xs), mask=real)
@@ -207,11 +219,6 @@ class Transducer(Module):
             label_weight: (n_labels,), how much positions of each label count.
             reduction: "mean" over positions (with weights: the weighted sum by the sum of the
                 weights; with a CRF: over sequences), "sum", or "none".
-
-        Raises:
-            ValueError: Shapes do not fit, a target is no label, a weight is negative, or there
-                are weights under a CRF, whose loss is not a sum over positions.
-            TypeError: The targets are not integers.
         """
         check_reduction("Transducer.loss", reduction)
         scores, real = self.features(x, lengths, mask)
@@ -236,7 +243,7 @@ class Transducer(Module):
         if label_weight is not None:
             w = w * self._weights("label_weight", label_weight, (self.n_labels,))[t]
         if (w < 0).any():
-            raise ValueError("Transducer.loss: weights are 0 or more")
+            raise ValueError("Transducer.loss: weights must be 0 or more")
         w = w.astype(scores.dtype)
         terms = cross_entropy(scores, t, mask=real, reduction="none") * w
         if reduction == "none":
@@ -248,7 +255,7 @@ class Transducer(Module):
     def _weights(name: str, given: Any, shape: tuple[int, ...]) -> NDArray[Any]:
         array = np.asarray(values(operand(given)))
         if array.shape != shape:
-            raise ValueError(f"Transducer.loss: {name} has the shape {shape}, got {array.shape}")
+            raise ValueError(f"Transducer.loss: {name} must have shape {shape}, got {array.shape}")
         return array
 
     def probabilities(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
@@ -266,7 +273,7 @@ class Transducer(Module):
     def predict(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
         """The most probable label of each position, with a CRF the most probable sequence.
 
-        Args and errors are those of ``features``.
+        Args as in ``features``.
 
         Returns:
             (batch, time) integers, -1 at padding.
@@ -279,13 +286,13 @@ class Transducer(Module):
 
 
 def directions(network: Any) -> tuple[int, int]:
-    """The widths of the two directions that a network's outputs are put together from."""
+    """The widths of the two directions in a network's concatenated outputs."""
     top = network
     while isinstance(top, Stacked):
         top = top.members[-1]
     if not isinstance(top, Bidirectional) or top.merge != "concat":
         raise ValueError(
-            'Transducer: split wants a Bidirectional with merge="concat" (on top), got '
+            'Transducer: split needs a Bidirectional with merge="concat" (on top), got '
             f"{type(top).__name__}"
             + (f" with merge={top.merge!r}" if isinstance(top, Bidirectional) else "")
         )

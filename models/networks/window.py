@@ -1,4 +1,4 @@
-"""A window over the text: the language model without a memory, of which the RNN is the cure."""
+"""The feedforward language model: a window over the text, without a memory."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import Tensor, scope
-from ...autograd.tensor import values
-from ...cells.cell import real_positions
-from .layers import Activation, Dense, Dropout, Embedding, FeedForward, whole
+from ...autograd import Tensor, scope, values
+from ...cells import real_positions, register
+from ...checks import check_int
+from .layers import Activation, Dense, Dropout, Embedding, FeedForward
 from .text_model import Ids, TextModel
 
 __all__ = ["WindowLanguageModel"]
 
 
+@register
 class WindowLanguageModel(TextModel):
-    """The feedforward language model: it sees the last ``window`` tokens and nothing before.
+    """The feedforward language model: it conditions on the last ``window`` tokens only.
 
     ::
 
@@ -25,24 +26,19 @@ class WindowLanguageModel(TextModel):
         h_t = tanh(x_t W + b)                 any number of hidden layers
         P(w_{t+1} | w_{t-n+1} ... w_t) = softmax(h_t V + c)
 
-    Where a window begins before the text, a vector of its own stands for each token that is not
-    there: the last row of E. The state, which a piece of a long text hands on to the next, is the
-    window - 1 ids before it.
+    Positions before the text have an embedding of their own, the last row of E. The state, the
+    carry from one piece of a long text to the next, is the window - 1 ids before it.
 
     Args:
-        vocab_size: How many ids there are.
+        vocab_size: The number of ids.
         d: The width of an embedding.
-        window: How many tokens are seen; with 3 it is a 4-gram model.
+        window: The number of tokens in the window; with 3 it is a 4-gram model.
         hidden: The widths of the hidden layers.
         activation: Of the hidden layers; as in Dense.
-        dropout: The probability with which an element of embeddings and hidden layers is dropped
-            in training.
+        dropout: The probability of dropping an element of embeddings and hidden layers in
+            training.
         rng: A Generator, a seed, or None: for the weights and for dropout.
         dtype: Of the parameters.
-
-    Raises:
-        ValueError: A size is below 1, ``hidden`` is empty, or ``dropout`` is no probability.
-        TypeError: Sizes are not whole numbers.
 
     Source: Bengio et al. (2003), without their direct connections from x to the scores.
 
@@ -70,10 +66,10 @@ class WindowLanguageModel(TextModel):
         dtype: Any = np.float32,
     ) -> None:
         name = "WindowLanguageModel"
-        self.vocab_size = whole(name, "vocab_size", vocab_size)
-        self.d, self.window = whole(name, "d", d), whole(name, "window", window)
+        self.vocab_size = check_int(name, "vocab_size", vocab_size)
+        self.d, self.window = check_int(name, "d", d), check_int(name, "window", window)
         if not len(hidden):
-            raise ValueError(f"{name}: hidden are the widths of the hidden layers, as in [100]")
+            raise ValueError(f"{name}: hidden must be the widths of hidden layers, as in [100]")
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(vocab_size + 1, d, rng=rng, dtype=dtype)
         widths = [window * d, *hidden]
@@ -109,11 +105,12 @@ class WindowLanguageModel(TextModel):
             return self.scores(self.dropout(h))
 
     def _fitting(self, state: Any, batch: int | None) -> tuple[Tensor]:
-        """A state that was given, or an error that says what fits."""
+        """A given state, checked: the ids before the text."""
         (wanted,) = self.initial_state(batch)
         shapes = [np.shape(values(part)) for part in state]
         if shapes != [wanted.shape]:
             raise ValueError(
-                f"WindowLanguageModel: a state is ids (before,) of {wanted.shape}, got {shapes}"
+                f"WindowLanguageModel: the state must be ids (before,) of {wanted.shape}, got "
+                f"{shapes}"
             )
         return (state[0] if isinstance(state[0], Tensor) else Tensor(state[0]),)

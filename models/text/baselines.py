@@ -1,47 +1,50 @@
-"""What a language model has to beat: counting.
+"""Baselines that count: an n-gram language model, and the most frequent tag.
 
-An n-gram model, smoothed by interpolation after Witten and Bell (1991), in the recursive form of
+The n-gram model is smoothed by interpolation after Witten and Bell (1991), in the recursive form of
 Chen and Goodman (1998)::
 
     p(w | h) = (c(h, w) + N1+(h) p(w | h')) / (c(h) + N1+(h))
 
 where h is the history, the n - 1 tokens before w, and h' is h without its first token; c counts,
-and N1+(h) is the number of different tokens seen after h. Without any history p is interpolated
-with 1/V, V the size of the vocabulary. After a history that was never seen p(w | h) is p(w | h');
-no token has probability 0.
+and N1+(h) is the number of different tokens seen after h. With the empty history p is interpolated
+with 1/V, V the size of the vocabulary. After an unseen history p(w | h) is p(w | h'); no token has
+probability 0.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..networks.layers import whole
-from .text import one_text
+from ...autograd import class_ids
+from ...checks import check_int
+from .padding import one_text
 
-__all__ = ["NGram", "perplexity_of"]
+__all__ = ["MostFrequentTag", "NGram", "perplexity_of"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 
 def perplexity_of(loss: float) -> float:
-    """exp of a mean loss in nats a token; infinite where it would overflow."""
+    """exp of a mean loss in nats per token; infinite where that overflows."""
     return math.exp(loss) if loss < 709 else math.inf
 
 
 class Counts(NamedTuple):
-    """The k-grams of a text, each of them a history of one token less, and a word.
+    """The k-grams of a text: a history of k - 1 tokens, and a word.
 
     Attributes:
-        keys: The history's number * V + the word, sorted, to be found by bisection; the place in
-            this list is the number of the k-gram, which is a history of the (k + 1)-grams.
-        counts: How often each was predicted, c(h, w).
-        followed: By the number of the history, how often anything was predicted after it, c(h).
-        kinds: By the number of the history, how many different words were, N1+(h).
+        keys: The history's number * V + the word, sorted for bisection; the index in this array
+            is the number of the k-gram, which is a history of the (k + 1)-grams.
+        counts: c(h, w) of each.
+        followed: c(h), by the number of the history.
+        kinds: N1+(h), by the number of the history.
     """
 
     keys: Ints
@@ -50,25 +53,19 @@ class Counts(NamedTuple):
     kinds: NDArray[Any]
 
     def find(self, keys: Ints) -> Ints:
-        """The numbers of k-grams, -1 of those that the text does not have."""
+        """The numbers of k-grams, -1 for unseen ones."""
         places = np.minimum(np.searchsorted(self.keys, keys), len(self.keys) - 1)
         return np.where(self.keys[places] == keys, places, -1)
 
 
 class NGram:
-    """The probability of a token after the ``order - 1`` before it: Witten-Bell, interpolated.
+    """An n-gram model with interpolated Witten-Bell smoothing.
 
     Args:
-        ids: The text that is counted, (time,); its first token is given, not counted.
-        vocab_size: How many ids there are.
-        order: n: 1 for a unigram, which looks at nothing before, 2 for a bigram, ...
-        ignore: An id that is given and never predicted, such as that of ``<s>``: where it is
-            the token to predict, nothing is counted.
-
-    Raises:
-        ValueError: There is nothing to count, an id is outside of the vocabulary, or ``order``
-            is below 1.
-        TypeError: ``order`` is no whole number.
+        ids: The training text, (time,); its first token is not predicted.
+        vocab_size: The number of ids.
+        order: n: 1 for a unigram, 2 for a bigram, ...
+        ignore: An id that is an input but never a target, such as that of ``<s>``.
 
     Source: see the module.
 
@@ -81,8 +78,8 @@ class NGram:
     def __init__(
         self, ids: Any, vocab_size: int, order: int = 3, ignore: int | None = None
     ) -> None:
-        self.vocab_size = whole("NGram", "vocab_size", vocab_size)
-        self.order = whole("NGram", "order", order)
+        self.vocab_size = check_int("NGram", "vocab_size", vocab_size)
+        self.order = check_int("NGram", "order", order)
         self.ignore = ignore
         array = self._text(ids)
         counted = self._predicted(array)
@@ -101,22 +98,18 @@ class NGram:
         """The distribution of the token after a history, (vocab_size,).
 
         Args:
-            history: Ids (time,), of which the last ``order - 1`` are looked at; () for none.
-
-        Raises:
-            ValueError: An id is outside of the vocabulary.
+            history: Ids (time,), of which the last ``order - 1`` are used; () for none.
         """
-        before = np.asarray(history, np.int64)
+        before = class_ids(history, self.vocab_size, "NGram", "tokens")
         if before.ndim != 1:
-            raise ValueError(f"NGram: a history is ids (time,), as in [4], got {before.shape}")
-        self._check(before)
+            raise ValueError(f"NGram: a history must be ids (time,), as in [4], got {before.shape}")
         before = before[len(before) - min(self.order - 1, len(before)) :]
         words = np.arange(self.vocab_size)
         texts = np.column_stack([np.tile(before, (self.vocab_size, 1)), words])
         return self._chances(texts)[:, -1]
 
     def log_probabilities(self, ids: Any) -> Floats:
-        """log p of each predicted token of a text, (time - 1,) or fewer where some are ignored."""
+        """log p of each predicted token of a text, (time - 1,) or fewer with ``ignore``."""
         array = self._text(ids)
         return np.log(self._chances(array)[self._predicted(array)])
 
@@ -125,7 +118,7 @@ class NGram:
         return float(self.log_probabilities(ids).sum())
 
     def loss(self, ids: Any) -> float:
-        """Mean nats a predicted token."""
+        """The mean nats per predicted token."""
         return -float(self.log_probabilities(ids).mean())
 
     def perplexity(self, ids: Any) -> float:
@@ -133,7 +126,7 @@ class NGram:
         return perplexity_of(self.loss(ids))
 
     def _chances(self, ids: Ints) -> Floats:
-        """p of each token of (..., time) after what stands before it there."""
+        """p of each token of (..., time) after those before it."""
         p = np.full(ids.shape, 1 / self.vocab_size)
         histories = np.zeros(ids.shape, np.int64)
         for level in self.levels:
@@ -148,7 +141,7 @@ class NGram:
         return p
 
     def _predicted(self, ids: Ints) -> NDArray[np.bool_]:
-        """Which tokens of a text count: not the first, and none that is ignored."""
+        """Which tokens of a text are targets."""
         counted = np.arange(len(ids)) > 0
         if self.ignore is not None:
             counted &= ids != self.ignore
@@ -163,10 +156,50 @@ class NGram:
                 "NGram: expected ids (time,), integers and at least 2 of them, got "
                 f"{array.dtype} {array.shape}"
             )
-        self._check(array)
-        return array.astype(np.int64, copy=False)
+        return class_ids(array, self.vocab_size, "NGram", "tokens").astype(np.int64, copy=False)
 
-    def _check(self, ids: NDArray[Any]) -> None:
-        if ids.size and (ids.min() < 0 or ids.max() >= self.vocab_size):
-            bad = int(ids.min() if ids.min() < 0 else ids.max())
-            raise ValueError(f"NGram: id {bad} is outside of 0..{self.vocab_size - 1}")
+
+class MostFrequentTag:
+    """Each word gets its most frequent tag, independent of the context.
+
+    An unseen word gets the most frequent tag of all. Ties go to the tag that is first in the
+    alphabet.
+
+    Args:
+        sentences: The words of each sentence, or other inputs, such as the parts of speech in the
+            baseline of CoNLL-2000.
+        tags: The tags of each sentence.
+
+    Attributes:
+        tags: The tag of each word.
+        unknown: The tag of all others.
+
+    Example:
+        >>> baseline = MostFrequentTag([["the", "cat"], ["cat"]], [["DET", "NOUN"], ["NOUN"]])
+        >>> baseline.predict(["the", "dog"])
+        ['DET', 'NOUN']
+    """
+
+    def __init__(self, sentences: Iterable[Sequence[str]], tags: Iterable[Sequence[str]]) -> None:
+        counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        everything: Counter[str] = Counter()
+        sentences, tags = list(sentences), list(tags)
+        if [*map(len, sentences)] != [*map(len, tags)]:
+            raise ValueError("MostFrequentTag: words and tags differ in number")
+        for words, names in zip(sentences, tags):
+            everything.update(names)
+            for word, tag in zip(words, names):
+                counts[word][tag] += 1
+        if not everything:
+            raise ValueError("MostFrequentTag: there is no word to count")
+        self.tags = {word: most_frequent(counter) for word, counter in counts.items()}
+        self.unknown = most_frequent(everything)
+
+    def predict(self, words: Iterable[str]) -> list[str]:
+        """The tags of a sentence's words."""
+        return [self.tags.get(word, self.unknown) for word in words]
+
+
+def most_frequent(counts: Counter[str]) -> str:
+    """The most frequent name, of several the first in the alphabet."""
+    return min(counts, key=lambda name: (-counts[name], name))

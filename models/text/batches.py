@@ -1,6 +1,6 @@
-"""Labelled sequences: from label names to ids, and to batches of sequences of similar length.
+"""Labelled sequences, in batches of similar length; label names to ids and back.
 
-A label belongs to a whole sequence (a classifier's), or there is one for each token (a tagger's).
+There is one label for each sequence (classification), or one for each token (tagging).
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor
-from ...autograd.tensor import came
-from ..networks.layers import whole
-from .text import pad_sequences
+from ...autograd import Tensor, class_ids
+from ...checks import check_int, describe_received
+from .padding import pad_sequences
 
 __all__ = ["Labelled", "Labels", "predictions"]
 
@@ -22,17 +21,13 @@ Ids = NDArray[np.int64]
 
 
 class Labels:
-    """Names of labels and their ids, which count from 0.
+    """Label names and their ids, from 0.
 
     Args:
         names: The names by id.
 
     Attributes:
         names: The same, as a tuple.
-
-    Raises:
-        ValueError: There are fewer than two, or one stands twice.
-        TypeError: A name is no string.
 
     Example:
         >>> labels = Labels.count(["neg", "pos", "neg"])
@@ -44,24 +39,21 @@ class Labels:
         self.names = tuple(names)
         for name in self.names:
             if not isinstance(name, str):
-                raise TypeError(f"Labels: names are strings, got {name!r}")
+                raise TypeError(f"Labels: names must be strings, got {name!r}")
         self.ids = {name: i for i, name in enumerate(self.names)}
         if len(self.ids) < len(self.names):
             twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise ValueError(f"Labels: the label {twice!r} stands in it twice")
+            raise ValueError(f"Labels: the label {twice!r} occurs twice")
         if len(self.names) < 2:
             found = f"only {self.names[0]!r}" if self.names else "none"
-            raise ValueError(f"Labels: there are two labels or more to tell apart, got {found}")
+            raise ValueError(f"Labels: expected two labels or more, got {found}")
 
     @classmethod
     def count(cls, labels: Iterable[str | Iterable[str]]) -> Labels:
-        """All labels of a corpus, by the alphabet.
+        """All labels of a corpus, in alphabetical order.
 
         Args:
-            labels: A label a sequence, or the labels of the tokens of each sequence.
-
-        Raises:
-            ValueError: There are fewer than two different ones.
+            labels: A label for each sequence, or the labels of its tokens.
         """
         return cls(sorted(names_of(labels)))
 
@@ -76,40 +68,26 @@ class Labels:
         return f"Labels({len(self)}: {shown})"
 
     def encode(self, labels: Iterable[str]) -> Ids:
-        """The ids of labels: (n,).
-
-        Raises:
-            ValueError: A label is none of these.
-            TypeError: ``labels`` is one string.
-        """
+        """The ids of labels: (n,)."""
         if isinstance(labels, str):
-            raise TypeError(f"Labels.encode: labels are a list of names, got {labels!r}")
+            raise TypeError(f"Labels.encode: labels must be a list of names, got {labels!r}")
         given = list(labels)
         for label in given:
             if label not in self.ids:
                 names = ", ".join(self.names[:10]) + (", ..." if len(self) > 10 else "")
-                raise ValueError(
-                    f"Labels.encode: {label!r} is no label that was learnt; they are {names}"
-                )
+                raise ValueError(f"Labels.encode: label must be one of {names}; got {label!r}")
         return np.array([self.ids[label] for label in given], np.int64)
 
     def decode(self, ids: Any) -> list[str]:
-        """The names of ids (n,).
-
-        Raises:
-            ValueError: An id is outside of 0..n-1, or there is more than one axis.
-        """
-        array = np.asarray(ids)
+        """The names of ids (n,)."""
+        array = class_ids(ids, len(self), "Labels.decode", "labels")
         if array.ndim != 1:
-            raise ValueError(f"Labels.decode: ids are (n,), got {array.shape}")
-        for i in array.tolist():
-            if not 0 <= i < len(self):
-                raise ValueError(f"Labels.decode: id {i} is outside of 0..{len(self) - 1}")
+            raise ValueError(f"Labels.decode: ids must be (n,), got {array.shape}")
         return [self.names[i] for i in array.tolist()]
 
 
 def names_of(labels: Iterable[str | Iterable[str]]) -> set[str]:
-    """The different labels of sequences, or of the tokens of sequences."""
+    """The set of labels of sequences, or of their tokens."""
     return {name for label in labels for name in ([label] if isinstance(label, str) else label)}
 
 
@@ -117,27 +95,23 @@ class Labelled:
     """A Task of labelled sequences, in batches of similar length.
 
     For models with ``loss(x, labels, lengths, reduction=)`` and ``predict(x, lengths)``: an
-    Acceptor, BagClassifier or TextCNN where each sequence has a label, a Transducer where each
-    token has one. The loss is a mean over labels, with a CRF too, so that models can be compared.
+    Acceptor, BagClassifier or TextCNN for a label per sequence, a Transducer for a label per
+    token. The loss is a mean over labels, with a CRF too, so that models can be compared.
 
     Args:
         sequences: Ids (time,) each, or (time, columns) as a FeatureEmbedding reads them, at
             least 1 long.
-        labels: Label ids: one a sequence, (n,), or (time,) for each; None where there are none
-            and only ``predictions`` are wanted.
-        batch: How many sequences at a time.
-        shuffle: Whether each pass from 1 on has an order of its own, both of batches and of
-            sequences of the same length.
-        bucket: True puts sequences of similar length together, out of all of them; a number, out
-            of that many batches' worth of them drawn at random; False leaves them as they come.
+        labels: Label ids: (n,), one per sequence, or (time,) for each; None for ``predictions``
+            only.
+        batch: The number of sequences in a batch.
+        shuffle: Whether each epoch from 1 on has its own random order, both of batches and of
+            sequences of equal length.
+        bucket: True sorts all sequences by length; a number n sorts random pools of n batches
+            each; False keeps the order.
         rng: For the order: a Generator, a seed, or None.
 
     Attributes:
-        per_token: Whether each token has a label.
-
-    Raises:
-        ValueError: There is no sequence or an empty one, or labels and sequences do not fit.
-        TypeError: Sequences or labels are not integers.
+        per_token: Whether there is a label per token.
 
     Example:
         >>> task = Labelled([[5, 6, 7], [8], [9, 4]], [0, 1, 1], batch=2)
@@ -158,8 +132,10 @@ class Labelled:
         rng: Any = None,
     ) -> None:
         self.sequences = checked_sequences(sequences)
-        self.batch = whole("Labelled", "batch", batch)
-        self.bucket = bucket if isinstance(bucket, bool) else whole("Labelled", "bucket", bucket)
+        self.batch = check_int("Labelled", "batch", batch)
+        self.bucket = (
+            bucket if isinstance(bucket, bool) else check_int("Labelled", "bucket", bucket)
+        )
         self.shuffle = shuffle
         self.lengths = np.array([len(sequence) for sequence in self.sequences])
         self.labels = None if labels is None else checked_labels(labels, self.lengths)
@@ -171,11 +147,11 @@ class Labelled:
 
     @property
     def unit(self) -> str:
-        """What the loss is a mean over."""
+        """The unit of the loss's mean."""
         return "labels" if self.per_token else "sequences"
 
     def rows(self, epoch: int) -> list[NDArray[np.intp]]:
-        """Which sequences stand in each batch of a pass; pass 0 is not shuffled."""
+        """The indices of the sequences in each batch of an epoch; epoch 0 is not shuffled."""
         order = np.arange(len(self.sequences))
         shuffle = self.shuffle and epoch > 0
         rng = np.random.default_rng((self.seed, epoch))
@@ -201,11 +177,7 @@ class Labelled:
             yield x, labels, self.lengths[rows]
 
     def loss(self, model: Any, batch: Any, carry: Any) -> tuple[Tensor, int, Any]:
-        """The mean loss a label of a batch; nothing is carried on.
-
-        Raises:
-            ValueError: The sequences have no labels.
-        """
+        """The mean loss per label of a batch; the carry is None."""
         x, labels, lengths = batch
         if labels is None:
             raise ValueError("Labelled: there are no labels to learn from; give labels=")
@@ -214,18 +186,18 @@ class Labelled:
 
 
 def checked_sequences(sequences: Iterable[Any]) -> list[Ids]:
-    """The sequences as arrays of integers, or an error that names the one that is none."""
+    """The sequences as arrays of integers; an error names a bad one."""
     arrays = [np.asarray(sequence) for sequence in sequences]
     if not arrays:
         raise ValueError("Labelled: there is no sequence to learn from")
     for i, array in enumerate(arrays):
         if array.ndim not in (1, 2) or array.shape[1:] != arrays[0].shape[1:]:
             raise ValueError(
-                f"Labelled: expected ids (time,), or (time, columns) with as many columns in each "
-                f"sequence; sequence {i} is {array.shape}, sequence 0 {arrays[0].shape}"
+                f"Labelled: expected ids (time,), or (time, columns) with equal numbers of "
+                f"columns; sequence {i} is {array.shape}, sequence 0 {arrays[0].shape}"
             )
         if not len(array):
-            raise ValueError(f"Labelled: sequence {i} is empty; leave it out")
+            raise ValueError(f"Labelled: sequence {i} is empty; remove it")
         if array.dtype.kind not in "iu":
             raise TypeError(
                 f"Labelled: sequence {i} holds {array.dtype}, expected ids; a Vocabulary or "
@@ -235,7 +207,7 @@ def checked_sequences(sequences: Iterable[Any]) -> list[Ids]:
 
 
 def checked_labels(labels: Iterable[Any], lengths: NDArray[Any]) -> list[Ids]:
-    """The labels as arrays of integers, of no axis or (time,), or an error that names the bad."""
+    """The labels as arrays of integers, () or (time,); an error names a bad one."""
     arrays = [np.asarray(label) for label in labels]
     if len(arrays) != len(lengths):
         raise ValueError(
@@ -258,13 +230,15 @@ def checked_labels(labels: Iterable[Any], lengths: NDArray[Any]) -> list[Ids]:
 
 
 def predictions(model: Any, task: Labelled) -> list[Ids] | Ids:
-    """What a model predicts for the sequences of a task, in the order in which they were given.
+    """A model's predictions for the sequences of a task, in their given order.
 
     Returns:
-        Label ids (time,) for each sequence where the model labels tokens, else (n,).
+        Label ids: (time,) for each sequence from a model of tokens, else (n,).
     """
     if isinstance(task, type) or not hasattr(task, "rows"):
-        raise TypeError(f"predictions: task is a Labelled(sequences), got {came(task)}")
+        raise TypeError(
+            f"predictions: task must be a Labelled(sequences), got {describe_received(task)}"
+        )
     found: list[Any] = [None] * len(task.sequences)
     for rows, (x, _, lengths) in zip(task.rows(0), task.batches(0), strict=True):
         for i, labels, length in zip(rows, model.predict(x, lengths), lengths, strict=True):

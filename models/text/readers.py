@@ -1,11 +1,12 @@
-"""Corpora: labelled and tagged text from files, those that come with NLTK, and downloads.
+"""Corpora: plain, labelled and tagged text from files, NLTK's corpora, and downloads.
 
-A corpus of sequences with a label each is ``(sequences, labels)``. A tagged corpus is one list a
-column, ``(words, tags)`` or more; each has a list for each sentence.
+A labelled corpus is ``(sequences, labels)``. A tagged corpus is a list per column, as ``(words,
+tags)``, of a list per sentence.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import os
@@ -16,25 +17,89 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ...files import write_atomically
-from .text import load_text
+from ...checks import check_choice, check_float
+from ...files import PathLike, write_atomically
 
 __all__ = [
     "conll2000",
     "download",
+    "hold_out",
     "load_labelled",
     "load_tagged",
+    "load_text",
     "movie_reviews",
     "names",
+    "python_manual",
     "sentence_polarity",
     "treebank",
 ]
 
-PathLike = str | os.PathLike[str]
 Sentences = list[list[str]]
 
 
 # Files ------------------------------------------------------------------------------------------
+
+
+def load_text(path: PathLike, encoding: str = "utf-8") -> str:
+    """The text of a file; line ends become ``\\n``, a byte order mark is dropped.
+
+    A missing file raises FileNotFoundError; an empty one, a folder, and a file in another encoding
+    ValueError.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, expected a text file")
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no such text file")
+    try:
+        text = codecs.decode(path.read_bytes(), encoding)
+    except LookupError as error:
+        raise ValueError(f"{path}: {error}; write the encoding as in utf-8 or latin-1") from error
+    except UnicodeError as error:
+        place = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
+        raise ValueError(
+            f"{path}: not {encoding} text{place}; convert it to UTF-8, or give its encoding"
+        ) from error
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    if not text.strip():
+        raise ValueError(f"{path}: the file is empty, there is no text to read")
+    return text
+
+
+def python_manual() -> str:
+    """The language reference in Python's own ``help()``: some 65,000 words.
+
+    A Python that was installed without it raises FileNotFoundError.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError as error:
+        raise FileNotFoundError(
+            "this Python was installed without its manual (pydoc_data.topics); give a text file"
+        ) from error
+    return "\n\n".join(topics.values())
+
+
+def hold_out(sequence: Any, fraction: float = 0.1) -> tuple[Any, Any]:
+    """Split a sequence: the beginning, and a contiguous last part that is held out.
+
+    A random choice of lines would leave near-copies of held-out lines in the training data.
+
+    Args:
+        sequence: Anything that can be sliced: tokens, ids, a text.
+        fraction: The held-out fraction, between 0 and 1.
+
+    Example:
+        >>> hold_out("abcdefghij", 0.2)
+        ('abcdefgh', 'ij')
+    """
+    check_float("hold_out", "fraction", fraction, above=0, below=1)
+    cut = len(sequence) - round(len(sequence) * fraction)
+    if not 0 < cut < len(sequence):
+        raise ValueError(
+            f"hold_out: {len(sequence)} items are too few to hold out {fraction:g} of them"
+        )
+    return sequence[:cut], sequence[cut:]
 
 
 def load_tagged(
@@ -44,23 +109,19 @@ def load_tagged(
     separator: str | None = "\t",
     encoding: str = "utf-8",
 ) -> tuple[Sentences, ...]:
-    """Tagged text: a token a line, its columns separated, a blank line between sentences.
+    """Tagged text: a token per line in columns, with a blank line between sentences.
 
     Lines that begin with ``# `` and have no tab are comments, as in CoNLL-U.
 
     Args:
         path: The file.
         columns: Which columns to read, counted from 0; -1 is the last.
-        separator: What stands between columns: a tab, or None for any white space.
+        separator: Between columns: a tab, or None for any white space.
         encoding: Of the file.
 
     Returns:
-        For each of the columns the sentences, a list of strings each.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is empty or not in this encoding, or a line has too few columns or an
-            empty one: the message has its number.
+        For each of the columns the sentences, a list of strings each. A line that lacks a column
+        raises a ValueError with the line's number.
 
     Example:
         >>> import tempfile
@@ -71,7 +132,7 @@ def load_tagged(
         ([['The', 'cat'], ['Go']], [['DET', 'NOUN'], ['VERB']])
     """
     if not len(columns):
-        raise ValueError("load_tagged: columns are the numbers of those to read, as in (0, 1)")
+        raise ValueError("load_tagged: columns must be numbers of columns, as in (0, 1)")
     found: tuple[Sentences, ...] = tuple([[]] for _ in columns)
     for number, line in enumerate(load_text(path, encoding).split("\n"), 1):
         fields = line.split(separator)
@@ -110,28 +171,23 @@ def load_labelled(
     header: bool = False,
     encoding: str = "utf-8",
 ) -> tuple[list[str], list[str]]:
-    """Labelled texts: one a line, ``label<TAB>text``; or a ``.csv`` with columns and quotes.
+    """Labelled texts: a line each, ``label<TAB>text``; or a ``.csv`` with columns and quotes.
 
     Args:
         path: The file.
         label: The column of the label, counted from 0.
-        text: The column of the text. Where it is the last one of a tab-separated file, tabs in
-            the text are part of it.
-        separator: What stands between columns; None for a comma in a ``.csv``, else a tab.
+        text: The column of the text; as the last one of a tab-separated file it may hold tabs.
+        separator: Between columns; None for a comma in a ``.csv``, else a tab.
         header: Whether the first line names the columns.
         encoding: Of the file.
 
     Returns:
-        ``(texts, labels)``.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is empty or not in this encoding, or a line lacks a column, its label or
-            its text: the message has its number.
+        ``(texts, labels)``. A line without a label or a text raises a ValueError with the line's
+        number.
     """
     if min(label, text) < 0 or label == text:
         raise ValueError(
-            f"load_labelled: label and text are two columns counted from 0, got {label} and {text}"
+            f"load_labelled: label and text must be two columns from 0 on, got {label} and {text}"
         )
     comma = Path(path).suffix.lower() == ".csv"
     separator = separator or ("," if comma else "\t")
@@ -164,30 +220,29 @@ def load_labelled(
 
 
 def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) -> Path:
-    """Fetch a file, unless it is there already; it is whole and the right one, or not there.
+    """Download a file, unless it exists; a file with another checksum is never written.
 
     Args:
-        url: Where it is.
-        path: Where to write it.
-        sha256: The checksum that it must have, 64 hexadecimal digits.
-        timeout: After how many seconds without an answer to give up.
+        url: The address.
+        path: The file to write.
+        sha256: The expected checksum, 64 hexadecimal digits.
+        timeout: In seconds.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: The checksum is none, or the file's is another; nothing is written.
-        OSError: It could not be fetched.
+        ValueError: The checksum differs from the file's.
+        OSError: The download failed.
     """
     path, wanted = Path(path), sha256.lower()
     if not re.fullmatch("[0-9a-f]{64}", wanted):
-        raise ValueError(f"download: sha256 is 64 hexadecimal digits, got {sha256!r}")
+        raise ValueError(f"download: sha256 must be 64 hexadecimal digits, got {sha256!r}")
     if path.exists():
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         if found != wanted:
             raise ValueError(
-                f"{path}: there is another file, its sha256 is {found}, expected {wanted}; delete "
-                "it to have it fetched again"
+                f"{path} has the sha256 {found}, expected {wanted}; delete it to download it again"
             )
         return path
 
@@ -200,7 +255,7 @@ def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) ->
         if digest.hexdigest() != wanted:
             raise ValueError(
                 f"download: {url} has the sha256 {digest.hexdigest()}, expected {wanted}; it is "
-                "another version, or was damaged on its way"
+                "another version, or damaged"
             )
 
     try:
@@ -214,12 +269,7 @@ def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) ->
 
 
 def nltk_corpus(name: str) -> Any:
-    """A corpus of NLTK, or an error that says what to install or to download.
-
-    Raises:
-        ImportError: NLTK is not installed.
-        FileNotFoundError: The corpus is not there.
-    """
+    """A corpus of NLTK; an error names the package to install or the corpus to download."""
     try:
         import nltk  # type: ignore[import-untyped]
     except ImportError as error:
@@ -284,10 +334,9 @@ def conll2000(part: str) -> tuple[Sentences, Sentences, Sentences]:
         part: "train" (8,936 sentences) or "test" (2,012).
 
     Returns:
-        Words, parts of speech as a tagger gave them, and chunk tags in IOB2.
+        Words, parts of speech by a tagger, and chunk tags in IOB2.
     """
-    if part not in ("train", "test"):
-        raise ValueError(f'conll2000: part is "train" or "test", got {part!r}')
+    check_choice("conll2000", "part", part, ("train", "test"))
     corpus = nltk_corpus("conll2000")
     words, tags, chunks = unzipped(corpus.iob_sents(f"{part}.txt"))
     return words, tags, chunks
@@ -305,5 +354,5 @@ def treebank() -> tuple[Sentences, Sentences]:
 
 
 def unzipped(sentences: Any) -> list[Sentences]:
-    """Sentences of (word, tag, ...) as the sentences of each column."""
+    """The columns of sentences of (word, tag, ...)."""
     return [list(map(list, column)) for column in zip(*(zip(*s) for s in sentences if s))]

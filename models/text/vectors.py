@@ -1,9 +1,8 @@
-"""Word vectors that others have trained: GloVe's and word2vec's text files."""
+"""Pretrained word vectors: text files of GloVe and word2vec."""
 
 from __future__ import annotations
 
 import gzip
-import os
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -13,34 +12,27 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..networks.layers import Embedding
-from .text import Vocabulary
+from ...files import PathLike
+from .vocabulary import Vocabulary
 
-__all__ = ["align_vectors", "embedding_from", "load_vectors"]
-
-PathLike = str | os.PathLike[str]
+__all__ = ["align_vectors", "load_vectors"]
 
 
 def load_vectors(
     path: PathLike, words: Iterable[str] | None = None, *, dtype: Any = np.float32
 ) -> dict[str, NDArray[Any]]:
-    """The vectors of words, from a text file: ``word v1 v2 ... vd`` a line.
+    """The vectors in a text file of lines ``word v1 v2 ... vd``.
 
-    The first line may be word2vec's header, the number of words and d. A file whose name ends in
-    ``.gz`` is unpacked on the way. Where a word stands twice, its first vector counts.
+    The first line may be word2vec's header, the number of words and d. A ``.gz`` file is
+    decompressed. Of a word that occurs twice, the first vector is used.
 
     Args:
         path: The file, in UTF-8.
-        words: Which words to keep, so that a large file does not fill the memory; None for all.
+        words: The words to keep, to save memory; None for all.
         dtype: Of the vectors.
 
     Returns:
-        From words to vectors (d,).
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is empty, cut off or no text; or a line has too many or too few numbers, or
-            something else: the message has its number.
+        Vectors (d,) by word. A malformed line raises a ValueError with the line's number.
 
     Source: Pennington, Socher and Manning (2014); Mikolov et al. (2013).
 
@@ -85,33 +77,33 @@ def load_vectors(
         raise ValueError(f"{path}: there is no vector in it")
     if promised is not None and promised != count:
         raise ValueError(
-            f"{path}: its first line promises {promised} words, but there are {count}; it is cut "
-            "off, or was put together wrongly"
+            f"{path}: its first line promises {promised} words, but there are {count}; it is "
+            "truncated or malformed"
         )
     return found
 
 
 @contextmanager
 def opened(path: PathLike) -> Iterator[IO[str]]:
-    """A text file to be read line by line, unpacked if it is a ``.gz``."""
+    """Open a text file, decompressed if it is a ``.gz``."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of vectors")
     open_text = gzip.open if path.suffix == ".gz" else open
     try:
-        # A line ends with \n alone: there are words with other line ends in them.
+        # Lines end with \n only: some words contain other line ends.
         with open_text(path, "rt", encoding="utf-8", newline="\n") as file:
             yield file
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: not UTF-8 text; of word2vec's files the ones in text format are read"
+            f"{path}: not UTF-8 text; convert word2vec's binary format to its text format"
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not a readable .gz file, or cut off: {error}") from error
+        raise ValueError(f"{path}: not a readable .gz file, or truncated: {error}") from error
 
 
 def with_spaces(fields: list[str], d: int) -> list[str]:
-    """The word with the spaces in it as one field, where what is too much is no number."""
+    """Join the leading fields of a word with spaces, if one of the surplus fields is no number."""
     for field in fields[1:-d]:
         try:
             float(field)
@@ -124,21 +116,18 @@ def with_spaces(fields: list[str], d: int) -> list[str]:
 def align_vectors(
     vectors: Mapping[str, Any], vocabulary: Vocabulary | Iterable[str], *, rng: Any = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """A matrix with a row for each word of a vocabulary: what an Embedding begins with.
+    """Initial vectors for an Embedding: a matrix with a row for each word of a vocabulary.
 
-    A word without a vector of its own has that of its small letters; one without this either
-    gets random numbers, normal with a standard deviation of 0.1.
+    A word without a vector gets that of the lowercased word; if there is none either, normal
+    random numbers with standard deviation 0.1.
 
     Args:
-        vectors: From words to vectors (d,), such as ``load_vectors`` returns.
+        vectors: Vectors (d,) by word, as ``load_vectors`` returns.
         vocabulary: A Vocabulary, or the words by id.
         rng: A Generator, a seed, or None.
 
     Returns:
-        The matrix (words, d), of the vectors' dtype, and booleans (words,): which were found.
-
-    Raises:
-        ValueError: There is no vector, or they differ in shape.
+        The matrix (words, d) in the vectors' dtype, and booleans (words,): which were found.
 
     Example:
         >>> vectors = {"cat": np.array([0.5, 1.0])}
@@ -161,26 +150,3 @@ def align_vectors(
         if vector is not None:
             matrix[i], found[i] = vector, True
     return matrix, found
-
-
-def embedding_from(matrix: Any, *, frozen: bool = False) -> Embedding:
-    """An Embedding that begins with given vectors.
-
-    Args:
-        matrix: (n, d), such as ``align_vectors`` returns; copied.
-        frozen: Whether training leaves them as they are; ``unfreeze()`` lets it tune them.
-
-    Raises:
-        ValueError: The matrix has other axes, or holds NaN or infinity.
-        TypeError: It holds no floats.
-    """
-    array = np.asarray(matrix)
-    if array.ndim != 2 or 0 in array.shape:
-        raise ValueError(f"embedding_from: expected a matrix (n, d), got {array.shape}")
-    if array.dtype.kind != "f":
-        raise TypeError(f"embedding_from: expected floats, got {array.dtype}")
-    if not np.isfinite(array).all():
-        raise ValueError("embedding_from: the matrix holds NaN or infinity")
-    made = Embedding(*array.shape, rng=0, dtype=array.dtype)
-    made.E.data[...] = array
-    return made.freeze() if frozen else made

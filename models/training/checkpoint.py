@@ -1,9 +1,9 @@
-"""A training in a file: all that ``fit`` needs to go on as if it had never stopped.
+"""Checkpoints: files from which ``fit`` resumes a training bit for bit.
 
 A checkpoint is a ``.npz`` of plain arrays with a JSON header: the parameters and the best ones so
-far, the optimiser's memory, the position in the data and what is carried along there, the states
-of all random generators, and the history. Nothing is pickled, and the file is written whole or
-not at all. The header also describes the training, so that a file of another one is refused.
+far, the optimiser's state, the position in the data and the carry, the states of all random
+generators, and the history. Nothing is pickled, and writing is atomic. The header also holds the
+run's fingerprint, its model, optimiser, data and settings, by which another run's file is refused.
 """
 
 from __future__ import annotations
@@ -40,36 +40,28 @@ VERSION = 1
 PLAIN = (bool, int, float, str, type(None))
 
 
-def save_checkpoint(path: PathLike, training: Mapping[str, Any], state: Any) -> None:
+def save_checkpoint(path: PathLike, fingerprint: Mapping[str, Any], state: Any) -> None:
     """Write a checkpoint, atomically.
 
     Args:
         path: The file.
-        training: What the training is, as ``describe_...`` tell it.
-        state: What it came to: plain values, Tensors, arrays, and containers of them.
-
-    Raises:
-        TypeError: The state holds something else.
-        OSError: It cannot be written; what was there stays.
+        fingerprint: Of the run, made of ``describe_...``.
+        state: Plain values, Tensors, arrays, and containers of them.
     """
     arrays: Arrays = {}
-    header = {"training": dict(training), "state": packed(state, "state", arrays)}
+    header = {"training": dict(fingerprint), "state": packed(state, "state", arrays)}
     save_described(path, FORMAT, VERSION, header, arrays)
 
 
-def load_checkpoint(path: PathLike, training: Mapping[str, Any]) -> Any:
-    """Read the state in a checkpoint of this very training.
+def load_checkpoint(path: PathLike, fingerprint: Mapping[str, Any]) -> Any:
+    """Read the state from a checkpoint of a run with this fingerprint.
 
-    What writers that were killed left beside the file is removed.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is damaged, no checkpoint, or one of another training; what differs is
-            named.
+    Temporary files of killed writers are removed. A damaged file, or one of another run, raises a
+    ValueError that names the differences.
     """
     header, arrays = load_described(path, FORMAT, VERSION)
     try:
-        problems = differences(header["training"], training)
+        problems = differences(header["training"], fingerprint)
         state = unpacked(header["state"], arrays)
     except KeyError as error:
         raise ValueError(f"{path} is damaged: it has no {error.args[0]}") from error
@@ -84,11 +76,7 @@ def load_checkpoint(path: PathLike, training: Mapping[str, Any]) -> Any:
 
 
 def packed(value: Any, name: str, arrays: Arrays) -> Any:
-    """A value as JSON holds it; its arrays are put among ``arrays``, named by their place.
-
-    Raises:
-        TypeError: It is made of something else than Tensors, arrays, plain values and containers.
-    """
+    """A value as JSON; its arrays are added to ``arrays``, named by their path."""
     if isinstance(value, PLAIN):
         return value
     if isinstance(value, Tensor):
@@ -111,7 +99,7 @@ def packed(value: Any, name: str, arrays: Arrays) -> Any:
 
 
 def unpacked(value: Any, arrays: Mapping[str, Any]) -> Any:
-    """What ``packed`` was given."""
+    """The inverse of ``packed``."""
     if not isinstance(value, dict):
         return value
     if "tensor" in value:
@@ -129,7 +117,7 @@ def unpacked(value: Any, arrays: Mapping[str, Any]) -> Any:
 
 
 def parts(owners: Iterable[Any]) -> Iterator[Any]:
-    """Everything in the attributes of objects and in their containers, each once, in order."""
+    """All objects in the attributes of objects and in containers, each once, in order."""
     seen: set[int] = set()
     stack = [*owners][::-1]
     while stack:
@@ -147,12 +135,12 @@ def parts(owners: Iterable[Any]) -> Iterator[Any]:
 
 
 def generators(*owners: Any) -> list[np.random.Generator]:
-    """The Generators that these objects draw from."""
+    """The Generators in these objects."""
     return [part for part in parts(owners) if isinstance(part, np.random.Generator)]
 
 
 def seeded(*owners: Any) -> list[Any]:
-    """The objects among these, and in them, that keep an int ``seed``."""
+    """The objects in these, or among them, that have an int ``seed``."""
     return [part for part in parts(owners) if isinstance(getattr(part, "seed", None), int)]
 
 
@@ -162,16 +150,16 @@ def random_states(rngs: Iterable[np.random.Generator]) -> list[Any]:
 
 
 def set_random_states(rngs: Iterable[np.random.Generator], states: Iterable[Any]) -> None:
-    """Let each Generator go on from a state."""
+    """Restore the state of each Generator."""
     for rng, state in zip(rngs, states, strict=True):
         rng.bit_generator.state = state
 
 
-# What a training is -----------------------------------------------------------------------------
+# The fingerprint of a run ------------------------------------------------------------------------
 
 
 def describe_model(model: Module) -> dict[str, Any]:
-    """Its class, and the shape, dtype and state of each parameter."""
+    """Its class, and each parameter's shape, dtype, and whether it is frozen."""
     described: dict[str, Any] = {"model": type(model).__name__}
     for name, parameter in model.named_parameters():
         frozen = "" if parameter.requires_grad else " frozen"
@@ -202,7 +190,7 @@ def described_object(name: str, value: Any, skip: tuple[str, ...] = ()) -> dict[
 
 
 def described_value(value: Any) -> Any:
-    """A plain value as it is, anything else as its size and checksum."""
+    """A plain value unchanged, anything else as its size and checksum."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, PLAIN):
@@ -220,7 +208,7 @@ def described_value(value: Any) -> Any:
 
 
 def checksum(value: Any, start: int = 0) -> int:
-    """A CRC-32 of what a value holds; functions, Tensors and Generators count by their type."""
+    """A CRC-32 of a value; functions, Tensors and Generators count by their type."""
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         start = zlib.crc32(f"{value.dtype}{value.shape}".encode(), start)
         return zlib.crc32(value.tobytes(), start)
@@ -236,13 +224,13 @@ def checksum(value: Any, start: int = 0) -> int:
 
 
 def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """What is not the same in two descriptions, in words."""
+    """The differences between two fingerprints, in words."""
     words = []
     for name in [*given, *(name for name in saved if name not in given)]:
         if name not in saved:
             words.append(f"{name} is new, now {given[name]}")
         elif name not in given:
-            words.append(f"{name} was {saved[name]}, and is no more")
+            words.append(f"{name} was {saved[name]}, and is absent now")
         elif saved[name] != given[name]:
             words.append(f"{name} was {saved[name]}, now {given[name]}")
     return words

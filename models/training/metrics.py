@@ -1,4 +1,4 @@
-"""How good predictions are: accuracy, bits, confusions, and spans as conlleval counts them."""
+"""Metrics: accuracy, bits, confusion matrix, and precision, recall and F1 of spans."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..networks.layers import whole
+from ...autograd import class_ids
+from ...checks import check_int
 
 __all__ = [
+    "LabelScores",
     "Score",
     "SpanScores",
     "accuracy",
     "bits_of",
     "confusion",
+    "label_scores",
     "span_f1",
     "span_scores",
     "spans",
@@ -25,7 +28,7 @@ __all__ = [
 
 
 def bits_of(loss: float) -> float:
-    """A mean loss in nats as bits: of a model of characters, bits per character.
+    """A mean loss in nats as bits, such as bits per character.
 
     Example:
         >>> bits_of(math.log(2))
@@ -35,11 +38,7 @@ def bits_of(loss: float) -> float:
 
 
 def flat(who: str, gold: Any, predicted: Any) -> tuple[list[Any], list[Any]]:
-    """The labels of a corpus as two lists of the same length, sequences put end to end.
-
-    Raises:
-        ValueError: There is no label, or the two do not fit each other.
-    """
+    """The labels of a corpus as two flat lists of equal length."""
     pair: list[list[Any]] = []
     counts = []
     for given in (gold, predicted):
@@ -59,14 +58,11 @@ def flat(who: str, gold: Any, predicted: Any) -> tuple[list[Any], list[Any]]:
 
 
 def accuracy(gold: Any, predicted: Any) -> float:
-    """The share of labels that are right, from 0 to 1.
+    """The fraction of correct labels.
 
     Args:
-        gold: Labels, ids or names: (n,), or a list of (time,), one a sequence.
+        gold: Labels, ids or names: (n,), or a list of (time,), one per sequence.
         predicted: The same, in the same order.
-
-    Raises:
-        ValueError: There is no label, or there are not as many of both.
 
     Example:
         >>> accuracy([["DET", "NOUN"], ["VERB"]], [["DET", "VERB"], ["VERB"]])
@@ -77,32 +73,26 @@ def accuracy(gold: Any, predicted: Any) -> float:
 
 
 def confusion(gold: Any, predicted: Any, n_labels: int) -> NDArray[np.int64]:
-    """How often each label was taken for each: (n_labels, n_labels), ``[gold, predicted]``.
+    """The confusion matrix of counts: (n_labels, n_labels), ``[gold, predicted]``.
 
     Args:
         gold: Label ids: (n,), or a list of (time,).
         predicted: The same.
-        n_labels: How many labels there are.
-
-    Raises:
-        ValueError: As in ``accuracy``, or an id is outside of 0..n_labels-1.
-        TypeError: The labels are not integers.
+        n_labels: The number of labels.
 
     Example:
         >>> confusion([0, 0, 1], [0, 1, 1], 2)
         array([[1, 1],
                [0, 1]])
     """
-    n = whole("confusion", "n_labels", n_labels)
+    n = check_int("confusion", "n_labels", n_labels)
     pair = [np.array(labels) for labels in flat("confusion", gold, predicted)]
     for labels in pair:
         if labels.dtype.kind not in "iu":
             raise TypeError(
-                f"confusion: labels are ids, got {labels.tolist()[0]!r}; Labels makes them"
+                f"confusion: labels must be ids, got {labels.tolist()[0]!r}; use Labels.encode"
             )
-        if labels.min() < 0 or labels.max() >= n:
-            bad = int(labels.min() if labels.min() < 0 else labels.max())
-            raise ValueError(f"confusion: label {bad} is outside of 0..{n - 1}")
+        class_ids(labels, n, "confusion", "labels")
     return np.bincount(pair[0] * n + pair[1], minlength=n * n).reshape(n, n)
 
 
@@ -112,16 +102,12 @@ def confusion(gold: Any, predicted: Any, n_labels: int) -> NDArray[np.int64]:
 def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     """The spans of a sequence of tags, (type, first, last), in any of IOB1, IOB2 and BIOES.
 
-    A tag is ``O``, or a letter B, I, E or S and a type, as in ``B-NP``. Between two tags a span
-    ends, and a new one can begin, where the former is O, E or S, the latter O, B or S, or where
-    their types differ. So any sequence of tags has spans, also one that breaks the scheme's
-    rules: an I after an O begins one.
-
-    Raises:
-        ValueError: A tag is none of these.
+    A tag is ``O``, or a letter B, I, E or S and a type, as in ``B-NP``. A span ends between two
+    tags if the former is O, E or S, the latter O, B or S, or their types differ. Any sequence of
+    tags has spans, also one that violates the scheme: an I after an O begins a span.
 
     Source: the rules of conlleval, the scorer of the CoNLL-2000 shared task (Tjong Kim Sang and
-    Buchholz 2000), and for S those of IOBES as they are in use since.
+    Buchholz 2000), with S as in IOBES.
 
     Example:
         >>> spans(["B-NP", "I-NP", "B-NP", "O", "I-VP", "I-PP"])
@@ -133,7 +119,7 @@ def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
         after, _, new_kind = tag.partition("-")
         if after not in set("BIEOS") or (after == "O" and new_kind):
             raise ValueError(
-                f"spans: a tag is O, or one of B, I, E, S with a type, as in B-NP; tag {i} is "
+                f"spans: a tag must be O, or one of B, I, E, S with a type, as in B-NP; tag {i} is "
                 f"{tag!r}"
             )
         if letter in "OES" or after in "OBS" or kind != new_kind:
@@ -145,7 +131,7 @@ def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
 
 
 class Score(NamedTuple):
-    """How many spans there are, were found, and were found rightly; and what follows from it."""
+    """The numbers of gold, of found, and of correctly found spans."""
 
     gold: int
     found: int
@@ -153,24 +139,24 @@ class Score(NamedTuple):
 
     @property
     def precision(self) -> float:
-        """The share of found spans that are right; 0 where none was found."""
+        """The fraction of found spans that are correct; 0 if none was found."""
         return self.right / self.found if self.found else 0.0
 
     @property
     def recall(self) -> float:
-        """The share of the spans there are that were found; 0 where there are none."""
+        """The fraction of gold spans that were found; 0 if there are none."""
         return self.right / self.gold if self.gold else 0.0
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of precision and recall, from 0 to 1."""
+        """The harmonic mean of precision and recall."""
         return 2 * self.right / (self.gold + self.found) if self.right else 0.0
 
 
 class SpanScores(NamedTuple):
-    """The spans of a corpus: all together, those of each type, and the accuracy of the tags.
+    """The scores of all spans and of each type, and the accuracy of the tags.
 
-    ``print`` shows it as a table, in percent.
+    ``print`` shows a table, in percent.
     """
 
     overall: Score
@@ -191,15 +177,11 @@ class SpanScores(NamedTuple):
 def span_scores(gold: Any, predicted: Any) -> SpanScores:
     """Precision, recall and F1 of spans, counted as conlleval does.
 
-    A span is right when one of the same type begins and ends at the same tokens.
+    A found span is correct if its type and its first and last tokens are those of a gold one.
 
     Args:
         gold: The tags' names: a list of tags for each sequence.
         predicted: The same, in the same order.
-
-    Raises:
-        ValueError: There is no tag, there are not as many of both, or one is no tag of spans.
-        TypeError: A sequence is one string.
 
     Source: as in ``spans``.
 
@@ -224,5 +206,53 @@ def span_scores(gold: Any, predicted: Any) -> SpanScores:
 
 
 def span_f1(gold: Any, predicted: Any) -> float:
-    """The F1 of all spans together, from 0 to 1: ``span_scores(...).overall.f1``."""
+    """The F1 of all spans, ``span_scores(...).overall.f1``."""
     return span_scores(gold, predicted).overall.f1
+
+
+# Labels -----------------------------------------------------------------------------------------
+
+
+class LabelScores(NamedTuple):
+    """The scores of each label of a corpus, by name.
+
+    ``print`` shows them as a table, in percent, with their unweighted mean.
+    """
+
+    labels: dict[str, Score]
+
+    def __str__(self) -> str:
+        width = max(7, *map(len, self.labels))
+        scores = [*self.labels.values()]
+        percent = np.array([(s.precision, s.recall, s.f1) for s in scores]) * 100
+        rows = zip(self.labels, percent, (score.gold for score in scores), strict=True)
+        lines = [f"{'':{width}}  precision  recall      F1    gold"]
+        for name, (precision, recall, f1), gold in [
+            *rows,
+            ("mean", percent.mean(0), sum(score.gold for score in scores)),
+        ]:
+            lines.append(f"{name:{width}}  {precision:9.2f}  {recall:6.2f}  {f1:6.2f}  {gold:6}")
+        return "\n".join(lines)
+
+
+def label_scores(gold: Any, predicted: Any, names: Sequence[str]) -> LabelScores:
+    """Precision, recall and F1 of each label.
+
+    Args:
+        gold: Label ids: (n,), or a list of (time,).
+        predicted: The same, in the same order.
+        names: The names of the labels by id.
+
+    Raises:
+        ValueError: As in ``confusion``.
+
+    Example:
+        >>> scores = label_scores([0, 0, 1], [0, 1, 1], ["neg", "pos"])
+        >>> scores.labels["neg"], scores.labels["pos"].precision
+        (Score(gold=2, found=1, right=1), 0.5)
+    """
+    table = confusion(gold, predicted, len(names))
+    counts = zip(table.sum(1), table.sum(0), table.diagonal(), strict=True)
+    return LabelScores(
+        {name: Score(*map(int, count)) for name, count in zip(names, counts, strict=True)}
+    )

@@ -1,7 +1,8 @@
-"""Optimisers: what a gradient does to a parameter. The rules are PyTorch's, number for number.
+"""Optimisers. Their update rules give PyTorch's numbers.
 
-Parameters are changed in place. A Parameter given twice (a tied weight) is updated once; one
-without a gradient, or frozen, is left alone with all that belongs to it.
+An update assigns a new array to each Parameter, ``p.data = new``, so that a tape recorded before
+still holds the values that it was computed with. A Parameter given twice (a tied weight) is
+updated once; one that has no gradient or is frozen is skipped, and its memories stay.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Parameter, Tensor
-from ...autograd.tensor import came
+from ...checks import check_float, describe_received
 
 __all__ = [
     "SGD",
@@ -33,28 +34,18 @@ Array = NDArray[Any]
 Parameters = Iterable[Parameter] | Iterable[Mapping[str, Any]]
 
 
-def number(who: str, name: str, value: Any, below: float = math.inf) -> float:
-    """A setting from 0 up to ``below``, or an error that names it."""
-    if not isinstance(value, (int, float, np.integer, np.floating)) or isinstance(value, bool):
-        raise TypeError(f"{who}: {name} is a number, got {value!r}")
-    if not 0 <= value < below:
-        limit = "" if below == math.inf else f" and below {below:g}"
-        raise ValueError(f"{who}: {name} is 0 or more{limit}, got {value}")
-    return float(value)
-
-
 def groups(
     who: str, parameters: Parameters
 ) -> Iterator[tuple[list[Parameter], float, float | None]]:
-    """(parameters, each once, their factor of the rate, their own decay) of each group."""
+    """For each group its parameters, each once, its factor of lr, and its own decay or None."""
     members: list[Any] = list(parameters)
     if not any(isinstance(member, Mapping) for member in members):
         members = [{"parameters": members}]
     for group in members:
         if not isinstance(group, Mapping):
             raise TypeError(
-                f"{who}: either all are groups, as in {{'parameters': [W, b]}}, or none is; got "
-                f"{type(group).__name__} among them"
+                f"{who}: expected only groups, as in {{'parameters': [W, b]}}, or only Parameters; "
+                f"got {describe_received(group)} among groups"
             )
         unknown = set(group) - {"parameters", "scale", "weight_decay"}
         if unknown or "parameters" not in group:
@@ -63,36 +54,32 @@ def groups(
                 f"{', '.join(map(repr, group))}"
             )
         if isinstance(group["parameters"], Tensor):
-            raise TypeError(f"{who}: give the parameters of a group in a list, as in [W, b]")
+            raise TypeError(f"{who}: pass the parameters of a group as a list, as in [W, b]")
         found = list(dict.fromkeys(group["parameters"]))
         for parameter in found:
             if not isinstance(parameter, Tensor):
-                raise TypeError(f"{who}: expected Parameters, got {type(parameter).__name__}")
+                raise TypeError(f"{who}: expected Parameters, got {describe_received(parameter)}")
         decay = group.get("weight_decay")
         yield (
             found,
-            number(who, "scale", group.get("scale", 1.0)),
-            None if decay is None else number(who, "weight_decay", decay),
+            check_float(who, "scale", group.get("scale", 1.0), least=0),
+            None if decay is None else check_float(who, "weight_decay", decay, least=0),
         )
 
 
 class Optimizer:
-    """What all optimisers share: the parameters, the rate, and the memory they keep.
+    """Base of the optimisers.
 
     A subclass names its memories in ``slots`` (arrays of a parameter's shape, zero at first) and
-    defines ``update``. Where ``decoupled`` is True, the decay shrinks the parameter itself, by
-    lr times ``weight_decay``, and the gradient stays as it is.
+    defines ``update``. Where ``decoupled`` is True, weight decay multiplies the parameter by
+    1 - lr * ``weight_decay`` and does not enter the gradient.
 
     Args:
         parameters: Parameters, such as ``model.parameters()``; or groups of them, each a dict of
-            "parameters" and, where they differ, "scale" (times ``lr`` is the group's rate, 1 by
-            default) and "weight_decay".
+            "parameters" and, where they differ, "scale" (a factor of ``lr``, 1 by default) and
+            "weight_decay".
         lr: The learning rate; the attribute may be changed at any time.
-        weight_decay: What is added to the gradient, times the parameter (an L2 penalty).
-
-    Raises:
-        ValueError: There is no parameter, one is in two groups, or a setting is out of its range.
-        TypeError: Something among the parameters is none.
+        weight_decay: The factor of the parameter that is added to the gradient (an L2 penalty).
 
     Example:
         >>> import numpy as np
@@ -112,15 +99,15 @@ class Optimizer:
     def __init__(self, parameters: Parameters, lr: float, *, weight_decay: float = 0.0) -> None:
         name = type(self).__name__
         if isinstance(parameters, Tensor):
-            raise TypeError(f"{name}: give the parameters in a list, as in [W, b]")
+            raise TypeError(f"{name}: pass the parameters as a list, as in [W, b]")
         if not isinstance(parameters, Iterable):
             raise TypeError(
                 f"{name}: expected Parameters, as {name}(model.parameters(), lr=...), got "
-                f"{came(parameters)}"
+                f"{describe_received(parameters)}"
             )
-        self.lr = number(name, "lr", lr)
-        self.weight_decay = number(name, "weight_decay", weight_decay)
-        # Of each parameter, its factor of the rate, and its decay where the group has its own.
+        self.lr = check_float(name, "lr", lr, least=0)
+        self.weight_decay = check_float(name, "weight_decay", weight_decay, least=0)
+        # By parameter: the factor of lr, and the group's own decay or None.
         settings: dict[Parameter, tuple[float, float | None]] = {}
         for members, scale, decay in groups(name, parameters):
             for parameter in members:
@@ -134,7 +121,7 @@ class Optimizer:
             )
         self.parameters = list(settings)
         self.settings = list(settings.values())
-        # By parameter: how many updates it had, and its memories.
+        # By parameter: the number of its updates, and its memories.
         self.steps = [0] * len(self.parameters)
         self.memory: list[dict[str, Array]] = [{} for _ in self.parameters]
         self._scratch: dict[Any, Array] = {}
@@ -157,28 +144,30 @@ class Optimizer:
             lr = self.lr * scale
             if decay is None:
                 decay = self.weight_decay
+            new = np.empty_like(p)
             if decay and self.decoupled:
-                p *= 1 - lr * decay
+                p = np.multiply(p, 1 - lr * decay, out=new)
             elif decay:
                 decayed = self.scratch(p, "gradient")
                 np.multiply(p, decay, out=decayed)
                 gradient = np.add(decayed, gradient, out=decayed)
-            self.update(p, gradient, lr, self.steps[i], **self.memory[i])
+            change = self.update(p, gradient, lr, self.steps[i], **self.memory[i])
+            parameter.data = np.subtract(p, change, out=new)
 
-    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
-        """Change ``p`` in place.
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
+        """The change that is subtracted from a parameter; may be a ``scratch`` array.
 
         Args:
-            p: The parameter's values.
-            g: Its gradient, not to be changed.
-            lr: Its rate.
+            p: The parameter's values, which must not be changed, as the gradient.
+            g: The gradient.
+            lr: The parameter's learning rate.
             t: The number of this update, from 1.
             **memory: The slots, to be changed in place.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no update(p, g, lr, t)")
 
     def scratch(self, like: Array, name: str = "") -> Array:
-        """An array of the same shape and dtype to write into: one for all parameters."""
+        """A reused array of the same shape and dtype to write into; its values are undefined."""
         key = (name, like.dtype)
         held = self._scratch.get(key)
         if held is None or held.size < like.size:
@@ -186,7 +175,7 @@ class Optimizer:
         return held[: like.size].reshape(like.shape)
 
     def state_dict(self) -> dict[str, Array]:
-        """A copy of what the optimiser remembers: plain arrays, by the parameter's number."""
+        """Copies of the memories, by the parameter's number; the numbers of updates; and lr."""
         state = {"lr": np.asarray(self.lr)}
         for i, (steps, memory) in enumerate(zip(self.steps, self.memory, strict=True)):
             state[f"{i}.steps"] = np.asarray(steps)
@@ -194,11 +183,10 @@ class Optimizer:
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state_dict`` returned, of the same optimiser and parameters.
+        """Restore the state of an optimiser of the same class and parameters.
 
-        Raises:
-            ValueError: Entries are missing, unexpected or misshapen; all of them are named, and
-                nothing is changed.
+        Missing, unexpected and misshapen entries raise a ValueError that names all of them, and
+        nothing is changed.
         """
         expected: dict[str, tuple[int, ...]] = {"lr": ()}
         for i, parameter in enumerate(self.parameters):
@@ -226,17 +214,12 @@ class Optimizer:
 class SGD(Optimizer):
     """Gradient descent: p -= lr g; with momentum v = m v + g and p -= lr v.
 
-    v begins as the first gradient. Nesterov's form is p -= lr (g + m v).
+    v starts as the first gradient. Nesterov's form is p -= lr (g + m v).
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
-        lr: The learning rate.
-        momentum: m, from 0 up to 1.
-        nesterov: Whether to look ahead along v.
-        weight_decay: What is added to the gradient, times the parameter.
-
-    Raises:
-        ValueError: A setting is out of its range, or ``nesterov`` is without momentum.
+        parameters, lr, weight_decay: As in ``Optimizer``.
+        momentum: m, from 0 to below 1.
+        nesterov: Whether to use Nesterov's form, which needs a momentum.
 
     Source: Polyak (1964) and Nesterov (1983) in the form of Sutskever et al. (2013), as PyTorch
     computes it.
@@ -252,13 +235,13 @@ class SGD(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay=weight_decay)
-        self.momentum = number("SGD", "momentum", momentum, below=1)
+        self.momentum = check_float("SGD", "momentum", momentum, least=0, below=1)
         if nesterov and not momentum:
-            raise ValueError("SGD: nesterov looks ahead along the momentum; give one, as in 0.9")
+            raise ValueError("SGD: nesterov needs a momentum; give one, as in momentum=0.9")
         self.nesterov = nesterov
         self.slots = ("v",) if momentum else ()
 
-    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
         """The rule above."""
         change = self.scratch(p)
         if not memory:
@@ -273,11 +256,11 @@ class SGD(Optimizer):
                 change *= lr
             else:
                 np.multiply(v, lr, out=change)
-        p -= change
+        return change
 
 
 class Adam(Optimizer):
-    """Steps of about lr, whatever the size of the gradient.
+    """Steps of about lr, independent of the gradient's scale.
 
     ::
 
@@ -286,14 +269,9 @@ class Adam(Optimizer):
         p -= lr (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + ε)
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
-        lr: The learning rate.
-        betas: (β1, β2), how long m and v remember; each from 0 up to 1.
+        parameters, lr, weight_decay: As in ``Optimizer``.
+        betas: (β1, β2), the decays of m and v; each from 0 to below 1.
         eps: ε.
-        weight_decay: What is added to the gradient, times the parameter.
-
-    Raises:
-        ValueError: A setting is out of its range.
 
     Source: Kingma and Ba (2015).
     """
@@ -312,11 +290,11 @@ class Adam(Optimizer):
         super().__init__(parameters, lr, weight_decay=weight_decay)
         name = type(self).__name__
         if not isinstance(betas, (tuple, list)) or len(betas) != 2:
-            raise ValueError(f"{name}: betas are two numbers, as in (0.9, 0.999), got {betas!r}")
-        self.betas = tuple(number(name, "betas", beta, below=1) for beta in betas)
-        self.eps = number(name, "eps", eps)
+            raise ValueError(f"{name}: betas must be two numbers, as (0.9, 0.999), got {betas!r}")
+        self.betas = tuple(check_float(name, "betas", beta, least=0, below=1) for beta in betas)
+        self.eps = check_float(name, "eps", eps, least=0)
 
-    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
         """The rule above."""
         m, v = memory["m"], memory["v"]
         beta_m, beta_v = self.betas
@@ -327,30 +305,25 @@ class Adam(Optimizer):
         work *= 1 - beta_v
         v *= beta_v
         v += work
-        # lr m' / (sqrt(v') + ε), with the corrections taken out of the arrays.
+        # lr m' / (sqrt(v') + ε), with the bias corrections as scalars.
         np.sqrt(v, out=work)
         work *= 1 / math.sqrt(1 - beta_v**t)
         work += self.eps
         np.divide(m, work, out=work)
         work *= lr / (1 - beta_m**t)
-        p -= work
+        return work
 
 
 class AdamW(Adam):
-    """Adam whose decay is apart from the gradient: p -= lr λ p first, λ the ``weight_decay``.
+    """Adam with decoupled weight decay: p -= lr λ p first, λ the ``weight_decay``.
 
-    Adam divides an L2 penalty by sqrt(v) along with the gradient, so that what has large gradients
-    decays little; here everything decays at the same rate.
+    In Adam an L2 penalty is divided by sqrt(v) with the gradient, so that parameters with large
+    gradients decay little; here all decay at the same rate.
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
-        lr: The learning rate.
-        betas: (β1, β2), how long m and v remember; each from 0 up to 1.
+        parameters, lr, weight_decay: As in ``Optimizer``.
+        betas: (β1, β2), the decays of m and v; each from 0 to below 1.
         eps: ε.
-        weight_decay: λ.
-
-    Raises:
-        ValueError: A setting is out of its range.
 
     Source: Loshchilov and Hutter (2019).
     """
@@ -370,7 +343,7 @@ class AdamW(Adam):
 
 
 class Adagrad(Optimizer):
-    """Small steps for what had large gradients: a rate for each element, which only falls.
+    """A learning rate per element, which falls with the sum of its squared gradients.
 
     ::
 
@@ -378,15 +351,10 @@ class Adagrad(Optimizer):
         p -= lr / (1 + (t - 1) d) g / (sqrt(s) + ε)
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
-        lr: The learning rate.
-        lr_decay: d, how much the rate falls by itself.
-        initial_accumulator_value: s in the beginning.
+        parameters, lr, weight_decay: As in ``Optimizer``.
+        lr_decay: d, by which lr falls with t.
+        initial_accumulator_value: The initial s.
         eps: ε.
-        weight_decay: What is added to the gradient, times the parameter.
-
-    Raises:
-        ValueError: A setting is out of its range.
 
     Source: Duchi, Hazan and Singer (2011).
     """
@@ -404,11 +372,13 @@ class Adagrad(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay=weight_decay)
-        self.lr_decay = number("Adagrad", "lr_decay", lr_decay)
-        self.initial = number("Adagrad", "initial_accumulator_value", initial_accumulator_value)
-        self.eps = number("Adagrad", "eps", eps)
+        self.lr_decay = check_float("Adagrad", "lr_decay", lr_decay, least=0)
+        self.initial = check_float(
+            "Adagrad", "initial_accumulator_value", initial_accumulator_value, least=0
+        )
+        self.eps = check_float("Adagrad", "eps", eps, least=0)
 
-    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
         """The rule above."""
         s = memory["s"]
         if t == 1:
@@ -419,11 +389,11 @@ class Adagrad(Optimizer):
         work += self.eps
         np.divide(g, work, out=work)
         work *= lr / (1 + (t - 1) * self.lr_decay)
-        p -= work
+        return work
 
 
 class RMSprop(Optimizer):
-    """Adagrad that forgets: the gradient by the root of its recent mean square.
+    """The gradient divided by the root of a running mean of its square.
 
     ::
 
@@ -432,19 +402,14 @@ class RMSprop(Optimizer):
         centered:   m = α m + (1 - α) g              r = g / (sqrt(v - m²) + ε)
         momentum μ: b = μ b + r                      p -= lr b
 
-    Where rounding takes v - m² below 0, it counts as 0 (PyTorch's root is not a number there).
+    Where rounding makes v - m² negative, it is set to 0 (PyTorch returns NaN).
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
-        lr: The learning rate.
-        alpha: α, how long v and m remember; from 0 up to 1.
-        momentum: μ, from 0 up to 1.
-        centered: Whether to divide by the deviation from the mean.
+        parameters, lr, weight_decay: As in ``Optimizer``.
+        alpha: α, the decay of v and m; from 0 to below 1.
+        momentum: μ, from 0 to below 1.
+        centered: Whether to divide by the standard deviation.
         eps: ε, outside the root.
-        weight_decay: What is added to the gradient, times the parameter.
-
-    Raises:
-        ValueError: A setting is out of its range.
 
     Source: Tieleman and Hinton (2012); centered: Graves (2013).
     """
@@ -461,12 +426,12 @@ class RMSprop(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay=weight_decay)
-        self.alpha = number("RMSprop", "alpha", alpha, below=1)
-        self.momentum = number("RMSprop", "momentum", momentum, below=1)
-        self.eps = number("RMSprop", "eps", eps)
+        self.alpha = check_float("RMSprop", "alpha", alpha, least=0, below=1)
+        self.momentum = check_float("RMSprop", "momentum", momentum, least=0, below=1)
+        self.eps = check_float("RMSprop", "eps", eps, least=0)
         self.slots = ("v",) + ("m",) * bool(centered) + ("b",) * bool(momentum)
 
-    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
         """The rule above."""
         v, work = memory["v"], self.scratch(p)
         np.multiply(g, g, out=work)
@@ -492,11 +457,11 @@ class RMSprop(Optimizer):
             np.multiply(b, lr, out=work)
         else:
             work *= lr
-        p -= work
+        return work
 
 
 class Adadelta(Optimizer):
-    """Steps in the parameter's own unit: as large as the recent ones, by the recent gradients.
+    """Steps in the parameter's own unit, scaled by running means of steps and gradients.
 
     ::
 
@@ -508,12 +473,8 @@ class Adadelta(Optimizer):
     Args:
         parameters: Parameters, such as ``model.parameters()``.
         lr: The learning rate; 1 is the paper's rule.
-        rho: ρ, how long v and u remember; from 0 up to 1.
-        eps: ε, inside the roots; it also sets the size of the first steps.
-        weight_decay: What is added to the gradient, times the parameter.
-
-    Raises:
-        ValueError: A setting is out of its range.
+        rho: ρ, the decay of v and u; from 0 to below 1.
+        eps: ε, inside the roots; it sets the size of the first steps.
 
     Source: Zeiler (2012).
     """
@@ -530,10 +491,10 @@ class Adadelta(Optimizer):
         weight_decay: float = 0.0,
     ) -> None:
         super().__init__(parameters, lr, weight_decay=weight_decay)
-        self.rho = number("Adadelta", "rho", rho, below=1)
-        self.eps = number("Adadelta", "eps", eps)
+        self.rho = check_float("Adadelta", "rho", rho, least=0, below=1)
+        self.eps = check_float("Adadelta", "eps", eps, least=0)
 
-    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> None:
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
         """The rule above."""
         v, u = memory["v"], memory["u"]
         work, change = self.scratch(p), self.scratch(p, "change")
@@ -552,46 +513,40 @@ class Adadelta(Optimizer):
         u *= self.rho
         u += work
         change *= lr
-        p -= change
+        return change
 
 
 def clip_by_value(parameters: Iterable[Tensor], limit: float) -> None:
-    """Bring each element of the gradients between -limit and limit, in place.
+    """Clip each element of the gradients to ±limit, in place; a NaN stays NaN.
 
-    Unlike ``clip_by_global_norm`` it may turn the direction of the step. A NaN stays one.
+    Unlike ``clip_by_global_norm`` this may change the direction of the step.
 
     Args:
-        parameters: Those without a gradient are passed over.
-        limit: The largest absolute value, 0 or more.
-
-    Raises:
-        ValueError: ``limit`` is negative.
+        parameters: Those without a gradient are skipped.
+        limit: The maximum absolute value, 0 or more.
     """
-    limit = number("clip_by_value", "limit", limit)
+    limit = check_float("clip_by_value", "limit", limit, least=0)
     for parameter in parameters:
         if parameter.grad is not None:
             np.clip(parameter.grad, -limit, limit, out=parameter.grad)
 
 
 def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
-    """Scale all gradients down together, in place, so that their joint norm is ``max_norm``.
+    """Scale all gradients in place so that their joint norm is at most ``max_norm``.
 
-    As PyTorch's ``clip_grad_norm_``: the factor is max_norm / (norm + 1e-6), where that is below
-    1. A norm that is not finite leaves the gradients as they are.
+    As PyTorch's ``clip_grad_norm_``: the factor is max_norm / (norm + 1e-6), if below 1. A NaN or
+    infinite norm leaves the gradients unchanged.
 
     Args:
-        parameters: Those without a gradient do not count, one given twice counts once.
-        max_norm: The largest norm, 0 or more.
+        parameters: Those without a gradient are skipped; one given twice counts once.
+        max_norm: The maximum norm, 0 or more.
 
     Returns:
         The norm before.
 
-    Raises:
-        ValueError: ``max_norm`` is negative.
-
     Source: Pascanu, Mikolov and Bengio (2013).
     """
-    max_norm = number("clip_by_global_norm", "max_norm", max_norm)
+    max_norm = check_float("clip_by_global_norm", "max_norm", max_norm, least=0)
     found = gradients(parameters)
     norm = global_norm(found)
     scale = max_norm / (norm + 1e-6)
@@ -602,7 +557,7 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
 
 def gradients(parameters: Iterable[Tensor]) -> list[Array]:
-    """The gradients that there are, each once."""
+    """The existing gradients of these parameters, each once."""
     return [p.grad for p in dict.fromkeys(parameters) if p.grad is not None]
 
 
@@ -613,7 +568,7 @@ def global_norm(gradients: Iterable[Array]) -> float:
         flat = gradient.ravel(order="K")
         with np.errstate(over="ignore", invalid="ignore"):
             squares = float(np.dot(flat, flat))
-        if squares == math.inf:  # float32 holds squares up to 3e38 only
+        if squares == math.inf:  # beyond float32's 3e38
             wide = flat.astype(np.float64)
             squares = float(np.dot(wide, wide))
         total += squares

@@ -1,9 +1,9 @@
-"""Schedules: what training's progress does to the learning rate.
+"""Schedules of the learning rate.
 
 A schedule is a function from progress (0 at the first update, below 1 at the last) to a factor of
-the optimiser's rate, as ``fit(schedule=)`` takes it. The functions here make such functions, and
-put them together; ``Plateau`` is one that also looks at what the training came to. In a loop of
-your own, progress is ``update / updates``.
+the optimiser's learning rate, as ``fit(schedule=)`` takes it; in a loop of your own, progress is
+``update / updates``. The functions here return schedules; ``Plateau`` is one with a state, which
+depends on the monitored values.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from ..networks.layers import whole
-from .optim import number
+from ...checks import check_float, check_fraction, check_int
 
 __all__ = [
     "Plateau",
@@ -33,34 +32,27 @@ __all__ = [
 Schedule = Callable[[float], float]
 
 
-def share(who: str, name: str, value: float) -> float:
-    """A part of the training, from 0 to 1, or an error that names it."""
-    value = number(who, name, value)
-    if value > 1:
-        raise ValueError(f"{who}: {name} is a part of the training, from 0 to 1, got {value}")
-    return value
+def check_progress(who: str, name: str, value: Any) -> float:
+    """A fraction of the training, from 0 to 1."""
+    return check_fraction(who, name, value, what="a fraction of the training")
 
 
-def shares(who: str, at: Sequence[float]) -> list[float]:
-    """Rising parts of the training, or an error that names them."""
+def check_times(who: str, at: Sequence[float]) -> list[float]:
+    """Rising fractions of the training."""
     if isinstance(at, (int, float)):
-        raise TypeError(f"{who}: at is a list of parts of the training, as in [0.5, 0.75]")
-    times = [share(who, "at", time) for time in at]
+        raise TypeError(f"{who}: at must be a list of fractions of the training, as in [0.5, 0.75]")
+    times = [check_progress(who, "at", time) for time in at]
     if any(late <= early for early, late in itertools.pairwise(times)):
-        raise ValueError(f"{who}: at is in rising order, got {list(at)}")
+        raise ValueError(f"{who}: at must be in rising order, got {list(at)}")
     return times
 
 
 def step(at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
-    """Times ``factor`` at each time in ``at``, and even between.
+    """Constant between the times in ``at``, multiplied by ``factor`` at each.
 
     Args:
-        at: When, as parts of the training in rising order.
-        factor: What the rate is multiplied with each time, 0 or more.
-
-    Raises:
-        ValueError: A setting is out of its range.
-        TypeError: ``at`` is one number.
+        at: Rising fractions of the training.
+        factor: 0 or more.
 
     Example:
         >>> from unspool.models.training.schedules import step
@@ -68,66 +60,53 @@ def step(at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
         >>> [rate(progress) for progress in (0, 0.49, 0.5, 0.75, 1)]
         [1.0, 1.0, 0.5, 0.25, 0.25]
     """
-    times, factor = shares("step", at), number("step", "factor", factor)
-    return lambda progress: factor ** bisect.bisect(times, share("step", "progress", progress))
+    times, factor = check_times("step", at), check_float("step", "factor", factor, least=0)
+    return lambda progress: (
+        factor ** bisect.bisect(times, check_progress("step", "progress", progress))
+    )
 
 
 def exponential(end: float = 0.01) -> Schedule:
-    """Falls by the same factor over equal times: end^progress, from 1 to ``end``.
-
-    Raises:
-        ValueError: ``end`` is not above 0.
-    """
-    end = number("exponential", "end", end)
+    """Exponential decay from 1 to ``end``: end^progress."""
+    end = check_float("exponential", "end", end, least=0)
     if not end:
-        raise ValueError("exponential: end is above 0, which is never reached; linear(1, 0) is")
-    return lambda progress: end ** share("exponential", "progress", progress)
+        raise ValueError("exponential: end must be above 0; to reach 0, use linear(1, 0)")
+    return lambda progress: end ** check_progress("exponential", "progress", progress)
 
 
 def cosine(end: float = 0.0) -> Schedule:
-    """From 1 to ``end`` along half a cosine: slowly, fast, slowly.
-
-    end + (1 - end) (1 + cos(π progress)) / 2
-
-    Raises:
-        ValueError: ``end`` is negative.
+    """Cosine annealing from 1 to ``end``: end + (1 - end) (1 + cos(π progress)) / 2.
 
     Source: Loshchilov and Hutter (2017), without restarts.
     """
-    end = number("cosine", "end", end)
+    end = check_float("cosine", "end", end, least=0)
 
     def factor(progress: float) -> float:
-        progress = share("cosine", "progress", progress)
+        progress = check_progress("cosine", "progress", progress)
         return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
 
     return factor
 
 
 def linear(start: float = 1.0, end: float = 0.0) -> Schedule:
-    """Along a straight line from ``start`` to ``end``.
-
-    Raises:
-        ValueError: One of them is negative.
-    """
-    start, end = number("linear", "start", start), number("linear", "end", end)
+    """Linear from ``start`` to ``end``."""
+    start = check_float("linear", "start", start, least=0)
+    end = check_float("linear", "end", end, least=0)
 
     def factor(progress: float) -> float:
-        progress = share("linear", "progress", progress)
+        progress = check_progress("linear", "progress", progress)
         return (1 - progress) * start + progress * end
 
     return factor
 
 
 def warm_up(part: float = 0.1, then: Schedule | None = None, *, start: float = 0.0) -> Schedule:
-    """Rises along a line from ``start`` to 1 over the first ``part``; then comes ``then``.
+    """Linear warm-up from ``start`` to 1 over the first ``part`` of the training.
 
     Args:
-        part: How much of the training is for warming up, from 0 to 1.
-        then: A schedule for the rest, with its own progress from 0 to 1; None stays at 1.
+        part: The fraction of the training that is warm-up.
+        then: A schedule for the rest, whose progress runs from 0 to 1; None stays at 1.
         start: The first factor; at 0 the first update changes nothing.
-
-    Raises:
-        ValueError: A setting is out of its range.
 
     Source: Goyal et al. (2017).
 
@@ -137,31 +116,29 @@ def warm_up(part: float = 0.1, then: Schedule | None = None, *, start: float = 0
         >>> [round(rate(progress), 3) for progress in (0, 0.1, 0.2, 0.6, 1)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    part, rise = share("warm_up", "part", part), linear(number("warm_up", "start", start), 1)
+    part = check_progress("warm_up", "part", part)
+    rise = linear(check_float("warm_up", "start", start, least=0), 1)
     return in_turn(rise, linear(1, 1) if then is None else then, at=[part])
 
 
 def in_turn(*schedules: Schedule, at: Sequence[float]) -> Schedule:
-    """One schedule after the other; each sees its own progress, from 0 to 1.
+    """Schedules in sequence; the progress of each runs from 0 to 1.
 
     Args:
-        *schedules: What comes after what.
-        at: When the second, the third, ... begins, as parts of the training in rising order.
-
-    Raises:
-        ValueError: There is not one time fewer than there are schedules, or they do not rise.
+        *schedules: Two or more.
+        at: The rising fractions of the training at which the second, the third, ... begin.
     """
-    times = shares("in_turn", at)
+    times = check_times("in_turn", at)
     if len(times) != len(schedules) - 1:
         raise ValueError(
-            f"in_turn: {len(schedules)} schedules change {len(schedules) - 1} times, and at has "
+            f"in_turn: at must have {len(schedules) - 1} times for {len(schedules)} schedules, got "
             f"{len(times)}"
         )
     begins, ends = [0.0, *times], [*times, 1.0]
 
     def factor(progress: float) -> float:
-        i = bisect.bisect(times, share("in_turn", "progress", progress))
-        length = ends[i] - begins[i]  # 0 for one that begins at the very end
+        i = bisect.bisect(times, check_progress("in_turn", "progress", progress))
+        length = ends[i] - begins[i]  # 0 for a schedule that begins at 1
         own = (progress - begins[i]) / length if length else 0.0
         return schedules[i](min(own, 1.0))
 
@@ -169,12 +146,12 @@ def in_turn(*schedules: Schedule, at: Sequence[float]) -> Schedule:
 
 
 def product(*schedules: Schedule) -> Schedule:
-    """All at the same time, their factors multiplied."""
+    """The product of the schedules' factors."""
     return Combined(schedules, lambda p: math.prod(schedule(p) for schedule in schedules))
 
 
 class Combined:
-    """A schedule made of others, which can still be seen."""
+    """A schedule composed of ``members``, in which ``plateaus`` finds the Plateaus."""
 
     def __init__(self, members: Sequence[Schedule], factor: Schedule) -> None:
         self.members, self.factor = members, factor
@@ -185,22 +162,19 @@ class Combined:
 
 
 class Plateau:
-    """Times ``factor`` whenever the training stops getting better: a schedule with a memory.
+    """Reduces the learning rate when the monitored value stops improving.
 
-    ``fit`` shows it after each pass what is monitored. A value is better than the best so far if
-    it is lower by more than ``threshold`` times the best one's size; after more than ``patience``
-    values in a row that are not, the rate falls, and the count begins anew.
+    ``fit`` calls ``see`` with the monitored value of each epoch. A value is an improvement if it
+    is lower than the best so far by more than ``threshold`` times the best one's magnitude. After
+    more than ``patience`` values in a row without an improvement the factor is multiplied by
+    ``factor``, and the count restarts.
 
     Args:
-        factor: What the rate is multiplied with each time, from 0 and below 1.
-        patience: How many values that are no better are waited through.
-        threshold: How much better, as a part of the best, counts.
-        cooldown: How many values after a fall are not counted.
-        least: The smallest factor in the end.
-
-    Raises:
-        ValueError: A setting is out of its range.
-        TypeError: A count is no whole number.
+        factor: From 0 to below 1.
+        patience: The number of values without an improvement that are tolerated.
+        threshold: The relative improvement that counts.
+        cooldown: The number of values after a reduction that are not counted.
+        least: The lower bound of the resulting factor.
 
     Source: PyTorch's ReduceLROnPlateau, with a relative threshold.
 
@@ -222,19 +196,19 @@ class Plateau:
         cooldown: int = 0,
         least: float = 0.0,
     ) -> None:
-        self.factor = number("Plateau", "factor", factor, below=1)
-        self.patience = whole("Plateau", "patience", patience, least=0)
-        self.threshold = number("Plateau", "threshold", threshold)
-        self.cooldown = whole("Plateau", "cooldown", cooldown, least=0)
-        self.least = number("Plateau", "least", least)
+        self.factor = check_float("Plateau", "factor", factor, least=0, below=1)
+        self.patience = check_int("Plateau", "patience", patience, least=0)
+        self.threshold = check_float("Plateau", "threshold", threshold, least=0)
+        self.cooldown = check_int("Plateau", "cooldown", cooldown, least=0)
+        self.least = check_float("Plateau", "least", least, least=0)
         self.now, self.best, self.waited, self.resting = 1.0, math.inf, 0, 0
 
     def __call__(self, progress: float) -> float:
-        """The factor now, whatever the progress."""
+        """The current factor; the progress is ignored."""
         return self.now
 
     def see(self, value: float) -> None:
-        """Look at a value, of which lower is better: after each pass."""
+        """Take in an epoch's value; lower is better."""
         if math.isinf(self.best) or value < self.best - self.threshold * abs(self.best):
             self.best, self.waited = value, 0
         else:
@@ -247,21 +221,21 @@ class Plateau:
             self.waited, self.resting = 0, self.cooldown
 
     def settings(self) -> list[float]:
-        """The arguments that it was made with."""
+        """The constructor's arguments."""
         return [self.factor, self.patience, self.threshold, self.cooldown, self.least]
 
     def state_dict(self) -> dict[str, Any]:
-        """What it remembers, as plain numbers."""
+        """The state as plain numbers."""
         return {name: getattr(self, name) for name in ("now", "best", "waited", "resting")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` returned."""
+        """Restore a state."""
         self.now, self.best = float(state["now"]), float(state["best"])
         self.waited, self.resting = int(state["waited"]), int(state["resting"])
 
 
 def plateaus(schedule: Any) -> Iterator[Plateau]:
-    """The Plateau that a schedule is, or those that it was put together from."""
+    """The Plateaus in a schedule."""
     if isinstance(schedule, Plateau):
         yield schedule
     for member in getattr(schedule, "members", ()):

@@ -235,12 +235,12 @@ def overhead() -> None:
         ys = np.stack(outputs, axis=1)
         loss = np.asarray(ys.sum())
         g = np.broadcast_to(np.ones(loss.shape, loss.dtype), ys.shape)
-        uses = [[] for _ in plan.pools]
+        buffers = [[] for _ in plan.buffers]
         gh, gc = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
         for t, (inputs, results) in zip(reversed(range(steps)), reversed(kept)):
-            _, gh, gc = plan.backward(inputs, arrays, results, [gh + g[:, t], gc], uses)
-        for (leaf, pool, _, _), gathered in zip(plan.pools, uses):
-            pool(gathered, arrays[leaf])
+            _, gh, gc = plan.backward(inputs, arrays, results, [gh + g[:, t], gc], buffers)
+        for (leaf, batch_rule, _), buffered in zip(plan.buffers, buffers):
+            batch_rule(buffered, arrays[leaf])
 
     runs = {
         "replayed through unroll": unrolled(cell),

@@ -1,0 +1,254 @@
+"""The backward pass: from the gradient of the outputs to that of everything behind them.
+
+The results behind the outputs are sorted by the running numbers of their records. The pass is
+one loop over this list, the last record first: when it comes to a result all its uses have been
+visited, so its gradient is finished, and the rules of its op carry it on to its operands. No
+recursion, so a graph may be as deep as it likes.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .buffers import Accumulator
+from .context import anomaly_check, no_grad
+from .messages import describe
+from .tensor import BINARY, UNARY, Tensor, arrays_of, operands_of, provides
+from .workspace import Workspace, current_workspace
+
+__all__ = ["backpropagate", "no_path", "reachable", "seed_for"]
+
+Deliver = Callable[[Tensor, Any], None]
+number_of = operator.itemgetter(0)
+
+
+def reachable(
+    outputs: Iterable[Tensor],
+    gradients_only: bool = False,
+    stop: Iterable[Tensor] = (),
+    expand: bool = False,
+) -> tuple[list[tuple[int, Tensor]], list[Tensor]]:
+    """The graph behind the outputs: its results, the last one first, and its leaves.
+
+    Args:
+        outputs: Where the search begins.
+        gradients_only: Only what requires a gradient.
+        stop: Tensors that count as leaves.
+        expand: Whether fused records are expanded.
+
+    Returns:
+        (running number, Tensor) of each result, and the leaves.
+    """
+    order: list[tuple[int, Tensor]] = []
+    leaves: list[Tensor] = []
+    stack = [t for t in dict.fromkeys(outputs) if t.requires_grad or not gradients_only]
+    seen = set(stack)
+    stops = set(stop)
+    while stack:
+        t = stack.pop()
+        record = t._record
+        if record is None or (stops and t in stops):
+            leaves.append(t)
+            continue
+        if expand and record[1].expand is not None:
+            record[1].expand(t)
+            record = t._record
+            assert record is not None
+        order.append((record[0], t))
+        for x in record[4 : len(record) // 2 + 2]:
+            if isinstance(x, Tensor) and x not in seen and (x.requires_grad or not gradients_only):
+                seen.add(x)
+                stack.append(x)
+    order.sort(key=number_of, reverse=True)
+    return order, leaves
+
+
+class BackwardPass:
+    """One pass over the graph behind the roots.
+
+    Args:
+        deliver: Called with each leaf and its gradient.
+        every: Whether Tensors that require no gradient get one too.
+        keep_all: Whether results are delivered as well as leaves.
+        recorded: Whether the pass is recorded, so that rules run on Tensors.
+    """
+
+    __slots__ = ("check", "deliver", "every", "keep_all", "recorded", "sums")
+
+    def __init__(self, deliver: Deliver, every: bool, keep_all: bool, recorded: bool) -> None:
+        self.deliver, self.every, self.keep_all = deliver, every, keep_all
+        self.recorded = recorded
+        self.check = anomaly_check.get()
+        self.sums = Accumulator(recorded, self.check)
+
+    def run(self, roots: Sequence[tuple[Tensor, Any]], stop: Iterable[Tensor]) -> None:
+        """Carry the roots' gradients back to the leaves."""
+        expand = self.recorded or self.check is not None
+        order, leaves = reachable((t for t, _ in roots), not self.every, stop, expand)
+        for t, g in roots:
+            if t.requires_grad or self.every:
+                self.sums.add(t, g)
+        self.walk(order)
+        for leaf in leaves:
+            g = self.sums.finish(leaf)
+            if g is not None:
+                self.deliver(leaf, g)
+
+    def walk(self, order: Iterable[tuple[int, Tensor]]) -> None:
+        """Finish the gradient of each result, the last one first, and propagate it.
+
+        From ``len(record) == BINARY`` on stands the fast path: ``propagate`` written out for
+        records of two operands and of one, in passes that neither record nor check. Most records
+        are such, and this takes half the time.
+        """
+        sums, keep_all = self.sums, self.keep_all
+        buffers, take = sums.buffers, sums.gradients.pop
+        accumulate, buffer = sums.accumulate, sums.buffer
+        fast = not (self.every or self.check or self.recorded)
+        for _, t in order:
+            g = sums.finish(t) if t in buffers else take(t, None)
+            if g is None:  # every use of it was an operand without a rule
+                continue
+            y: Any = t.data
+            if g.dtype is not y.dtype:  # an operand of a wider dtype has widened it
+                g = g.astype(y.dtype)
+            if keep_all:
+                self.deliver(t, g)
+            record: Any = t._record
+            op, params = record[1], record[2]
+            if params or op.variadic or not fast:
+                self.propagate(t, g)
+            elif len(record) == BINARY:
+                _, _, _, _, a, b, x, z = record
+                rule_a, batch_rule_a, rule_b, batch_rule_b, until, elementwise = op.binary
+                if isinstance(a, Tensor) and a.requires_grad:
+                    if batch_rule_a is not None:
+                        buffer(a, batch_rule_a, (g, params, y, x, z), g, until)
+                    elif rule_a is not None:
+                        accumulate(a, rule_a(g, y, x, z), elementwise)
+                if isinstance(b, Tensor) and b.requires_grad:
+                    if batch_rule_b is not None:
+                        buffer(b, batch_rule_b, (g, params, y, x, z), g, until)
+                    elif rule_b is not None:
+                        accumulate(b, rule_b(g, y, x, z), elementwise)
+            elif len(record) == UNARY and op.binary[1] is None:
+                rule, a = op.binary[0], record[4]
+                if rule is not None and a.requires_grad:
+                    accumulate(a, rule(g, y, record[5]), op.elementwise)
+            else:
+                self.propagate(t, g)
+
+    def propagate(self, t: Tensor, g: Any) -> None:
+        """Carry the gradient of a result on to the operands of its record."""
+        record: Any = t._record
+        op, params, path = record[1:4]
+        inputs, arrays, y = operands_of(t), arrays_of(t), t.data
+        if self.recorded:
+            y, arrays = t, inputs  # type: ignore[assignment]
+        if op.variadic:
+            for x, gx in zip(inputs, op.rules(g, y, *arrays, **params)):
+                if gx is not None and self.wants(x):
+                    self.sums.add(x, gx)
+            return
+        for x, (rule, batch_rule) in zip(inputs, op.operand_rules):
+            if rule is None or not self.wants(x):
+                continue
+            if batch_rule is not None:
+                contribution = (g, params, y, *arrays)
+                self.sums.buffer(x, batch_rule, contribution, g, op.buffer_until)
+                continue
+            gx = rule(g, y, *arrays, **params)
+            if self.check:
+                self.check(op, (*inputs, g), gx, path, f"gradients of {describe(x)}")
+            self.sums.accumulate(x, gx, op.elementwise)
+
+    def wants(self, x: Any) -> bool:
+        """Whether an operand gets a gradient."""
+        if not isinstance(x, Tensor):
+            return False
+        return x.requires_grad or (self.every and x.data.dtype.kind == "f")
+
+
+def backpropagate(
+    roots: Sequence[tuple[Tensor, Any]],
+    deliver: Deliver,
+    *,
+    every: bool = False,
+    keep_all: bool = False,
+    stop: Iterable[Tensor] = (),
+) -> None:
+    """Carry gradients from the roots back, calling ``deliver(tensor, gradient)``.
+
+    Args:
+        roots: Outputs and the gradients they begin with. If one of these is a Tensor, the
+            whole pass runs on Tensors and is recorded, to be differentiated again.
+        deliver: Called once for each leaf; with ``keep_all`` once for every Tensor.
+        every: Whether Tensors that require no gradient get one too.
+        keep_all: Whether the gradients of results are delivered, or dropped once used.
+        stop: Tensors that count as leaves here.
+    """
+    if any(isinstance(g, Tensor) for _, g in roots):
+        roots = [(y, g if isinstance(g, Tensor) else Tensor(g)) for y, g in roots]
+        BackwardPass(deliver, every, keep_all, recorded=True).run(roots, stop)
+        return
+    token = current_workspace.set(Workspace())
+    try:
+        with no_grad():
+            BackwardPass(deliver, every, keep_all, recorded=False).run(roots, stop)
+    finally:
+        current_workspace.reset(token)
+
+
+@provides
+def backward(output: Tensor, gradient: Any = None) -> None:
+    """``Tensor.backward``: the pass that ends in the leaves' ``.grad``."""
+    seed = seed_for(output, gradient)
+    if isinstance(seed, Tensor):
+        seed = np.array(seed.data)
+    if not output.requires_grad:
+        raise no_path(output)
+    backpropagate([(output, seed)], add_to_grad)
+
+
+def add_to_grad(leaf: Tensor, g: Any) -> None:
+    """Add a gradient to a leaf's ``.grad``."""
+    if leaf.data.dtype.kind != "f":
+        raise TypeError(
+            f"{describe(leaf)} requires a gradient, which needs floating-point data; write the "
+            "numbers as floats"
+        )
+    if leaf.grad is None:
+        leaf.grad = np.array(g)  # a copy: g may be a view that others share
+    else:
+        leaf.grad += g
+
+
+def seed_for(output: Tensor, gradient: Any) -> Any:
+    """The gradient that a pass begins with: 1 for a scalar, or the given one, checked."""
+    if output.dtype.kind not in "f":
+        raise ValueError(f"{describe(output)} is not floating-point and has no gradient")
+    if gradient is None:
+        if output.size != 1:
+            raise ValueError(
+                f"backward from {describe(output)}: only a scalar has a gradient of 1; reduce it "
+                "with .sum() or .mean(), or give the gradient of its shape"
+            )
+        return np.ones(output.shape, output.dtype)
+    shape = gradient.shape if isinstance(gradient, Tensor) else np.shape(gradient)
+    if shape != output.shape:
+        raise ValueError(
+            f"backward from {describe(output)}: the gradient must have its shape, got {shape}"
+        )
+    return gradient if isinstance(gradient, Tensor) else np.array(gradient, dtype=output.dtype)
+
+
+def no_path(output: Tensor) -> ValueError:
+    """The error for a result to which no path leads from a leaf that requires a gradient."""
+    return ValueError(
+        f"backward from {describe(output)}: nothing that requires a gradient leads to it; make "
+        "a leaf with Parameter(...) or requires_grad=True, outside of no_grad()"
+    )

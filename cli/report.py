@@ -1,0 +1,99 @@
+"""What the commands print about data and models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..models import (
+    Labelled,
+    Labels,
+    LanguageModel,
+    NGram,
+    Stream,
+    accuracy,
+    evaluate,
+    label_scores,
+    perplexity_of,
+    predictions,
+    span_f1,
+    span_scores,
+)
+from .data import TextParts, predicted
+
+# Language models --------------------------------------------------------------------------------
+
+
+def print_parts(parts: TextParts) -> None:
+    """Print the sizes of the vocabulary and of the parts of a text."""
+    unknown = f"{np.mean(parts.held_out == parts.vocabulary.unknown):.1%}"
+    print(
+        f"vocabulary  {len(parts.vocabulary):,} tokens; {unknown} of those held out are <unk>\n"
+        f"tokens      {len(parts.train):,} to train on, {len(parts.development):,} to see when to "
+        f"stop, {len(parts.held_out):,} held out at the end"
+    )
+
+
+def baselines(parts: TextParts) -> list[tuple[str, float]]:
+    """The held-out perplexity of n-grams that are counted on all that is not held out."""
+    size, start = len(parts.vocabulary), parts.vocabulary.start
+    return [
+        (name, NGram(parts.before, size, order, start).perplexity(parts.held_out))
+        for order, name in enumerate(("unigram", "bigram, Witten-Bell"), 1)
+    ]
+
+
+def held_out_perplexity(model: LanguageModel, parts: TextParts) -> float:
+    """The perplexity of the held-out part, read in one piece, the state carried along."""
+    task = Stream(parts.held_out, batch=1, steps=100, ignore=parts.vocabulary.start)
+    return perplexity_of(evaluate(model, task))
+
+
+def print_perplexities(parts: TextParts, rows: Sequence[tuple[str, float]]) -> None:
+    """Print perplexities below each other, and how those of the two parts compare."""
+    count = predicted(parts.held_out, parts.vocabulary)
+    print(f"perplexity on {count:,} of the tokens held out: the first, and <s>, are only given")
+    for name, perplexity in rows:
+        print(f"  {name:<36}{perplexity:10.1f}")
+    bigram = NGram(parts.train, len(parts.vocabulary), 2, parts.vocabulary.start)
+    there, here = (bigram.perplexity(part) for part in (parts.development, parts.held_out))
+    print(
+        "the validation perplexity is of another piece of the text: a bigram of the part to train\n"
+        f"on has {there:.1f} there and {here:.1f} here"
+    )
+
+
+# Labels -----------------------------------------------------------------------------------------
+
+
+def mark_spans(labels: Labels) -> bool:
+    """Whether labels mark spans, as B-NP, I-NP and O do."""
+    try:
+        return bool(span_scores([labels.names], [labels.names]).types)
+    except ValueError:
+        return False
+
+
+def metrics_for(labels: Labels, gold: Sequence[Any]) -> dict[str, Callable[[Any, Any], float]]:
+    """The metrics for ``fit``: accuracy, and of labels that mark spans their F1."""
+    metrics = {"accuracy": lambda model, task: accuracy(task.labels, predictions(model, task))}
+    if mark_spans(labels):
+        metrics["f1"] = lambda model, task: span_f1(
+            gold, [labels.decode(ids) for ids in predictions(model, task)]
+        )
+    return metrics
+
+
+def print_scores(name: str, model: Any, labels: Labels, task: Labelled) -> None:
+    """Print the loss and the metrics on a part, and those of each label, or kind of span."""
+    gold, found = task.labels or [], predictions(model, task)
+    learnt = getattr(model, "n_labels", None) or max(model.d_out, 2)
+    loss = evaluate(model, task) if len(labels) == learnt else math.inf  # some have probability 0
+    print(f"\n{name}: loss {loss:.4f}, accuracy {accuracy(gold, found):.4f}")
+    if mark_spans(labels):
+        print(span_scores([*map(labels.decode, gold)], [*map(labels.decode, found)]))
+    else:
+        print(label_scores(gold, found, labels.names))

@@ -1,0 +1,253 @@
+"""``unspool train``: language models, classifiers and taggers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..models import Adam, Labelled, Stream, load_text, schedules
+from .data import (
+    LabelledParts,
+    TextParts,
+    read_parts,
+    read_sentences,
+    read_texts,
+    sentence_task,
+    split_text,
+    text_task,
+    with_unknown,
+)
+from .folder import Folder, configuration
+from .networks import make_classifier, make_language_model, make_tagger
+from .options import (
+    CELLS,
+    ClassifierNetwork,
+    Data,
+    LanguageNetwork,
+    Run,
+    Sentences,
+    StreamTraining,
+    TaggerNetwork,
+    Texts,
+    Tokens,
+    Training,
+    WordFeatures,
+)
+from .report import (
+    baselines,
+    held_out_perplexity,
+    metrics_for,
+    print_parts,
+    print_perplexities,
+    print_scores,
+)
+from .signature import Group
+
+__all__ = ["TRAIN", "stream_options", "train_classifier", "train_lm", "train_tagger"]
+
+
+# Language models --------------------------------------------------------------------------------
+
+
+def train_lm(
+    files: Sequence[Path],
+    *,
+    data: Data = Data(),
+    tokens: Tokens = Tokens(lower=False),
+    network: LanguageNetwork = LanguageNetwork(),
+    training: StreamTraining = StreamTraining(),
+    run: Run = Run(out=Path("lm"), epochs=12, patience=4),
+) -> None:
+    """Train a language model on text files.
+
+    The end of the text is held out; the model's perplexity on it is printed beside that of n-gram
+    models.
+
+    The same command resumes a training that was interrupted or killed, from the checkpoint in its
+    folder, and ends with the same model as without the interruption.
+
+    Args:
+        files: Text files, which are read as one text.
+
+    Example:
+        unspool train lm book.txt --out book --seconds 300
+        unspool train lm plays.txt --level character --model gru --layers 2
+    """
+    text = "\n\n".join(load_text(path, data.encoding) for path in files)
+    parts = split_text(text, tokens, data.held_out)
+    folder = Folder(run, configuration("lm", files, data, tokens, network, training))
+    print_parts(parts)
+    model = make_language_model(network, len(parts.vocabulary), training.seed)
+    name = CELLS[network.model].__name__
+    print(f"model       {name}, {model.size():,} parameters", flush=True)
+    history = folder.fit(
+        model,
+        saved={"vocabulary": parts.vocabulary},
+        optimizer=Adam(model.parameters(), training.lr),
+        **stream_options(parts, training),
+    )
+    rows = baselines(parts)
+    trained = held_out_perplexity(model, parts)
+    rows.append((f"{name}, after {history[-1]['seconds']:.0f} s of training", trained))
+    print_perplexities(parts, rows)
+    if tokens.level == "character":
+        print("bits per character: " + ", ".join(f"{math.log2(p):.3f}" for _, p in rows))
+    print(f"the model is {folder.model}")
+
+
+def stream_options(parts: TextParts, training: StreamTraining) -> dict[str, Any]:
+    """The arguments of ``fit`` for a language model, with early stopping."""
+    # <s> is learnt, so that generation can begin a paragraph, but counts in no perplexity.
+    start, seed = parts.vocabulary.start, training.seed
+    return {
+        "task": Stream(parts.train, training.batch, training.steps, reset=0.05, rng=seed),
+        "validation": Stream(parts.development, batch=8, steps=100, ignore=start),
+        "clip": training.clip,
+        "schedule": lambda progress: max(1 - progress, 0.02),
+    }
+
+
+# Classifiers and taggers ------------------------------------------------------------------------
+
+
+def train_classifier(
+    files: Sequence[Path],
+    *,
+    data: Texts = Texts(),
+    tokens: Tokens = Tokens(lower=True),
+    network: ClassifierNetwork = ClassifierNetwork(),
+    training: Training = Training(lr=0.002),
+    run: Run = Run(out=Path("classifier"), epochs=15),
+) -> None:
+    """Train a classifier on labelled texts.
+
+    Each line of a file is label<TAB>text; the columns of a .csv file are separated by commas. A
+    folder has a subfolder for each class with a text in each file, or a file for each class with
+    a text on each line.
+
+    The same command resumes a training that was interrupted or killed, from the checkpoint in its
+    folder, and ends with the same model as without the interruption.
+
+    Args:
+        files: Files or folders of labelled texts.
+
+    Example:
+        unspool train classifier reviews.tsv --model bilstm --out reviews
+        unspool train classifier train.tsv --dev dev.tsv --test test.tsv
+        unspool train classifier reviews.tsv --vectors glove.txt --embedding 50
+        unspool train classifier a.csv --label-column 1 --text-column 0 --header
+        unspool train classifier names/ --level character --pooling last
+    """
+
+    parts = read_parts(partial(read_texts, columns=data), files, data, training.seed)
+    model, vocabulary = make_classifier(network, tokens, parts, training.seed)
+    train_on_labels(
+        model,
+        parts,
+        partial(text_task, vocabulary=vocabulary),
+        training,
+        run,
+        configuration("classifier", files, data, tokens, network, training),
+        {"vocabulary": vocabulary, "labels": parts.labels, "notes": data.notes()},
+    )
+
+
+def train_tagger(
+    files: Sequence[Path],
+    *,
+    data: Sentences = Sentences(),
+    words: WordFeatures = WordFeatures(),
+    network: TaggerNetwork = TaggerNetwork(),
+    training: Training = Training(lr=0.004),
+    run: Run = Run(out=Path("tagger"), epochs=8),
+) -> None:
+    """Train a tagger on tagged sentences.
+
+    Each line of a file is word<TAB>tag; a blank line ends a sentence.
+
+    The same command resumes a training that was interrupted or killed, from the checkpoint in its
+    folder, and ends with the same model as without the interruption.
+
+    Args:
+        files: Files of tagged sentences.
+
+    Example:
+        unspool train tagger train.tsv --dev dev.tsv --test test.tsv --out upos
+        unspool train tagger chunks.tsv --label-column -1 --constraints BIO
+        unspool train tagger chunks.txt --spaces --label-column 2 --extra-columns 1
+    """
+
+    parts = read_parts(partial(read_sentences, columns=data), files, data, training.seed)
+    model, features = make_tagger(network, words, parts, training.seed)
+    train_on_labels(
+        model,
+        parts,
+        partial(sentence_task, features=features),
+        training,
+        run,
+        configuration("tagger", files, data, words, network, training),
+        {"features": features, "labels": parts.labels, "notes": data.notes()},
+    )
+
+
+def train_on_labels(
+    model: Any,
+    parts: LabelledParts,
+    task_of: Callable[..., Labelled],
+    training: Training,
+    run: Run,
+    config: dict[str, Any],
+    saved: dict[str, Any],
+) -> None:
+    """Train a classifier or a tagger, and print how good it is.
+
+    Args:
+        model: What is trained.
+        parts: The examples.
+        task_of: From examples, ``labels=``, ``batch=`` and ``rng=`` to a task.
+        training, run: How it is trained.
+        config: All options, for the folder.
+        saved: The keyword arguments of ``save_model``.
+    """
+    labels, test = parts.labels, parts.test
+    known = labels if test is None else with_unknown(labels, test)
+    task = task_of(parts.train, labels=labels, batch=training.batch, rng=training.seed)
+    validation = task_of(parts.development, labels=labels)
+    tested = None if test is None else task_of(test, labels=known)
+    folder = Folder(run, config)
+    sizes = f"{len(task.sequences):,} to learn from, {len(validation.sequences):,} to develop on"
+    print(f"{config['kind']:12}{sizes}; {len(labels)} labels")
+    print(f"model       {config['model']}, {model.size():,} parameters", flush=True)
+    metrics = metrics_for(labels, parts.development.labels)
+    folder.fit(
+        model,
+        task=task,
+        saved=saved,
+        optimizer=Adam(model.parameters(), training.lr),
+        validation=validation,
+        metrics=metrics,
+        monitor="validation_" + [*metrics][-1],
+        mode="max",
+        clip=training.clip,
+        schedule=schedules.cosine(),
+    )
+    print_scores("development part", model, labels, validation)
+    if tested is not None:
+        print_scores("test part", model, known, tested)
+    print(f"the model is {folder.model}")
+
+
+TRAIN = Group(
+    """Train a model on your own data.
+
+    Example:
+        unspool train lm book.txt --out book
+        unspool train classifier reviews.tsv --out reviews
+        unspool train tagger train.tsv --out upos
+    """,
+    "MODEL",
+    {"lm": train_lm, "classifier": train_classifier, "tagger": train_tagger},
+)

@@ -1,0 +1,126 @@
+"""Tokens to ids and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...autograd import class_ids
+from ...cells import Configured, register
+from ...checks import check_int
+from .tokens import SPECIALS, level_named
+
+__all__ = ["Vocabulary"]
+
+Ids = NDArray[np.int64]
+
+
+@register
+class Vocabulary(Configured):
+    """Tokens and their ids.
+
+    ``<unk>`` (0) stands for tokens out of the vocabulary, ``<s>`` (1) begins a sequence, ``</s>``
+    (2) ends it; the others follow.
+
+    Args:
+        tokens: The tokens by id, from 3 on, or with the three special ones in front.
+        level, lower: The tokeniser, as in ``tokenize``.
+
+    Attributes:
+        tokens: All tokens, by id.
+        unknown: The id of ``<unk>``.
+        start: The id of ``<s>``.
+        end: The id of ``</s>``.
+
+    Example:
+        >>> from unspool.models import Vocabulary, tokenize
+        >>> vocabulary = Vocabulary.count(tokenize("to be or not to be"), minimum_count=2)
+        >>> vocabulary.tokens
+        ('<unk>', '<s>', '</s>', 'be', 'to')
+        >>> vocabulary.encode("to be, Hamlet", start=True)
+        array([1, 4, 3, 0, 0])
+        >>> vocabulary.decode([1, 4, 3, 0])
+        'to be <unk>'
+    """
+
+    unknown, start, end = range(len(SPECIALS))
+
+    def __init__(self, tokens: Iterable[str], *, level: str = "word", lower: bool = False) -> None:
+        given = tuple(tokens)
+        self.tokens = given if given[: len(SPECIALS)] == SPECIALS else (*SPECIALS, *given)
+        if not all(isinstance(token, str) for token in self.tokens):
+            wrong = next(token for token in self.tokens if not isinstance(token, str))
+            raise TypeError(f"Vocabulary: tokens must be strings, got {wrong!r}")
+        self.ids = {token: i for i, token in enumerate(self.tokens)}
+        if len(self.ids) < len(self.tokens):
+            twice = next(token for token, n in Counter(self.tokens).items() if n > 1)
+            raise ValueError(f"Vocabulary: the token {twice!r} occurs twice")
+        self.level = level
+        self.lower = lower
+        self._how = level_named(level)
+
+    @classmethod
+    def count(
+        cls,
+        tokens: Iterable[str],
+        minimum_count: int = 1,
+        *,
+        level: str = "word",
+        lower: bool = False,
+    ) -> Vocabulary:
+        """The vocabulary of a text, most frequent tokens first, ties in alphabetical order.
+
+        Args:
+            tokens: A text, as ``tokenize`` returns it.
+            minimum_count: The least frequency of a token; rarer ones are ``<unk>``.
+            level, lower: As ``tokenize`` was called.
+        """
+        check_int("Vocabulary", "minimum_count", minimum_count)
+        counts = Counter(tokens)
+        for special in SPECIALS:
+            counts.pop(special, None)
+        kept = [token for token, n in counts.items() if n >= minimum_count]
+        kept.sort(key=lambda token: (-counts[token], token))
+        return cls(kept, level=level, lower=lower)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self.ids
+
+    def __repr__(self) -> str:
+        lower = ", lower=True" if self.lower else ""
+        return f"Vocabulary({len(self):,} tokens, level={self.level!r}{lower})"
+
+    def encode(self, text: str | Iterable[str], start: bool = False, end: bool = False) -> Ids:
+        """The ids of a text, or of tokens: (time,).
+
+        Args:
+            text: A string, or its tokens.
+            start: Whether to prepend ``<s>``.
+            end: Whether to append ``</s>``.
+        """
+        if isinstance(text, str):
+            tokens: Iterable[str] = self._how.tokens(text.lower() if self.lower else text)
+        else:
+            tokens = text
+        ids = [self.ids.get(token, self.unknown) for token in tokens]
+        return np.array([self.start] * start + ids + [self.end] * end, np.int64)
+
+    def decode(self, ids: Any) -> str:
+        """The text of ids, (time,): sequences become paragraphs, and ``<unk>`` is kept."""
+        array = class_ids(ids, len(self), "Vocabulary.decode", "tokens")
+        if array.ndim != 1:
+            raise ValueError(f"Vocabulary.decode: ids must be (time,), got {array.shape}")
+        parts: list[list[str]] = [[]]
+        for i in array.tolist():
+            if i == self.end:
+                parts.append([])
+            elif i != self.start:
+                parts[-1].append(self.tokens[i])
+        return "\n\n".join(self._how.join(part) for part in parts).rstrip("\n")

@@ -1,0 +1,544 @@
+"""``fit`` and ``evaluate``: the loop of forward, backward and update, for any model and task."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...autograd import detect_anomaly, freed_memory_kept
+from ...cells import Cell, Module
+from ...cells.fused import kinds_seen, see_kinds
+from ...checks import check_choice, check_float, check_int, describe_received
+from ...files import PathLike
+from ..networks.layers import evaluating
+from ..text import perplexity_of
+from .checkpoint import (
+    describe_model,
+    describe_optimizer,
+    describe_task,
+    generators,
+    load_checkpoint,
+    random_states,
+    save_checkpoint,
+    seeded,
+    set_random_states,
+)
+from .optim import (
+    Adam,
+    Optimizer,
+    clip_by_global_norm,
+    clip_by_value,
+    global_norm,
+    gradients,
+)
+from .report import History, Report, Silence
+from .schedules import plateaus
+from .tasks import Task, check_task
+
+__all__ = ["evaluate", "fit"]
+
+Metric = Callable[[Any, Any], float]  # of a model and a task
+Row = dict[str, float]
+COLUMNS = ("loss", "perplexity", "validation_loss", "validation_perplexity")
+
+
+def evaluate(model: Module, task: Task) -> float:
+    """The mean loss per token over one epoch, without dropout and without a tape."""
+    check_model("evaluate", model)
+    check_task("evaluate", task)
+    total, tokens, carry = 0.0, 0, None
+    with evaluating(model):
+        for batch in task.batches(0):
+            loss, count, carry = task.loss(model, batch, carry)
+            total += loss.item() * count
+            tokens += count
+            del loss  # free the graph, if there is one, before the next forward pass
+    if not tokens:
+        raise ValueError("evaluate: no token is to be predicted in this task")
+    return total / tokens
+
+
+def fit(
+    model: Module,
+    task: Task,
+    optimizer: Optimizer | None = None,
+    *,
+    epochs: int = 10,
+    seconds: float | None = None,
+    validation: Task | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    monitor: str = "validation_loss",
+    mode: str | None = None,
+    patience: int | None = None,
+    clip: float | None = None,
+    clip_value: float | None = None,
+    schedule: Callable[[float], float] | None = None,
+    save: PathLike | Callable[[], Any] | None = None,
+    checkpoint: PathLike | None = None,
+    every: float = 60.0,
+    resume: bool = True,
+    progress: bool = True,
+    after_epoch: Callable[[Row], Any] | None = None,
+) -> History:
+    """Train a model; it ends with the best parameters found.
+
+    The best are those of the epoch with the best ``monitor``; ties are broken by the validation
+    loss, then by the earlier epoch. Without ``validation`` they are the last ones.
+
+    With ``checkpoint`` training can be stopped at any moment, also by ``kill -9``; the same call
+    resumes it. The resumed run computes bit for bit what an uninterrupted one does, except for
+    times and what depends on them (a schedule together with ``seconds``). The random states are
+    those of the Generators in the attributes of the model and the tasks. Between the calls
+    ``epochs``, ``seconds``, ``patience`` and functions may change, everything else may not.
+
+    Args:
+        model: A Module that fits the task.
+        task: The training data: a Stream, Sequences, Labelled, or a Task of your own.
+        optimizer: Over the model's parameters; None for Adam with its defaults.
+        epochs: The maximum number of epochs.
+        seconds: The maximum duration, validation included; training stops after a batch.
+        validation: A Task that is evaluated after each epoch.
+        metrics: By name, functions of (model, validation) that return a number, as ``lambda
+            model, task: accuracy(task.labels, predictions(model, task))``: computed after each
+            epoch, without dropout.
+        monitor: The column of the history that decides which epoch is the best.
+        mode: "min" or "max", which ``monitor`` is best; may be left out for a loss or perplexity.
+        patience: Training stops after this many epochs in a row whose ``monitor`` is no
+            improvement.
+        clip: The maximum joint norm of the gradients.
+        clip_value: The maximum absolute value of a gradient's element, applied before ``clip``.
+        schedule: A function from progress (0 at the beginning, 1 at the end) to a factor of the
+            learning rate. A Plateau in it sees ``monitor``, without validation the loss.
+        save: A path for the best parameters, or a function that saves the model: written or
+            called whenever there are new best ones.
+        checkpoint: The checkpoint's path. Where writing fails (a full disk), the old file stays,
+            a RuntimeWarning is raised, and training goes on.
+        every: Seconds between checkpoints, which are also written after each epoch; at 0, after
+            each batch.
+        resume: Whether to resume from the checkpoint if there is one, instead of starting over.
+        progress: Whether to report on stderr: a bar with tqdm (extra ``train``), else lines.
+        after_epoch: Called with the row of each epoch; may add columns to it. Training stops when
+            it returns a true value.
+
+    Returns:
+        A row per epoch: epoch, updates, seconds, lr, loss, perplexity, tokens_per_second; with
+        ``validation`` also validation_loss, validation_perplexity, and validation_NAME for each
+        metric. Plain numbers.
+
+    Raises:
+        FloatingPointError: The loss, the gradient or ``monitor`` is NaN or infinite. The message
+            names the first such value's op and scope; the model has its last good parameters.
+        KeyboardInterrupt: Ctrl-C; the model has its best parameters, and they are saved.
+        ValueError: A setting is out of range, the model has no Parameter, or the checkpoint is
+            damaged or was written by another training; the differences are named.
+        OSError: The checkpoint's folder is not writable.
+
+    Example:
+        >>> from unspool.models import LanguageModel, Sequences, fit
+        >>> model = LanguageModel(vocab_size=5, d=8, rng=0)
+        >>> task = Sequences([[1, 3, 4, 3, 4, 2]], rng=0)
+        >>> history = fit(model, task, epochs=3, progress=False)
+        >>> [sorted(row)[:3] for row in history[:1]], history[2]["loss"] < history[0]["loss"]
+        ([['epoch', 'loss', 'lr']], True)
+    """
+    check_model("fit", model)
+    check_task("fit", task)
+    if validation is not None:
+        check_task("fit(validation=...)", validation)
+    elif patience is not None or metrics or monitor != "validation_loss":
+        raise ValueError("fit: patience, metrics and monitor need a task as validation=")
+    if optimizer is None:
+        optimizer = Adam(model.parameters())
+    elif not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            "fit: expected an Optimizer, as Adam(model.parameters(), lr=0.001), got "
+            f"{describe_received(optimizer)}"
+        )
+    check_int("fit", "epochs", epochs)
+    if patience is not None:
+        check_int("fit", "patience", patience)
+    if seconds is not None:
+        check_float("fit", "seconds", seconds, above=0)
+    for name, limit in (("clip", clip), ("clip_value", clip_value), ("every", every)):
+        if limit is not None:
+            check_float("fit", name, limit, least=0)
+    run = Run(
+        model,
+        task,
+        optimizer,
+        validation,
+        epochs=epochs,
+        seconds=seconds,
+        patience=patience,
+        metrics=metrics or {},
+        monitor=monitor,
+        sign=sign_of(monitor, mode, metrics or {}),
+        clip=clip,
+        clip_value=clip_value,
+        schedule=schedule,
+        save=save,
+        after_epoch=after_epoch,
+    )
+    unit = getattr(task, "unit", "tokens")
+    was_training = model.training
+    model.train()
+    try:
+        report = Report(epochs, len(task), unit) if progress else Silence()
+        if checkpoint is not None:
+            run.open_checkpoint(Path(checkpoint), every, resume)
+            if run.updates:
+                report.note(f"resuming from {checkpoint}, after update {run.updates}")
+        with freed_memory_kept():  # with glibc an update of an LSTM of 128 takes a quarter less
+            return run.train(report)
+    finally:
+        model.train(was_training)
+
+
+def check_model(who: str, model: Any) -> None:
+    """Raise TypeError unless it is a Module."""
+    if not isinstance(model, Module):
+        raise TypeError(
+            f"{who}: expected a model, as Acceptor(...), got {describe_received(model)}"
+        )
+
+
+def sign_of(monitor: str, mode: str | None, metrics: Iterable[str]) -> int:
+    """1 where a lower ``monitor`` is better, -1 where a higher one is."""
+    check_choice("fit", "monitor", monitor, [*COLUMNS, *(f"validation_{m}" for m in metrics)])
+    if mode is None and monitor in COLUMNS:
+        mode = "min"
+    if mode not in ("min", "max"):
+        raise ValueError(
+            f'fit: mode must be "min" or "max", whichever is best for {monitor}; got {mode!r}'
+        )
+    return 1 if mode == "min" else -1
+
+
+class Progress:
+    """How far an epoch has come.
+
+    Attributes:
+        epoch: Its number, from 1.
+        batches: The number of batches trained on.
+        total: The sum of the tokens' losses.
+        tokens: The number of tokens.
+        seconds: The time spent.
+        carry: The carry for the next batch.
+        rngs: The random states of the last batch's Generators, if it holds any.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch, self.batches, self.total, self.tokens = epoch, 0, 0.0, 0
+        self.seconds = 0.0
+        self.carry: Any = None
+        self.rngs: list[Any] = []
+
+
+@dataclass(eq=False)
+class Run:
+    """One call of ``fit``: its settings, and the state that a checkpoint holds."""
+
+    model: Module
+    task: Task
+    optimizer: Optimizer
+    validation: Task | None
+    epochs: int
+    seconds: float | None
+    patience: int | None
+    metrics: Mapping[str, Metric]
+    monitor: str
+    sign: int
+    clip: float | None
+    clip_value: float | None
+    schedule: Callable[[float], float] | None
+    save: PathLike | Callable[[], Any] | None
+    after_epoch: Callable[[Row], Any] | None
+
+    def __post_init__(self) -> None:
+        self.rate = self.optimizer.lr
+        self.rngs = generators(self.model, self.task, self.validation)
+        self.seeded = seeded(self.task, self.validation)
+        self.cells = [part for part in self.model.modules() if isinstance(part, Cell)]
+        self.history: History = []
+        self.now = Progress(1)
+        self.updates = 0
+        self.best, self.waited, self.stopped = math.inf, 0, False
+        self.good, self.good_from = self.model.state_dict(), "before training"
+        self.began = time.perf_counter()
+        self.path: Path | None = None
+        self.every, self.written = math.inf, 0.0
+
+    def elapsed(self) -> float:
+        """Seconds since the beginning, those before a resume included."""
+        return time.perf_counter() - self.began
+
+    def out_of_time(self) -> bool:
+        """Whether ``seconds`` are over."""
+        return self.seconds is not None and self.elapsed() >= self.seconds
+
+    def finished(self) -> bool:
+        """Whether there is no further epoch."""
+        impatient = self.patience is not None and self.waited >= self.patience
+        return self.now.epoch > self.epochs or self.out_of_time() or impatient or self.stopped
+
+    def fraction_done(self) -> float:
+        """The part of the training that is over, from 0 to 1."""
+        done = self.updates / max(self.epochs * len(self.task), 1)
+        if self.seconds is not None:
+            done = max(done, self.elapsed() / self.seconds)
+        return min(done, 1.0)
+
+    def train(self, report: Silence) -> History:
+        """Run the remaining epochs."""
+        try:
+            while not self.finished():
+                row = self.epoch(report)
+                if self.validation is not None:
+                    self.validate(row, self.validation)
+                row["seconds"] = self.elapsed()
+                if self.after_epoch is not None:
+                    self.stopped = bool(self.after_epoch(row))
+                self.history.append(row)
+                report.row(row)
+                self.judge(row)
+                self.now = Progress(self.now.epoch + 1)
+                self.write_checkpoint()
+            if self.validation is not None and self.history:
+                by = self.monitor.replace("_", " ")
+                report.note(f"the model has its parameters {self.good_from}, the best by {by}")
+        except FloatingPointError:
+            self.model.load_state_dict(self.good)
+            raise
+        except KeyboardInterrupt:
+            if self.updates and (self.validation is None or not self.history):
+                self.keep("of the interrupted epoch")
+            raise
+        finally:
+            report.close()
+            if self.schedule is not None:
+                self.optimizer.lr = self.rate
+            if self.validation is not None and self.history:
+                self.model.load_state_dict(self.good)
+        return self.history
+
+    def epoch(self, report: Silence) -> Row:
+        """Train on each remaining batch of the epoch, or until time is over."""
+        now = self.now
+        began = time.perf_counter() - now.seconds
+        for batch in self.remaining_batches():
+            if self.schedule is not None:
+                self.optimizer.lr = self.rate * self.schedule(self.fraction_done())
+            value, count = self.update(batch)
+            self.updates += 1
+            now.batches += 1
+            now.total += value * count
+            now.tokens += count
+            now.seconds = time.perf_counter() - began
+            speed = now.tokens / max(now.seconds, 1e-9)
+            report.batch(now.epoch, now.batches, now.total / max(now.tokens, 1), speed)
+            if self.out_of_time():
+                break
+            if self.elapsed() >= self.written + self.every:
+                now.rngs = random_states(generators(batch))
+                self.write_checkpoint()
+        if not now.tokens:
+            raise ValueError("fit: no token is to be predicted in this task")
+        loss = now.total / now.tokens
+        return {
+            "epoch": now.epoch,
+            "updates": self.updates,
+            "seconds": self.elapsed(),
+            "lr": self.optimizer.lr,
+            "loss": loss,
+            "perplexity": perplexity_of(loss),
+            "tokens_per_second": now.tokens / max(now.seconds, 1e-9),
+        }
+
+    def remaining_batches(self) -> Iterator[Any]:
+        """The batches of this epoch that were not trained on yet."""
+        batches, done = iter(self.task.batches(self.now.epoch)), self.now.batches
+        for batch in itertools.islice(batches, done):
+            done -= 1
+            if not done:  # the following batches hold the same Generators
+                set_random_states(generators(batch), self.now.rngs)
+        yield from batches
+
+    def update(self, batch: Any) -> tuple[float, int]:
+        """One update; returns the batch's mean loss before it, and the number of tokens."""
+        rngs = [*self.rngs, *generators(batch)]
+        states, carry = random_states(rngs), self.now.carry
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
+            loss, count, self.now.carry = self.task.loss(self.model, batch, carry)
+            value = loss.item()
+            finite = math.isfinite(value)
+            if finite:
+                self.optimizer.zero_grad()
+                if count:
+                    loss.backward()
+                finite = math.isfinite(self.clipped_norm())
+            del loss  # free the graph before the next one is built
+            if finite:
+                self.optimizer.step()  # an overflow is found in the next batch
+        if not finite:
+            set_random_states(rngs, states)  # the anomaly is located by the same forward pass
+            raise self.not_finite(value, batch, carry)
+        return value, count
+
+    def clipped_norm(self) -> float:
+        """Clip the gradients as asked for; returns their norm before clipping by norm."""
+        parameters = self.optimizer.parameters
+        if self.clip_value is not None:
+            clip_by_value(parameters, self.clip_value)
+        if self.clip is not None:
+            return clip_by_global_norm(parameters, self.clip)
+        return global_norm(gradients(parameters))
+
+    def validate(self, row: Row, validation: Task) -> None:
+        """Add the validation loss and the metrics to a row."""
+        row["validation_loss"] = loss = evaluate(self.model, validation)
+        row["validation_perplexity"] = perplexity_of(loss)
+        with evaluating(self.model):
+            for name, metric in self.metrics.items():
+                row[f"validation_{name}"] = float(metric(self.model, validation))
+        for column in ("validation_loss", self.monitor):
+            if not math.isfinite(row[column]):
+                raise FloatingPointError(
+                    f"fit: the {column.replace('_', ' ')} is {row[column]} after epoch "
+                    f"{row['epoch']}. The model has its parameters {self.good_from} again"
+                )
+
+    def judge(self, row: Row) -> None:
+        """Show the row to plateaus and patience; keep the parameters if they are the best."""
+        value = row["loss"] if self.validation is None else self.sign * row[self.monitor]
+        for plateau in plateaus(self.schedule):
+            plateau.see(value)
+        self.waited += 1
+        if value < self.best:
+            self.best, self.waited = value, 0
+        if self.validation is None or row is min(self.history, key=self.rank):
+            self.keep(f"of epoch {row['epoch']}")
+
+    def rank(self, row: Row) -> tuple[float, float]:
+        """A key by which the best row is the least one."""
+        return self.sign * row[self.monitor], row["validation_loss"]
+
+    def keep(self, which: str) -> None:
+        """Remember the parameters as good ones, if they are finite, and save them."""
+        state = self.model.state_dict()
+        if not all(np.isfinite(array).all() for array in state.values()):
+            return
+        self.good, self.good_from = state, which
+        if callable(self.save):
+            self.save()
+        elif self.save is not None:
+            self.model.save(self.save)
+
+    def not_finite(self, value: float, batch: Any, carry: Any) -> FloatingPointError:
+        """The error for a NaN or an infinity, with the op where the first one arises."""
+        named = self.model.named_parameters()
+        damaged = [name for name, p in named if not np.isfinite(p.data).all()]
+        what = f"loss is {value}"
+        if math.isfinite(value):
+            what = f"gradient is {global_norm(gradients(self.optimizer.parameters))}"
+        began = ""
+        if damaged:
+            began = f"; not finite before this batch: {', '.join(damaged)}"
+        else:
+            try:
+                with detect_anomaly(), np.errstate(over="ignore", invalid="ignore"):
+                    loss, _, _ = self.task.loss(self.model, batch, carry)
+                    loss.backward()
+            except FloatingPointError as error:
+                began = f"; it began at: {error}"
+        self.optimizer.zero_grad()
+        return FloatingPointError(
+            f"fit: the {what} in epoch {self.now.epoch}, batch {self.now.batches + 1} (update "
+            f"{self.updates + 1}){began}. The model has its parameters {self.good_from} again; "
+            "lower the learning rate, or clip the gradient (clip=1.0)"
+        )
+
+    # Checkpoints ----------------------------------------------------------------------------------
+
+    def open_checkpoint(self, path: Path, every: float, resume: bool) -> None:
+        """Write checkpoints to a file from now on; resume from it if it exists."""
+        self.fingerprint = {
+            **describe_model(self.model),
+            **describe_optimizer(self.optimizer),
+            **describe_task("task", self.task),
+            **describe_task("validation", self.validation),
+            "monitor": self.monitor,
+            "metrics": sorted(self.metrics),
+            "mode": "max" if self.sign < 0 else "min",
+            "clip": self.clip,
+            "clip_value": self.clip_value,
+            "schedule, plateaus": [plateau.settings() for plateau in plateaus(self.schedule)],
+        }
+        self.path, self.every = path, every
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(f"fit: no checkpoint can be written in {path.parent}")
+        if resume and path.exists():
+            try:
+                self.restore(load_checkpoint(path, self.fingerprint))
+            except ValueError as error:
+                raise ValueError(
+                    f"fit: {error}. Give another checkpoint=, or resume=False to begin anew"
+                ) from error
+        self.written = self.elapsed()
+
+    def write_checkpoint(self) -> None:
+        """Write the checkpoint, if there is to be one; an OSError becomes a warning."""
+        if self.path is None:
+            return
+        state = {
+            "pass": vars(self.now),
+            "updates": self.updates,
+            "seconds": self.elapsed(),
+            "best": self.best,
+            "waited": self.waited,
+            "good_from": self.good_from,
+            "history": self.history,
+            "plateaus": [plateau.state_dict() for plateau in plateaus(self.schedule)],
+            "rngs": random_states(self.rngs),
+            "seeds": [owner.seed for owner in self.seeded],
+            "replayed": [kinds_seen(cell) for cell in self.cells],
+            "model": self.model.state_dict(),
+            "good": self.good,
+            "optimizer": self.optimizer.state_dict(),
+        }
+        try:
+            save_checkpoint(self.path, self.fingerprint, state)
+        except OSError as error:
+            warnings.warn(
+                f"fit: the checkpoint {self.path} was not written, the one before stays: "
+                f"{error.strerror or error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        self.written = self.elapsed()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restore a checkpoint's state."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.good, self.good_from = state["good"], state["good_from"]
+        self.history, self.updates = state["history"], state["updates"]
+        self.best, self.waited = state["best"], state["waited"]
+        self.began -= state["seconds"]
+        vars(self.now).update(state["pass"])
+        set_random_states(self.rngs, state["rngs"])
+        for owner, seed in zip(self.seeded, state["seeds"], strict=True):
+            owner.seed = seed
+        for plateau, memory in zip(plateaus(self.schedule), state["plateaus"], strict=True):
+            plateau.load_state_dict(memory)
+        for cell, kinds in zip(self.cells, state["replayed"], strict=True):
+            see_kinds(cell, kinds)
