@@ -77,78 +77,70 @@ class BackwardPass:
         recorded: Whether the pass is recorded, so that rules run on Tensors.
     """
 
-    __slots__ = (
-        "accumulate",
-        "buffer",
-        "check",
-        "deliver",
-        "every",
-        "keep_all",
-        "recorded",
-        "sums",
-    )
+    __slots__ = ("check", "deliver", "every", "keep_all", "recorded", "sums")
 
     def __init__(self, deliver: Deliver, every: bool, keep_all: bool, recorded: bool) -> None:
         self.deliver, self.every, self.keep_all = deliver, every, keep_all
         self.recorded = recorded
         self.check = anomaly_check.get()
         self.sums = Accumulator(recorded, self.check)
-        self.accumulate, self.buffer = self.sums.accumulate, self.sums.buffer
 
     def run(self, roots: Sequence[tuple[Tensor, Any]], stop: Iterable[Tensor]) -> None:
         """Carry the roots' gradients back to the leaves."""
-        sums, keep_all = self.sums, self.keep_all
-        buffers, take = sums.buffers, sums.gradients.pop
         expand = self.recorded or self.check is not None
         order, leaves = reachable((t for t, _ in roots), not self.every, stop, expand)
         for t, g in roots:
             if t.requires_grad or self.every:
-                sums.add(t, g)
+                self.sums.add(t, g)
+        self.walk(order)
+        for leaf in leaves:
+            g = self.sums.finish(leaf)
+            if g is not None:
+                self.deliver(leaf, g)
+
+    def walk(self, order: Iterable[tuple[int, Tensor]]) -> None:
+        """Finish the gradient of each result, the last one first, and propagate it.
+
+        From ``len(record) == BINARY`` on stands the fast path: ``propagate`` written out for
+        records of two operands and of one, in passes that neither record nor check. Most records
+        are such, and this takes half the time.
+        """
+        sums, keep_all = self.sums, self.keep_all
+        buffers, take = sums.buffers, sums.gradients.pop
+        accumulate, buffer = sums.accumulate, sums.buffer
         fast = not (self.every or self.check or self.recorded)
-        propagate = self.propagate_fast if fast else self.propagate
         for _, t in order:
             g = sums.finish(t) if t in buffers else take(t, None)
             if g is None:  # every use of it was an operand without a rule
                 continue
-            if g.dtype is not t.data.dtype:  # an operand of a wider dtype has widened it
-                g = g.astype(t.data.dtype)
+            y: Any = t.data
+            if g.dtype is not y.dtype:  # an operand of a wider dtype has widened it
+                g = g.astype(y.dtype)
             if keep_all:
                 self.deliver(t, g)
-            propagate(t, g)
-        for leaf in leaves:
-            g = sums.finish(leaf)
-            if g is not None:
-                self.deliver(leaf, g)
-
-    def propagate_fast(self, t: Tensor, g: Any) -> None:
-        """The fast path: ``propagate`` written out for records of two operands and of one.
-
-        Most records are such, and this takes half the time. It serves passes on arrays that
-        check nothing and deliver what requires a gradient only.
-        """
-        record: Any = t._record
-        op, y = record[1], t.data
-        if record[2] or op.variadic:
-            self.propagate(t, g)
-        elif len(record) == BINARY:
-            _, _, params, _, a, b, x, z = record
-            rule_a, batch_rule_a, rule_b, batch_rule_b, until, elementwise = op.binary
-            if isinstance(a, Tensor) and a.requires_grad:
-                if batch_rule_a is not None:
-                    self.buffer(a, batch_rule_a, (g, params, y, x, z), g, until)
-                elif rule_a is not None:
-                    self.accumulate(a, rule_a(g, y, x, z), elementwise)
-            if isinstance(b, Tensor) and b.requires_grad:
-                if batch_rule_b is not None:
-                    self.buffer(b, batch_rule_b, (g, params, y, x, z), g, until)
-                elif rule_b is not None:
-                    self.accumulate(b, rule_b(g, y, x, z), elementwise)
-        elif len(record) == UNARY and op.binary[1] is None:
-            rule, a = op.binary[0], record[4]
-            if rule is not None and a.requires_grad:
-                self.accumulate(a, rule(g, y, record[5]), op.elementwise)
-        else:
-            self.propagate(t, g)
+            record: Any = t._record
+            op, params = record[1], record[2]
+            if params or op.variadic or not fast:
+                self.propagate(t, g)
+            elif len(record) == BINARY:
+                _, _, _, _, a, b, x, z = record
+                rule_a, batch_rule_a, rule_b, batch_rule_b, until, elementwise = op.binary
+                if isinstance(a, Tensor) and a.requires_grad:
+                    if batch_rule_a is not None:
+                        buffer(a, batch_rule_a, (g, params, y, x, z), g, until)
+                    elif rule_a is not None:
+                        accumulate(a, rule_a(g, y, x, z), elementwise)
+                if isinstance(b, Tensor) and b.requires_grad:
+                    if batch_rule_b is not None:
+                        buffer(b, batch_rule_b, (g, params, y, x, z), g, until)
+                    elif rule_b is not None:
+                        accumulate(b, rule_b(g, y, x, z), elementwise)
+            elif len(record) == UNARY and op.binary[1] is None:
+                rule, a = op.binary[0], record[4]
+                if rule is not None and a.requires_grad:
+                    accumulate(a, rule(g, y, record[5]), op.elementwise)
+            else:
+                self.propagate(t, g)
 
     def propagate(self, t: Tensor, g: Any) -> None:
         """Carry the gradient of a result on to the operands of its record."""

@@ -44,7 +44,8 @@ def made_by(
     requires_grad: bool,
 ) -> Tensor:
     """A Tensor with a record that ``apply`` did not make and that has no operands' arrays."""
-    out = Tensor(data)
+    out: Tensor = object.__new__(Tensor)
+    out.data, out.grad, out.name = data, None, None
     out.requires_grad = requires_grad
     out._record = (number, op, params, path, *inputs, *(None for _ in inputs))
     return out

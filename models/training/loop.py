@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import detect_anomaly
+from ...autograd import detect_anomaly, freed_memory_kept
 from ...cells import Cell, Module
 from ...cells.fused import kinds_seen, see_kinds
 from ...checks import check_choice, check_float, check_int, describe_received
@@ -197,7 +197,8 @@ def fit(
             run.open_checkpoint(Path(checkpoint), every, resume)
             if run.updates:
                 report.note(f"resuming from {checkpoint}, after update {run.updates}")
-        return run.train(report)
+        with freed_memory_kept():  # with glibc an update of an LSTM of 128 takes a quarter less
+            return run.train(report)
     finally:
         model.train(was_training)
 
