@@ -110,22 +110,7 @@ class Grid:
         x = 0
         for block in sorted(set(self.rows.block.values())):
             loops = [i for i in self.rows.active if self.rows.block[i] == block]
-            templates = [self.templates[i] for i in loops]
-            for template in templates:
-                cell = template.block.places.get(("cell",))
-                template.axis = cell[0] if cell else (template.left + template.right) // 2
-            before = max(t.axis - t.left for t in templates)
-            after = max(t.right - t.axis for t in templates)
-            for v in (v for i in loops for v in self.rows.delays(i)):
-                assert v.place is not None
-                half = self.measure.size(v)[0] + 12
-                x = self.delay_x(v) - self.templates[v.place[0]].axis
-                before, after = max(before, half - x), max(after, x + half)
-            lanes = self.lanes[block]
-            for template in templates:
-                edge = template.axis - before
-                template.lanes = {name: edge - TRACK * n for name, n in lanes.items()}
-            before += TRACK * (len(lanes) + 1) if lanes else 0
+            before, after = self.reach(block, loops)
             steps = sorted({t for i in loops for t in self.view.shown[i]})
             elided = [i for i in loops if self.view.dots[i] is not None]
             gap = self.first_hidden(elided)
@@ -149,6 +134,25 @@ class Grid:
             self.block_span[block] = (first, x - self.gap)
             x += max(width for _, width in beside)
         self.centre()
+
+    def reach(self, block: int, loops: list[int]) -> tuple[int, int]:
+        """How far a column reaches to the left and right of its steps' common axis, with lanes."""
+        templates = [self.templates[i] for i in loops]
+        for template in templates:
+            cell = template.block.places.get(("cell",))
+            template.axis = cell[0] if cell else (template.left + template.right) // 2
+        before = max(t.axis - t.left for t in templates)
+        after = max(t.right - t.axis for t in templates)
+        for v in (v for i in loops for v in self.rows.delays(i)):
+            assert v.place is not None
+            half = self.measure.size(v)[0] + 12
+            x = self.delay_x(v) - self.templates[v.place[0]].axis
+            before, after = max(before, half - x), max(after, x + half)
+        lanes = self.lanes[block]
+        for template in templates:
+            edge = template.axis - before
+            template.lanes = {name: edge - TRACK * n for name, n in lanes.items()}
+        return before + (TRACK * (len(lanes) + 1) if lanes else 0), after
 
     def first_hidden(self, loops: list[int]) -> int | None:
         """The first step of some loops that has no column."""

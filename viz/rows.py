@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeAlias
+
 from .graph import Vertex, View, loop_label
 from .look import (
     shorten,
@@ -9,6 +12,9 @@ from .look import (
 from .scene import (
     shape_text,
 )
+
+# From a loop or vertex to another; whether a state goes on there.
+Link: TypeAlias = tuple[int | Vertex, int | Vertex, bool]
 
 
 class Rows:
@@ -46,15 +52,23 @@ class Rows:
 
     def choose_rows(self) -> None:
         """The row of each loop, its block of columns, and the zone of what is outside."""
-        row = dict.fromkeys(self.active, 0)
-        block = dict.fromkeys(self.active, 0)
-        zone = {v: 0 for v in self.outside if v.kind != "input"}
-        links: dict[tuple[int | Vertex, int | Vertex, bool], None] = {}
+        links: dict[Link, None] = {}
         for e in self.view.edges:
             a = e.tail.place[0] if e.tail.place else e.tail
             b = e.head.place[0] if e.head.place else e.head
             if a != b and e.kind != "side":
                 links[a, b, e.slot is not None and e.head.place is not None] = None
+        self.row = dict.fromkeys(self.active, 0)
+        self.block = dict.fromkeys(self.active, 0)
+        self.zone = {v: 0 for v in self.outside if v.kind != "input"}
+        self.climb(links)
+        self.lower(links)
+        self.top_row = max(self.row.values(), default=-1)
+        self.top_zone = max([self.top_row + 1 if self.row else 0, *self.zone.values()])
+
+    def climb(self, links: Iterable[Link]) -> None:
+        """Put everything above what it is computed from, and a loop behind one it goes on from."""
+        row, block, zone = self.row, self.block, self.zone
         for _ in range(len(self.active) + 2):
             for a, b, first in links:
                 if isinstance(a, int) and isinstance(b, int):
@@ -74,7 +88,10 @@ class Rows:
                     for other in self.active
                 ):
                     row[loop] += 1
-        # What depends on no step stands right below what uses it.
+
+    def lower(self, links: Iterable[Link]) -> None:
+        """Put what depends on no step right below what uses it."""
+        row, zone = self.row, self.zone
         dependent: set[int | Vertex] = set(self.active)
         for a, b, _ in sorted(links, key=lambda link: self.moment(link[0])):
             if a in dependent:
@@ -87,9 +104,6 @@ class Rows:
                 above = users.get(v, ())
                 over = [row[b] if isinstance(b, int) else zone.get(b, 0) for b in above]
                 zone[v] = min(over, default=zone.get(v, 0))
-        self.row, self.block, self.zone = row, block, zone
-        self.top_row = max(row.values(), default=-1)
-        self.top_zone = max([self.top_row + 1 if row else 0, *zone.values()])
 
     def moment(self, what: int | Vertex) -> int:
         """When a loop began, or what is outside of time was computed; inputs come first."""
