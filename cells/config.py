@@ -151,7 +151,7 @@ class Configured:
         """
         try:
             made = decode(config, np.random.default_rng(rng), [])
-        except (KeyError, IndexError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise ValueError(f"this is no configuration of {cls.__name__}: {error}") from error
         if not isinstance(made, cls):
             raise ValueError(

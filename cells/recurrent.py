@@ -91,11 +91,11 @@ class Elman(GatedCell):
 
 
 class FourGates:
-    """The LSTMs' gates f, i, o, the candidate g, and the state (h, c); b_f begins at 1."""
+    """The LSTMs' gates f, i, o and candidate g, and their state (h, c); b_f begins at 1."""
 
-    states = ("h", "c")
-    gates = ("f", "i", "o", "g")
-    ones = ("b_f",)
+    states: tuple[str, ...] = ("h", "c")
+    gates: tuple[str, ...] = ("f", "i", "o", "g")
+    ones: tuple[str, ...] = ("b_f",)
     W_f: Tensor
     U_f: Tensor
     b_f: Tensor

@@ -1,14 +1,16 @@
-"""What a whole sequence means: layers, language models, text, and how they are trained.
+"""Models of whole sequences: networks, text as ids, and training.
 
-The shapes of the lectures, and where they are found::
+The tasks of the lectures, and their networks::
 
     one to one                  FeedForward
-    one to many                 LanguageModel, its first state made of a vector
+    one to many                 LanguageModel, with a first state from a vector
     many to one                 Acceptor, HierarchicalAcceptor, DeepMoji
     many to many, aligned       Transducer, LanguageModel
     many to many, not aligned   EncoderDecoder
 
-``unspool.models.keras`` holds the layers by Keras's names, and ``Sequential``.
+``networks`` holds them and their layers, ``text`` tokenisers, vocabularies, corpora and features,
+``training`` the loop, optimisers and metrics, and ``keras`` the layers by Keras's names, with
+``Sequential``. Imports run from ``text`` over ``networks`` and ``training`` to ``keras``.
 """
 
 from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models

@@ -25,7 +25,16 @@ __all__ = ["Saved", "load_model", "save_model"]
 
 FORMAT = "unspool model"
 VERSION = 2
-DAMAGED = (ValueError, TypeError, KeyError, MemoryError, RecursionError, OverflowError)
+# The exceptions of constructors that get wrong arguments.
+DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class Saved(NamedTuple):
@@ -240,7 +249,7 @@ def upgraded_part(value: Any) -> Any:
     settings = {"class": part.pop("part")}
     for name, item in part.items():
         if name == "cell":
-            item = {"part": item} if isinstance(item, str) else item  # of a CharacterEncoder
+            item = {"part": item} if isinstance(item, str) else dict(item)  # of a CharacterEncoder
             options = {k: v for k, v in item.items() if k not in ("part", "d_in", "d_h", "dtype")}
             item = {"kind": item["part"], **options}
         elif name == "letters" and item is not None:

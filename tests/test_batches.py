@@ -57,7 +57,7 @@ def test_labels():
         (lambda: Labels(["a", 1]), TypeError, "names must be strings, got 1"),
         (lambda: Labels("ab").encode(["b", "c"]), ValueError, "label must be one of a, b; got 'c'"),
         (lambda: Labels("ab").encode("a"), TypeError, "a list of names, got 'a'"),
-        (lambda: Labels("ab").decode([0, -1]), ValueError, r"id -1 is outside of 0..1"),
+        (lambda: Labels("ab").decode([0, -1]), ValueError, r"id -1 at \[1\] is outside of 0..1"),
         (lambda: Labels("ab").decode([[0]]), ValueError, r"ids must be \(n,\), got \(1, 1\)"),
     ],
 )

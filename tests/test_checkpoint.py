@@ -573,7 +573,7 @@ def trained(path, **changes):
 OTHER = {
     "width": ({"d": 10}, r"model\.embedding\.E was float32 \(9, 8\), now float32 \(9, 10\)"),
     "cell": ({"cell": GRU}, r"model\.cell\.W_z is new, now float32 \(8, 8\)"),
-    "lost": ({"cell": Elman}, r"model\.cell\.W_f was float32 \(8, 8\), and is no more"),
+    "lost": ({"cell": Elman}, r"model\.cell\.W_f was float32 \(8, 8\), and is absent now"),
     "frozen": ({"frozen": True}, r"E was float32 \(9, 8\), now float32 \(9, 8\) frozen"),
     "batch": ({"batch": 3}, r"task\.batch was 2, now 3; task, batches was 4, now 3"),
     "data": ({"sequences": SENTENCES[::-1]}, r"task\.sequences was \[.*checksum"),

@@ -298,7 +298,10 @@ WRONG = {
         ["train", "tagger", "tagged.tsv", "--constraints", "BIO"],
         "a label of BIO is O, or one of",
     ),
-    "other labels": (["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"], "no label"),
+    "other labels": (
+        ["train", "classifier", "reviews.tsv", "--test", "tagged.tsv"],
+        "label must be one of",
+    ),
     "vectors": (["train", "classifier", "reviews.tsv", "--vectors", "none.txt"], "no such file"),
     "vectors' width": (
         ["train", "classifier", "reviews.tsv", "--vectors", "vectors.txt"],
@@ -319,8 +322,14 @@ WRONG = {
     "top k": (["generate", "model.npz", "--top-k", "0"], "an integer >= 1, got '0'"),
     "steps": (["generate", "model.npz", "--steps", "1.5"], "an integer >= 0, got '1.5'"),
     "unknown cell": (["draw", "lstn"], "expected one of gru, lstm"),
-    "tokens": (["train", "lm", "a", "--level", "re:["], "level 're:[' is no regular expression"),
-    "no level": (["train", "lm", "a", "--level", "syllable"], "level is one of word, character"),
+    "tokens": (
+        ["train", "lm", "a", "--level", "re:["],
+        "level 're:[' is no valid regular expression",
+    ),
+    "no level": (
+        ["train", "lm", "a", "--level", "syllable"],
+        "level must be one of word, character",
+    ),
     "share": (["generate", "m", "--top-p", 1.5], "expected a number > 0 and <= 1, got '1.5'"),
     "no share": (["generate", "m", "--top-p", 0], "expected a number > 0 and <= 1, got '0'"),
     "level": (["draw", "lstm", "--level", "gates"], "invalid choice: 'gates'"),
@@ -522,7 +531,7 @@ def test_columns_of_a_table(folder, here):
     figures = here("evaluate", "table", "table.csv", cwd=folder).stdout
     assert figures == here("evaluate", "plain", "reviews.tsv", cwd=folder).stdout
     message = refused(here("train", "classifier", "table.csv", "--label-column", 1, cwd=folder))
-    assert "label and text are two columns" in message
+    assert "label and text must be two columns" in message
 
 
 def test_the_wrong_column_is_noticed(tmp_path, here):
@@ -759,7 +768,7 @@ def test_a_folder_of_version_1_is_resumed(kind, tmp_path):
     assert f"{kind}: another training is in this folder: seed was 0, now 1. Give" in refusal
     result = run("train", kind, *options, "--epochs", 4, "--out", kind, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    assert "going on from" in result.stderr
+    assert "resuming from" in result.stderr
     found, wanted = (
         rows_of(tmp_path / kind / "history.csv"),
         rows_of(tmp_path / f"{kind}_whole.csv"),

@@ -31,6 +31,7 @@ from unspool.cells import (
     register,
 )
 from unspool.cells import config as config_module
+from unspool.models.persist import BoundedGenerator
 
 
 def both(kind=LSTM, **options):
@@ -212,3 +213,30 @@ def test_every_public_cell_has_a_name():
         if isinstance(thing, type) and issubclass(thing, Module):
             base = thing in (Module, Cell, cells_.GatedCell, cells_.Wrapper)
             assert (config_module.CLASSES.get(name) is thing) is not base, name
+
+
+def places_in(value):
+    """Every (container, key) in plain data."""
+    items = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in list(items):
+        yield value, key
+        if isinstance(item, (dict, list)):
+            yield from places_in(item)
+
+
+WRONG = [None, True, 0, -1, 2.5, 10**6, "", "LSTM", [], [1], {}, {"same": 0}, {"kind": "GRU"}]
+
+
+def test_a_wrong_value_anywhere_is_a_value_error():
+    rng = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        config = MODULES[rng.choice([*MODULES])]().to_config()
+        places = list(places_in(config))
+        container, key = places[rng.integers(len(places))]
+        container[key] = copy.deepcopy(WRONG[rng.integers(len(WRONG))])
+        try:
+            Module.from_config(config, rng=BoundedGenerator(1000))
+        except ValueError:
+            refused += 1
+    assert refused > 150

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -22,7 +24,7 @@ from unspool.cells import (
     ResetAfterGRU,
     Stacked,
 )
-from unspool.models import Dense
+from unspool.models import Dense, LanguageModel
 from unspool.viz import equations
 from unspool.viz.equations import Equations, latex_of
 from unspool.viz.structure import read
@@ -328,3 +330,17 @@ def test_equations_of_what_has_none():
         equations(3)
     with pytest.raises(ValueError, match=r"equations: the Tensor x .* has no tape behind it"):
         equations(Tensor([1.0], name="x"))
+
+
+def test_vectors_may_be_columns():
+    lines = equations(LSTM(3, 4), columns=True)
+    assert lines[0] == "f_t = σ(W_f x_t + U_f h_{t-1} + b_f)"
+    assert lines[3] == "g_t = tanh(W_g x_t + U_g h_{t-1} + b_g)"
+    tied = equations(LanguageModel(9, 4, cell=Elman, rng=0).loss([3, 4, 5]), columns=True)
+    assert any(re.search(r"= E ys", line) for line in tied)  # scores = ys Eᵀ in rows
+    x, W = Tensor(np.ones(3), name="x"), Parameter(np.eye(3), name="W")
+    V = Parameter(np.eye(3), name="V")
+    assert equations(np.tanh(x @ W) @ V, columns=True) == ["y = V tanh(W x)"]
+    assert equations(W @ x, columns=True) == ["y = W x"]  # as it stands in the code
+    (latex,) = equations(x @ W.T, columns=True, latex=True)
+    assert latex == r"y = W \, x"

@@ -726,7 +726,7 @@ def test_layers_that_do_not_fit():
     with pytest.raises(ValueError, match="there is no layer"):
         Sequential().predict(Z)
     layer = Dense(1)
-    with pytest.raises(ValueError, match="this Dense stands in a network already"):
+    with pytest.raises(ValueError, match="this Dense is part of a network already"):
         Sequential([layer, layer])
     built = Sequential([Dense(1)])
     built.predict(Z)

@@ -84,6 +84,18 @@ def test_imports_run_one_way():
                         assert name.split(".")[0] in others | lazy, f"{path} imports {name}"
 
 
+def test_imports_between_folders_of_models_run_one_way():
+    """text <- networks <- training <- keras, imports inside functions included."""
+    order = ["text", "networks", "training", "keras"]
+    for n, folder in enumerate(order):
+        for path in (ROOT / "models" / folder).rglob("*.py"):
+            dots = len(path.relative_to(ROOT / "models").parts)
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and node.level == dots:
+                    names = [node.module] if node.module else [alias.name for alias in node.names]
+                    assert {name.split(".")[0] for name in names} <= set(order[: n + 1]), path
+
+
 def test_core_needs_numpy_and_graphviz_only():
     code = (
         "import sys, unspool, unspool.cli, unspool.viz;"

@@ -187,13 +187,13 @@ def test_characters_round_trip():
 
 def test_decode_says_what_is_wrong():
     vocabulary = Vocabulary(["a"])
-    with pytest.raises(ValueError, match=r"id 4 is outside of 0\.\.3"):
+    with pytest.raises(ValueError, match=r"id 4 at .* is outside of 0\.\.3"):
         vocabulary.decode([3, 4])
-    with pytest.raises(ValueError, match=r"id -1 is outside"):
+    with pytest.raises(ValueError, match=r"id -1 at .* is outside"):
         vocabulary.decode([-1])
     with pytest.raises(ValueError, match=r"ids must be \(time,\), got \(1, 2\)"):
         vocabulary.decode([[1, 2]])
-    with pytest.raises(TypeError, match="ids must be integers, got float64"):
+    with pytest.raises(TypeError, match="ids are integers, got float64"):
         vocabulary.decode([1.0])
 
 
@@ -333,7 +333,7 @@ def test_a_bigram_beats_a_unigram_where_the_last_token_tells():
 
 
 def test_counting_says_what_is_wrong():
-    with pytest.raises(ValueError, match=r"NGram: id 9 is outside of 0\.\.4"):
+    with pytest.raises(ValueError, match=r"NGram: id 9 at .* is outside of 0\.\.4"):
         NGram([1, 9, 2], 5)
     with pytest.raises(ValueError, match=r"NGram: expected ids \(time,\).* got int64 \(1,\)"):
         NGram([1], 5)
@@ -341,7 +341,7 @@ def test_counting_says_what_is_wrong():
         NGram([1, 2], 5, 0)
     with pytest.raises(ValueError, match="no token of this text is to be predicted"):
         NGram([3, 1, 1], 5, 1, ignore=1)
-    with pytest.raises(ValueError, match=r"NGram: id -1 is outside of 0\.\.4"):
+    with pytest.raises(ValueError, match=r"NGram: id -1 at .* is outside of 0\.\.4"):
         NGram([1, 2, 3], 5).probabilities([-1])
     with pytest.raises(ValueError, match=r"history must be ids \(time,\), as in \[4\], got \(\)"):
         NGram([1, 2, 3], 5).probabilities(4)

@@ -1,12 +1,14 @@
 """What a tape looks like: the unrolled network as the textbook draws it.
 
 ``structure`` reads loops, steps, gates and states off a tape; ``view`` chooses what of it is
-shown; ``layout`` places it, with ``template`` for one time step, ``blocks`` for the gates in
-it and ``layers`` for the placing itself; ``dot`` writes it down and ``render`` has Graphviz
-draw it. ``notation`` knows how an op is written, ``equations`` what the ops together compute,
-``look`` the colours and sizes; ``trace`` runs a cell that is to be shown; ``page`` puts all
-views of a tape, its numbers and a browser's script into one file, ``animation`` lets a drawing
-light up in the order of its tape. ``plots`` has the pictures beside the graph, by matplotlib.
+shown. ``layout`` places it: ``template`` lays one time step out, with ``blocks`` for the gates in
+it and ``layers`` for the placing itself, ``rows``, ``grid`` and ``zones`` say where all else is,
+``nodes``, ``courses`` and ``captions`` write the scene. ``paint`` writes a scene as SVG, ``dot``
+as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and ``look`` have the looks
+that both share. ``notation`` knows how an op is written, ``equations`` what the ops together
+compute; ``trace`` runs a cell that is to be shown; ``page`` puts all views of a tape, its numbers
+and a browser's script into one file, ``animation`` lets a drawing light up in the order of its
+tape. ``plots`` has the pictures beside the graph, by matplotlib.
 """
 
 from __future__ import annotations

@@ -21,13 +21,13 @@ from ..autograd import path_text
 from ..files import write_atomically
 from . import render
 from .equations import Equations
+from .graph import Vertex
 from .layers import Path as Points
 from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
 from .notation import pieces, printable
 from .paint import PADDING, Painter, text_element
 from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode, SceneText
 from .style import Run, bezier
-from .view import Vertex
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -174,29 +174,14 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
                 times := [backward[r] for r in readers.get(v, ()) if r in backward]
             ):
                 backward[v] = max(times)
-    records = scene.view.structure.records
-    for one in (node.vertex for node in scene.nodes if node.vertex.kind == "parameter"):
+    for one in (n.vertex for n in scene.nodes if n.vertex.kind == "parameter"):
         # One in the legend has its gradient when all that use it have passed theirs on.
-        times = [
-            backward[n.vertex.id]
-            for n in scene.nodes
-            if n.vertex.id in backward
-            and any(one.tensor is x for i in n.vertex.records for x in records[i].inputs)
-        ]
-        if times:
+        if times := users_of(one, scene, backward):
             backward.setdefault(one.id, max(times))
     nodes = {
         n.vertex.id: (forward.get(n.vertex.id), backward.get(n.vertex.id)) for n in scene.nodes
     }
-    arrows = any(e.back for e in scene.edges)  # then the gradient does not light up the wires
-    edges: dict[tuple[str, str], tuple[int | None, int | None]] = {
-        (tail, head): (forward.get(head), None if arrows else backward.get(head))
-        for tail, head in wires
-    }
-    for e in scene.edges:
-        if e.back:
-            tail, head = e.edge.tail.id, e.edge.head.id
-            edges[head, tail] = (None, backward.get(head, backward.get(tail)))
+    edges = edge_moments(scene, forward, backward)
     norms = {}
     for text in scene.texts:
         if text.id.startswith("norm_"):
@@ -206,6 +191,32 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
             # A gradient is whole when it has come from all that read the value.
             norms[text.id] = max(read) if read else made[0] if made else len(sequence) - 1
     return Moments(nodes, edges, norms)
+
+
+def users_of(parameter: Vertex, scene: Scene, backward: dict[str, int]) -> list[int]:
+    """When each box that uses a parameter passes its gradient on."""
+    records = scene.view.structure.records
+    return [
+        backward[n.vertex.id]
+        for n in scene.nodes
+        if n.vertex.id in backward
+        and any(parameter.tensor is x for i in n.vertex.records for x in records[i].inputs)
+    ]
+
+
+def edge_moments(
+    scene: Scene, forward: dict[str, int], backward: dict[str, int]
+) -> dict[tuple[str, str], tuple[int | None, int | None]]:
+    """When each wire lights up, from when its ends do."""
+    arrows = any(e.back for e in scene.edges)  # then the gradient does not light up the wires
+    edges: dict[tuple[str, str], tuple[int | None, int | None]] = {}
+    for e in scene.edges:
+        tail, head = e.edge.tail.id, e.edge.head.id
+        if e.back:
+            edges[head, tail] = (None, backward.get(head, backward.get(tail)))
+        else:
+            edges[tail, head] = (forward.get(head), None if arrows else backward.get(head))
+    return edges
 
 
 def clock(sequence: Sequence[Frame], seconds: float | None) -> list[float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from .graph import hover_text
 from .look import (
     FAINT,
     FONTS,
@@ -43,7 +44,6 @@ from .style import (
     wire_key,
     wire_style,
 )
-from .view import hover_text
 
 # Text ---------------------------------------------------------------------------------------
 

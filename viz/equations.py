@@ -161,6 +161,12 @@ def formula(record: Record, x: list[Formula], latex: bool) -> Formula:
         if not latex:
             return Formula(f"{base}^{exponent if exponent.isalnum() else f'({exponent})'}", POWER)
         return Formula(f"{{{base}}}^{{{exponent}}}", POWER)
+    return bracketing(record, x, latex)
+
+
+def bracketing(record: Record, x: list[Formula], latex: bool) -> Formula:
+    """An op whose signs enclose its operands or stand behind them, or a function."""
+    op = str(record.op)
     if op == "transpose":
         return Formula(wrapped(x[0], ATOM) + (r"^\top" if latex else "ᵀ"), POWER)
     if op == "sqrt":
@@ -280,24 +286,13 @@ class Names:
         for i, group in enumerate(s.group):
             for depth in range(1, len(group) + 1):
                 inside.setdefault((s.where[i], group[:depth]), []).append(i)
-        letters: dict[tuple[int | None, str], str] = {}
+        letters = self.gate_letters(inside)
 
         def rank(item: tuple[tuple[Any, Group], list[int]]) -> tuple[bool, int]:
             """Scopes with a letter first, and then the outermost, if several have one result."""
             place, group = item[0]
             return not letters[place[0] if place else None, group[-1][0]], len(group)
 
-        for (place, group), members in inside.items():
-            here = (place[0] if place else None, group[-1][0])
-            if here not in letters:
-                letters[here] = shared_letter(
-                    x.name
-                    for i in members
-                    for x in s.records[i].inputs
-                    if x._record is None and (isinstance(x, Parameter) or x.requires_grad)
-                )
-        counts = collections.Counter((loop, letter) for (loop, _), letter in letters.items())
-        letters = {here: c if counts[here[0], c] == 1 else "" for here, c in letters.items()}
         for (place, group), members in sorted(inside.items(), key=rank):
             scope, number = group[-1]
             own = set(members)
@@ -310,6 +305,23 @@ class Names:
             base = (letters[loop, scope] or scope) + (str(number) if number > 1 else "")
             states = [slot.name for slot in s.slots[loop]] if loop is not None else []
             self.names[results[0]] = Name(base, *self.place(results[0]), base in states)
+
+    def gate_letters(
+        self, inside: dict[tuple[Any, Group], list[int]]
+    ) -> dict[tuple[int | None, str], str]:
+        """The letter of each scope of a loop: that of its parameters, if no other has it."""
+        letters: dict[tuple[int | None, str], str] = {}
+        for (place, group), members in inside.items():
+            here = (place[0] if place else None, group[-1][0])
+            if here not in letters:
+                letters[here] = shared_letter(
+                    x.name
+                    for i in members
+                    for x in self.s.records[i].inputs
+                    if x._record is None and (isinstance(x, Parameter) or x.requires_grad)
+                )
+        counts = collections.Counter((loop, letter) for (loop, _), letter in letters.items())
+        return {here: c if counts[here[0], c] == 1 else "" for here, c in letters.items()}
 
     def name_others(self) -> None:
         """Inputs, values with names of their own, and values that are used more than once."""
@@ -353,6 +365,7 @@ class Equations(Names):
         latex: Whether to write LaTeX, without the dollars around it, or plain text.
         generic: Whether steps are written with t, or with their numbers.
         inner: Whether what is used once is still called by its name, if it has one.
+        columns: Whether vectors are columns, as in W x.
 
     Example:
         >>> import numpy as np
@@ -373,9 +386,10 @@ class Equations(Names):
         latex: bool = False,
         generic: bool = False,
         inner: bool = True,
+        columns: bool = False,
     ) -> None:
         super().__init__(structure, generic=generic, inner=inner)
-        self.latex = latex
+        self.latex, self.columns = latex, columns
         self.formulas: list[Formula] = []
         self.mentioned: set[int] = set()
         for i, record in enumerate(structure.records):
@@ -427,7 +441,17 @@ class Equations(Names):
         if taken is not None:
             return taken
         operands = [self.operand(i, k, x) for k, x in enumerate(record.inputs)]
+        if self.columns and record.op == "matmul" and self.is_matrix(record.inputs[1]):
+            row, matrix = operands
+            text = matrix.text.removesuffix(r"^\top" if self.latex else "ᵀ")
+            operands = [Formula(text), row]
         return formula(record, operands, self.latex)
+
+    def is_matrix(self, x: Tensor) -> bool:
+        """Whether an operand is a parameter, or the transpose of one."""
+        record = self.s.records[self.s.made[x]] if x in self.s.made else None
+        leaf = record.inputs[0] if record is not None and record.op == "transpose" else x
+        return leaf in self.s.parameters and leaf.ndim == 2
 
     def written(self, name: Name) -> Formula:
         """A name as an operand."""
@@ -515,7 +539,9 @@ def latex_of(what: Any) -> str:
     return f"$$\\begin{{aligned}}\n{inside}\n\\end{{aligned}}$$"
 
 
-def equations(what: Any, *, latex: bool = False, inner: bool = False) -> list[str]:
+def equations(
+    what: Any, *, latex: bool = False, inner: bool = False, columns: bool = False
+) -> list[str]:
     r"""The equations of a cell, or of what is on a tape, read off the tape.
 
     Args:
@@ -523,6 +549,8 @@ def equations(what: Any, *, latex: bool = False, inner: bool = False) -> list[st
         latex: Whether to write LaTeX, without the dollars around it, or plain text.
         inner: Whether what is used once but has a name of its own, as the lectures' k_t and
             j_t of the LSTM, gets a line of its own.
+        columns: Whether vectors are columns, as in lectures that write W x where the code
+            computes x @ W: W there is the transpose of the code's.
 
     Returns:
         A line for each gate, each state, and what is used more than once, in the order of
@@ -544,5 +572,5 @@ def equations(what: Any, *, latex: bool = False, inner: bool = False) -> list[st
         h_t = o_t ⊙ tanh(c_t)
     """
     structure = read(tape_of("equations", what, 2))
-    lines = Equations(structure, latex=latex, generic=True, inner=inner)
+    lines = Equations(structure, latex=latex, generic=True, inner=inner, columns=columns)
     return lines.lines(outside=isinstance(what, (Tape, Tensor)))

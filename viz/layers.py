@@ -693,32 +693,32 @@ class _Arranger:
                     ):
                         between.update([] if other.unit.thin else [end])
         for (name, edge), ends in meeting.items():
-            u = self.units[name]
-            reach = 9 if u.round else max(u.half - 8, 4)
-            low, high = -reach, reach
-            if u.note and edge == "top":
-                low, high = (low, 0) if u.note > 0 else (0, high)
-            # One operand, of which unlike steps have it from unlike places, has one pin.
-            first: dict[int | str, End] = {}
-            for e in sorted(ends, key=lambda e: ends[e]):
-                first.setdefault(e.operand, e)
-            ordered = list(first.values())
-            wanted = [min(max(ends[e], low), high) for e in ordered]
-            if u.pill_under and edge == "bottom":
-                ordered[0].offset = 11 if u.pill_left else -11
-                share_pins(ends, first)
-                continue
-            if len(ordered) == 1:
-                near = abs(wanted[0]) <= 3 or (not u.round and low <= ends[ordered[0]] <= high)
-                ordered[0].offset = round(wanted[0]) if near and ordered[0] not in between else 0
-                share_pins(ends, first)
-                continue
+            self.place_pins(self.units[name], edge, ends, between)
+
+    def place_pins(self, u: Unit, edge: str, ends: dict[End, float], between: set[End]) -> None:
+        """Place the wires that meet one side of an op; ``ends`` tells where each would be."""
+        reach = 9 if u.round else max(u.half - 8, 4)
+        low, high = -reach, reach
+        if u.note and edge == "top":
+            low, high = (low, 0) if u.note > 0 else (0, high)
+        # One operand, of which unlike steps have it from unlike places, has one pin.
+        first: dict[int | str, End] = {}
+        for e in sorted(ends, key=lambda e: ends[e]):
+            first.setdefault(e.operand, e)
+        ordered = list(first.values())
+        wanted = [min(max(ends[e], low), high) for e in ordered]
+        if u.pill_under and edge == "bottom":
+            ordered[0].offset = 11 if u.pill_left else -11
+        elif len(ordered) == 1:
+            near = abs(wanted[0]) <= 3 or (not u.round and low <= ends[ordered[0]] <= high)
+            ordered[0].offset = round(wanted[0]) if near and ordered[0] not in between else 0
+        else:
             gap = min(8.0, (high - low) / (len(ordered) - 1))
             places = isotonic(wanted, [1.0] * len(wanted), [gap] * (len(wanted) - 1))
             shift = max(0.0, places[-1] - high) or min(0.0, places[0] - low)
             for end, place in zip(ordered, places, strict=True):
                 end.offset = round(place - shift)
-            share_pins(ends, first)
+        share_pins(ends, first)
 
     def on_bar(self, bar: Unit, x: float, end: End) -> float:
         """Where a wire meets a bar, clear of those that run straight up on that side of it."""
@@ -989,3 +989,8 @@ def assign_tiers(
         if not changed:
             break
     return tiers
+
+
+def shifted(path: Path, x: int, y: int) -> Path:
+    """A wire moved to the right and upwards."""
+    return [(px + x, py + y) for px, py in path]

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor, backpropagate
+from .graph import Edge, Vertex, View
 from .look import GRADIENT
-from .view import Edge, Vertex, View
 
 MOST_NUMBERS = 6  # of a value that is written out
 STRIP = (8, 24)  # rows and columns of a strip, at most

@@ -30,6 +30,7 @@ import numpy as np
 
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
 from .equations import Equations
+from .graph import loop_label
 from .layout import lay_out
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
 from .notation import RULES, is_number, printable
@@ -37,7 +38,7 @@ from .numbers import Flows, Norms
 from .paint import Painter, course_of
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
 from .structure import Structure, read
-from .view import LAST, Part, choose_steps, is_input_leaf, loop_label, make_view
+from .view import LAST, Part, choose_steps, is_input_leaf, make_view
 
 __all__ = ["make_page"]
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Hashable
 from html import escape
 
+from .graph import hover_text
 from .look import (
     FAINT,
     FONTS,
@@ -44,7 +45,6 @@ from .style import (
     wire_key,
     wire_style,
 )
-from .view import hover_text
 
 PADDING = 4  # points around the scene
 MIDDLE = 0.35  # of a font's size: from the middle of its letters down to the baseline

@@ -110,7 +110,7 @@ def read(tape: Tape) -> Structure:
     adopt(records, made, loops, where)
     group, key = find_groups(records, made, where, inner)
     structure = Structure(tape, records, made, where, group, key, loops)
-    find_states(structure)
+    States(structure).find()
     name_parameters(structure)
     for record, place in zip(records, where, strict=True):
         if record.op == "getitem" and place is not None:
@@ -249,19 +249,7 @@ def adopt(
     outside = [i for i, place in enumerate(where) if place is None]
     if not loops or not outside:
         return
-    # The first step of each loop that a record outside leads to, through records outside.
-    leads: dict[int, dict[int, int]] = {i: {} for i in outside}
-    consumers: dict[int, list[int]] = {i: [] for i in outside}
-    for i in range(len(records) - 1, -1, -1):
-        place = where[i]
-        for x in records[i].inputs:
-            j = made.get(x)
-            if j is None or where[j] is not None:
-                continue
-            consumers[j].append(i)
-            reached = {place[0]: ordinal[place]} if place else leads[i]
-            for loop, n in reached.items():
-                leads[j][loop] = min(n, leads[j].get(loop, n))
+    leads, consumers = what_follows(records, made, where, ordinal)
     behind: dict[int, dict[int, tuple[int, int]]] = {}
     for i in outside:
         # The last step of each loop that it depends on: loop -> (ordinal, step).
@@ -290,6 +278,31 @@ def adopt(
             positions.sort()
 
 
+def what_follows(
+    records: list[Record],
+    made: dict[Tensor, int],
+    where: list[tuple[int, int] | None],
+    ordinal: dict[tuple[int, int], int],
+) -> tuple[dict[int, dict[int, int]], dict[int, list[int]]]:
+    """For each record outside of time: the first step of each loop that it leads to, through
+    records outside, and the records that use it.
+    """
+    outside = [i for i, place in enumerate(where) if place is None]
+    leads: dict[int, dict[int, int]] = {i: {} for i in outside}
+    consumers: dict[int, list[int]] = {i: [] for i in outside}
+    for i in range(len(records) - 1, -1, -1):
+        place = where[i]
+        for x in records[i].inputs:
+            j = made.get(x)
+            if j is None or where[j] is not None:
+                continue
+            consumers[j].append(i)
+            reached = {place[0]: ordinal[place]} if place else leads[i]
+            for loop, n in reached.items():
+                leads[j][loop] = min(n, leads[j].get(loop, n))
+    return leads, consumers
+
+
 def running_sum(
     i: int,
     records: list[Record],
@@ -312,6 +325,23 @@ def running_sum(
     return [loop] if onwards else []
 
 
+def first_state_candidates(
+    records: list[Record], where: list[tuple[int, int] | None]
+) -> set[Tensor]:
+    """Leaves that want a gradient and that one step alone reads: it may begin with them."""
+    used: dict[Tensor, set[tuple[int, int] | None]] = {}
+    for place, record in zip(where, records, strict=True):
+        for x in record.inputs:
+            if x._record is None and x.requires_grad:
+                used.setdefault(x, set()).add(place)
+    several = {place[0] for place in where if place is not None and place[1] != 1}
+    return {
+        x
+        for x, places in used.items()
+        if len(places) == 1 and all(p is not None and p[0] in several for p in places)
+    }
+
+
 def find_groups(
     records: list[Record],
     made: dict[Tensor, int],
@@ -328,18 +358,7 @@ def find_groups(
     """
     groups: list[Group] = []
     keys: list[Key] = []
-    used: dict[Tensor, set[tuple[int, int] | None]] = {}
-    for place, record in zip(where, records, strict=True):
-        for x in record.inputs:
-            if x._record is None and x.requires_grad:
-                used.setdefault(x, set()).add(place)
-    # What one step alone reads may be the state that this step begins with.
-    several = {place[0] for place in where if place is not None and place[1] != 1}
-    lone = {
-        x
-        for x, places in used.items()
-        if len(places) == 1 and all(p is not None and p[0] in several for p in places)
-    }
+    lone = first_state_candidates(records, where)
     numbers: dict[Hashable, int] = {}
     seen: dict[tuple[int, int] | None, tuple[tuple[str, ...], Group]] = {}
     counts: dict[Hashable, int] = {}
@@ -375,70 +394,76 @@ def find_groups(
     return groups, keys
 
 
-def find_states(structure: Structure) -> None:
-    """Find what is carried from step to step, where it enters, and where it ends."""
-    records, made, where, key = (
-        structure.records,
-        structure.made,
-        structure.where,
-        structure.key,
-    )
-    structure.slots = [[] for _ in structure.loops]
-    by_name: dict[Hashable, Slot] = {}
-    owner: dict[Hashable, Tensor] = {}
-    readers: dict[Hashable, Slot] = {}  # (loop, key, operand) -> the state that is read there
+class States:
+    """Finds what is carried from step to step, where it enters, and where it ends."""
 
-    def slot_for(loop: int, step: int, x: Tensor, place: Key) -> Slot:
+    def __init__(self, structure: Structure) -> None:
+        self.s = structure
+        structure.slots = [[] for _ in structure.loops]
+        self.by_name: dict[Hashable, Slot] = {}
+        self.owner: dict[Hashable, Tensor] = {}
+        self.readers: dict[Hashable, Slot] = {}  # (loop, key, operand) -> the state read there
+
+    def find(self) -> None:
+        """Fill in the structure's ``slots`` and ``entering``."""
+        self.find_carried()
+        for loop in self.s.loops:
+            names = {
+                self.s.records[i].output.name: i for steps in loop.steps.values() for i in steps
+            }
+            for t, positions in loop.steps.items():
+                for i in positions:
+                    self.find_entering(loop.index, t, i, names)
+            slots = self.s.slots[loop.index]
+            unnamed = [slot for slot in slots if not slot.name]
+            for n, slot in enumerate(unnamed, 1):
+                slot.name = f"s{n}" if len(unnamed) > 1 else "s"
+            last = loop.order[-1]
+            final = {self.s.key[i]: i for i in loop.steps[last]}
+            for slot in slots:
+                ends = [final[place] for place in slot.keys if place in final]
+                slot.end = names.get(f"{slot.name}_{last}", min(ends, default=None))
+
+    def slot_for(self, loop: int, step: int, x: Tensor, place: Key) -> Slot:
+        """The state that a value is, made at a place of a step."""
         label = stem(x.name)
         identity: Hashable = (loop, label) if label else (loop, None, place)
-        if label and owner.setdefault((identity, step), x) is not x:
+        if label and self.owner.setdefault((identity, step), x) is not x:
             identity = (loop, label, place)  # two states of one name in one step
-        slot = by_name.get(identity)
+        slots = self.s.slots[loop]
+        slot = self.by_name.get(identity)
         if slot is None:
-            slot = by_name[identity] = Slot(loop, len(structure.slots[loop]), label or "")
-            structure.slots[loop].append(slot)
+            slot = self.by_name[identity] = Slot(loop, len(slots), label or "")
+            slots.append(slot)
         slot.keys.add(place)
         return slot
 
-    for i, record in enumerate(records):
-        here = where[i]
-        if here is None:
-            continue
-        for k, x in enumerate(record.inputs):
-            j = made.get(x)
-            there = where[j] if j is not None else None
-            if j is None or there is None or there[0] != here[0] or there[1] == here[1]:
-                continue
-            slot = slot_for(here[0], there[1], x, key[j])
-            structure.entering[i, k] = slot
-            readers[here[0], key[i], k] = slot
+    def find_carried(self) -> None:
+        """What one step makes and another reads."""
+        s = self.s
+        for i, (record, here) in enumerate(zip(s.records, s.where, strict=True)):
+            for k, x in enumerate(record.inputs) if here is not None else ():
+                j = s.made.get(x)
+                there = s.where[j] if j is not None else None
+                if here is None or j is None or there is None:
+                    continue
+                if there[0] == here[0] and there[1] != here[1]:
+                    slot = self.slot_for(here[0], there[1], x, s.key[j])
+                    s.entering[i, k] = self.readers[here[0], s.key[i], k] = slot
 
-    for loop in structure.loops:
-        index, steps = loop.index, loop.steps
-        order = loop.order
-        names = {records[i].output.name: i for t in order for i in steps[t]}
-        for t in order:
-            for i in steps[t]:
-                for k, x in enumerate(records[i].inputs):
-                    j = made.get(x)
-                    if (i, k) in structure.entering or (j is not None and where[j] == (index, t)):
-                        continue
-                    known = readers.get((index, key[i], k))
-                    if x.requires_grad and j is None and x.name and not stem(x.name) and not known:
-                        continue  # a parameter
-                    if known is None and stem(x.name) and x.name == f"{stem(x.name)}_0":
-                        # The one step of a loop: its state is known by its name alone.
-                        made_at = names.get(f"{stem(x.name)}_{t}")
-                        if made_at is not None and j is None:
-                            known = slot_for(index, t, records[made_at].output, key[made_at])
-                    if known is not None:
-                        structure.entering[i, k] = known
-                        known.name = known.name or stem(x.name) or ""
-        unnamed = [slot for slot in structure.slots[index] if not slot.name]
-        for n, slot in enumerate(unnamed, 1):
-            slot.name = f"s{n}" if len(unnamed) > 1 else "s"
-        final = {key[i]: i for i in steps[order[-1]]}
-        for slot in structure.slots[index]:
-            named = names.get(f"{slot.name}_{order[-1]}")
-            ends = [final[place] for place in slot.keys if place in final]
-            slot.end = named if named is not None else (min(ends) if ends else None)
+    def find_entering(self, loop: int, t: int, i: int, names: dict[str | None, int]) -> None:
+        """What comes into a step from outside of the loop where others read a state."""
+        s = self.s
+        for k, x in enumerate(s.records[i].inputs):
+            j, part = s.made.get(x), stem(x.name)
+            if (i, k) in s.entering or (j is not None and s.where[j] == (loop, t)):
+                continue
+            known = self.readers.get((loop, s.key[i], k))
+            if known is None and j is None and part and x.name == f"{part}_0":
+                # The one step of a loop: its state is known by its name alone.
+                made_at = names.get(f"{part}_{t}")
+                if made_at is not None:
+                    known = self.slot_for(loop, t, s.records[made_at].output, s.key[made_at])
+            if known is not None:
+                s.entering[i, k] = known
+                known.name = known.name or part or ""

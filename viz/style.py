@@ -9,6 +9,7 @@ import re
 from collections.abc import Hashable
 from typing import NamedTuple
 
+from .graph import Vertex
 from .layers import Path, Point
 from .look import (
     BAND,
@@ -31,7 +32,6 @@ from .look import (
 )
 from .notation import split_name
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
-from .view import Vertex
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut

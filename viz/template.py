@@ -11,12 +11,12 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from .blocks import Block, Diagram, Frame, Item, Rail, Wire
+from .graph import Edge, Vertex, View
 from .layers import Name, Path, simplify
 from .look import TRACK
 from .notation import TAKING
 from .scene import Measure
 from .structure import Key
-from .view import Edge, Vertex, View
 
 GUTTER = 10  # between a step's insides and the wires beside them
 CELL: Name = ("cell",)  # the key of a cell's box

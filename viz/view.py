@@ -10,14 +10,13 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass, field
-from functools import cache
-from typing import NamedTuple
 
 from ..autograd import Parameter, Record, Tape, Tensor
 from .equations import Equations, write_name
+from .graph import Edge, Shared, Vertex, View, cell_title
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
-from .notation import holds_number, is_number, number_text, printable, symbol, with_low_digits
+from .notation import holds_number, is_number, number_text, symbol, with_low_digits
+from .plumbing import Plumbing
 from .structure import Group, Key, Loop, Slot, Structure, read, stem
 
 LEVELS = ("op", "gate", "cell")
@@ -25,103 +24,8 @@ SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
 ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 CUT = "//"  # where truncated backpropagation stops
 MOST_VERTICES = 60_000  # above, a simpler view is shown
-MERGED = {"concatenate": "concat", "add": "sum", "multiply": "product"}  # of two directions
 LAST = 2_000  # records of a tape that has no simpler view
 MOST_NAMED = 3_000  # records whose equations are shown, and gates' letters
-
-
-@dataclass(slots=True, eq=False)
-class Vertex:
-    """A node of the picture.
-
-    Attributes:
-        id: Its name in DOT, the same on each run.
-        kind: ``op gate cell input output state end cut copy parameter constant dots delay``.
-        label: What stands in it.
-        place: (loop, step) of the column that it stands in, or None.
-        key: Its place in that column, the same in each step.
-        group: The scopes around it inside of the column.
-        tensor: What it holds or makes.
-        note: A name that stands beside it (``x_1`` beside ``[0]``).
-        detail: A second line inside it.
-        colour: Its hue.
-        sides: Parameters and constants that stand beside it.
-        records: Positions of the records that it stands for.
-        bold: Whether it is an output of the tape.
-        slot: The state whose value it is.
-        equation: What it computes, for the text shown on hover; lines for several results.
-    """
-
-    id: str
-    kind: str
-    label: str
-    place: tuple[int, int] | None = None
-    key: Key = ()
-    group: Group = ()
-    tensor: Tensor | None = None
-    note: str = ""
-    detail: str = ""
-    colour: str = ""
-    sides: list[Vertex] = field(default_factory=list)
-    records: tuple[int, ...] = ()
-    bold: bool = False
-    slot: Slot | None = None
-    equation: str = ""
-
-
-class Edge(NamedTuple):
-    """An operand: from where it is made to where it is used.
-
-    Attributes:
-        kind: ``data``, ``state`` (across a step's boundary), ``side`` (a parameter beside its
-            op), ``hidden`` (standing for steps that are not shown), ``delay``.
-        origin: The state of another loop that goes on as this one.
-    """
-
-    tail: Vertex
-    head: Vertex
-    operand: int
-    tensor: Tensor
-    slot: Slot | None
-    kind: str
-    origin: Slot | None = None
-
-
-class Shared(NamedTuple):
-    """A parameter that is shown once by itself: used in many places, or beside time steps."""
-
-    vertex: Vertex
-    uses: str
-    family: str
-    loop: int | None
-
-
-@dataclass(slots=True, eq=False)
-class View:
-    """The graph to be placed.
-
-    Attributes:
-        structure: The tape it was made from.
-        level: Its level of detail.
-        shown: For each loop the steps that have a column, from left to right.
-        dots: For each loop the vertex that stands for the steps without one.
-        generic: Whether the one step shown stands for all (a folded picture).
-        titles: For each loop what its cell is called.
-        gates: Scope -> colour.
-        remark: What is shown otherwise than asked for, and why.
-    """
-
-    structure: Structure
-    level: str
-    vertices: list[Vertex]
-    edges: list[Edge]
-    shown: list[list[int]]
-    dots: list[Vertex | None]
-    shared: list[Shared]
-    generic: bool
-    titles: list[str]
-    gates: dict[str, str]
-    remark: str = ""
 
 
 def choose_steps(
@@ -297,8 +201,8 @@ class _Maker:
             self.keep_neighbours()
         self.make_ends()
         if self.level == "cell":
-            self.drop_plumbing()
-            self.share_inputs()
+            plumbing = Plumbing(self.s, self.of_record, self.fold, self.vertices, self.edges)
+            self.vertices, self.edges = plumbing.vertices, plumbing.edges
         self.finish_details()
         if self.fold:
             self.join_columns()
@@ -795,173 +699,6 @@ class _Maker:
                     return self.first_name(x, slot)
         return ""
 
-    def drop_plumbing(self) -> None:
-        """At the level of cells: x_t and y_t stand for taking a sequence apart and joining it."""
-        into: dict[Vertex, list[Edge]] = {}
-        out_of: dict[Vertex, list[Edge]] = {}
-        for e in self.edges:
-            into.setdefault(e.head, []).append(e)
-            out_of.setdefault(e.tail, []).append(e)
-        gone: set[Vertex] = set()
-        lost: set[Edge] = set()
-        added: list[Edge] = []
-        for v in [v for v in self.vertices if v.place is None and v.kind == "op"]:
-            parts = self.parts_of(v, into, out_of)
-            if parts is None:
-                continue
-            uses = out_of.get(v, [])
-            taken = {e: self.taken(e.head, parts) for e in uses}
-            if uses and all(position in parts for position in taken.values()):
-                # The layer above takes the sequence apart again: cell to cell.
-                joined: dict[int, list[Vertex]] = {}
-                for e, position in taken.items():
-                    assert position is not None
-                    if position not in joined:
-                        joined[position] = self.join(v, parts[position], added)
-                    heads = out_of.get(e.head, []) if e.head.kind != "dots" else [e]
-                    for h in heads:
-                        for tail in joined[position]:
-                            hidden = "dots" in (tail.kind, h.head.kind)
-                            kind = "hidden" if hidden else "data"
-                            if not (hidden and tail.kind == h.head.kind):
-                                added.append(Edge(tail, h.head, h.operand, h.tensor, None, kind))
-                    lost.update(heads)
-                    if e.head.kind != "dots":
-                        gone.add(e.head)
-            elif not uses and v.bold:
-                self.show_outputs(v, parts, added)
-            else:
-                continue
-            gone.add(v)
-            gone.update(e.tail for e in into[v] if e.tail.place is None)
-        for v in self.vertices:
-            uses = out_of.get(v, [])
-            if (
-                v.kind == "input"
-                and v.place is None
-                and uses
-                and all(
-                    (e.head.kind == "input" and e.head.place is not None) or e.head.kind == "dots"
-                    for e in uses
-                )
-            ):
-                gone.add(v)
-        self.vertices = [v for v in self.vertices if v not in gone]
-        seen: set[Hashable] = set()
-        edges = []
-        for e in [*self.edges, *added]:
-            identity = (e.tail, e.head, e.operand if e.kind != "hidden" else -1)
-            double = e.kind in ("data", "hidden") and e.slot is None and identity in seen
-            if e in lost or e.tail in gone or e.head in gone or double:
-                continue
-            seen.add(identity)
-            edges.append(e)
-        self.edges = edges
-
-    def share_inputs(self) -> None:
-        """At the level of cells: one x_t for all that read it, such as both directions."""
-        first: dict[Hashable, Vertex] = {}
-        same: dict[Vertex, Vertex] = {}
-        for v in self.vertices:
-            if v.kind != "input" or v.place is None or len(v.records) != 1:
-                continue
-            record = self.s.records[v.records[0]]
-            if record.op == "getitem":
-                taken = (v.place[1], record.inputs[0], repr(record.params.get("index")))
-                kept = first.setdefault(taken, v)
-                if kept is not v:
-                    same[v] = kept
-        for v, kept in same.items():
-            kept.records += v.records
-        self.vertices = [v for v in self.vertices if v not in same]
-        self.edges = [
-            e._replace(tail=same.get(e.tail, e.tail)) for e in self.edges if e.head not in same
-        ]
-
-    def parts_of(
-        self, v: Vertex, into: dict[Vertex, list[Edge]], out_of: dict[Vertex, list[Edge]]
-    ) -> dict[int, list[Vertex]] | None:
-        """What a sequence is joined from: position -> the cells that give this part of it.
-
-        None for what is not a stack of steps, nor the concatenation or sum of two such.
-        """
-        record = self.s.records[v.records[0]]
-        if record.op == "stack":
-            parts = {}
-            for position, x in enumerate(record.inputs):
-                j = self.s.made.get(x)
-                cell = self.of_record[j] if j is not None else None
-                if cell is not None and cell.place is not None:
-                    parts[position] = [cell]
-            return parts or None
-        if record.op not in ("concatenate", "add", "multiply") or len(record.inputs) != 2:
-            return None
-        tails = [self.of_record[j] for x in record.inputs if (j := self.s.made.get(x)) is not None]
-        if len(tails) != 2 or any(
-            t is None
-            or t.place is not None
-            or len(out_of.get(t, [])) != 1
-            or self.s.records[t.records[0]].op != "stack"
-            for t in tails
-        ):
-            return None
-        first, second = (self.parts_of(t, into, out_of) for t in tails if t is not None)
-        if first is None or second is None or first.keys() != second.keys():
-            return None
-        return {position: [*first[position], *second[position]] for position in first}
-
-    def taken(self, head: Vertex, parts: dict[int, list[Vertex]]) -> int | None:
-        """Which position of a sequence an x_t is; for steps left out, one of theirs."""
-        if head.kind == "dots":
-            return next((n for n, tails in parts.items() if tails[0].kind == "dots"), None)
-        if head.kind != "input" or head.place is None or len(head.records) != 1:
-            return None
-        index = self.s.records[head.records[0]].params.get("index")
-        if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None):
-            index = index[1]
-        return index if isinstance(index, int) else None
-
-    def join(self, v: Vertex, parts: list[Vertex], added: list[Edge]) -> list[Vertex]:
-        """The vertices that give one position: a cell, or what joins those of two directions."""
-        if len(parts) == 1 or any(p.kind == "dots" for p in parts):
-            return parts
-        last = max(parts, key=lambda p: p.place or (0, 0))
-        assert last.place is not None
-        joined = self.add(
-            Vertex(
-                f"{v.id}_{last.place[1]}",
-                "op",
-                v.label,
-                last.place,
-                ("join", v.id),
-                tensor=v.tensor,
-                records=v.records,
-            )
-        )
-        for operand, part in enumerate(parts):
-            assert v.tensor is not None
-            added.append(Edge(part, joined, operand, v.tensor, None, "data"))
-        return [joined]
-
-    def show_outputs(self, v: Vertex, parts: dict[int, list[Vertex]], added: list[Edge]) -> None:
-        """An output y_t above each step, for the sequence that would be joined from them."""
-        name = v.note[:-1] if v.note.endswith("s") and len(v.note) > 1 else v.note or "y"
-        for cells in parts.values():
-            last = max(cells, key=lambda p: p.place or (0, 0))
-            assert last.place is not None
-            loop, t = last.place
-            if last.kind == "dots":
-                continue
-            label = f"{name}_t" if self.fold else f"{name}_{t}"
-            op = str(self.s.records[v.records[0]].op)
-            output = self.add(
-                Vertex(f"y{loop}_{t}", "output", label, last.place, ("output",), tensor=v.tensor)
-            )
-            output.note = MERGED.get(op, "") if len(cells) > 1 else ""
-            for operand, cell in enumerate(cells):
-                assert v.tensor is not None
-                added.append(Edge(cell, output, operand, v.tensor, None, "data"))
-
     def write_equations(self, equations: Equations) -> None:
         """What each op, gate and cell computes; of a cell what has a name in it."""
         for vertex in self.vertices:
@@ -1053,30 +790,3 @@ def is_input_leaf(x: Tensor) -> bool:
 def generic_index(label: str, step: int) -> str:
     """``[:, 2]`` of the third step as ``[:, t]``."""
     return re.sub(rf"\b{step - 1}\b", "t", label) if label.startswith("[") else label
-
-
-def cell_title(path: tuple[str, ...]) -> str:
-    """What the cell of a loop is called: ``LSTM``, with its layer in front if it has one."""
-    known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
-    if not path:
-        return "cell"
-    name = path[-1]
-    return getattr(name, "kind", None) or known.get(name) or name.replace("_", " ")
-
-
-def loop_label(path: tuple[str, ...], title: str) -> str:
-    """The text at the left of a row: ``1 · forward · LSTM``."""
-    parts = [f"layer {name}" if name.isdigit() else name for name in path[:-1]]
-    return " · ".join([*parts, title])
-
-
-dtype_text = cache(str)  # NumPy takes its time to name one
-
-
-def hover_text(v: Vertex) -> str:
-    """What is shown on hover: a Tensor's name, shape and dtype, and what it is computed from."""
-    if v.tensor is None:
-        return v.detail
-    x = v.tensor
-    text = f"{printable(x.name) + ' ' if x.name else ''}{x.shape} {dtype_text(x.dtype)}"
-    return f"{text}\n{v.equation}" if v.equation else text

@@ -18,8 +18,8 @@ __all__ = ["FROM_LOGITS", "LOSSES"]
 
 Array = NDArray[Any]
 
-# What a loss reads: logits and the name of the activation that turns them into probabilities
-# ("sigmoid" or "softmax"), or the network's outputs and None.
+# A loss reads logits, with the name of the activation that turns them into probabilities
+# ("sigmoid" or "softmax"), or the network's outputs, with None.
 Ending = str | None
 
 

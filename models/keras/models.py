@@ -60,7 +60,7 @@ class Sequential(Module):
             self.add(layer)
 
     def add(self, layer: Layer) -> None:
-        """Append a layer, which may stand in no other network."""
+        """Append a layer, which may not be part of another network."""
         if not isinstance(layer, Layer):
             raise TypeError(
                 "Sequential.add: expected a layer of unspool.models.keras, as in Dense(10), got "
@@ -70,7 +70,7 @@ class Sequential(Module):
             raise ValueError("Sequential.add: the network has its parameters; add layers before")
         if layer.built or layer in self.layers:
             raise ValueError(
-                f"Sequential.add: this {type(layer).__name__} stands in a network already; create "
+                f"Sequential.add: this {type(layer).__name__} is part of a network already; create "
                 "another one"
             )
         self.layers.append(layer)
@@ -150,7 +150,7 @@ class Sequential(Module):
         return self._forward(self._inputs("Sequential", x), None)[0]
 
     def _forward(self, x: Any, activation: str | None) -> tuple[Any, Any, Ending, Mask]:
-        """The output; what the loss reads, and its ending; and the mask.
+        """The output; the loss's inputs, scores and ending; and the mask.
 
         A last Dense with this ``activation`` passes its logits to the loss.
         """

@@ -1,7 +1,7 @@
 """Keras's optimisers: its names of settings and its defaults over those of ``unspool.models``.
 
-Each function returns what ``compile(optimizer=)`` takes: a function from the parameters to an
-Optimizer. ε stands where the rules here have it, for RMSprop outside the root.
+Each function returns a value for ``compile(optimizer=)``: a function from the parameters to an
+Optimizer. ε is placed as in the rules there, for RMSprop outside the root.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...autograd import class_ids
 from ...checks import check_int
 from .padding import one_text
 
@@ -99,10 +100,9 @@ class NGram:
         Args:
             history: Ids (time,), of which the last ``order - 1`` are used; () for none.
         """
-        before = np.asarray(history, np.int64)
+        before = class_ids(history, self.vocab_size, "NGram", "tokens")
         if before.ndim != 1:
             raise ValueError(f"NGram: a history must be ids (time,), as in [4], got {before.shape}")
-        self._check(before)
         before = before[len(before) - min(self.order - 1, len(before)) :]
         words = np.arange(self.vocab_size)
         texts = np.column_stack([np.tile(before, (self.vocab_size, 1)), words])
@@ -156,13 +156,7 @@ class NGram:
                 "NGram: expected ids (time,), integers and at least 2 of them, got "
                 f"{array.dtype} {array.shape}"
             )
-        self._check(array)
-        return array.astype(np.int64, copy=False)
-
-    def _check(self, ids: NDArray[Any]) -> None:
-        if ids.size and (ids.min() < 0 or ids.max() >= self.vocab_size):
-            bad = int(ids.min() if ids.min() < 0 else ids.max())
-            raise ValueError(f"NGram: id {bad} is outside of 0..{self.vocab_size - 1}")
+        return class_ids(array, self.vocab_size, "NGram", "tokens").astype(np.int64, copy=False)
 
 
 class MostFrequentTag:

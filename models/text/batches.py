@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor
+from ...autograd import Tensor, class_ids
 from ...checks import check_int, describe_received
 from .padding import pad_sequences
 
@@ -80,12 +80,9 @@ class Labels:
 
     def decode(self, ids: Any) -> list[str]:
         """The names of ids (n,)."""
-        array = np.asarray(ids)
+        array = class_ids(ids, len(self), "Labels.decode", "labels")
         if array.ndim != 1:
             raise ValueError(f"Labels.decode: ids must be (n,), got {array.shape}")
-        for i in array.tolist():
-            if not 0 <= i < len(self):
-                raise ValueError(f"Labels.decode: id {i} is outside of 0..{len(self) - 1}")
         return [self.names[i] for i in array.tolist()]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...autograd import class_ids
 from ...cells import Configured, register
 from ...checks import check_int
 from .tokens import SPECIALS, level_named
@@ -113,15 +114,11 @@ class Vocabulary(Configured):
 
     def decode(self, ids: Any) -> str:
         """The text of ids, (time,): sequences become paragraphs, and ``<unk>`` is kept."""
-        array = np.asarray(ids)
+        array = class_ids(ids, len(self), "Vocabulary.decode", "tokens")
         if array.ndim != 1:
             raise ValueError(f"Vocabulary.decode: ids must be (time,), got {array.shape}")
-        if array.size and array.dtype.kind not in "iu":
-            raise TypeError(f"Vocabulary.decode: ids must be integers, got {array.dtype}")
         parts: list[list[str]] = [[]]
         for i in array.tolist():
-            if not 0 <= i < len(self):
-                raise ValueError(f"Vocabulary.decode: id {i} is outside of 0..{len(self) - 1}")
             if i == self.end:
                 parts.append([])
             elif i != self.start:

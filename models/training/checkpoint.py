@@ -230,7 +230,7 @@ def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]
         if name not in saved:
             words.append(f"{name} is new, now {given[name]}")
         elif name not in given:
-            words.append(f"{name} was {saved[name]}, and is no more")
+            words.append(f"{name} was {saved[name]}, and is absent now")
         elif saved[name] != given[name]:
             words.append(f"{name} was {saved[name]}, now {given[name]}")
     return words

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ...autograd import detect_anomaly
+from ...autograd import detect_anomaly, freed_memory_kept
 from ...cells import Cell, Module
 from ...cells.fused import kinds_seen, see_kinds
 from ...checks import check_choice, check_float, check_int, describe_received
@@ -197,7 +197,8 @@ def fit(
             run.open_checkpoint(Path(checkpoint), every, resume)
             if run.updates:
                 report.note(f"resuming from {checkpoint}, after update {run.updates}")
-        return run.train(report)
+        with freed_memory_kept():  # with glibc an update of an LSTM of 128 takes a quarter less
+            return run.train(report)
     finally:
         model.train(was_training)
 
@@ -375,7 +376,7 @@ class Run:
         """One update; returns the batch's mean loss before it, and the number of tokens."""
         rngs = [*self.rngs, *generators(batch)]
         states, carry = random_states(rngs), self.now.carry
-        with np.errstate(over="ignore", invalid="ignore"):  # checked just below
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below
             loss, count, self.now.carry = self.task.loss(self.model, batch, carry)
             value = loss.item()
             finite = math.isfinite(value)
@@ -385,10 +386,11 @@ class Run:
                     loss.backward()
                 finite = math.isfinite(self.clipped_norm())
             del loss  # free the graph before the next one is built
+            if finite:
+                self.optimizer.step()  # an overflow is found in the next batch
         if not finite:
             set_random_states(rngs, states)  # the anomaly is located by the same forward pass
             raise self.not_finite(value, batch, carry)
-        self.optimizer.step()
         return value, count
 
     def clipped_norm(self) -> float:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...autograd import class_ids
 from ...checks import check_int
 
 __all__ = [
@@ -91,9 +92,7 @@ def confusion(gold: Any, predicted: Any, n_labels: int) -> NDArray[np.int64]:
             raise TypeError(
                 f"confusion: labels must be ids, got {labels.tolist()[0]!r}; use Labels.encode"
             )
-        if labels.min() < 0 or labels.max() >= n:
-            bad = int(labels.min() if labels.min() < 0 else labels.max())
-            raise ValueError(f"confusion: label {bad} is outside of 0..{n - 1}")
+        class_ids(labels, n, "confusion", "labels")
     return np.bincount(pair[0] * n + pair[1], minlength=n * n).reshape(n, n)
 
 

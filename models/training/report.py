@@ -1,4 +1,4 @@
-"""What a training tells: its history, a row for each epoch, and its progress on stderr."""
+"""The history of a training, a row per epoch, and progress reports on stderr."""
 
 from __future__ import annotations
 

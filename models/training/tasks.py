@@ -1,6 +1,6 @@
-"""What there is to learn: a Task gives batches, and the loss of a model on each of them.
+"""Tasks: the batches of a data set, and the loss of a model on a batch.
 
-What one batch passes on to the next, such as the state within a long text, is the carry.
+The carry is passed from one batch to the next, such as the state within a long text.
 """
 
 from __future__ import annotations

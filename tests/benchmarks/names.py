@@ -41,11 +41,11 @@ from unspool.models import (
     Labels,
     Vocabulary,
     fit,
-    metrics,
     predictions,
-    readers,
     schedules,
 )
+from unspool.models.text import readers
+from unspool.models.training import metrics
 
 HELD_OUT, SPLIT_SEED = 1000, 0
 WIDTH, BATCH, RATE, NORM, DROPOUT, EPOCHS = 96, 16, 0.003, 1.0, 0.5, 20

@@ -51,10 +51,10 @@ from unspool.models import (
     embedding_from,
     fit,
     load_vectors,
-    metrics,
     predictions,
-    readers,
 )
+from unspool.models.text import readers
+from unspool.models.training import metrics
 
 FOLDS, SPLIT_SEED = 10, 0
 WORD, WIDTH, FILTERS, MINIMUM = 50, 64, 50, 2

@@ -1,0 +1,333 @@
+"""All that is written beside the network: rows' names, words, the legend, title and caption."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..autograd import Tensor
+from .graph import Shared, Vertex
+from .grid import Grid
+from .look import (
+    CAPTION,
+    FAINT,
+    GRADIENT,
+    HEADING,
+    MOST_LETTERS,
+    NAME,
+    NOTE,
+    PILL,
+    SHARE,
+    SMALL,
+    TITLE,
+    shorten,
+    text_width,
+    wrap,
+)
+from .nodes import Nodes
+from .numbers import Norms, magnitude
+from .rows import Rows
+from .scene import (
+    SceneBox,
+    SceneText,
+    name_width,
+    shape_text,
+)
+from .view import CUT
+from .zones import Zones
+
+WORD = 14  # size of the words below and above the columns
+
+
+class Words(NamedTuple):
+    """Texts for each time step, a row for each sequence: below the columns and above them."""
+
+    words: Sequence[Sequence[str]] = ()
+    targets: Sequence[Sequence[str]] = ()
+    predictions: Sequence[Sequence[str]] = ()
+
+
+class Captions:
+    """Puts texts into a scene, and turns those aside that wires cross.
+
+    Args:
+        rows, grid, zones, nodes: Where everything is.
+        norms: The gradients.
+        title, caption: Text above and below the picture.
+        words: What stands below and above the columns.
+        legend: Whether the parameters and the gradients' scale are shown.
+        missing_gradients: Whether gradients were asked for and not given.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        grid: Grid,
+        zones: Zones,
+        nodes: Nodes,
+        norms: Norms,
+        *,
+        title: str,
+        caption: str,
+        words: Words,
+        legend: bool,
+        missing_gradients: bool,
+    ) -> None:
+        self.rows, self.grid, self.zones, self.nodes = rows, grid, zones, nodes
+        self.view, self.loops, self.out = rows.view, rows.loops, nodes.out
+        self.norms = norms
+        self.title, self.caption, self.words = title, caption, words
+        self.legend, self.missing_gradients = legend, missing_gradients
+        self.share_room = 0
+        self.turn_labels_aside()
+        self.turn_titles_aside()
+        self.emit_texts()
+
+    def turn_labels_aside(self) -> None:
+        """Let the text of a bar stand at its left or right where wires cross its middle."""
+        crossed: dict[Vertex, list[int]] = {}
+        for edge in self.out.edges:
+            points = edge.curve.points
+            for (ax, ay), (bx, by) in itertools.pairwise(points):
+                for v in self.rows.bars if ax == bx else ():
+                    node = self.nodes.at[v]
+                    if min(ay, by) < node.y - node.high and max(ay, by) > node.y + node.high:
+                        crossed.setdefault(v, []).append(ax + edge.dx)
+        for v, xs in crossed.items():
+            node = self.nodes.at[v]
+            half = text_width(v.detail) // 2 + 6
+            middles = {"": node.x, "l": node.x - node.half + half, "r": node.x + node.half - half}
+            free = {
+                side: all(abs(x - middle) > half for x in xs) for side, middle in middles.items()
+            }
+            self.out.sides[v.id] = next((side for side in middles if free[side]), "")
+
+    def turn_titles_aside(self) -> None:
+        """Let the title of a frame stand at its right where a wire crosses it.
+
+        Frames outside of time are looked at one by one; all columns are titled alike.
+        """
+        frames = [box for box in self.out.boxes if box.kind == "gate"]
+        columns = [box for box in self.out.boxes if box.kind == "column"]
+        wires = [
+            (ax + edge.dx, min(ay, by), max(ay, by))
+            for edge in self.out.edges
+            for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points)
+            if ax == bx
+        ]
+
+        at_height: dict[tuple[int, int], list[int]] = {}  # a thousand columns have one
+
+        def crossed(box: SceneBox, size: int) -> tuple[bool, bool]:
+            """Whether a wire crosses the title where it stands at the left, and at the right."""
+            top, bottom = box.y2 - 4, box.y2 - 4 - size
+            if (top, size) not in at_height:
+                at_height[top, size] = sorted(
+                    x for x, low, high in wires if low < top and high > bottom
+                )
+            xs = at_height[top, size]
+            width = text_width(shorten(box.title), size) + 12
+
+            def between(x1: int, x2: int) -> bool:
+                return bisect.bisect_right(xs, x1) < bisect.bisect_left(xs, x2)
+
+            return between(box.x1, box.x1 + width), between(box.x2 - width, box.x2)
+
+        for box in frames:
+            at_left, at_right = crossed(box, TITLE)
+            box.mirrored = at_left and not at_right
+            frames += [inner for inner in box.boxes if inner.kind == "gate"]
+        sides = [crossed(box, NAME) for box in columns]
+        if any(at_left for at_left, _ in sides) and not any(at_right for _, at_right in sides):
+            for box in columns:
+                box.mirrored = True
+
+    def emit_texts(self) -> None:
+        """The names of the rows, and below the picture the parameters and the gradients' scale."""
+        texts = self.out.texts
+        for loop in self.rows.active:
+            if self.view.level == "cell" and len(self.rows.active) == 1:
+                continue
+            text = self.rows.row_title(loop)
+            x = self.grid.block_span[self.rows.block[loop]][0] - 12
+            x -= self.grid.way_back_x if self.view.generic else 0
+            y = self.zones.row_span[self.rows.row[loop]][1] - 12
+            texts.append(SceneText(f"row{loop}", text, x, y, 13, "right", bold=True))
+        self.emit_words()
+        self.out.outline(0)
+        left, y = self.out.x1, self.out.y1 - 16
+        right = min(max(self.out.x2, left + 420), left + 1400)
+        if self.view.shared and self.legend:
+            y = self.emit_parameters(left, right, y) - 26
+        if self.norms.scale and self.legend:
+            y = self.emit_scale(left, y) - 26
+        if any(v.kind == "cut" for v in self.rows.beside):
+            text = f"{CUT} The gradient stops here: backpropagation through time is truncated."
+            texts.append(SceneText("cut", text, left, y, SMALL, "left"))
+            y -= 26
+        if self.out.strips:
+            text = "Strips: values below 0 in blue (print: dark), above in orange (light)"
+            texts.append(SceneText("strips", text, left, y, SMALL, "left"))
+            y -= 26
+        if self.view.remark:
+            texts.append(SceneText("remark", self.view.remark, left, y, SMALL, "left"))
+            y -= 26
+        if self.missing_gradients:
+            text = "no gradient is drawn: give grads=tape.gradients()"
+            texts.append(SceneText("missing", text, left, y, SMALL, "left", FAINT))
+            y -= 26
+        self.emit_paragraph("caption", self.caption, left, y, CAPTION)
+        self.emit_paragraph("title", self.title, left, self.out.y2 + 22, HEADING)
+
+    def emit_words(self) -> None:
+        """Words below the columns of the first block, targets and predictions above the last's."""
+        self.out.outline(0)
+        below, above = self.out.y1 - WORD - 2, self.out.y2 + WORD + 2
+        first, last = min(self.grid.block_span, default=0), max(self.grid.block_span, default=0)
+        for n, row in enumerate(self.words.words):
+            self.emit_row("" if n else "words", row, first, below)
+            below -= WORD + 6
+        for name in ("predictions", "targets"):
+            for n, row in enumerate(getattr(self.words, name)):
+                self.emit_row("" if n else name, row, last, above)
+                above += WORD + 6
+
+    def emit_row(self, name: str, words: Sequence[str], block: int, y: int) -> None:
+        """A row of words, each in the middle of its time step's column; its name at the left."""
+        number = len(self.out.texts)
+        for (place, t), (x1, x2) in self.grid.column_span.items():
+            if place == block and 1 <= t <= len(words):
+                text = shorten(words[t - 1], max((x2 - x1 + self.grid.gap // 2) // 8, 6))
+                ident, x = f"word{number}_{t}", (x1 + x2) // 2
+                self.out.texts.append(SceneText(ident, text, x, y, WORD, "middle"))
+        if name:
+            x = self.grid.block_span[block][0] - 12
+            self.out.texts.append(SceneText(f"word{number}", name, x, y, SMALL, "right", FAINT))
+
+    def emit_paragraph(self, name: str, text: str, left: int, y: int, size: int) -> None:
+        """The title or the caption: lines as long as the picture is wide, or can be read."""
+        width = max(min(self.out.x2 - left, 64 * size), 320)
+        lines = [shorten(line, MOST_LETTERS) for line in wrap(text, width, size)]
+        y += (len(lines) - 1) * (size + 4) if size == HEADING else 0
+        for n, line in enumerate(lines):
+            at = y - n * (size + 4)
+            bold = size == HEADING
+            self.out.texts.append(SceneText(f"{name}{n}", line, left, at, size, "left", bold=bold))
+
+    def emit_parameters(self, left: int, right: int, y: int) -> int:
+        """The shared parameters, each one solid node, in rows; returns the y of the last row."""
+        shared = self.view.shared
+        groups = [(loop, list(g)) for loop, g in itertools.groupby(shared, key=lambda s: s.loop)]
+        title = "Parameters"
+        x, top = left, y
+        # One bar by itself would compare nothing.
+        several = any(len(self.share_columns(x)) > 1 for x in self.out.shares)
+        self.share_room = SHARE + 6 if several else 0
+        for loop, members in groups:
+            uses = {s.uses for s in members}
+            common = (
+                f", each shared by {members[0].uses}" if loop is not None and len(uses) == 1 else ""
+            )
+            if len(groups) > 1:
+                y -= 28 + self.share_room if x > left else 20
+                line = (
+                    self.rows.row_title(loop) if loop is not None else "outside of time"
+                ) + common
+                name = f"parameters{len(self.out.texts)}"
+                self.out.texts.append(SceneText(name, line, left, y + 2, SMALL, "left"))
+                x = left
+            else:
+                title += common
+            if x == left:
+                y -= 20 if y != top else 24
+            for _, family in itertools.groupby(members, key=lambda s: s.family):
+                x, y = self.emit_family(list(family), not common, x, y, left, right)
+        if several:
+            title += ". Bars: each step's share of ∂L/∂W"
+        self.out.texts.append(SceneText("parameters", title, left, top, NOTE, "left", bold=True))
+        return y - self.share_room
+
+    def emit_family(
+        self, family: list[Shared], count: bool, x: int, y: int, left: int, right: int
+    ) -> tuple[int, int]:
+        """The parameters of one gate, together as far as a line is long enough."""
+        halves = []
+        for s in family:
+            s.vertex.detail = shape_text(s.vertex.tensor) or "()"
+            s.vertex.detail += f"  ×{s.uses}" if count and s.uses != "1 use" else ""
+            width = name_width(s.vertex.label) + text_width(f" {s.vertex.detail}", SMALL)
+            bars = len(self.share_columns(s.vertex.tensor))
+            halves.append(max(width // 2 + 9, bars * 4 + 2))
+        together = sum(2 * half + 8 for half in halves)
+        for n, (s, half) in enumerate(zip(family, halves, strict=True)):
+            needed = together if n == 0 and together < right - left else 2 * half
+            if x + needed > right and x > left:
+                x, y = left, y - 2 * PILL - 8 - self.share_room
+            self.nodes.node(s.vertex, x + half, y, (half, PILL + 1, False))
+            self.emit_shares(s.vertex, x + half, y - PILL - 3)
+            x += 2 * half + 8
+        return x, y
+
+    def share_columns(self, x: Tensor | None) -> set[tuple[int, int] | None]:
+        """The columns in which a parameter may have a share: all of the loops that it is in."""
+        shares = self.out.shares.get(x, {}) if x is not None else {}
+        loops = {column[0] for column in shares if column is not None}
+        columns: set[tuple[int, int] | None] = set(shares)
+        if not self.view.generic:
+            columns.update((i, t) for i in loops for t in self.view.shown[i])
+        return columns
+
+    def emit_shares(self, parameter: Vertex, x: int, top: int) -> None:
+        """Each step's share in a parameter's gradient, as bars that stand below it."""
+        if parameter.tensor is None:
+            return
+        shares = self.out.shares.get(parameter.tensor, {})
+        norms = {column: float(np.linalg.norm(share)) for column, share in shares.items()}
+        most = max(norms.values(), default=0.0)
+
+        def order(column: tuple[int, int] | None) -> tuple[int, float]:
+            """From left to right; what lies outside of time comes last."""
+            if column is None:
+                return len(self.loops), 0
+            shown = self.view.shown[column[0]]
+            return column[0], column[1] or max(shown) - 0.5
+
+        columns = self.share_columns(parameter.tensor)
+        if len(columns) < 2:
+            return
+        for n, column in enumerate(sorted(columns, key=order)):
+            if column not in norms:
+                continue  # no gradient comes here: its place stays empty
+            norm = norms[column]
+            high = max(round(SHARE * norm / most) if most and math.isfinite(most) else 0, 2) // 2
+            when = "outside of time" if column is None else f"t={column[1]}"
+            if column is not None and not column[1]:
+                dots = self.view.dots[column[0]]
+                when = dots.detail if dots is not None else ""
+            text = f"{when}: {magnitude(norm)} of ‖∂L/∂{shorten(parameter.label)}‖"
+            v = Vertex(f"{parameter.id}_share{n}", "share", "", detail=text)
+            v.colour = GRADIENT[self.norms.grade_of(norm)]
+            self.nodes.node(
+                v, x - 4 * len(columns) + 8 * n + 4, top - SHARE + high, (3, high, False)
+            )
+
+    def emit_scale(self, left: int, y: int) -> int:
+        """What the gradients' colours and widths mean."""
+        largest = ", the largest of all steps" if self.view.generic else ""
+        title = f"Norm of the gradient{largest} (log scale)"
+        self.out.texts.append(SceneText("scale", title, left, y, NOTE, "left", bold=True))
+        x, y = left, y - 24
+        for n, bound in enumerate(self.norms.scale):
+            label = f"≥ {magnitude(bound)}"
+            if self.norms.decades is not None and not n:
+                label = f"< {magnitude(self.norms.scale[1])}"
+            v = Vertex(f"scale{n}", "swatch", label, colour=GRADIENT[n])
+            half = text_width(v.label, SMALL + 2) // 2 + 10
+            self.nodes.node(v, x + half, y, (half, PILL, False))
+            x += 2 * half + 4
+        return y

@@ -1,0 +1,132 @@
+"""The graph that a picture shows, without positions: vertices, and the operands as edges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+from ..autograd import Tensor
+from .notation import printable
+from .structure import Group, Key, Slot, Structure
+
+
+@dataclass(slots=True, eq=False)
+class Vertex:
+    """A node of the picture.
+
+    Attributes:
+        id: Its name in DOT, the same on each run.
+        kind: ``op gate cell input output state end cut copy parameter constant dots delay``.
+        label: What stands in it.
+        place: (loop, step) of the column that it stands in, or None.
+        key: Its place in that column, the same in each step.
+        group: The scopes around it inside of the column.
+        tensor: What it holds or makes.
+        note: A name that stands beside it (``x_1`` beside ``[0]``).
+        detail: A second line inside it.
+        colour: Its hue.
+        sides: Parameters and constants that stand beside it.
+        records: Positions of the records that it stands for.
+        bold: Whether it is an output of the tape.
+        slot: The state whose value it is.
+        equation: What it computes, for the text shown on hover; lines for several results.
+    """
+
+    id: str
+    kind: str
+    label: str
+    place: tuple[int, int] | None = None
+    key: Key = ()
+    group: Group = ()
+    tensor: Tensor | None = None
+    note: str = ""
+    detail: str = ""
+    colour: str = ""
+    sides: list[Vertex] = field(default_factory=list)
+    records: tuple[int, ...] = ()
+    bold: bool = False
+    slot: Slot | None = None
+    equation: str = ""
+
+
+class Edge(NamedTuple):
+    """An operand: from where it is made to where it is used.
+
+    Attributes:
+        kind: ``data``, ``state`` (across a step's boundary), ``side`` (a parameter beside its
+            op), ``hidden`` (standing for steps that are not shown), ``delay``.
+        origin: The state of another loop that goes on as this one.
+    """
+
+    tail: Vertex
+    head: Vertex
+    operand: int
+    tensor: Tensor
+    slot: Slot | None
+    kind: str
+    origin: Slot | None = None
+
+
+class Shared(NamedTuple):
+    """A parameter that is shown once by itself: used in many places, or beside time steps."""
+
+    vertex: Vertex
+    uses: str
+    family: str
+    loop: int | None
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """The graph to be placed.
+
+    Attributes:
+        structure: The tape it was made from.
+        level: Its level of detail.
+        shown: For each loop the steps that have a column, from left to right.
+        dots: For each loop the vertex that stands for the steps without one.
+        generic: Whether the one step shown stands for all (a folded picture).
+        titles: For each loop what its cell is called.
+        gates: Scope -> colour.
+        remark: What is shown otherwise than asked for, and why.
+    """
+
+    structure: Structure
+    level: str
+    vertices: list[Vertex]
+    edges: list[Edge]
+    shown: list[list[int]]
+    dots: list[Vertex | None]
+    shared: list[Shared]
+    generic: bool
+    titles: list[str]
+    gates: dict[str, str]
+    remark: str = ""
+
+
+def cell_title(path: tuple[str, ...]) -> str:
+    """What the cell of a loop is called: ``LSTM``, with its layer in front if it has one."""
+    known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
+    if not path:
+        return "cell"
+    name = path[-1]
+    return getattr(name, "kind", None) or known.get(name) or name.replace("_", " ")
+
+
+def loop_label(path: tuple[str, ...], title: str) -> str:
+    """The text at the left of a row: ``1 · forward · LSTM``."""
+    parts = [f"layer {name}" if name.isdigit() else name for name in path[:-1]]
+    return " · ".join([*parts, title])
+
+
+dtype_text = cache(str)  # NumPy takes its time to name one
+
+
+def hover_text(v: Vertex) -> str:
+    """What is shown on hover: a Tensor's name, shape and dtype, and what it is computed from."""
+    if v.tensor is None:
+        return v.detail
+    x = v.tensor
+    text = f"{printable(x.name) + ' ' if x.name else ''}{x.shape} {dtype_text(x.dtype)}"
+    return f"{text}\n{v.equation}" if v.equation else text

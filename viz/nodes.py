@@ -1,0 +1,190 @@
+"""Every vertex and frame of a view at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from .blocks import Block
+from .graph import Vertex
+from .grid import COLUMN_GAP, DELAY, DOTS, Grid
+from .layers import shifted
+from .look import (
+    GAP,
+    PILL,
+)
+from .rows import Rows
+from .scene import (
+    Curve,
+    Scene,
+    SceneBox,
+    SceneNode,
+)
+from .zones import Zones
+
+
+class Nodes:
+    """Puts nodes and frames into a scene.
+
+    Attributes:
+        at: Vertex -> its node.
+        curves: Wires that are repeated in every column, by what they connect.
+        side_curves: Parameter beside its op -> its wire, and how far that is moved.
+    """
+
+    def __init__(self, rows: Rows, grid: Grid, zones: Zones, out: Scene) -> None:
+        self.rows, self.grid, self.zones, self.out = rows, grid, zones, out
+        self.view, self.loops = rows.view, rows.loops
+        self.curves: dict[Hashable, Curve] = {}
+        self.side_curves: dict[Vertex, tuple[Curve, int]] = {}
+        self.at: dict[Vertex, SceneNode] = {}
+        out.bars = {v.id for v in rows.bars}
+        self.emit_columns()
+        self.emit_outside()
+
+    def emit_columns(self) -> None:
+        """Every column with its frames and vertices."""
+        bands = self.emit_bands()
+        several = len(self.rows.active) > 1 and self.view.level != "cell"
+        for loop in self.rows.active:
+            template = self.grid.templates[loop]
+            block = template.block
+            y0 = self.zones.row_y[loop]
+            for t in self.view.shown[loop]:
+                x0 = self.grid.origin[loop, t]
+                holder = bands[self.rows.block[loop], t]
+                if several:
+                    left, right = x0 + template.left + 4, x0 + template.right - 4
+                    name = f"{holder.id}_{loop}"
+                    top = y0 + template.height + self.grid.fold_height(loop) + 8
+                    step = SceneBox(name, "step", "", left, y0 - 8, right, top)
+                    holder.boxes.append(step)
+                    holder = step
+                frames = self.emit_frames(block, x0, y0, f"{holder.id}_g", holder.boxes)
+                for box in frames.values():
+                    box.mirrored = self.loops[loop].reverse
+                for v in self.rows.columns.get((loop, t), ()):
+                    key = template.keys[v]
+                    x, y = block.places[key]
+                    item = template.items[key]
+                    node = self.node(v, x0 + x, y0 + y, (item.half, item.high, item.round))
+                    box = frames.get(v.group, holder)
+                    box.nodes.append(node)
+                    if v.sides:
+                        hang = "above" if key in template.rail else block.pills[key]
+                        box.nodes += self.hang_sides(node, hang, (loop, key), x0)
+        self.emit_beside()
+
+    def emit_bands(self) -> dict[tuple[int, int], SceneBox]:
+        """The columns' backgrounds."""
+        bands: dict[tuple[int, int], SceneBox] = {}
+        for (block, t), (x1, x2) in self.grid.column_span.items():
+            if t == 0:
+                continue
+            spans = [
+                self.zones.row_span[self.rows.row[i]]
+                for i in self.rows.active
+                if self.rows.block[i] == block
+            ]
+            low, high = min(a for a, _ in spans), max(b for _, b in spans)
+            name = "t" if self.view.generic else f"t{t}"
+            if len(self.grid.block_span) > 1:
+                name += f"_block{block}"
+            title = "step t" if self.view.generic else f"t={t}"
+            bands[block, t] = SceneBox(name, "column", title, x1 - 2, low, x2 + 2, high)
+        self.out.boxes += bands.values()
+        return bands
+
+    def emit_frames(
+        self, block: Block, x0: int, y0: int, name: str, outermost: list[SceneBox]
+    ) -> dict[object, SceneBox]:
+        """The boxes of gates: group -> box."""
+        frames: dict[object, SceneBox] = {}
+        for n, f in enumerate(block.frames):
+            title = f.group[-1][0]
+            corners = (x0 + f.x1, y0 + f.y1, x0 + f.x2, y0 + f.y2)
+            colour = self.view.gates.get(title, "")
+            title = f"layer {title}" if title.isdigit() else title
+            box = frames[f.group] = SceneBox(f"{name}{n}", "gate", title, *corners, colour)
+            around = frames.get(f.group[:-1])
+            (around.boxes if around is not None else outermost).append(box)
+        return frames
+
+    def emit_beside(self) -> None:
+        """States before and after the loop, delays, and what stands for steps left out."""
+        for v in self.rows.beside:
+            assert v.place is not None
+            assert v.slot is not None
+            loop, t = v.place
+            size = self.grid.measure.size(v)
+            x1, x2 = self.grid.column_span[self.rows.block[loop], t]
+            if v.kind == "delay":
+                template = self.grid.templates[loop]
+                top = self.zones.row_y[loop] + template.height
+                rank = self.rows.delays(loop).index(v)
+                x = self.grid.origin[v.place] + self.grid.delay_x(v)
+                self.node(v, x, top + 14 + DELAY * rank, size)
+                continue
+            to_right = (v.kind == "end") != self.loops[loop].reverse
+            reach = size[0] + (2 if v.kind == "cut" else min(self.grid.gap, COLUMN_GAP) // 2)
+            x = x2 + reach if to_right else x1 - reach
+            self.node(v, x, self.zones.level(loop, v.slot.number), size)
+        for loop, x in self.grid.dots_x.items():
+            dots = self.view.dots[loop]
+            if dots is not None:
+                bottom = self.zones.row_y[loop]
+                top = bottom + self.grid.templates[loop].height
+                half = DOTS // 2 - 8
+                self.node(dots, x, (bottom + top) // 2, (half, (top - bottom) // 2 + 4, False))
+
+    def emit_outside(self) -> None:
+        """What stands in the zones."""
+        for z, block in self.zones.zone_block.items():
+            y0 = self.zones.zone_y[z]
+            frames = self.emit_frames(block, 0, y0, f"zone{z}_", self.out.boxes)
+            for v, item in self.zones.zone_items[z].items():
+                x, y = block.places[v]
+                node = self.node(v, x, y0 + y, (item.half, item.high, item.round))
+                inside = [node, *self.hang_sides(node, block.pills[v], v.id, 0)]
+                if v.group in frames:
+                    frames[v.group].nodes += inside
+
+    def hang_sides(self, node: SceneNode, hang: str, place: Hashable, x0: int) -> list[SceneNode]:
+        """The parameters and constants beside a vertex, and their wires."""
+        out = []
+        for n, side in enumerate(node.vertex.sides):
+            half = self.grid.measure.size(side)[0]
+            if hang == "above":
+                high = node.high + self.out.note_size(node.vertex.id)[1]
+                x, y = node.x + (2 * half + 6) * n, node.y + high + 14 + PILL
+                end = (
+                    (node.x, node.y + node.high) if not n else (node.x + 9, node.y + node.high - 4)
+                )
+                path = [(x, y - PILL), end]
+            elif hang.startswith("under") and not n:
+                sign = -1 if hang == "under left" else 1
+                x, y = node.x + sign * (half - 6), node.y - node.high - 6 - PILL
+                path = [(node.x + sign * 7, y + PILL), (node.x + sign * 7, node.y - node.high + 2)]
+            else:
+                sign = -1 if (hang == "left") != (n % 2 == 1) else 1
+                x = node.x + sign * (node.half + GAP + half)
+                y = node.y - (n // 2) * (2 * PILL + 4)
+                path = [(x - sign * half, y), (node.x + sign * node.half, node.y)]
+            out.append(self.node(side, x, y, (half, PILL, False)))
+            name = ("side", place, n, half)
+            curve = self.curves.get(name)
+            if curve is None:
+                curve = self.curves[name] = Curve(shifted(path, -x0, 0))
+            self.side_curves[side] = (curve, x0)
+        return out
+
+    def node(self, v: Vertex, x: int, y: int, size: tuple[int, int, bool]) -> SceneNode:
+        """A node, kept for edges to find."""
+        node = SceneNode(v, x, y, *size)
+        self.out.nodes.append(node)
+        self.at[v] = node
+        if (v.note or self.grid.measure.values) and v not in self.rows.bars:
+            if lines := self.grid.measure.notes(v):
+                self.out.notes[v.id] = lines
+            if rows := self.grid.measure.strip(v):
+                self.out.strips[v.id] = rows
+        return node

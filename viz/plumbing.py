@@ -1,0 +1,210 @@
+"""At the level of cells: x_t and y_t stand for taking a sequence apart and joining it."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from .graph import Edge, Vertex
+from .structure import Structure
+
+MERGED = {"concatenate": "concat", "add": "sum", "multiply": "product"}  # of two directions
+
+
+class Plumbing:
+    """Leaves out what only hands sequences on; ``vertices`` and ``edges`` are what remains.
+
+    Args:
+        structure: The tape.
+        of_record: Position of a record -> its vertex.
+        fold: Whether the picture is folded.
+        vertices, edges: The graph at the level of cells.
+    """
+
+    def __init__(
+        self,
+        structure: Structure,
+        of_record: list[Vertex | None],
+        fold: bool,
+        vertices: list[Vertex],
+        edges: list[Edge],
+    ) -> None:
+        self.s, self.of_record, self.fold = structure, of_record, fold
+        self.vertices, self.edges = vertices, edges
+        self.into: dict[Vertex, list[Edge]] = {}
+        self.out_of: dict[Vertex, list[Edge]] = {}
+        for e in edges:
+            self.into.setdefault(e.head, []).append(e)
+            self.out_of.setdefault(e.tail, []).append(e)
+        self.gone: set[Vertex] = set()
+        self.lost: set[Edge] = set()
+        self.added: list[Edge] = []
+        self.drop_plumbing()
+        self.share_inputs()
+
+    def add(self, vertex: Vertex) -> Vertex:
+        """Put a vertex among the others."""
+        self.vertices.append(vertex)
+        return vertex
+
+    def drop_plumbing(self) -> None:
+        """Let cells hand on to cells directly, and show the outputs of the last ones."""
+        for v in [v for v in self.vertices if v.place is None and v.kind == "op"]:
+            parts = self.parts_of(v)
+            if parts is None:
+                continue
+            uses = self.out_of.get(v, [])
+            taken = {e: self.taken(e.head, parts) for e in uses}
+            if uses and all(position in parts for position in taken.values()):
+                self.hand_on(v, parts, taken)
+            elif not uses and v.bold:
+                self.show_outputs(v, parts)
+            else:
+                continue
+            self.gone.add(v)
+            self.gone.update(e.tail for e in self.into[v] if e.tail.place is None)
+        self.gone.update(v for v in self.vertices if self.is_only_taken_apart(v))
+        self.vertices = [v for v in self.vertices if v not in self.gone]
+        self.edges = self.remaining()
+
+    def hand_on(
+        self, v: Vertex, parts: dict[int, list[Vertex]], taken: dict[Edge, int | None]
+    ) -> None:
+        """The layer above takes the sequence apart again: cell to cell."""
+        joined: dict[int, list[Vertex]] = {}
+        for e, position in taken.items():
+            assert position is not None
+            if position not in joined:
+                joined[position] = self.join(v, parts[position])
+            heads = self.out_of.get(e.head, []) if e.head.kind != "dots" else [e]
+            for h in heads:
+                for tail in joined[position]:
+                    hidden = "dots" in (tail.kind, h.head.kind)
+                    kind = "hidden" if hidden else "data"
+                    if not (hidden and tail.kind == h.head.kind):
+                        self.added.append(Edge(tail, h.head, h.operand, h.tensor, None, kind))
+            self.lost.update(heads)
+            if e.head.kind != "dots":
+                self.gone.add(e.head)
+
+    def is_only_taken_apart(self, v: Vertex) -> bool:
+        """Whether an input is a sequence that only x_1, x_2, ... are taken out of."""
+        uses = self.out_of.get(v, []) if v.kind == "input" and v.place is None else []
+        return bool(uses) and all(
+            (e.head.kind == "input" and e.head.place is not None) or e.head.kind == "dots"
+            for e in uses
+        )
+
+    def remaining(self) -> list[Edge]:
+        """The edges between what is left, none twice."""
+        seen: set[Hashable] = set()
+        edges = []
+        for e in [*self.edges, *self.added]:
+            identity = (e.tail, e.head, e.operand if e.kind != "hidden" else -1)
+            double = e.kind in ("data", "hidden") and e.slot is None and identity in seen
+            if e in self.lost or e.tail in self.gone or e.head in self.gone or double:
+                continue
+            seen.add(identity)
+            edges.append(e)
+        return edges
+
+    def share_inputs(self) -> None:
+        """At the level of cells: one x_t for all that read it, such as both directions."""
+        first: dict[Hashable, Vertex] = {}
+        same: dict[Vertex, Vertex] = {}
+        for v in self.vertices:
+            if v.kind != "input" or v.place is None or len(v.records) != 1:
+                continue
+            record = self.s.records[v.records[0]]
+            if record.op == "getitem":
+                taken = (v.place[1], record.inputs[0], repr(record.params.get("index")))
+                kept = first.setdefault(taken, v)
+                if kept is not v:
+                    same[v] = kept
+        for v, kept in same.items():
+            kept.records += v.records
+        self.vertices = [v for v in self.vertices if v not in same]
+        self.edges = [
+            e._replace(tail=same.get(e.tail, e.tail)) for e in self.edges if e.head not in same
+        ]
+
+    def parts_of(self, v: Vertex) -> dict[int, list[Vertex]] | None:
+        """What a sequence is joined from: position -> the cells that give this part of it.
+
+        None for what is not a stack of steps, nor the concatenation or sum of two such.
+        """
+        record = self.s.records[v.records[0]]
+        if record.op == "stack":
+            parts = {}
+            for position, x in enumerate(record.inputs):
+                j = self.s.made.get(x)
+                cell = self.of_record[j] if j is not None else None
+                if cell is not None and cell.place is not None:
+                    parts[position] = [cell]
+            return parts or None
+        if record.op not in ("concatenate", "add", "multiply") or len(record.inputs) != 2:
+            return None
+        tails = [self.of_record[j] for x in record.inputs if (j := self.s.made.get(x)) is not None]
+        if len(tails) != 2 or any(
+            t is None
+            or t.place is not None
+            or len(self.out_of.get(t, [])) != 1
+            or self.s.records[t.records[0]].op != "stack"
+            for t in tails
+        ):
+            return None
+        first, second = (self.parts_of(t) for t in tails if t is not None)
+        if first is None or second is None or first.keys() != second.keys():
+            return None
+        return {position: [*first[position], *second[position]] for position in first}
+
+    def taken(self, head: Vertex, parts: dict[int, list[Vertex]]) -> int | None:
+        """Which position of a sequence an x_t is; for steps left out, one of theirs."""
+        if head.kind == "dots":
+            return next((n for n, tails in parts.items() if tails[0].kind == "dots"), None)
+        if head.kind != "input" or head.place is None or len(head.records) != 1:
+            return None
+        index = self.s.records[head.records[0]].params.get("index")
+        if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None):
+            index = index[1]
+        return index if isinstance(index, int) else None
+
+    def join(self, v: Vertex, parts: list[Vertex]) -> list[Vertex]:
+        """The vertices that give one position: a cell, or what joins those of two directions."""
+        if len(parts) == 1 or any(p.kind == "dots" for p in parts):
+            return parts
+        last = max(parts, key=lambda p: p.place or (0, 0))
+        assert last.place is not None
+        joined = self.add(
+            Vertex(
+                f"{v.id}_{last.place[1]}",
+                "op",
+                v.label,
+                last.place,
+                ("join", v.id),
+                tensor=v.tensor,
+                records=v.records,
+            )
+        )
+        for operand, part in enumerate(parts):
+            assert v.tensor is not None
+            self.added.append(Edge(part, joined, operand, v.tensor, None, "data"))
+        return [joined]
+
+    def show_outputs(self, v: Vertex, parts: dict[int, list[Vertex]]) -> None:
+        """An output y_t above each step, for the sequence that would be joined from them."""
+        name = v.note[:-1] if v.note.endswith("s") and len(v.note) > 1 else v.note or "y"
+        for cells in parts.values():
+            last = max(cells, key=lambda p: p.place or (0, 0))
+            assert last.place is not None
+            loop, t = last.place
+            if last.kind == "dots":
+                continue
+            label = f"{name}_t" if self.fold else f"{name}_{t}"
+            op = str(self.s.records[v.records[0]].op)
+            output = self.add(
+                Vertex(f"y{loop}_{t}", "output", label, last.place, ("output",), tensor=v.tensor)
+            )
+            output.note = MERGED.get(op, "") if len(cells) > 1 else ""
+            for operand, cell in enumerate(cells):
+                assert v.tensor is not None
+                self.added.append(Edge(cell, output, operand, v.tensor, None, "data"))

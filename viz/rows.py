@@ -1,0 +1,141 @@
+"""Which row, block of columns or zone everything stands in; what reaches over many columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+from .graph import Vertex, View, loop_label
+from .look import (
+    shorten,
+)
+from .scene import (
+    shape_text,
+)
+
+# From a loop or vertex to another; whether a state goes on there.
+Link: TypeAlias = tuple[int | Vertex, int | Vertex, bool]
+
+
+class Rows:
+    """The loops of a view in rows and blocks, and what is outside of time in zones between them.
+
+    Attributes:
+        active: The loops that have columns.
+        columns: (loop, step) -> the vertices of that column.
+        outside, beside: Vertices outside of time, and states, ends and delays between columns.
+        row, block: Loop -> its row from below, and its block of columns from the left.
+        zone: Vertex outside of time -> its zone; zone n lies below row n.
+        bars: Vertex that is connected with several columns -> those columns.
+    """
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.loops = view.structure.loops
+        self.active = [loop.index for loop in self.loops if view.shown[loop.index]]
+        self.sort_vertices()
+        self.choose_rows()
+        self.find_bars()
+
+    def sort_vertices(self) -> None:
+        """Vertices by column, and those outside of time."""
+        self.columns: dict[tuple[int, int], list[Vertex]] = {}
+        self.outside: list[Vertex] = []
+        self.beside: list[Vertex] = []  # states, ends and delays, between the columns
+        for v in self.view.vertices:
+            if v.place is None:
+                self.outside.append(v)
+            elif v.kind in ("state", "end", "delay", "cut"):
+                self.beside.append(v)
+            elif v.kind != "dots":
+                self.columns.setdefault(v.place, []).append(v)
+
+    def choose_rows(self) -> None:
+        """The row of each loop, its block of columns, and the zone of what is outside."""
+        links: dict[Link, None] = {}
+        for e in self.view.edges:
+            a = e.tail.place[0] if e.tail.place else e.tail
+            b = e.head.place[0] if e.head.place else e.head
+            if a != b and e.kind != "side":
+                links[a, b, e.slot is not None and e.head.place is not None] = None
+        self.row = dict.fromkeys(self.active, 0)
+        self.block = dict.fromkeys(self.active, 0)
+        self.zone = {v: 0 for v in self.outside if v.kind != "input"}
+        self.climb(links)
+        self.lower(links)
+        self.top_row = max(self.row.values(), default=-1)
+        self.top_zone = max([self.top_row + 1 if self.row else 0, *self.zone.values()])
+
+    def climb(self, links: Iterable[Link]) -> None:
+        """Put everything above what it is computed from, and a loop behind one it goes on from."""
+        row, block, zone = self.row, self.block, self.zone
+        for _ in range(len(self.active) + 2):
+            for a, b, first in links:
+                if isinstance(a, int) and isinstance(b, int):
+                    if first and a < b:
+                        block[b] = max(block[b], block[a] + 1)
+                    elif a < b:
+                        row[b] = max(row[b], row[a] + 1)
+                elif isinstance(a, int) and isinstance(b, Vertex):
+                    zone[b] = max(zone[b], row[a] + 1)
+                elif isinstance(b, int) and isinstance(a, Vertex):
+                    row[b] = max(row[b], zone.get(a, 0))
+                elif isinstance(a, Vertex) and isinstance(b, Vertex):
+                    zone[b] = max(zone[b], zone.get(a, 0))
+            for loop in self.active:
+                while any(
+                    other < loop and row[other] == row[loop] and block[other] == block[loop]
+                    for other in self.active
+                ):
+                    row[loop] += 1
+
+    def lower(self, links: Iterable[Link]) -> None:
+        """Put what depends on no step right below what uses it."""
+        row, zone = self.row, self.zone
+        dependent: set[int | Vertex] = set(self.active)
+        for a, b, _ in sorted(links, key=lambda link: self.moment(link[0])):
+            if a in dependent:
+                dependent.add(b)
+        users: dict[int | Vertex, list[int | Vertex]] = {}
+        for a, b, _ in links:
+            users.setdefault(a, []).append(b)
+        for v in sorted(self.outside, key=self.moment, reverse=True):
+            if v not in dependent:
+                above = users.get(v, ())
+                over = [row[b] if isinstance(b, int) else zone.get(b, 0) for b in above]
+                zone[v] = min(over, default=zone.get(v, 0))
+
+    def moment(self, what: int | Vertex) -> int:
+        """When a loop began, or what is outside of time was computed; inputs come first."""
+        if isinstance(what, int):
+            return next(iter(self.loops[what].steps.values()))[0]
+        return what.records[0] if what.records else -1
+
+    def find_bars(self) -> None:
+        """What is connected with several columns."""
+        touched: dict[Vertex, set[tuple[int, int]]] = {}
+        for e in self.view.edges:
+            if e.kind == "side" or e.slot is not None:
+                continue
+            if e.tail.place is None and e.head.place is not None:
+                touched.setdefault(e.tail, set()).add(e.head.place)
+            elif e.head.place is None and e.tail.place is not None:
+                touched.setdefault(e.head, set()).add(e.tail.place)
+        self.bars = {v: places for v, places in touched.items() if len({t for _, t in places}) > 1}
+        for v in self.bars:
+            made = f"{v.label} → {v.note}" if v.records and v.note else v.label
+            v.detail = f"{shorten(made, 60)} {shape_text(v.tensor)}".rstrip()
+
+    def is_top(self, loop: int) -> bool:
+        """Whether no row stands above a loop in its block of columns."""
+        return not any(
+            self.block[i] == self.block[loop] and self.row[i] > self.row[loop] for i in self.active
+        )
+
+    def delays(self, loop: int) -> list[Vertex]:
+        """The delays of a folded loop."""
+        return [v for v in self.beside if v.kind == "delay" and v.place and v.place[0] == loop]
+
+    def row_title(self, loop: int) -> str:
+        """The name of a row: its layer, its direction, its cell."""
+        return shorten(loop_label(self.loops[loop].path, self.view.titles[loop]), 60)

@@ -1,0 +1,262 @@
+"""What is outside of time, arranged in zones, and how high zones and rows lie."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Hashable
+
+from .blocks import Block, Diagram, Item, Wire
+from .graph import Edge, Vertex
+from .grid import Grid
+from .layers import End, Name, Path, Unit, assign_tracks, shifted
+from .look import (
+    TRACK,
+    text_width,
+)
+from .rows import Rows
+
+ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
+HEADER = 20  # for ``t=1`` at the top of a column
+MOST_WAYS = 40  # so many wires between bars and columns are kept clear of other things
+
+
+class Zones:
+    """The zones of a view, and every height.
+
+    Attributes:
+        zone_block, zone_items: Zone -> its arrangement, and what is arranged.
+        zone_y, row_y: The y of a zone, and of a loop's steps.
+        row_span: Row -> from where to where it reaches.
+        margin, left_margin: Vertex -> x at which its wire runs up beside all columns.
+        rising: Vertex -> every x at which its wires leave its zone.
+        jog_y, aside, aside_y: Where a wire between two rows changes its x.
+    """
+
+    def __init__(self, rows: Rows, grid: Grid) -> None:
+        self.rows, self.grid = rows, grid
+        self.view, self.loops = rows.view, rows.loops
+        self.place_zones()
+        self.stack_rows()
+
+    def set_margins(self) -> None:
+        """x of the wires that run up beside all columns, from zone to zone or to a first state."""
+        spans = list(self.grid.block_span.values()) or [(0, 0)]
+        beside = [self.grid.beside_width(i) for i in self.rows.active] or [(0, 0)]
+        left = min(a for a, _ in spans) - max(width for width, _ in beside) - 16
+        right = max(b for _, b in spans) + max(width for _, width in beside) + 16
+        if self.view.generic:  # outside of the ways back
+            ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
+            left, right = (
+                left - self.grid.way_back_x - 14 * ways,
+                right + self.grid.way_back_x + 14 * ways,
+            )
+        self.margin: dict[Vertex, int] = {}
+        self.left_margin: dict[Vertex, int] = {}
+        for e in self.view.edges:
+            if e.kind == "side" or e.tail.place is not None:
+                continue
+            if e.head.place is None:
+                if self.rows.zone[e.head] > self.rows.zone[e.tail]:
+                    self.margin.setdefault(e.tail, right + TRACK * len(self.margin))
+            elif e.slot is not None:
+                self.left_margin.setdefault(e.tail, left - TRACK * len(self.left_margin))
+
+    def place_zones(self) -> None:
+        """Arrange what is outside of time, zone by zone."""
+        self.set_margins()
+        self.find_rising()
+        self.zone_block: dict[int, Block] = {}
+        self.zone_items: dict[int, dict[Vertex, Item]] = {}
+        for z in range(self.rows.top_zone + 1):
+            members = [v for v in self.rows.outside if self.rows.zone[v] == z]
+            items: dict[Vertex, Item] = {}
+            for n, v in enumerate(members):
+                item = self.grid.measure.item(v, v, v.records[0] if v.records else n - 10**9)
+                item.base = 0
+                if v in self.rows.bars:
+                    self.widen(v, item)
+                items[v] = item
+            self.zone_items[z] = items
+            if items:
+                named: dict[Name, Item] = dict(items.items())
+                diagram = Diagram(named, self.zone_wires(items), late=True)
+                self.zone_block[z] = diagram.arranged()
+
+    def widen(self, v: Vertex, item: Item) -> None:
+        """Make a bar reach over the columns with which it is connected."""
+        spans = [self.grid.column_span[self.rows.block[loop], t] for loop, t in self.rows.bars[v]]
+        low, high = min(a for a, _ in spans), max(b for _, b in spans)
+        middle = (low + high) // 2
+        half = max(text_width(v.detail) // 2 + 10, (high - low) // 2)
+        item.half, item.round, item.high = half, False, 12
+        item.span = (middle - half, middle + half)
+        item.right, item.up, item.under = 0, 20 if v.group else 12, 0  # below its frame's title
+
+    def zone_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
+        """The nets of a zone."""
+        wires: dict[Name, Wire] = {}
+        straight: dict[Name, Wire] = {}
+        columns = sum(len(self.rows.bars.get(v, ())) for v in items)
+        crowded = columns <= MOST_WAYS and any(v not in self.rows.bars for v in items)
+        for e in self.view.edges:
+            a, b = e.tail, e.head
+            name: Name
+            if e.kind == "side" or (a not in items and b not in items):
+                continue
+            if a in self.rows.bars and b.place is not None and e.slot is None:
+                if crowded:  # keep the way free, straight up
+                    name, x = ("past", b.id, e.operand), self.grid.outer_x(e)
+                    straight[name] = Wire(name, a, above=True, above_x=x, straight=x)
+                continue
+            if b in self.rows.bars and a.place is not None:
+                if crowded:
+                    name = ("past", a.id, e.operand)
+                    x = self.grid.outer_x(e)
+                    sinks: list[tuple[Name, int]] = [(b, e.operand)]
+                    straight[name] = Wire(name, None, sinks, below=True, below_x=x, straight=x)
+                continue
+            name = ("z", a) if b in items else self.way_out(e)
+            wire = wires.setdefault(name, Wire(name, a if a in items else None))
+            if b in items:
+                wire.sinks.append((b, e.operand))
+                if a not in items:
+                    wire.below = True
+                    wire.below_x = self.margin[a] if a.place is None else self.grid.outer_x(e)
+                continue
+            wire.above, wire.above_x = True, self.rising_x(e)
+        found = [*wires.values(), *straight.values()]
+        known = {wire.below_x for wire in found if wire.below}  # one that branches off is there
+        return [*found, *(w for w in self.passing_wires(items) if w.straight not in known)]
+
+    def passing_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
+        """The wires from row to row that cross a zone."""
+        z = self.rows.zone[next(iter(items))]
+        xs: dict[int, None] = {}
+        for e in self.view.edges:
+            if e.tail in items or e.head in items:
+                continue
+            for zone, x, _ in self.crossings(e):
+                if zone == z:
+                    xs[x] = None
+        if len(xs) > MOST_WAYS:
+            return []
+        return [Wire(("by", x), None, [], False, False, True, True, x, x, x) for x in xs]
+
+    def find_rising(self) -> None:
+        """Every x at which wires from a vertex leave its zone."""
+        self.rising: dict[Vertex, set[int]] = {}
+        for e in self.view.edges:
+            a, b = e.tail, e.head
+            if a.place is not None or a not in self.rows.zone or e.kind == "side":
+                continue
+            in_zone = b.place is None and self.rows.zone.get(b) == self.rows.zone[a]
+            from_bar = a in self.rows.bars and b.place is not None and e.slot is None
+            if not in_zone and not from_bar:
+                self.rising.setdefault(a, set()).add(self.rising_x(e))
+
+    def rising_x(self, e: Edge) -> int:
+        """Where a wire from a vertex outside of time leaves its zone for what is above it."""
+        if e.head.place is None:
+            return self.margin[e.tail]
+        return self.left_margin[e.tail] if e.slot is not None else self.grid.outer_x(e)
+
+    def way_out(self, e: Edge) -> Name:
+        """The net by which it leaves its zone: one for each x, that of the zone's for one alone."""
+        several = len(self.rising.get(e.tail, ())) > 1
+        return ("up", e.tail, self.rising_x(e)) if several else ("z", e.tail)
+
+    def leaving(self, e: Edge) -> Path:
+        """The first part of a wire, from a vertex outside of time to where it leaves its zone."""
+        z = self.rows.zone[e.tail]
+        return shifted(self.zone_block[z].ports[self.way_out(e)], 0, self.zone_y[z])
+
+    def stack_rows(self) -> None:
+        """y of zones and rows, from below upwards."""
+        self.row_y: dict[int, int] = {}
+        self.zone_y: dict[int, int] = {}
+        self.row_span: dict[int, tuple[int, int]] = {}
+        self.jog_y: dict[tuple[int, Hashable], int] = {}
+        self.aside: dict[tuple[int, Hashable], int] = {}
+        self.aside_y: dict[int, int] = {}
+        y = 0
+        for z in range(self.rows.top_zone + 1):
+            here = [i for i in self.rows.active if self.rows.row[i] == z]
+            below = [i for i in self.rows.active if self.rows.row[i] == z - 1]
+            block = self.zone_block.get(z)
+            if block is not None:
+                y += 24 if below else 0
+                self.zone_y[z] = y
+                y += block.height + (24 if here else 0)
+            elif below and here:
+                y += 30
+            # Turns stand above bars: below them the wires of a row run up into the bars.
+            jogs = self.jogs(z) if len(self.rows.active) > 1 else {}
+            first = int(any((z, name) in self.aside for name in jogs))  # a track to step aside
+            self.aside_y[z] = y
+            for name, number in jogs.items():
+                self.jog_y[z, name] = y + TRACK * (number + first)
+            y += 12 + TRACK * (max(jogs.values()) + first) if jogs else 0
+            top = y
+            for loop in here:
+                self.row_y[loop] = y + ROW_PAD
+                head = HEADER if self.rows.is_top(loop) else 4
+                height = self.grid.templates[loop].height + self.grid.fold_height(loop)
+                top = max(top, y + 2 * ROW_PAD + height + head)
+            if here:
+                self.row_span[z] = (y, top)
+            y = top
+
+    def jogs(self, z: int) -> dict[Hashable, int]:
+        """Tracks for wires that change their x between two rows: class -> track."""
+        found: dict[Hashable, set[End]] = {}
+        done: set[Hashable] = set()
+        for e in self.view.edges:
+            passing = self.grid.passing(e)
+            if passing is None:
+                continue
+            name = passing[0]
+            to = e.head.place[0] if e.head.place is not None else e.head
+            if (name, to) in done:
+                continue
+            done.add((name, to))
+            place = e.tail.place or e.head.place
+            assert place is not None
+            edge, _ = self.grid.column_span[self.rows.block[place[0]], place[1]]
+            for zone, x1, x2 in self.crossings(e):
+                if zone == z and x1 != x2:  # seen from the column's edge: all columns are alike
+                    ends = found.setdefault(name, set())
+                    ends.add(End(Unit("below", thin=True, x=x1 - edge), "top", name))
+                    ends.add(End(Unit("above", thin=True, x=x2 - edge), "bottom", name))
+        tracks = assign_tracks(found) if found else {}
+        for name, other in itertools.permutations(tracks, 2):
+            if tracks[other] < tracks[name]:  # it must not rise where the other one goes on
+                gaps = [
+                    below - above
+                    for below in (end.x() or 0 for end in found[name] if end.edge == "top")
+                    for above in (end.x() or 0 for end in found[other] if end.edge == "bottom")
+                ]
+                near = min(gaps, key=abs)
+                if abs(near) < 7:
+                    self.aside[z, name] = TRACK if near > 0 else -TRACK
+        return tracks
+
+    def crossings(self, e: Edge) -> list[tuple[int, int, int]]:
+        """(zone, x below, x above) wherever a wire between rows crosses a zone."""
+        passing = self.grid.passing(e)
+        if passing is None:
+            return []
+        name, block, start, stop = passing
+        a, b = e.tail.place, e.head.place
+        t = (a or b or (0, 0))[1]
+        xs = [self.grid.column_x(e, True)] if a is not None else []
+        for loop in self.grid.passed(block, start, stop):
+            if (loop, t) in self.grid.origin:
+                xs.append(self.grid.origin[loop, t] + self.grid.templates[loop].lanes[name])
+        if b is not None:
+            xs.append(self.grid.column_x(e, False))
+        first = start if a is not None else start + 1
+        return [(first + n, x1, x2) for n, (x1, x2) in enumerate(itertools.pairwise(xs))]
+
+    def level(self, loop: int, state: int) -> int:
+        """How high a state crosses the boundaries of a loop's steps."""
+        return self.row_y[loop] + self.grid.templates[loop].levels.get(state, 0)
