@@ -446,6 +446,8 @@ KEYS = {
     "Tab": "\ue004",
     "Enter": "\ue007",
     "Escape": "\ue00c",
+    "PageUp": "\ue00e",
+    "PageDown": "\ue00f",
     "Home": "\ue011",
     "End": "\ue010",
     "Left": "\ue012",
@@ -1142,6 +1144,30 @@ def test_it_can_be_used_by_the_keyboard_alone(opened, browser):
     assert data["title"] == "LSTM: 3 steps"
 
 
+def test_it_walks_by_time_steps(opened, browser):
+    tape = lstm_tape(3)
+    data = opened(tape, grads=tape.gradients(), level="cell")
+    seen = []
+    for _ in range(20):
+        browser.press("PageDown")
+        place = browser.run("return +document.getElementById('walk').value")
+        seen.append(place)
+        if place == 2 * len(tape):
+            break
+    steps = [data["records"][p - 1].get("t") for p in seen if p <= len(tape)]
+    assert steps == [1, 2, 3, None]  # and what follows them
+    assert len(seen) <= 9
+    browser.press("PageUp", "PageUp")
+    assert browser.run("return +document.getElementById('walk').value") < seen[-1]
+    browser.run("document.getElementById('speed').value = 'step'")
+    browser.run("document.getElementById('first').click()")
+    browser.run("document.getElementById('play').click()")
+    assert (
+        browser.run("return document.getElementById('play').getAttribute('aria-label')") == "Stop"
+    )
+    browser.run("document.getElementById('play').click()")
+
+
 def test_the_slider_works_by_its_own_keys(opened, browser):
     opened(lstm_tape(2))
     browser.run("document.getElementById('walk').focus()")
@@ -1178,6 +1204,10 @@ def test_every_control_has_a_name(opened, browser):
         ".map(e => e.outerHTML)"
     )
     assert nameless == []
+    names = browser.run(
+        "return [...document.querySelectorAll('#picture [aria-label]')].map(e => e.ariaLabel)"
+    )
+    assert not [name for name in names if re.search(r"(t=\d+), \1|Layer layer", name)]
 
 
 def test_hostile_labels_do_nothing(opened, browser):

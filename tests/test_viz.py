@@ -41,7 +41,7 @@ from unspool.viz import Drawing, draw, equations, look, render, view
 from unspool.viz.dot import html, quote
 from unspool.viz.layers import assign_tiers, isotonic
 from unspool.viz.look import gate_colours, parameter_colour, shorten
-from unspool.viz.notation import printable, split_name, symbol, with_low_digits
+from unspool.viz.notation import GREEK, printable, split_name, symbol, with_low_digits
 from unspool.viz.numbers import Flows, Norms, is_strip, magnitude, strip, value_text
 from unspool.viz.scene import name_width
 from unspool.viz.structure import read
@@ -1640,6 +1640,24 @@ def test_a_folded_picture_says_which_steps_differ():
             h.name = f"h_{t}"
     assert "t=2 is shown; other operations are in t=4" in draw(h, fold=True).source
     assert "other operations" not in draw(plain_loop(), fold=True).source
+
+
+def test_a_long_network_without_steps_says_what_would_help():
+    said = "No time steps: with scope"
+    assert said in draw(chain(40)).source
+    assert said not in draw(chain(10)).source
+    assert said not in draw(plain_loop(40)).source
+
+
+def test_one_step_shares_nothing():
+    texts = [t.text for t in draw(tape_of(Elman(3, 4), 1)).scene.texts]
+    assert "Parameters" in texts
+
+
+def test_all_greek_letters_are_set():
+    assert split_name("omega_1") == ("ω", "1")
+    assert split_name("Phi_t") == ("Φ", "t")
+    assert len(GREEK) == 48
 
 
 # What is asked for --------------------------------------------------------------------------------

@@ -165,15 +165,8 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
         readers.setdefault(tail, []).append(head)
     for _ in range(3):  # a result, the dots behind it, an end behind those
         for node in scene.nodes:
-            v = node.vertex.id
-            if v not in forward and (
-                times := [forward[m] for m in makers.get(v, ()) if m in forward]
-            ):
-                forward[v] = max(times)
-            if v not in backward and (
-                times := [backward[r] for r in readers.get(v, ()) if r in backward]
-            ):
-                backward[v] = max(times)
+            follow(node.vertex.id, forward, makers)
+            follow(node.vertex.id, backward, readers)
     for one in (n.vertex for n in scene.nodes if n.vertex.kind == "parameter"):
         # One in the legend has its gradient when all that use it have passed theirs on.
         if times := users_of(one, scene, backward):
@@ -191,6 +184,13 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
             # A gradient is whole when it has come from all that read the value.
             norms[text.id] = max(read) if read else made[0] if made else len(sequence) - 1
     return Moments(nodes, edges, norms)
+
+
+def follow(vertex: str, times: dict[str, int], sources: dict[str, list[str]]) -> None:
+    """What lights up by itself at no time does so with the last of what it stands for."""
+    known = [times[other] for other in sources.get(vertex, ()) if other in times]
+    if known:
+        times.setdefault(vertex, max(known))
 
 
 def users_of(parameter: Vertex, scene: Scene, backward: dict[str, int]) -> list[int]:

@@ -343,25 +343,8 @@ class Diagram:
         below the rail if it is a few ops; the rest that follows stands above.
         """
         on_rail = set(rail.items)
-        follows = set(on_rail)
-        for name in names:
-            if any(other in follows for other, _ in inputs[name]):
-                follows.add(name)
-        leads = set(on_rail)
-        for name in reversed(names):
-            if name in leads:
-                leads.update(other for other, _ in inputs[name])
-        before = [n for n in names if n not in on_rail and (n not in follows or n in leads)]
-        after = [n for n in names if n in follows and n not in leads]
-        # Of what follows: the part that ends in a state of the next step.
-        running = set(self.running.values())
-        making = {w.source for w in self.wires if w.right and w.source in after} - running
-        for name in reversed(after):
-            if name in making:
-                making.update(other for other, _ in inputs[name] if other in after)
-        hanging = [n for n in after if n in making]
-        if len(hanging) > 6 or not all(n in self.items for n in hanging):
-            hanging = []
+        before, after = around_rail(on_rail, names, inputs)
+        hanging = self.hanging(after, inputs)
         low = assign_tiers(
             before, {n: [(o, r) for o, r in inputs[n] if o in before] for n in before}, base
         )
@@ -386,6 +369,16 @@ class Diagram:
         for name in rest:
             units[name].tier = above[name]
         return set(hanging)
+
+    def hanging(self, after: list[Name], inputs: dict[Name, list[tuple[Name, int]]]) -> list[Name]:
+        """Of what follows the rail: the part that ends in a state of the next step, if small."""
+        running = set(self.running.values())
+        making = {w.source for w in self.wires if w.right and w.source in after} - running
+        for name in reversed(after):
+            if name in making:
+                making.update(other for other, _ in inputs[name] if other in after)
+        found = [n for n in after if n in making]
+        return [] if len(found) > 6 or not all(n in self.items for n in found) else found
 
     def part_bars(self, units: dict[Name, Unit]) -> None:
         """Tiers for bars alone: a bar reaches over everything but bars beside it."""
@@ -546,3 +539,19 @@ def apart(a: Unit, b: Unit) -> bool:
 def is_port(name: Name, kind: str) -> bool:
     """Whether a unit is a port at the lower ("bottom") or upper ("top") edge."""
     return isinstance(name, tuple) and len(name) == 2 and name[0] == kind
+
+
+def around_rail(
+    on_rail: set[Name], names: list[Name], inputs: dict[Name, list[tuple[Name, int]]]
+) -> tuple[list[Name], list[Name]]:
+    """What stands before the rail or beside it, and what follows from it alone."""
+    follows = set(on_rail)
+    for name in names:
+        if any(other in follows for other, _ in inputs[name]):
+            follows.add(name)
+    leads = set(on_rail)
+    for name in reversed(names):
+        if name in leads:
+            leads.update(other for other, _ in inputs[name])
+    before = [n for n in names if n not in on_rail and (n not in follows or n in leads)]
+    return before, [n for n in names if n in follows and n not in leads]

@@ -230,9 +230,8 @@ class Captions:
         self.share_room = SHARE + 6 if several else 0
         for loop, members in groups:
             uses = {s.uses for s in members}
-            common = (
-                f", each shared by {members[0].uses}" if loop is not None and len(uses) == 1 else ""
-            )
+            alike = loop is not None and len(uses) == 1
+            common = f", each shared by {members[0].uses}" if alike and uses != {"1 step"} else ""
             if len(groups) > 1:
                 y -= 28 + self.share_room if x > left else 20
                 line = (
@@ -246,7 +245,7 @@ class Captions:
             if x == left:
                 y -= 20 if y != top else 24
             for _, family in itertools.groupby(members, key=lambda s: s.family):
-                x, y = self.emit_family(list(family), not common, x, y, left, right)
+                x, y = self.emit_family(list(family), not alike, x, y, left, right)
         if several:
             title += ". Bars: each step's share of ∂L/∂W"
         self.out.texts.append(SceneText("parameters", title, left, top, NOTE, "left", bold=True))

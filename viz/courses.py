@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from ..autograd import Tensor
-from .graph import Edge
+from .graph import Edge, Vertex
 from .grid import Grid
 from .layers import Path, shifted, simplify
 from .look import (
@@ -112,14 +112,7 @@ class Courses:
             beside = e.tail if e.tail.kind == "state" else e.head
             if beside.kind in ("state", "end") and (beside, "norm") not in labelled:
                 labelled.add((beside, "norm"))
-                node = self.nodes.at[beside]
-                # It reaches away from the columns.
-                sign = 1 if (beside.kind == "end") != self.loops[loop].reverse else -1
-                anchor = "left" if sign > 0 else "right"
-                x = node.x - sign * node.half
-                self.show_norm(
-                    e.tensor, f"norm_{beside.id}", (x, node.y - 18), anchor, beside.label
-                )
+                self.show_norm_beside(e.tensor, beside, loop)
             return "", (0, 0)
         name = (e.tail.place, loop, state, delayed)
         if e.tail.place[0] != loop or name in labelled:
@@ -141,6 +134,13 @@ class Courses:
         others = self.grid.templates[loop].levels.values()
         crowded = any(0 < other + self.zones.row_y[loop] - y < 18 for other in others)
         return text, (x, y - 11 if crowded else y + 11)
+
+    def show_norm_beside(self, x: Tensor, state: Vertex, loop: int) -> None:
+        """The norm below a first or last state; it reaches away from the columns."""
+        node = self.nodes.at[state]
+        sign = 1 if (state.kind == "end") != self.loops[loop].reverse else -1
+        at = (node.x - sign * node.half, node.y - 18)
+        self.show_norm(x, f"norm_{state.id}", at, "left" if sign > 0 else "right", state.label)
 
     def show_norm(
         self, x: Tensor, name: str, at: tuple[int, int], anchor: str = "middle", label: str = ""

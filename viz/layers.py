@@ -14,6 +14,7 @@ import itertools
 import math
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from .look import GAP, TRACK
@@ -592,41 +593,30 @@ class _Arranger:
     def place_row(self, tier: int, side: int) -> None:
         """One tier by the positions of the tiers below (side -1) or above (side 1) of it."""
         row = self.rows[tier]
-        wanted, weights = [], []
-        for u in row:
-            if u.fixed is not None:
-                wanted.append(float(u.fixed))
-                weights.append(1e9)
-                continue
-            near = self.neighbours[u.name]
-            facing = [n for n in near if (n[0].tier - tier) * side > 0]
-            chosen = facing or near
-            places = []
-            if not u.thin:  # rather above a thing that has its place than above a wire
-                chosen = [n for n in chosen if self.is_placed(n[0], side)] or chosen
-            for v, own, theirs in chosen:
-                x = v.x + theirs - own
-                if v.span is not None and u.thin:
-                    x = min(max(u.x, v.span[0] + 10), v.span[1] - 10)
-                elif v.span is not None:
-                    x = float(v.x)
-                places.append(
-                    (x, 20.0 if v.span is not None else 3.0 if v.thin and u.thin else 1.0)
-                )
-            source = self.tap_source.get(u.name)
-            if source is not None:
-                places.append((source.x + distance(source, u), 0.2))
-            total = sum(w for _, w in places)
-            if side == 1 and len(places) > 2 and not u.thin:
-                # Right below the middle one of what it feeds: one wire at least runs straight.
-                xs = sorted(x for x, _ in places)
-                half = len(xs) // 2
-                wanted.append(xs[half] if len(xs) % 2 else (xs[half - 1] + xs[half]) / 2)
-            else:
-                wanted.append(sum(x * w for x, w in places) / total if places else u.x)
-            weights.append(1e4 if u.thin and facing else 0.2 if u.thin else max(total, 0.1))
+        wishes = [self.wish(u, side) for u in row]
+        wanted, weights = [x for x, _ in wishes], [weight for _, weight in wishes]
         for u, x in zip(row, spread(row, wanted, weights), strict=True):
             u.x = x
+
+    def wish(self, u: Unit, side: int) -> tuple[float, float]:
+        """Where a unit would stand, by what it is connected with on a side, and how much so."""
+        if u.fixed is not None:
+            return float(u.fixed), 1e9
+        near = self.neighbours[u.name]
+        facing = [n for n in near if (n[0].tier - u.tier) * side > 0]
+        chosen = facing or near
+        if not u.thin:  # rather above a thing that has its place than above a wire
+            chosen = [n for n in chosen if self.is_placed(n[0], side)] or chosen
+        places = [pull(u, *n) for n in chosen]
+        source = self.tap_source.get(u.name)
+        if source is not None:
+            places.append((source.x + distance(source, u), 0.2))
+        total = sum(w for _, w in places)
+        weight = 1e4 if u.thin and facing else 0.2 if u.thin else max(total, 0.1)
+        if side == 1 and len(places) > 2 and not u.thin:
+            # Right below the middle one of what it feeds: one wire at least runs straight.
+            return median([x for x, _ in places]), weight
+        return sum(x * w for x, w in places) / total if places else u.x, weight
 
     def is_placed(self, u: Unit, side: int) -> bool:
         """Whether a unit is no mere turn of a wire, and its place follows from others."""
@@ -943,6 +933,13 @@ def stacked(names: list[Name], span: dict[Name, tuple[float, float]]) -> dict[Na
                 number = max(number, taken + 1)
         tracks[net] = number
     return tracks
+
+
+def pull(u: Unit, v: Unit, own: float, theirs: float) -> tuple[float, float]:
+    """Where a unit would stand because of another, and with which weight."""
+    if v.span is None:
+        return v.x + theirs - own, 3.0 if v.thin and u.thin else 1.0
+    return min(max(u.x, v.span[0] + 10), v.span[1] - 10) if u.thin else float(v.x), 20.0
 
 
 def simplify(points: Path) -> Path:

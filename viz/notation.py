@@ -166,7 +166,12 @@ _SUBSCRIPT = re.compile(
 
 
 # Greek letters that names spell out.
-GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "theta": "θ", "sigma": "σ"}
+_LETTERS = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma "
+    "tau upsilon phi chi psi omega"
+)
+GREEK = dict(zip(_LETTERS.split(), "αβγδεζηθικλμνξοπρστυφχψω", strict=True))
+GREEK |= {name.capitalize(): letter.upper() for name, letter in GREEK.items()}
 
 
 def split_name(name: str) -> tuple[str, str] | None:

@@ -92,7 +92,9 @@ class Norms:
 
     def norm(self, x: Tensor) -> float | None:
         """The norm of a Tensor's gradient, the largest of all steps', or None if it has none."""
-        norms = (self.own(y) for y in self.peers.get(x, (x,)))
+        if x not in self.peers:
+            return self.own(x)
+        norms = (self.own(y) for y in self.peers[x])
         return max((norm for norm in norms if norm is not None), default=None)
 
     def own(self, x: Tensor) -> float | None:

@@ -33,7 +33,7 @@ from .equations import Equations
 from .graph import loop_label
 from .layout import lay_out
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
-from .notation import RULES, is_number, printable
+from .notation import GREEK, RULES, is_number, printable
 from .numbers import Flows, Norms
 from .paint import Painter, course_of
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
@@ -117,6 +117,7 @@ def make_page(
             (len(choose_steps(loop, steps, None, False)) for loop in structure.loops), default=0
         ),
         "at": at or 0,
+        "greek": GREEK,
         "notes": [*notes(structure, whole, limit, left_out, gradients), *book.remarks],
         "end": backward and gradients is not None,
         **book.tables(titles),

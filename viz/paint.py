@@ -50,7 +50,7 @@ PADDING = 4  # points around the scene
 MIDDLE = 0.35  # of a font's size: from the middle of its letters down to the baseline
 STAR = 0.53  # the same for a star, which hangs at the top of its line
 DROP, LIFT = 0.2, 0.34  # of a font's size: how far a subscript stands lower, a superscript higher
-MOST_TITLES = 12_000  # nodes; in larger pictures nobody points at one for its equation
+MOST_TITLES = 3_000  # nodes; in larger pictures nobody points at one for its equation
 UNFILLED = ' fill="none"'
 ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
 

@@ -24,6 +24,7 @@ SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
 ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 CUT = "//"  # where truncated backpropagation stops
 MOST_VERTICES = 60_000  # above, a simpler view is shown
+MANY = 60  # records without time steps, of which there may be some
 LAST = 2_000  # records of a tape that has no simpler view
 MOST_NAMED = 3_000  # records whose equations are shown, and gates' letters
 
@@ -77,6 +78,10 @@ def make_view(
         warnings.warn(f"draw: {remark}", stacklevel=3)
     view = _Maker(structure, level, fold, steps, at, keep).view()
     view.remark = remark or (unlike_steps(structure) if fold else "")
+    if not structure.loops and len(structure.records) > MANY:
+        view.remark = view.remark or (
+            'No time steps: with scope("step", step=t) in its loop a network is drawn in columns.'
+        )
     return view
 
 

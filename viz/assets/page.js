@@ -37,7 +37,6 @@
     return out;
   }
 
-  const GREEK = { alpha: "α", beta: "β", gamma: "γ", delta: "δ", theta: "θ", sigma: "σ" };
   const NAME = /([\p{L}\p{N}\u0303]+)_(\{[^{}]*\}|[\p{L}\p{N}−]{1,5})(?![\p{L}\p{N}_])/gu;
 
   // A text in parts: plain ones, and names with their subscripts.
@@ -45,7 +44,7 @@
     let end = 0;
     for (const found of text.matchAll(NAME)) {
       if (found.index > end) yield [text.slice(end, found.index), ""];
-      yield [GREEK[found[1]] ?? found[1], found[2].replace(/^\{|\}$/g, "")];
+      yield [data.greek[found[1]] ?? found[1], found[2].replace(/^\{|\}$/g, "")];
       end = found.index + found[0].length;
     }
     if (end < text.length) yield [text.slice(end), ""];
@@ -441,7 +440,7 @@
     }
     if (part.text) part.handle.append(part.text);
     part.long = (title ? width(title, box.k === "gate" ? 11 : 13) : 0) + (opens ? 20 : 0);
-    const called = `${box.cell ? box.title : box.n}${where(scene, box)}`;
+    const called = box.t && !box.cell ? box.n : `${box.cell ? box.title : box.n}${where(scene, box)}`;
     if (opens) part.thing = thing(part.handle, { box: b, close: b }, `${called}, open`);
     else if (box.t) part.thing = thing(part.handle, { box: b }, called);
     return part;
@@ -531,7 +530,7 @@
     const handle = svg("g", { class: "handle", "data-layer": loop });
     const area = handle.appendChild(rectangle([0, 0, 1, 1], 4));
     area.setAttribute("fill", "none");
-    const made = thing(handle, { layer: loop }, `Layer ${text}`);
+    const made = thing(handle, { layer: loop }, text);
     return { ...part, said: scene.texts.find((one) => one[5] === id), element: handle, area, loop, thing: made };
   }
 
@@ -553,7 +552,7 @@
     const mark = sign(closed);
     mark.setAttribute("transform", `translate(${left - 12} ${Y(y)})`);
     element.replaceChildren(area, mark, text);
-    Object.assign(made, { open: closed, close: closed ? undefined : -1, name: `Layer ${words}, ${closed ? "closed" : "open"}` });
+    Object.assign(made, { open: closed, close: closed ? undefined : -1, name: `${words}, ${closed ? "closed" : "open"}` });
     element.setAttribute("aria-label", made.name);
     element.setAttribute("role", "button");
     seen(made, frame);
@@ -1188,12 +1187,26 @@
 
   let timer = 0;
 
+  // The place where the next time step begins or, on the way to it, what lies outside of time.
+  function stepFrom(place, sign) {
+    const at = (p) => {
+      const record = p < 1 ? null : records[p <= records.length ? p - 1 : backward[p - records.length - 1]];
+      return record ? `${record.l} ${record.t} ${p > records.length}` : "";
+    };
+    let to = place + sign;
+    while (to > 0 && to < total && at(to) === at(place)) to += sign;
+    if (sign > 0) while (to < total && at(to + 1) === at(to)) to += 1; // to its end
+    return to;
+  }
+
   function play() {
     if (timer) { clearInterval(timer); timer = 0; } else {
       if (state.place >= total) go(0);
+      const { value } = $("speed"); // milliseconds a record, or a whole step at a time
       timer = setInterval(() => {
-        if (state.place >= total) play(); else go(state.place + 1);
-      }, 350);
+        if (state.place >= total) play();
+        else go(value === "step" ? stepFrom(state.place, 1) : state.place + 1);
+      }, value === "step" ? 900 : Number(value));
     }
     $("play").setAttribute("aria-pressed", String(timer !== 0));
     $("play").setAttribute("aria-label", timer ? "Stop" : "Play");
@@ -1297,6 +1310,7 @@
       ask: () => $("keys").showModal(),
     };
     for (const [id, action] of Object.entries(actions)) $(id).addEventListener("click", action);
+    $("speed").addEventListener("change", () => { if (timer) { play(); play(); } });
     setUpParameters();
     (scale ?? []).forEach((bound, n) => {
       const swatch = element("i");
@@ -1355,12 +1369,13 @@
 
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open) return;
-    const typing = event.target instanceof HTMLInputElement;
+    const typing = event.target instanceof HTMLInputElement || event.target instanceof HTMLSelectElement;
     const ranged = typing && event.target.type === "range";
     if (event.key === "Escape") return hide();
     if (typing && !(ranged && "+-=0?".includes(event.key))) return undefined;
     const actions = {
       ArrowRight: () => go(state.place + 1), ArrowLeft: () => go(state.place - 1),
+      PageDown: () => go(stepFrom(state.place, 1)), PageUp: () => go(stepFrom(state.place, -1)),
       Home: () => go(0), End: () => go(total),
       "+": () => zoomBy(1.3), "=": () => zoomBy(1.3), "-": () => zoomBy(1 / 1.3), 0: () => fit(),
       "?": () => $("keys").showModal(),
