@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..checks import check_choice
 from .messages import describe, here, operands_text
 from .tensor import Array, Tensor, values
 
@@ -81,8 +82,7 @@ def check_mask(who: str, mask: Any, shape: tuple[int, ...]) -> Array | None:
 
 def check_reduction(who: str, reduction: str) -> None:
     """Raise unless it is one of the three reductions."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f'{who}{here()}: reduction is "mean", "sum" or "none", got {reduction!r}')
+    check_choice(f"{who}{here()}", "reduction", reduction, get_args(Reduction))
 
 
 def one_array(who: str, x: Any, read: Callable[[Any], Any] = values) -> Array:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+from ..checks import check_choice, check_fraction
 from .arguments import class_ids, floats
 from .context import scope
 from .messages import describe, here
@@ -14,6 +15,7 @@ from .tensor import Array, Op, Tensor, apply, operand, values
 
 __all__ = ["conv1d", "dropout", "embedding", "layer_norm", "max_over_time"]
 
+Padding = Literal["valid", "same", "causal"]
 inf = np.inf
 
 
@@ -64,10 +66,7 @@ def dropout(x: Any, p: float = 0.5, *, training: bool = True, rng: Any = None) -
         training: False returns ``x`` as it is.
         rng: A ``numpy.random.Generator``, a seed, or None.
     """
-    if not isinstance(p, (int, float, np.number)) or not 0 <= p <= 1:
-        raise ValueError(
-            f"dropout of {describe(x)}{here()}: p is a probability from 0 to 1, got {p!r}"
-        )
+    check_fraction(f"dropout of {describe(x)}{here()}", "p", p)
     if not training or p == 0:
         return x
     x = floats(x)
@@ -114,7 +113,7 @@ def conv1d(
     W: Any,
     b: Any = None,
     *,
-    padding: Literal["valid", "same", "causal"] = "valid",
+    padding: Padding = "valid",
     stride: int = 1,
     dilation: int = 1,
 ) -> Any:
@@ -138,11 +137,7 @@ def conv1d(
             f"conv1d{here()}: expected x (batch, time, d_in) and W (width, d_in, d_out), got "
             f"{describe(x)} and {describe(W)}"
         )
-    if padding not in ("valid", "same", "causal"):
-        raise ValueError(
-            f'conv1d of {describe(x)}{here()}: padding is "valid", "same" or "causal", got '
-            f"{padding!r}"
-        )
+    check_choice(f"conv1d of {describe(x)}{here()}", "padding", padding, get_args(Padding))
     reach = (W.shape[0] - 1) * dilation
     if padding != "valid":
         left = reach if padding == "causal" else reach // 2

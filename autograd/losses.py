@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_fraction
 from .activations import log_softmax_forward, relu, sigmoid, softmax
 from .arguments import (
     Reduction,
@@ -155,8 +156,7 @@ def _class_loss(
             f"{op}{here()}: the classes stand on the last axis, so {describe(x)} wants targets of "
             f"shape {x.shape[:-1]}, got {targets.shape}{one_hot}"
         )
-    if not 0 <= smoothing <= 1:
-        raise ValueError(f"{op}{here()}: smoothing is from 0 to 1, got {smoothing}")
+    check_fraction(f"{op}{here()}", "smoothing", smoothing, "a number")
     counts = np.ones(targets.shape, bool)
     if mask is not None:
         counts &= check_mask(op, mask, targets.shape)

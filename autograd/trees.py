@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..checks import describe_received
+from .messages import describe, is_tensor
 
 __all__ = ["flatten", "match_leaves", "places"]
 
@@ -82,7 +83,7 @@ def _kind(tree: Any) -> str:
         return f"a dict with {', '.join(map(repr, tree)) or 'nothing'}"
     if isinstance(tree, (list, tuple)):
         return f"a {type(tree).__name__} of {len(tree)}"
-    return describe_received(tree)
+    return describe(tree) if is_tensor(tree) else describe_received(tree)
 
 
 def match_leaves(what: str, tree: Any, like: Any) -> list[Any]:

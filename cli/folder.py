@@ -47,8 +47,9 @@ class Folder:
         written = self.path / "config.json"
         files = [written, self.checkpoint, self.model, self.history]
         there = [file for file in files if file.exists()]
-        for left in (part for file in there for part in unfinished(file)):
-            left.unlink(missing_ok=True)
+        if self.path.is_dir():  # also of a file that was never finished
+            for left in (part for file in files for part in unfinished(file)):
+                left.unlink(missing_ok=True)
         if run.restart:
             for file in there:
                 file.unlink()

@@ -782,6 +782,16 @@ def test_a_folder_of_version_1_is_resumed(kind, tmp_path):
     assert run("evaluate", kind, options[0], cwd=tmp_path).returncode == 0
 
 
+def test_what_a_killed_training_left_is_removed(folder, classifier):
+    """Also what it left of its first model, when there is no model yet."""
+    shutil.copytree(folder / "reviews", folder / "left")
+    (folder / "left" / "model.npz").rename(folder / "left" / ".model.npz.abc.part")
+    command = ["train", "classifier", "reviews.tsv", "--out", "left", *NETWORK]
+    assert run(*command, cwd=folder).returncode == 0
+    names = {path.name for path in (folder / "left").iterdir()}
+    assert names == {"config.json", "checkpoint.npz", "model.npz", "history.csv"}
+
+
 def test_a_folder_of_a_later_version(folder, classifier):
     shutil.copytree(folder / "reviews", folder / "later")
     config = folder / "later" / "config.json"

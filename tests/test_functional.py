@@ -657,7 +657,7 @@ class Settings:
 @pytest.mark.parametrize(
     ("leaf", "shown"),
     [
-        (None, "NoneType"),
+        (None, "None"),
         ("tanh", "'tanh'"),
         (np.tanh, "ufunc"),
         (Settings(), "Settings"),
@@ -708,7 +708,7 @@ def test_dicts_of_other_classes_keep_them():
         same(g["W"], plain["W"])
         same(g["b"], plain["b"])
     assert found[1]["another"] == 7.0
-    with pytest.raises(TypeError, match=r"a Frozen cannot be made again .*Frozen\(\{.*plain dict"):
+    with pytest.raises(TypeError, match=r"a Frozen cannot be rebuilt .*Frozen\(\{.*plain dict"):
         grad(loss)(Frozen(**p))
 
 
