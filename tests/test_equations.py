@@ -264,6 +264,7 @@ def test_parentheses_stand_where_they_must(program):
         if y._record is None:
             return
         lines = Equations(read(Tape(y)), inner=False)
+        lines.write()
         text = lines.formulas[-1].text.replace("⊙", "*").replace("^", "**")
         names = {name: np.float64(value) for name, value in values.items()}
         for i, name in lines.names.items():
