@@ -382,7 +382,7 @@ def test_gradients_of_every_tensor_on_the_tape():
     with pytest.raises(KeyError, match=r"unused \(1,\) float64 has no gradient here"):
         found[unused]
     for key, kind, words in (
-        ("x", KeyError, r"by Tensor, as in grads\[cell.W\], got 'x'; by its name: .*=="),
+        ("x", KeyError, r"by Tensor, as in grads\[cell.W\]; got 'x'; by its name: .*=="),
         ("x_1", KeyError, r"look gradients up by Tensor, .* got 'x_1'\W*$"),
         (3, KeyError, "look gradients up by Tensor, .* got 3; .* is a Parameter"),
         (
