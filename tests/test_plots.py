@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import needs, sigmoid
-from unspool import Tape, Tensor, scope, unroll
+from unspool import Parameter, Tape, Tensor, scope, unroll
 from unspool.autograd import jacobian
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked, gradient_flow
 from unspool.models import Adam, LanguageModel, Sequences, fit
@@ -402,3 +402,32 @@ def test_extremes_are_shown():
     plot_sensitivity(np.zeros((2, 2))).render("svg")
     plot_gradient_flow([0.0, 0.0]).render("svg")
     plot_gradient_flow([1e-200, 1e200, np.inf, np.nan]).render("svg")
+
+
+def test_the_flow_of_a_loop_of_ones_own_is_drawn():
+    """By its structure, not by names such as h_t."""
+    W, h = Parameter(np.eye(2) / 2, name="W"), Tensor(np.ones(2))
+    for t in range(1, 5):
+        with scope("step", step=t):
+            h = np.tanh(h @ W)
+    norms = plots.gradient_norms(h.sum())
+    assert list(norms) == ["s"]
+    assert norms["s"].shape == (4,)
+    assert np.all(np.diff(norms["s"]) > 0)  # it vanishes on its way back
+    figure = plot_gradient_flow(h.sum())
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), norms["s"])
+
+
+@pytest.mark.parametrize(
+    "network",
+    [LSTM(3, 2, rng=0), Stacked([GRU(3, 2, rng=0), Elman(2, 2, rng=1)]),
+     Bidirectional(Elman(3, 2, rng=0), GRU(3, 2, rng=1))],
+)  # fmt: skip
+def test_norms_read_off_the_structure_are_gradient_flows(network):
+    ys, _ = unroll(network, sentence())
+    loss = (ys * ys).sum()
+    wanted = gradient_flow(loss).norms
+    found = plots.gradient_norms(loss)
+    assert list(found) == list(wanted)
+    for name, norms in found.items():
+        np.testing.assert_allclose(norms, np.ravel(wanted[name]), rtol=1e-5)

@@ -1678,6 +1678,29 @@ def test_the_last_steps_may_be_kept():
         draw(tape, keep="end")
 
 
+def test_with_values_matrices_and_first_states_have_theirs():
+    cell = Elman(3, 2, rng=0)
+    tape = tape_of(cell)
+    scene = draw(tape, values=True).scene
+    labels = [n.vertex.label for n in scene.nodes if n.vertex.kind == "label"]
+    assert labels == ["W", "U", "b"]
+    texts = {t.id: t for t in scene.texts}
+    for n, parameter in enumerate((cell.W, cell.U, cell.b)):
+        rows = np.atleast_2d(parameter.data)
+        for (r, c), number in np.ndenumerate(rows):
+            assert float(texts[f"value{n}_{r}_{c}"].text.replace("−", "-")) == pytest.approx(
+                number, rel=0.06
+            )
+        corner = texts[f"value{n}_0_0"]
+        assert all(texts[f"value{n}_{r}_0"].x == corner.x for r in range(len(rows)))
+    assert texts["value_state0_0_1"].text == "[0 0]"
+    assert texts["value_end0_0"].text.startswith("[")
+    plain = draw(tape).scene
+    assert not [t for t in plain.texts if t.id.startswith("value")]
+    large = draw(tape_of(Elman(3, 40)), values=True).scene
+    assert [n.vertex.label for n in large.nodes if n.vertex.kind == "label"] == ["b"]
+
+
 def test_the_legend_may_be_left_out():
     tape, grads = loss_and_tape()
     scene = draw(tape, grads=grads, legend=False).scene

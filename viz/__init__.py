@@ -26,7 +26,7 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
-from ..autograd import Record, Tape, Tensor, describe
+from ..autograd import Tape, Tensor, describe
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate
@@ -36,7 +36,7 @@ from .look import THEMES, Theme
 from .page import make_page
 from .paint import PADDING, svg
 from .scene import Scene
-from .structure import read
+from .structure import read, split_scope
 from .trace import tape_of
 from .view import LEVELS, make_view
 
@@ -366,7 +366,7 @@ def check_count(name: str, value: Any) -> None:
 
 def check_time(tape: Tape, *, fold: bool, steps: int | None, at: int | None) -> None:
     """Raise if an option asks for steps that the tape does not have."""
-    present = {step for record in tape if (step := outermost_step(record)) is not None}
+    present = {parts[1] for record in tape if (parts := split_scope(record.scope))}
     asked = "fold=True" if fold else f"at={at}" if at else f"steps={steps}" if steps else ""
     if asked and not present:
         raise ValueError(
@@ -377,11 +377,6 @@ def check_time(tape: Tape, *, fold: bool, steps: int | None, at: int | None) -> 
         raise ValueError(
             f"draw: at={at}, but this tape has the steps {min(present)} to {max(present)}"
         )
-
-
-def outermost_step(record: Record) -> int | None:
-    """The step of a record's outermost time scope."""
-    return next((name.step for name in record.scope if hasattr(name, "step")), None)
 
 
 def check_gradients(tape: Tape, grads: Any) -> None:

@@ -30,7 +30,7 @@ from .look import (
     wrap,
 )
 from .nodes import Nodes
-from .numbers import Norms, magnitude
+from .numbers import Norms, magnitude, short
 from .rows import Rows
 from .scene import (
     SceneBox,
@@ -41,6 +41,8 @@ from .scene import (
 from .view import CUT
 from .zones import Zones
 
+MOST_IN_MATRIX = 48  # numbers of a parameter that is written out
+LINE = 14  # from one row of a matrix to the next
 WORD = 14  # size of the words below and above the columns
 
 
@@ -164,6 +166,8 @@ class Captions:
         right = min(max(self.out.x2, left + 420), left + 1400)
         if self.view.shared and self.legend:
             y = self.emit_parameters(left, right, y) - 26
+        if self.grid.measure.values and self.legend:
+            y = self.emit_values(left, right, y)
         if self.norms.scale and self.legend:
             y = self.emit_scale(left, y) - 26
         if any(v.kind == "cut" for v in self.rows.beside):
@@ -271,6 +275,34 @@ class Captions:
             self.emit_shares(s.vertex, x + half, y - PILL - 3)
             x += 2 * half + 8
         return x, y
+
+    def emit_values(self, left: int, right: int, y: int) -> int:
+        """The numbers of small parameters, matrices as matrices; returns the y of what follows."""
+        x, bottom = left, y
+        for n, s in enumerate(self.view.shared):
+            array = np.asarray(s.vertex.tensor.data) if s.vertex.tensor is not None else None
+            if array is None or array.ndim > 2 or not 0 < array.size <= MOST_IN_MATRIX:
+                continue
+            rows = np.atleast_2d(array).tolist()
+            cells = [[short(value, 2) for value in row] for row in rows]
+            wide = max(text_width(cell, SMALL) for row in cells for cell in row) + 10
+            half = name_width(s.vertex.label) // 2 + 2
+            before = 2 * half + 6
+            if x > left and x + before + wide * len(cells[0]) > right:
+                x, y = left, bottom - 16
+            top, low = y + 8, y + 8 - LINE * len(cells) - 4
+            name = Vertex(f"name{n}", "label", s.vertex.label)
+            self.nodes.node(name, x + half, (top + low) // 2, (half, PILL, False))
+            texts = []
+            for r, row in enumerate(cells):
+                for c, cell in enumerate(row):
+                    at = (x + before + wide * (c + 1) - 5, top - 2 - LINE * r - LINE // 2)
+                    texts.append(SceneText(f"value{n}_{r}_{c}", cell, *at, SMALL, "right"))
+            self.out.texts += texts
+            frame = (x + before, low, x + before + wide * len(cells[0]), top)
+            self.out.boxes.append(SceneBox(f"value{n}", "step", "", *frame))
+            x, bottom = frame[2] + 18, min(bottom, low - 12)
+        return bottom - 14 if x > left else y
 
     def share_columns(self, x: Tensor | None) -> set[tuple[int, int] | None]:
         """The columns in which a parameter may have a share: all of the loops that it is in."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 
+import numpy as np
+
 from ..autograd import Tensor
 from .graph import Edge, Vertex
 from .grid import Grid
@@ -15,7 +17,7 @@ from .look import (
 )
 from .nodes import Nodes
 from .notation import with_low_digits
-from .numbers import Flows, Norms, magnitude
+from .numbers import Flows, Norms, magnitude, value_text
 from .rows import Rows
 from .scene import (
     Curve,
@@ -136,11 +138,16 @@ class Courses:
         return text, (x, y - 11 if crowded else y + 11)
 
     def show_norm_beside(self, x: Tensor, state: Vertex, loop: int) -> None:
-        """The norm below a first or last state; it reaches away from the columns."""
+        """The norm and value below a first or last state; they reach away from the columns."""
         node = self.nodes.at[state]
         sign = 1 if (state.kind == "end") != self.loops[loop].reverse else -1
         at = (node.x - sign * node.half, node.y - 18)
-        self.show_norm(x, f"norm_{state.id}", at, "left" if sign > 0 else "right", state.label)
+        anchor = "left" if sign > 0 else "right"
+        self.show_norm(x, f"norm_{state.id}", at, anchor, state.label)
+        value = value_text(np.asarray(x.data)) if self.grid.measure.values else ""
+        if value:
+            y = node.y - (32 if self.norms.norm(x) is not None else 18)
+            self.out.texts.append(SceneText(f"value_{state.id}", value, at[0], y, SMALL, anchor))
 
     def show_norm(
         self, x: Tensor, name: str, at: tuple[int, int], anchor: str = "middle", label: str = ""

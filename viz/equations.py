@@ -392,11 +392,15 @@ class Equations(Names):
         self.latex, self.columns = latex, columns
         self.formulas: list[Formula] = []
         self.mentioned: set[int] = set()
-        for i, record in enumerate(structure.records):
-            self.formulas.append(self.formula_of(i, record))
+
+    def write(self) -> None:
+        """Write every record's formula, once: a picture may need the names alone."""
+        for i in range(len(self.formulas), len(self.s.records)):
+            self.formulas.append(self.formula_of(i, self.s.records[i]))
 
     def statement(self, i: int) -> str:
         """A record's equation, or its right side alone where the result has no name."""
+        self.write()
         name = self.names.get(i)
         right = self.formulas[i].text
         left = write_name(name, self.latex) if name is not None else right
@@ -404,6 +408,7 @@ class Equations(Names):
 
     def way_back(self, records: Sequence[int]) -> str:
         """From which gradient to which others some records lead, the last of them first."""
+        self.write()
         last, inside = max(records), {self.s.records[i].output for i in records}
         name = self.names.get(last)
         result = write_name(name, self.latex) if name is not None else self.formulas[last].text
@@ -418,6 +423,7 @@ class Equations(Names):
 
     def lines(self, *, outside: bool = True) -> list[str]:
         """The equations of one step of each loop, and of what lies ``outside`` of time."""
+        self.write()
         steps = {(loop.index, loop.order[min(1, len(loop.order) - 1)]) for loop in self.s.loops}
         results = set(self.s.tape.outputs)
         out = []

@@ -192,6 +192,6 @@ def gate_colours(names: Iterable[str]) -> dict[str, str]:
 
 
 def parameter_colour(base: str, number: int) -> str:
-    """The shade of the so-many-th parameter of a gate: all of one hue, no two alike."""
+    """The shade of the n-th parameter of a gate: all of one hue, no two alike."""
     shares = (1.0, 0.72, 0.5, 0.86, 0.6)
     return mix(base, INK if number % 2 else PAPER, shares[number % len(shares)])

@@ -98,7 +98,8 @@ def make_page(
         shown = None if folded else limit
         view = make_view(tape, level=at_level, fold=folded, steps=shown)
         titles = view.titles
-        scene = lay_out(view, values=values, gradients=None if folded else gradients)
+        known = None if folded else gradients
+        scene = lay_out(view, values=values, gradients=known, legend=False)
         book.add_shares(scene)
         book.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
         scene = without_legend(scene)

@@ -45,12 +45,12 @@ from .style import (
     wire_key,
     wire_style,
 )
+from .view import MOST_NAMED
 
 PADDING = 4  # points around the scene
 MIDDLE = 0.35  # of a font's size: from the middle of its letters down to the baseline
 STAR = 0.53  # the same for a star, which hangs at the top of its line
 DROP, LIFT = 0.2, 0.34  # of a font's size: how far a subscript stands lower, a superscript higher
-MOST_TITLES = 3_000  # nodes; in larger pictures nobody points at one for its equation
 UNFILLED = ' fill="none"'
 ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
 
@@ -66,7 +66,7 @@ class Painter:
         self.theme = theme
         self.name = name or title_of(scene)
         self.faint = any(edge.back for edge in scene.edges)
-        self.titled = len(scene.nodes) <= MOST_TITLES
+        self.titled = len(scene.nodes) <= MOST_NAMED
         self.looks: dict[Hashable, tuple[str, str, str]] = {}
         self.styles: dict[Hashable, tuple[str, str, float]] = {}
         self.courses: dict[tuple[Curve, float], tuple[str, str]] = {}

@@ -12,7 +12,7 @@ import functools
 import io
 import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,7 +40,8 @@ from .look import (
     shorten,
 )
 from .notation import printable
-from .structure import read
+from .numbers import norm_of
+from .structure import Structure, read, stem
 from .trace import tape_of
 
 if TYPE_CHECKING:
@@ -146,25 +147,52 @@ def states(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
         >>> bool((states(ys)["h"] == ys.data).all())
         True
     """
-    structure = read(tape_of("states", tape, STEPS))
+    return over_time("states", read(tape_of("states", tape, STEPS)), lambda x: x.data, sequence)
+
+
+def over_time(
+    who: str, structure: Structure, measure: Callable[[Tensor], Array], sequence: int = 0
+) -> dict[str, Array]:
+    """What is measured of each state at each step, by full names."""
     records = structure.records
     found: dict[tuple[int, str], dict[int, Array]] = {}
     for loop in structure.loops:
         for slot in structure.slots[loop.index]:
-            name = slot.name or f"state {slot.number + 1}"
             for step, positions in loop.steps.items():
-                named = [i for i in positions if records[i].output.name == f"{name}_{step}"]
+                named = [i for i in positions if records[i].output.name == f"{slot.name}_{step}"]
                 made = named or [i for i in positions if structure.key[i] in slot.keys]
                 if made:
-                    value = records[made[-1]].output.data
-                    found.setdefault((loop.index, name), {})[step] = value
+                    value = measure(records[made[-1]].output)
+                    found.setdefault((loop.index, slot.name), {})[step] = value
     if not found:
         raise ValueError(
-            "states: nothing on this tape is carried from one time step to the next; compute it "
+            f"{who}: nothing on this tape is carried from one time step to the next; compute it "
             "with unroll(cell, xs), or in a loop with scope(name, step=t)"
         )
-    paths = [loop.path for loop in structure.loops]
-    return by_time("states", found, paths, sequence)
+    return by_time(who, found, [loop.path for loop in structure.loops], sequence)
+
+
+def gradient_norms(loss: Tensor | Tape) -> dict[str, Array]:
+    """‖∂L/∂s_t‖ (T,) of each state s, and of what else has a name in each step, such as x_t.
+
+    By full names; 0 where no gradient arrives.
+    """
+    tape = loss if isinstance(loss, Tape) else Tape(loss)
+    gradients, structure = tape.gradients(), read(tape)
+
+    def norm(x: Tensor) -> Array:
+        return np.asarray(norm_of(gradients[x]) if x in gradients else 0.0)
+
+    named: dict[tuple[int, str], dict[int, Array]] = {}
+    for record, place in zip(structure.records, structure.where, strict=True):
+        name = record.output.name or ""
+        label = stem(name)
+        if place is not None and label and name == f"{label}_{place[1]}":
+            named.setdefault((place[0], label), {})[place[1]] = norm(record.output)
+    found = by_time("plot_gradient_flow", named, [loop.path for loop in structure.loops], 0)
+    if any(structure.slots) or not named:
+        found |= over_time("plot_gradient_flow", structure, norm)
+    return {name: values[:, 0] for name, values in found.items()}
 
 
 def sensitivity(ys: Tensor, xs: Tensor, sequence: int = 0) -> Array:
@@ -526,7 +554,7 @@ def plot_gradient_flow(
     Args:
         runs: Name -> a loss computed from an ``unroll``, what ``gradient_flow`` returned for
             it, or its norms (T,); or one of these alone.
-        state: Which state, by the names of ``gradient_flow(loss).norms``.
+        state: Which state, by the names of ``states(loss)``; of a single one whatever its name.
         words: One for each time step; without them steps are numbered.
         ax: matplotlib Axes to draw into; by default a new Figure.
         theme: "light", "dark" or "print".
@@ -565,12 +593,11 @@ def plot_gradient_flow(
 
 def norms_of(run: Any, state: str) -> Array:
     """‖∂L/∂h_t‖ (T,) of a loss, a Tape, a Flow, or as it was given."""
-    from ..cells.flow import Flow, gradient_flow
-
-    if isinstance(run, (Tensor, Tape)):
-        run = gradient_flow(run)
-    if isinstance(run, Flow):
-        return chosen("plot_gradient_flow", "the states", run.norms, state)[state]
+    known = gradient_norms(run) if isinstance(run, (Tensor, Tape)) else getattr(run, "norms", None)
+    if isinstance(known, Mapping):
+        if state == "h" and "h" not in known and len(known) == 1:
+            return next(iter(known.values()))  # a loop of one's own calls its state otherwise
+        return chosen("plot_gradient_flow", "the states", dict(known), state)[state]
     norms = np.asarray(run, float)
     if norms.ndim != 1 or not norms.size:
         raise ValueError(
@@ -590,7 +617,7 @@ def named_runs(who: str, runs: Any) -> list[tuple[str, Any]]:
 
 
 def line_style(theme: Theme, number: int, points: int) -> dict[str, Any]:
-    """Colour and marks of the so-many-th line."""
+    """Colour and marks of the n-th line."""
     return {
         "color": theme.of(LINES[number % len(LINES)]),
         "marker": MARKERS[number % len(MARKERS)],

@@ -3,7 +3,7 @@
 A loop is a scope that holds numbered steps. Nothing is guessed from the graph's shape: a
 record belongs to a step because its scope says so. Two things are read off besides, and
 serve the placing alone: which record of a step corresponds to which of another (its gate, its
-op, and the how manieth of these it is), and which values cross from one step into another.
+op, and its ordinal among these), and which values cross from one step into another.
 """
 
 from __future__ import annotations
@@ -354,7 +354,7 @@ def find_groups(
     follows upon steps that ran in it, so that a group is one stretch of the tape and groups
     never depend on each other in a circle. Two records
     have the same place in their steps if they agree in group, op, the kinds of their operands,
-    and the how manieth of such they are.
+    and their ordinal among such records.
     """
     groups: list[Group] = []
     keys: list[Key] = []

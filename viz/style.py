@@ -39,7 +39,7 @@ NUMBER = re.compile(r"\^(\([\w.]+\))$")  # of a parameter among its namesakes
 LOW_SIZE = 0.72  # of a subscript, beside its letter's
 ROUND = {"cell": 14, "gate": 9, "op": 8}  # radius of the corners; others are as round as can be
 SQUARE_KINDS = ("share", "delay")
-UNFRAMED = ("state", "end", "dots")
+UNFRAMED = ("state", "end", "dots", "label")
 
 # Text ---------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ GUTTER = 10  # between a step's insides and the wires beside them
 CELL: Name = ("cell",)  # the key of a cell's box
 LAST = 10**9
 STATE_GAP = 26  # between the states that run through a cell's box
-NORM_GAP = 40  # the same, with ‖∂L/∂h_t‖ beside each
+BESIDE_GAP = 14  # more of it for ‖∂L/∂h_t‖ beside each, and for its value
 
 
 @dataclass(slots=True, eq=False)
@@ -236,7 +236,7 @@ class _Maker:
         """The states that run straight through a cell's box: state -> how far above its middle."""
         through = [state for state, ends in sorted(touched.items()) if ends == {CELL}]
         middle = (len(through) - 1) / 2
-        gap = NORM_GAP if self.measure.norms else STATE_GAP
+        gap = STATE_GAP + BESIDE_GAP * (self.measure.norms + self.measure.values)
         return {state: round((n - middle) * gap) for n, state in enumerate(through)}
 
     def add_cell_states(self, out: Template, through: dict[int, int]) -> None:

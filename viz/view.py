@@ -26,7 +26,7 @@ CUT = "//"  # where truncated backpropagation stops
 MOST_VERTICES = 60_000  # above, a simpler view is shown
 MANY = 60  # records without time steps, of which there may be some
 LAST = 2_000  # records of a tape that has no simpler view
-MOST_NAMED = 3_000  # records whose equations are shown, and gates' letters
+MOST_NAMED = 3_000  # nodes that are asked for their equations, records with gates' letters
 
 
 def choose_steps(
@@ -716,7 +716,8 @@ class _Maker:
 
     def finish_details(self) -> None:
         """The second line of gates: the parameters inside."""
-        if self.equations is not None:
+        count = sum(1 + len(vertex.sides) for vertex in self.vertices)
+        if self.equations is not None and count <= MOST_NAMED:
             self.write_equations(self.equations)
         for vertex in self.vertices:
             if vertex.kind == "gate":
