@@ -1,9 +1,9 @@
 """The backward pass: from the gradient of the outputs to that of everything behind them.
 
 The results behind the outputs are sorted by the running numbers of their records. The pass is
-one loop over this list, the last record first: when it comes to a result all its uses have been
-visited, so its gradient is finished, and the rules of its op carry it on to its operands. No
-recursion, so a graph may be as deep as it likes.
+one loop over this list, the last record first. A use has a larger number than what it uses, so
+when the loop comes to a result all its uses have been visited: its gradient is finished, and the
+rules of its op carry it on to its operands. No recursion, so a graph may be as deep as it likes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from .buffers import Accumulator
 from .context import anomaly_check, no_grad
 from .messages import describe
-from .tensor import BINARY, UNARY, Tensor, arrays_of, operands_of, provides
+from .tensor import BINARY, UNARY, Op, Tensor, apply, arrays_of, operands_of, provides
 from .workspace import Workspace, current_workspace
 
 __all__ = ["backpropagate", "no_path", "reachable", "seed_for"]
@@ -101,9 +101,9 @@ class BackwardPass:
     def walk(self, order: Iterable[tuple[int, Tensor]]) -> None:
         """Finish the gradient of each result, the last one first, and propagate it.
 
-        From ``len(record) == BINARY`` on stands the fast path: ``propagate`` written out for
-        records of two operands and of one, in passes that neither record nor check. Most records
-        are such, and this takes half the time.
+        The branches by ``len(record)`` are the fast path: ``propagate`` written out for records
+        of two operands and of one, in passes that neither record nor check. Most records are of
+        this kind, and it takes half the time.
         """
         sums, keep_all = self.sums, self.keep_all
         buffers, take = sums.buffers, sums.gradients.pop
@@ -111,7 +111,7 @@ class BackwardPass:
         fast = not (self.every or self.check or self.recorded)
         for _, t in order:
             g = sums.finish(t) if t in buffers else take(t, None)
-            if g is None:  # every use of it was an operand without a rule
+            if g is None:  # only used where there is no rule, as the condition of np.where
                 continue
             y: Any = t.data
             if g.dtype is not y.dtype:  # an operand of a wider dtype has widened it
@@ -148,7 +148,7 @@ class BackwardPass:
         op, params, path = record[1:4]
         inputs, arrays, y = operands_of(t), arrays_of(t), t.data
         if self.recorded:
-            y, arrays = t, inputs  # type: ignore[assignment]
+            y, arrays = t, tuple(map(as_recorded, inputs, arrays))  # type: ignore[assignment]
         if op.variadic:
             for x, gx in zip(inputs, op.rules(g, y, *arrays, **params)):
                 if gx is not None and self.wants(x):
@@ -173,6 +173,18 @@ class BackwardPass:
         return x.requires_grad or (self.every and x.data.dtype.kind == "f")
 
 
+OF_THE_RECORD = Op("recorded", lambda x: x, (lambda g, y, x: g,))
+
+
+def as_recorded(x: Any, array: Any) -> Any:
+    """An operand with the array that the op ran on, which an update may have replaced since."""
+    if not isinstance(x, Tensor) or array is None or x.data is array:
+        return x
+    out = apply(OF_THE_RECORD, (x,))
+    out.data = array
+    return out
+
+
 def backpropagate(
     roots: Sequence[tuple[Tensor, Any]],
     deliver: Deliver,
@@ -195,7 +207,7 @@ def backpropagate(
         roots = [(y, g if isinstance(g, Tensor) else Tensor(g)) for y, g in roots]
         BackwardPass(deliver, every, keep_all, recorded=True).run(roots, stop)
         return
-    token = current_workspace.set(Workspace())
+    token = current_workspace.set(Workspace())  # products of this pass share copies of operands
     try:
         with no_grad():
             BackwardPass(deliver, every, keep_all, recorded=False).run(roots, stop)
@@ -205,7 +217,10 @@ def backpropagate(
 
 @provides
 def backward(output: Tensor, gradient: Any = None) -> None:
-    """``Tensor.backward``: the pass that ends in the leaves' ``.grad``."""
+    """``Tensor.backward``: the pass that ends in the leaves' ``.grad``, arrays without a tape.
+
+    Second derivatives come from ``grad`` or ``Tape.gradients``, with a Tensor as the seed.
+    """
     seed = seed_for(output, gradient)
     if isinstance(seed, Tensor):
         seed = np.array(seed.data)

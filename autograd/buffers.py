@@ -25,8 +25,8 @@ from .workspace import MANY, joined
 __all__ = ["Accumulator", "Buffer", "buffer_limit", "sum_broadcast"]
 
 # A buffer of "rows" is flushed at BUFFER_ROWS rows, or at BUFFER_NUMBERS numbers if that is later:
-# a product or sum over them is as fast as one over more, fits the processor's cache, and frees
-# the gradients of earlier steps. It never holds more than MANY numbers.
+# a product or sum over them is as fast as one over more, fits the processor's cache, and lets the
+# gradients of the steps that the pass has visited be freed. It never holds more than MANY numbers.
 BUFFER_ROWS = 256
 BUFFER_NUMBERS = 16_384
 
@@ -37,7 +37,7 @@ class Buffer(list[Any]):
     Attributes:
         operand: The operand, as its batch rule reads it.
         rule: ``rule(contributions, operand)`` is the sum of their gradients.
-        limit: How many contributions are buffered before they are summed.
+        limit: How many contributions are buffered before they are summed, at least two.
     """
 
     __slots__ = ("limit", "operand", "rule")
@@ -70,7 +70,7 @@ class Accumulator:
         self.recorded, self.check = recorded, check
         self.gradients: dict[Tensor, Any] = {}
         self.buffers: dict[Tensor, dict[BatchRule, Buffer]] = {}
-        self.owned: set[Tensor] = set()  # whose sum is an array of ours, to be added to in place
+        self.owned: set[Tensor] = set()  # whose sum is in an array that nobody else has: += it
 
     def add(self, x: Tensor, g: Any) -> None:
         """Add a gradient of x's shape."""
@@ -88,7 +88,7 @@ class Accumulator:
                 self.owned.add(x)
 
     def accumulate(self, x: Tensor, g: Any, elementwise: bool) -> None:
-        """Add a gradient that a rule returned for x, un-broadcasting it if needed."""
+        """Add a gradient that a rule returned for x; one that is to be un-broadcast is buffered."""
         if elementwise and g.shape != x.data.shape:
             self.buffer(x, sum_broadcast, g, g, "rows" if is_row(x.data) else "operand")
         elif x in self.gradients:
@@ -102,7 +102,7 @@ class Accumulator:
         Args:
             x: The operand.
             rule: The batch rule that will sum it.
-            contribution: As the batch rule reads it.
+            contribution: As the batch rule reads it: a tuple that begins with g, or g.
             g: Its gradient.
             until: ``Op.buffer_until``.
         """
@@ -148,21 +148,21 @@ class Accumulator:
 def buffer_limit(shape: tuple[int, ...], until: str, operand: tuple[int, ...]) -> int:
     """How many contributions with gradients of this shape are buffered for an operand.
 
-    Slices or rows of the operand are buffered until they have its size, as adding them in
-    their places costs an array of this size each time.
+    Slices and rows of the operand are buffered until they have its size together: one array of
+    zeros then receives them all.
     """
     size = max(math.prod(shape), 1)
     if until == "all":
         return sys.maxsize
     if until == "operand":
         return max(math.prod(operand) // size, 1)
-    rows = shape[0] if len(shape) > 1 else 1
+    rows = shape[0] if len(shape) > 1 else 1  # of a sequence its batch: a step more or less
     most = max(MANY // size, 1)
     return min(max(BUFFER_ROWS // max(rows, 1), BUFFER_NUMBERS // size, 1), most)
 
 
 def is_row(x: Any) -> bool:
-    """Whether all of an operand lies along its last axis, as a bias does, or it is a number."""
+    """Whether an operand is a number, or has length 1 along all axes but the last, as a bias."""
     return not x.ndim or bool(x.size == x.shape[-1])
 
 

@@ -1,17 +1,21 @@
-"""The table of ops: the NumPy functions that networks use, each beside its gradient rules.
+"""The table of ops: the NumPy functions that networks use, each with its gradient rules.
 
 A row is ``row(function, rule of operand 1, rule of operand 2, ...)``, a rule is
 ``rule(g, y, *inputs, **params)`` and plain NumPy: run on arrays it is fast, run on Tensors it
 is recorded and can be differentiated again. ``g`` is the gradient of the result ``y``. Where a
-rule reads ``values(x)`` it only chooses by these numbers, which has no gradient.
+rule reads ``values(x)``, the numbers only select, and selecting has no gradient. The adjoint of a
+linear op is the op that carries gradients back through it: summing for broadcasting.
 
-Conventions where the derivative is not unique: equal maxima and minima share the gradient
-evenly (np.max, np.maximum, np.fmax and their likes); a NaN that np.max or np.min returns gets
-it, and where np.maximum or np.minimum returns one both operands get all of it, as in PyTorch;
-|x|, sign, every norm, hypot, arctan2 and the standard deviation have gradient 0 at 0; clip
-passes the gradient at its bounds, and beyond them to the bounds; an infinite operand of
-logaddexp gets the gradient; equal elements keep their order in sort; step functions (floor,
-round, sign) have gradient 0.
+Conventions where the derivative is not unique, here and in ``numpy_more``:
+
+- Equal maxima or minima share the gradient evenly. A NaN that np.max or np.min returns gets it;
+  where np.maximum or np.minimum returns one, both operands get all of it, as in PyTorch.
+- |x|, sign, norms, hypot, arctan2 and the standard deviation have gradient 0 at 0.
+- clip passes the gradient on to x within its bounds and at them, outside to the bound.
+- An infinite operand of logaddexp gets the gradient; equal elements keep their order in sort.
+- Step functions (floor, round, sign) have gradient 0.
+
+``joined`` concatenates rows and ``transposed`` copies a transpose, once a pass (``workspace``).
 """
 
 from __future__ import annotations
@@ -41,7 +45,10 @@ def row(
     elementwise: bool | None = None,
     **options: Any,
 ) -> Op:
-    """Put a function of NumPy into the table; ufuncs of several operands are elementwise."""
+    """Put a function of NumPy into the table; ufuncs of several operands are elementwise.
+
+    np.matmul too, which broadcasts the axes in front of the last two.
+    """
     if elementwise is None:
         elementwise = isinstance(function, np.ufunc) and len(rules) > 1
     op = Op(
@@ -184,7 +191,7 @@ def _matmul(a: Any, b: Any) -> Any:
 
 def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim == 2 == b.ndim:
-        return g.dot(transposed(b) if len(g) > 4 else b.T)
+        return g.dot(transposed(b) if len(g) > 4 else b.T)  # a copy pays from 5 rows on
     if b.ndim == 1:
         return g[..., None] * b if a.ndim > 1 else g * b
     if a.ndim == 1:
@@ -373,7 +380,7 @@ def _unbroadcast(g: Array, shape: tuple[int, ...]) -> Array:
     if g.shape == shape:
         return g
     if g.ndim == 2 and shape == g.shape[1:] and g.dtype.char in "fd":
-        return np.ones(len(g), g.dtype).dot(g)  # a bias: BLAS adds rows in a third of sum's time
+        return np.ones(len(g), g.dtype).dot(g)  # a bias: as a product, in a third of sum's time
     extra = g.ndim - len(shape)
     stretched = [extra + i for i, n in enumerate(shape) if n == 1 and g.shape[extra + i] != 1]
     return g.sum((*range(extra), *stretched)).reshape(shape)
@@ -411,7 +418,7 @@ def _scatter_add(*gs: Array, indices: list[Any], shape: tuple[int, ...]) -> Arra
 
 
 def add_rows(out: Array, rows: Array, g: Array) -> None:
-    """``np.add.at(out, rows, g)`` for whole rows, by sorting: 10 times as fast at 1,000 rows."""
+    """``np.add.at(out, rows, g)`` for an integer array of rows: 10 times as fast at 1,000 rows."""
     if not rows.size:
         return
     rows = rows.astype(np.intp, copy=False)  # a uint8 cannot hold the number of rows

@@ -1,4 +1,4 @@
-"""The tape: the records behind a result in the order of execution, read, printed, run back.
+"""The tape: the records behind a result in the order of execution, to be read and run backward.
 
 A tape is not kept while ops run; it is read off the graph behind its outputs. It is a list of
 records, so that drawings, tests and the printed table read the same thing.
@@ -24,7 +24,7 @@ class Record(NamedTuple):
 
     Attributes:
         op: The name of the op, such as ``"matmul"``; an ``Op``, with its forward and rules.
-        inputs: The operands, Tensors; constants of the code are Tensors without a name.
+        inputs: The operands, Tensors; constants in the code are Tensors without a name.
         output: The result.
         params: The metadata, such as ``{"axis": 1}``.
         scope: The path of names around it, such as ``("lstm", "t=3", "forget")``.
@@ -65,14 +65,14 @@ class Gradients(dict[Tensor, Any]):
         if any(x.name == key for x in self if isinstance(key, str)):
             cure = f"; by its name: [g for x, g in grads.items() if x.name == {key!r}]"
         what = describe(key)
-        return f"gradients are asked for by a Tensor, as in grads[cell.W], got {what}{cure}"
+        return f"look gradients up by Tensor, as in grads[cell.W]; got {what}{cure}"
 
 
 class Tape:
     """The records behind the given outputs, in the order of execution (a Wengert list).
 
     Args:
-        *outputs: The Tensors whose history it holds; they are on the tape themselves.
+        *outputs: The Tensors whose history it holds, they themselves included.
 
     Example:
         >>> import numpy as np
@@ -122,7 +122,7 @@ class Tape:
         return tuple(dict.fromkeys(x for x in (*operands, *self.outputs) if x not in made))
 
     def names(self) -> dict[Tensor, str]:
-        """Each Tensor's name in print: its own, or v1, v2, ... by its record."""
+        """The name of each Tensor in the printed table: its own, or v1, v2, ... by its record."""
         names = {r.output: r.output.name or f"v{i}" for i, r in enumerate(self._records, 1)}
         for leaf in self.leaves:
             plain = leaf.name is None and leaf.size == 1 and not leaf.requires_grad
@@ -141,7 +141,7 @@ class Tape:
 
         rows = [("#", "t", "scope", "op", "operands", "result")]
         for number, record in enumerate(self._records, 1):
-            path = tuple(name for name in record.scope if not hasattr(name, "step"))
+            path = tuple(name for name in record.scope if not hasattr(name, "step"))  # has a column
             rows.append(
                 (
                     str(number),
@@ -165,7 +165,7 @@ class Tape:
 
         Args:
             seed: The gradient of the output itself, of its shape; may be left out for a
-                scalar. For several outputs a sequence of as many, None for those that do not
+                scalar. For several outputs a sequence of seeds, None for outputs that do not
                 count. A Tensor makes the gradients Tensors that can be differentiated again.
 
         Returns:
@@ -174,7 +174,7 @@ class Tape:
 
         Raises:
             ValueError: An output is not a scalar and has no seed, the shapes differ, or it has
-                neither a seed nor a tape.
+                neither a seed nor a history.
         """
         if len(self.outputs) == 1:
             seeds = [seed]
@@ -197,7 +197,7 @@ class Tape:
         delivered: set[int] = set()
 
         def deliver(x: Tensor, g: Any) -> None:
-            # Each reader owns its arrays: views, and arrays that were delivered, are copied.
+            # The caller may write into the arrays, so no two share memory.
             if not isinstance(g, Tensor):
                 if type(g) is not np.ndarray or g.base is not None or id(g) in delivered:
                     g = np.array(g)
@@ -209,7 +209,7 @@ class Tape:
 
 
 def record_of(output: Tensor) -> Record:
-    """The record of a result; constants of the code (the 1 of ``1 - z``) are Tensors on it."""
+    """The record of a result; constants in the code (the 1 of ``1 - z``) are Tensors on it."""
     index, op, params, scope, *_ = output._record  # type: ignore[misc]
     inputs = (
         x if isinstance(x, Tensor) else constant(x, output.dtype) for x in operands_of(output)

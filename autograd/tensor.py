@@ -1,14 +1,16 @@
 """The Tensor, the op, and ``apply``: how a result remembers what it was computed from.
 
-An ``Op`` is a NumPy function beside the rules that carry a gradient back through it. ``apply``
-runs the NumPy function on the operands' arrays and gives the result a record: the op, its
-metadata and its operands. Nothing else is stored. A graph is Tensors that point to their
-operands through their records, so it lives as long as its outputs do and is freed by reference
-counts alone.
+An ``Op`` is a NumPy function together with the rules that carry a gradient back through it.
+``apply`` runs the NumPy function on the operands' arrays and gives the result a record: the op,
+its metadata (keywords such as ``axis``), the scope, the operands and their arrays. A graph is
+Tensors that point to their operands through their records, so it lives as long as its outputs do,
+``backward()`` leaves it as it is, and reference counts alone free it. A Tensor without a record,
+which no op made, is a leaf.
 
-Three things come from files that a first reading may skip: ``as_constant`` makes an array of an
-operand that is not a Tensor, ``explain`` adds op and operands to NumPy's error, and
-``ArrayMethods`` has ``shape``, ``sum()`` and the other attributes of an array.
+What a first reading may skip comes from other files: ``as_constant`` and ``plain_array`` convert
+operands that are not Tensors, ``describe`` and ``explain`` write errors, ``current_scope`` is the
+path of the scopes around an op, ``anomaly_check`` and ``open_checks`` serve ``detect_anomaly``,
+and ``ArrayMethods`` has ``shape``, ``sum()`` and the other attributes of an array.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ Rule = Callable[..., Any]
 BatchRule = Callable[[list[Any], Any], Any]
 Operator = Callable[[Any, Any], Any]
 Params = dict[str, Any]
-numpy: Any = np  # NumPy's stubs promise arrays; given Tensors its functions return Tensors
+numpy: Any = np  # NumPy's type stubs say arrays; given Tensors its functions return Tensors
 
 
 # Ops ------------------------------------------------------------------------------------------
@@ -50,15 +52,18 @@ class Op(str):
             NumPy: they run on arrays, and on Tensors when they are to be differentiated again.
             A single function in place of the tuple serves any number of operands and returns
             a list of their gradients.
-        elementwise: Whether a rule may return a gradient of the result's shape; the backward
-            pass then sums it over the axes along which the operand was broadcast.
+        elementwise: Whether the operands are broadcast, so that a rule may return a gradient
+            larger than its operand: the backward pass then sums it to the operand's shape.
         batch_rules: ``batch_rules[k](contributions, x)`` is the gradient of an operand ``x``
             that several records use, summed over all of them at once; a contribution is a
             tuple ``(g, params, y, *inputs)``.
-        buffer_until: How many contributions are buffered for a batch rule: until they have
-            enough "rows" for a fast product, until they have the "operand"'s size, or "all".
+        buffer_until: When buffered contributions are summed: "rows", once they have enough rows
+            for a fast product; "operand", once they are as large as the operand; "all", at the
+            end.
         names: The metadata's names in the order of NumPy's arguments, separated by spaces.
-        expand: ``expand(tensor)`` replaces this record by those that it stands for.
+        expand: Of a fused record, which stands for many (all steps of a loop over time):
+            ``expand(tensor)`` replaces it by those, for a tape that is read or differentiated
+            again. Their numbers were reserved when the fused record was made.
 
     Example:
         An exponential whose gradient is clipped, so that it cannot explode:
@@ -72,8 +77,8 @@ class Op(str):
         >>> x.grad
         array([1., 5.])
 
-        The sign s(x) with a straight-through gradient, s' = 1. It has second derivatives too:
-        that of s(x) x² is 4 x + 2 s(x).
+        The sign s(x) with a straight-through gradient: 1, as if it were the identity. It has
+        second derivatives too: s(x) x² has x² + 2 x s(x), and that has 4 x + 2 s(x).
 
         >>> sign = Op("sign", np.sign, (lambda g, y, x: g,))
         >>> grad(grad(lambda x: apply(sign, (x,)) * x**2))(3.0)
@@ -116,7 +121,7 @@ class Op(str):
         self.expand = expand
         return self
 
-    def __reduce__(self) -> NoReturn:
+    def __reduce__(self) -> NoReturn:  # so that no Tensor with a record can be pickled
         raise TypeError(f"a record of a tape ({self}) cannot be pickled; save .data instead")
 
     def __deepcopy__(self, memo: Any) -> Op:
@@ -126,7 +131,7 @@ class Op(str):
 # NumPy function -> its Op, or a function of the same signature that is written with others.
 TABLE: dict[Any, Any] = {}
 
-# Functions that Tensor's methods call by name, and that files define which import this one:
+# Functions that Tensor's methods call by name, defined in files that import this one:
 # "backward" (backward.py) and "call_numpy" (numpy_calls.py).
 LATER: dict[str, Callable[..., Any]] = {}
 
@@ -140,8 +145,8 @@ def provides(function: Callable[..., Any]) -> Callable[..., Any]:
 # Records ----------------------------------------------------------------------------------------
 
 # The record of a result: running number, op, metadata, scope, then the operands, then the arrays
-# that the op ran on, one for each operand. One flat tuple, as every object that the garbage
-# collector counts and visits makes a record slower.
+# that the op ran on, one for each operand: an update may give an operand a new array. One flat
+# tuple of length 4 + 2 n, as every object that the garbage collector visits slows recording down.
 RecordFields = tuple[Any, ...]
 UNARY, BINARY = 6, 8  # the lengths of the records of one operand and of two
 
@@ -149,12 +154,12 @@ NO_PARAMS: Params = {}
 running_number = itertools.count()
 next_number = running_number.__next__
 scope_here = current_scope.get
-_new = object.__new__
+_new = object.__new__  # without the checks of Tensor.__init__
 _ndarray = np.ndarray
 
 
 def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
-    """Run an op on its operands and record it; every op goes through here.
+    """Run an op on its operands and record it. Every op goes through here or a binary operator.
 
     Without a Tensor among the operands nothing is recorded and the result is an array, so that
     a gradient rule runs on plain arrays at NumPy's speed.
@@ -203,7 +208,7 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
     out: Tensor = _new(Tensor)
     out.data = data
     out.grad = out.name = None
-    if path is None:
+    if path is None:  # within no_grad()
         out.requires_grad = False
         out._record = None
     else:
@@ -259,7 +264,7 @@ def binary_operator(function: Any) -> tuple[Operator, Operator]:
                 if b.requires_grad:
                     requires_grad = True
             elif getattr(b, "__array_ufunc__", b) is None:
-                return NotImplemented  # it has operators of its own
+                return NotImplemented  # it opts out of NumPy's operators, as None must
             else:
                 z = b = as_constant(b)
             data = forward(x, z)
@@ -412,10 +417,10 @@ class Tensor(ArrayMethods["Tensor"]):
     def __ge__(self, other: Any) -> Array: return self.data >= values(other)
     def __eq__(self, other: Any) -> Any: return self.data == values(other)
     def __ne__(self, other: Any) -> Any: return self.data != values(other)
-    __hash__ = object.__hash__
+    __hash__ = object.__hash__  # in dicts and sets Tensors go by identity
     # fmt: on
 
-    # NumPy's functions ------------------------------------------------------------------------
+    # NumPy's functions: it calls these two when one gets a Tensor -----------------------------
 
     def __array_ufunc__(self, ufunc: Any, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs:
@@ -500,7 +505,7 @@ def values(x: Any) -> Any:
 def operands_of(t: Tensor) -> tuple[Any, ...]:
     """The operands of a result's record: Tensors, arrays and numbers. A leaf has none."""
     record = t._record or ()
-    return record[4 : len(record) // 2 + 2]
+    return record[4 : len(record) // 2 + 2]  # its length is 4 + 2 n
 
 
 def arrays_of(t: Tensor) -> tuple[Any, ...]:
