@@ -161,7 +161,7 @@ def test_no_gradient_is_told_before_the_backward_pass():
     when = {text.split("∂")[2].split("‖")[0]: moments.norms[name] for name, text in told.items()}
     assert when["h₃"] <= when["h₂"] <= when["h₁"] <= when["h₀"]
     assert scene.grades
-    assert not animation.ungraded(draw(tape, grads=tape.gradients())).scene.grades
+    assert not animation.ungraded(draw(tape, grads=tape.gradients()).scene).grades
 
 
 @pytest.mark.parametrize("name", networks())
@@ -200,7 +200,12 @@ def walk_of(level="op", network="lstm", **options):
     drawing = draw(loss_of(networks()[network]), level=level, **options)
     sequence = frames(drawing.scene)
     begins = clock(sequence, None)
-    return drawing, sequence, begins, animated_svg(drawing, sequence, begins).decode()
+    return (
+        drawing,
+        sequence,
+        begins,
+        animated_svg(drawing.scene, drawing.theme, sequence, begins).decode(),
+    )
 
 
 @pytest.mark.parametrize("level", ["op", "gate", "cell"])
@@ -274,7 +279,7 @@ def test_hostile_names_stay_texts():
     y.name = "]]>\x00&lt;"
     drawing = draw(y * 2)
     sequence = frames(drawing.scene)
-    svg = animated_svg(drawing, sequence, clock(sequence, None)).decode()
+    svg = animated_svg(drawing.scene, drawing.theme, sequence, clock(sequence, None)).decode()
     root = ET.fromstring(svg)
     assert not list(root.iter(f"{SVG}script"))
     told = [t for t in root.iter(f"{SVG}text") if (t.get("class") or "").startswith("s t")]
@@ -370,10 +375,10 @@ def test_all_frames_of_a_gif_with_gradients_have_one_canvas(network, level, tmp_
         drawing = draw(loss, level=level, grads=gradients, backward=backward)
         scene = drawing.scene
         sequence = frames(scene, "step")
-        whole = animation.bitmap(drawing)
+        whole = animation.bitmap(drawing.scene, drawing.theme)
         moments = moments_of(scene, sequence)
         for less in (animation.forward_only(scene, moments), animation.bare(scene, moments)):
-            assert animation.bitmap(type(drawing)(less, "")).size == whole.size
+            assert animation.bitmap(less, drawing.theme).size == whole.size
         # What is in the scene at a place is there in the bitmap: the frame of the first column.
         scale = whole.width / (scene.x2 - scene.x1 + 2 * animation.PADDING)
         band = next(box for box in scene.boxes if box.kind == "column")

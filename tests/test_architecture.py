@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,6 @@ FILES = sorted(
 )
 LONGEST = 700  # lines of a file
 MOST_COMPLEX = 25  # cyclomatic complexity of a function
-
-# Folders (or files at the root) that are still allowed what the tests here forbid.
-PENDING: dict[str, set[str]] = {"circles": {"viz"}, "complexity": {"viz"}}
-
-
-def pending(rule: str, names: Iterable[str]) -> bool:
-    return {name.split("/")[0] for name in names} <= PENDING[rule]
 
 
 def name_of(path: Path) -> str:
@@ -100,8 +93,8 @@ def imports() -> dict[str, set[str]]:
 
 
 def test_no_circle_between_files():
-    left = [group for group in circles(imports()) if not pending("circles", group)]
-    assert not left, "\n".join(" <-> ".join(group) for group in left)
+    found = circles(imports())
+    assert not found, "\n".join(" <-> ".join(group) for group in found)
 
 
 def test_the_folders_import_each_other_as_the_drawing_shows():
@@ -193,4 +186,4 @@ def test_functions_are_simple():
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         and (count := 1 + complexity(node)) > MOST_COMPLEX
     }
-    assert pending("complexity", complex_ones), complex_ones
+    assert not complex_ones

@@ -149,7 +149,7 @@ class Drawing:
             ImportError: For a GIF, the extra ``plot`` is missing.
             RuntimeError: For a GIF, no Graphviz is installed, or it failed.
         """
-        return animate(self, path, by=by, seconds=seconds)
+        return animate(self.scene, self.theme, path, by=by, seconds=seconds)
 
     def _repr_svg_(self) -> str:
         """The picture for a notebook."""

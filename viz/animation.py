@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..autograd import path_text
 from ..files import write_atomically
-from . import render
+from . import dot, render
 from .equations import Equations
 from .graph import Vertex
 from .layers import Path as Points
@@ -31,8 +31,6 @@ from .style import Run, bezier
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-    from . import Drawing
 
 __all__ = ["Frame", "animate", "frames"]
 
@@ -239,30 +237,29 @@ def clock(sequence: Sequence[Frame], seconds: float | None) -> list[float]:
 
 
 def animate(
-    drawing: Drawing,
+    scene: Scene,
+    theme: Theme,
     path: str | os.PathLike[str],
     *,
     by: str | None = None,
     seconds: float | None = None,
 ) -> Path:
-    """Write a walk through a drawing; what ``Drawing.animate`` is."""
+    """Write a walk through a scene; see ``Drawing.animate``."""
     path = Path(path)
     if path.suffix.lower() not in FORMATS:
         raise ValueError(
             f"animate({str(path)!r}): the suffix chooses the format: {', '.join(FORMATS)}"
         )
-    sequence = frames(drawing.scene, by)
+    sequence = frames(scene, by)
     begins = clock(sequence, seconds)
     write = animated_svg if path.suffix.lower() == ".svg" else animated_gif
-    write_atomically(path, write(drawing, sequence, begins))
+    write_atomically(path, write(scene, theme, sequence, begins))
     return path
 
 
-def ungraded(drawing: Drawing) -> Drawing:
-    """A drawing without the colours of gradients, which nothing has before the backward pass."""
-    if not drawing.scene.grades:
-        return drawing
-    return type(drawing)(replace(drawing.scene, grades={}), "", drawing.theme)
+def ungraded(scene: Scene) -> Scene:
+    """A scene without the colours of gradients, which nothing has before the backward pass."""
+    return replace(scene, grades={})
 
 
 # SVG ----------------------------------------------------------------------------------------------
@@ -275,10 +272,10 @@ class Walk(Painter):
     gradient brings; ``f3`` and ``b3`` are a node's outlines in frame 3, forward and backward.
     """
 
-    def __init__(self, drawing: Drawing, sequence: Sequence[Frame]) -> None:
-        super().__init__(replace(drawing.scene, grades={}), drawing.theme)
-        moments = moments_of(drawing.scene, sequence)
-        self.nodes, self.grades = moments.nodes, drawing.scene.grades
+    def __init__(self, scene: Scene, theme: Theme, sequence: Sequence[Frame]) -> None:
+        super().__init__(ungraded(scene), theme)
+        moments = moments_of(scene, sequence)
+        self.nodes, self.grades = moments.nodes, scene.grades
         self.begins = {ident: f" s r{number}" for ident, number in moments.norms.items()}
         for ident, (forward, _) in moments.nodes.items():
             if forward is not None:
@@ -299,9 +296,11 @@ class Walk(Painter):
         return [f'class="s h {letter}{at}"{own}' for letter, at in times if at is not None]
 
 
-def animated_svg(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[float]) -> bytes:
+def animated_svg(
+    scene: Scene, theme: Theme, sequence: Sequence[Frame], begins: Sequence[float]
+) -> bytes:
     """The picture with a style sheet that lights it up, and a caption for each frame."""
-    walk, theme = Walk(drawing, sequence), drawing.theme
+    walk = Walk(scene, theme, sequence)
     body = walk.body()
     name = "walk" + hashlib.sha256(body.encode()).hexdigest()[:8]  # two may stand on one page
     width, height = walk.size()
@@ -370,82 +369,22 @@ def style_sheet(name: str, sequence: Sequence[Frame], begins: Sequence[float], t
 # GIF ----------------------------------------------------------------------------------------------
 
 
-def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[float]) -> bytes:
+def animated_gif(
+    scene: Scene, theme: Theme, sequence: Sequence[Frame], begins: Sequence[float]
+) -> bytes:
     """The picture as frames: what waits is faint, what happens is outlined."""
     try:
-        import matplotlib
-        from PIL import Image, ImageDraw, ImageFont
+        import matplotlib  # noqa: F401  # its fonts
+        from PIL import Image
     except ImportError as error:
         raise ImportError('animate writes GIFs with Pillow: pip install "unspool[plot]"') from error
-    scene, of = drawing.scene, drawing.theme.of
-    moments = moments_of(scene, sequence)
-    whole = bitmap(ungraded(drawing))
-    ahead, empty = (
-        bitmap(type(drawing)(less, "", drawing.theme))
-        for less in (forward_only(scene, moments), bare(scene, moments))
-    )
-    faint = Image.blend(empty, ahead, WAITING)
-    scale = whole.width / (scene.x2 - scene.x1 + 2 * PADDING)  # pixels a point
-    fonts = Path(matplotlib.get_data_path(), "fonts", "ttf")
-    size = max(11, round(13 * scale))
-    font, small = (ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), s) for s in (size, size * 0.7))
-    shapes = [(place(scene, node, scale), moments.nodes[node.vertex.id]) for node in scene.nodes]
-    for edge in scene.edges:
-        tail, head = edge.edge.tail.id, edge.edge.head.id
-        when = moments.edges[(head, tail) if edge.back else (tail, head)]
-        shapes.append((wire(scene, edge, scale), when))
-    shapes += [
-        (lettering(scene, text, scale), (None, moments.norms[text.id]))
-        for text in scene.texts
-        if text.id in moments.norms
-    ]
-
-    def picture(number: int, caption: str) -> Any:
-        """The frame of this number; -1 for the beginning."""
-        mask = Image.new("L", whole.size, 255)
-        pen = ImageDraw.Draw(mask)
-        for waits in (True, False):  # what is there lies on top of what waits
-            for region, (forward, _) in shapes:
-                if not region.back and (forward is not None and forward > number) == waits:
-                    region.fill(pen, 0 if waits else 255)
-        image = Image.composite(ahead, faint, mask)
-        mask = Image.new("L", whole.size, 0)
-        pen = ImageDraw.Draw(mask)
-        for region, (_, backward) in shapes:
-            if region.back and backward is not None and backward <= number:
-                region.fill(pen, 255)
-        image.paste(whole, mask=mask)
-        pen = ImageDraw.Draw(image)
-        for region, (_, backward) in shapes:
-            if backward is not None and backward < number and not region.back:
-                region.outline(pen, mix(of(region.colour), of(PAPER), BEEN), scale)
-        for region, times in shapes:
-            if number in times and number >= 0:
-                colour = region.colour if sequence[number].back else FORWARD
-                region.outline(pen, of(colour), scale)
-        sheet = Image.new("RGB", (image.width, image.height + round(STRIP * scale)), of(PAPER))
-        sheet.paste(image)
-        line = printable(shorten(caption, most_letters(image.width / scale)))
-        corner = (round(12 * scale), round(image.height + STRIP * scale / 4))
-        x, y = corner
-        for base, low in pieces(line):
-            for text, letters, drop in ((base, font, 0), (low, small, size // 2)):
-                ImageDraw.Draw(sheet).text((x, y + drop), text, of(INK), letters)
-                x += round(letters.getlength(text))
-        return sheet
-
-    # One palette for all frames: the colours of the first, of the last, and of the marks.
-    first, palette = picture(-1, ""), picture(len(sequence) - 1, sequence[-1].caption)
-    pen = ImageDraw.Draw(palette)
-    for number, colour in enumerate(map(of, (FORWARD, BACKWARD, *GRADIENT))):
-        pen.rectangle((0, 12 * number, palette.width // 4, 12 * number + 10), colour)
-    palette.paste(first.resize((palette.width // 4, palette.height // 4)), (0, 90))
-    palette = palette.quantize(255, dither=Image.Dither.NONE)
+    film = Film(scene, theme, sequence)
+    first, palette = film.picture(-1, ""), film.palette()
 
     def indexed(image: Any) -> Any:
         return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
-    others = (indexed(picture(n, frame.caption)) for n, frame in enumerate(sequence))
+    others = (indexed(film.picture(n, frame.caption)) for n, frame in enumerate(sequence))
     times = [10 * round(100 * (b - a)) for a, b in pairwise([0.0, *begins])]  # milliseconds
     file = io.BytesIO()
     indexed(first).save(
@@ -454,18 +393,128 @@ def animated_gif(drawing: Drawing, sequence: Sequence[Frame], begins: Sequence[f
     return file.getvalue()
 
 
-def bitmap(drawing: Drawing) -> Image:
-    """A drawing as pixels, no wider than a GIF should be.
+class Film:
+    """The frames of a walk as bitmaps, each composed of three that Graphviz drew.
+
+    Attributes:
+        whole: The picture with all that the backward pass brings.
+        ahead: The picture of the forward pass.
+        faint: The picture in which everything waits.
+        scale: Pixels a point.
+        shapes: (region, (frame of the forward pass, frame of the backward pass)) of each part.
+    """
+
+    def __init__(self, scene: Scene, theme: Theme, sequence: Sequence[Frame]) -> None:
+        import matplotlib
+        from PIL import Image, ImageFont
+
+        self.of, self.sequence = theme.of, sequence
+        moments = moments_of(scene, sequence)
+        self.whole = bitmap(ungraded(scene), theme)
+        self.ahead = bitmap(forward_only(scene, moments), theme)
+        self.faint = Image.blend(bitmap(bare(scene, moments), theme), self.ahead, WAITING)
+        self.scale = self.whole.width / (scene.x2 - scene.x1 + 2 * PADDING)
+        fonts = Path(matplotlib.get_data_path(), "fonts", "ttf")
+        self.size = max(11, round(13 * self.scale))
+        self.font, self.small = (
+            ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), size)
+            for size in (self.size, self.size * 0.7)
+        )
+        self.shapes = self.placed(scene, moments)
+
+    def placed(self, scene: Scene, moments: Moments) -> list[tuple[Region, Any]]:
+        """Where each part of the scene is, and the frames in which something happens there."""
+        shapes: list[tuple[Region, Any]] = [
+            (place(scene, node, self.scale), moments.nodes[node.vertex.id]) for node in scene.nodes
+        ]
+        for edge in scene.edges:
+            tail, head = edge.edge.tail.id, edge.edge.head.id
+            when = moments.edges[(head, tail) if edge.back else (tail, head)]
+            shapes.append((wire(scene, edge, self.scale), when))
+        for text in scene.texts:
+            if text.id in moments.norms:
+                region = lettering(scene, text, self.scale)
+                shapes.append((region, (None, moments.norms[text.id])))
+        return shapes
+
+    def mask(self, ground: int) -> tuple[Any, Any]:
+        """A grey bitmap of the picture's size, and a pen for it."""
+        from PIL import Image, ImageDraw
+
+        image = Image.new("L", self.whole.size, ground)
+        return image, ImageDraw.Draw(image)
+
+    def picture(self, number: int, caption: str) -> Any:
+        """The frame of this number; -1 for the beginning."""
+        from PIL import Image
+
+        mask, pen = self.mask(255)
+        for waits in (True, False):  # what is there lies on top of what waits
+            for region, (forward, _) in self.shapes:
+                if not region.back and (forward is not None and forward > number) == waits:
+                    region.fill(pen, 0 if waits else 255)
+        image = Image.composite(self.ahead, self.faint, mask)
+        mask, pen = self.mask(0)
+        for region, (_, backward) in self.shapes:
+            if region.back and backward is not None and backward <= number:
+                region.fill(pen, 255)
+        image.paste(self.whole, mask=mask)
+        self.outline(image, number)
+        return self.captioned(image, caption)
+
+    def outline(self, image: Any, number: int) -> None:
+        """Outline what happens in a frame, and lightly what the gradient has reached before."""
+        from PIL import ImageDraw
+
+        pen = ImageDraw.Draw(image)
+        for region, (_, backward) in self.shapes:
+            if backward is not None and backward < number and not region.back:
+                colour = mix(self.of(region.colour), self.of(PAPER), BEEN)
+                region.outline(pen, colour, self.scale)
+        for region, times in self.shapes:
+            if number in times and number >= 0:
+                colour = region.colour if self.sequence[number].back else FORWARD
+                region.outline(pen, self.of(colour), self.scale)
+
+    def captioned(self, image: Any, caption: str) -> Any:
+        """The picture above a line of text, subscripts set low."""
+        from PIL import Image, ImageDraw
+
+        strip = round(STRIP * self.scale)
+        sheet = Image.new("RGB", (image.width, image.height + strip), self.of(PAPER))
+        sheet.paste(image)
+        line = printable(shorten(caption, most_letters(image.width / self.scale)))
+        x, y = round(12 * self.scale), round(image.height + STRIP * self.scale / 4)
+        for base, low in pieces(line):
+            for text, font, drop in ((base, self.font, 0), (low, self.small, self.size // 2)):
+                ImageDraw.Draw(sheet).text((x, y + drop), text, self.of(INK), font)
+                x += round(font.getlength(text))
+        return sheet
+
+    def palette(self) -> Any:
+        """One palette for all frames: the colours of the first, of the last, and of the marks."""
+        from PIL import Image, ImageDraw
+
+        first = self.picture(-1, "")
+        sheet = self.picture(len(self.sequence) - 1, self.sequence[-1].caption)
+        pen = ImageDraw.Draw(sheet)
+        for number, colour in enumerate(map(self.of, (FORWARD, BACKWARD, *GRADIENT))):
+            pen.rectangle((0, 12 * number, sheet.width // 4, 12 * number + 10), colour)
+        sheet.paste(first.resize((sheet.width // 4, sheet.height // 4)), (0, 90))
+        return sheet.quantize(255, dither=Image.Dither.NONE)
+
+
+def bitmap(scene: Scene, theme: Theme) -> Image:
+    """A scene as pixels, no wider than a GIF should be.
 
     Graphviz makes room for texts that turn out wider than was reckoned; here the canvas is the
     scene's own, so that drawings of one scene lie on each other whatever they show of it.
     """
     from PIL import Image
 
-    scene = drawing.scene
     wide, high = scene.x2 - scene.x1 + 2 * PADDING, scene.y2 - scene.y1 + 2 * PADDING
     middle = f"{(scene.x1 + scene.x2) / 2},{(scene.y1 + scene.y2) / 2}"
-    first, rest = drawing.source.split("\n", 1)
+    first, rest = dot.source(scene, theme).split("\n", 1)
     canvas = f'graph [notranslate=true, viewport="{wide},{high},1,{middle}"]'
     png = render.render(f"{first}\n{canvas}\n{rest}", "png", (wide, high))
     image = Image.open(io.BytesIO(png)).convert("RGB")
