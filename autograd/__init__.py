@@ -26,9 +26,9 @@ floats one_array class_ids check_mask check_reduction reduce_loss Reduction flat
 (``describe options_text path_text``).
 
 Internal names that other folders of this package share, which may change: contexts
-(``recording current_scope anomaly_check ClassName``), the graph (``backpropagate reachable
-operands_of made_by reserve_numbers``), replay (``Plan LeafGradients alike
-current_workspace``).
+(``recording current_scope anomaly_check ClassName split_scope without_steps``), the graph
+(``backpropagate reachable operands_of made_by reserve_numbers``), replay (``Plan LeafGradients
+alike current_workspace``), memory (``freed_memory_kept``).
 """
 
 from . import composed as composed
@@ -62,6 +62,8 @@ from .context import (
     path_text,
     recording,
     scope,
+    split_scope,
+    without_steps,
 )
 from .functional import grad, hessian, jacobian, jvp, value_and_grad, vjp
 from .layers import conv1d, dropout, embedding, layer_norm, max_over_time
@@ -165,6 +167,8 @@ __all__ = [
     "current_scope",
     "anomaly_check",
     "ClassName",
+    "split_scope",
+    "without_steps",
     "backpropagate",
     "reachable",
     "operands_of",

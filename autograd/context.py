@@ -22,7 +22,9 @@ __all__ = [
     "path_text",
     "recording",
     "scope",
+    "split_scope",
     "step_of",
+    "without_steps",
 ]
 
 P = ParamSpec("P")
@@ -184,6 +186,19 @@ def path_text(path: tuple[str, ...]) -> str:
         step = getattr(name, "step", None)
         names.append(name if step is None or str(step) in name else f"{name}={step}")
     return " / ".join(names)
+
+
+def split_scope(path: tuple[str, ...]) -> tuple[tuple[str, ...], int, tuple[str, ...]] | None:
+    """A scope's path as (around the outermost time step, the step, inside of it), or None."""
+    for i, name in enumerate(path):
+        if isinstance(name, StepName):
+            return path[:i], name.step, path[i + 1 :]
+    return None
+
+
+def without_steps(path: tuple[str, ...]) -> tuple[str, ...]:
+    """A scope's path without its time steps."""
+    return tuple(name for name in path if not isinstance(name, StepName))
 
 
 def step_of(path: tuple[str, ...]) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 
 from .backward import backpropagate, no_path, reachable, seed_for
-from .context import path_text, step_of
+from .context import path_text, step_of, without_steps
 from .messages import describe, options_text
 from .tensor import Op, Tensor, operands_of
 
@@ -42,6 +42,16 @@ class Record(NamedTuple):
     def step(self) -> int | None:
         """The innermost time step of its scope, counted from 1, or None outside of time."""
         return step_of(self.scope)
+
+    def operand_gradients(self, g: Any) -> dict[Tensor, Any]:
+        """The contribution of this record alone to the gradient of each operand.
+
+        Args:
+            g: The gradient of its result, an array of its shape.
+        """
+        found: dict[Tensor, Any] = {}
+        backpropagate([(self.output, g)], found.__setitem__, every=True, stop=self.inputs)
+        return found
 
 
 class Gradients(dict[Tensor, Any]):
@@ -141,12 +151,11 @@ class Tape:
 
         rows = [("#", "t", "scope", "op", "operands", "result")]
         for number, record in enumerate(self._records, 1):
-            path = tuple(name for name in record.scope if not hasattr(name, "step"))  # has a column
             rows.append(
                 (
                     str(number),
                     "" if record.step is None else str(record.step),
-                    path_text(path),
+                    path_text(without_steps(record.scope)),
                     record.op + options_text(record.params),
                     ", ".join(map(show, record.inputs)),
                     show(record.output),

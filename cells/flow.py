@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Record, Tape, Tensor, backpropagate
+from ..autograd import Record, Tape, Tensor, split_scope
 
 __all__ = ["Flow", "gradient_flow"]
 
@@ -136,7 +136,7 @@ class Flow:
             else:
                 arriving = {record.step: self.gradients[record.output]}
             for step, g in arriving.items():
-                for x, gx in operand_gradients(record, g).items():
+                for x, gx in record.operand_gradients(g).items():
                     if x in made:
                         held = parts[x].get(step)
                         parts[x][step] = gx if held is None else held + gx
@@ -145,16 +145,5 @@ class Flow:
 
 def outside_path(record: Record) -> tuple[str, ...]:
     """The scopes around a record's unroll, without the unroll's own (the cell's name)."""
-    before = []
-    for name in record.scope:
-        if getattr(name, "step", None) is not None:
-            break
-        before.append(str(name))
-    return tuple(before[:-1])
-
-
-def operand_gradients(record: Record, g: Array) -> dict[Tensor, Array]:
-    """The gradient of each operand of one record, given that of its result."""
-    found: dict[Tensor, Array] = {}
-    backpropagate([(record.output, g)], found.__setitem__, every=True, stop=record.inputs)
-    return found
+    around, _, _ = split_scope(record.scope) or (record.scope, 0, ())
+    return around[:-1]

@@ -26,7 +26,7 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
-from ..autograd import Tape, Tensor, describe
+from ..autograd import Tape, Tensor, describe, split_scope
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate
@@ -36,7 +36,7 @@ from .look import THEMES, Theme
 from .page import make_page
 from .paint import PADDING, svg
 from .scene import Scene
-from .structure import read, split_scope
+from .structure import read
 from .trace import tape_of
 from .view import LEVELS, make_view
 

@@ -374,8 +374,8 @@ def animated_gif(
 ) -> bytes:
     """The picture as frames: what waits is faint, what happens is outlined."""
     try:
+        from PIL import Image  # isort: skip  # without it matplotlib would be left half imported
         import matplotlib  # noqa: F401  # its fonts
-        from PIL import Image
     except ImportError as error:
         raise ImportError('animate writes GIFs with Pillow: pip install "unspool[plot]"') from error
     film = Film(scene, theme, sequence)

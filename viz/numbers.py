@@ -286,14 +286,10 @@ def shares_by_column(view: View, gradients: Mapping[Tensor, Any]) -> Shares:
             if view.dots[place[0]] is None:
                 continue  # one step in detail: of the others nothing is shown
             column = (place[0], 0)
-
-        def deliver(x: Tensor, share: Any, column: tuple[int, int] | None = column) -> None:
-            if is_parameter(x):
-                held = out.setdefault(x, {})
-                held[column] = held[column] + share if column in held else np.array(share)
-
-        data = g.data if isinstance(g, Tensor) else g
-        backpropagate([(record.output, data)], deliver, stop=record.inputs)
+        shares = record.operand_gradients(g.data if isinstance(g, Tensor) else g)
+        for x in filter(is_parameter, shares):
+            so_far = out.setdefault(x, {})
+            so_far[column] = so_far[column] + shares[x] if column in so_far else shares[x].copy()
     return out
 
 

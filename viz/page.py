@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
+from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
 from .equations import Equations
 from .graph import loop_label
 from .layout import lay_out
@@ -351,7 +351,7 @@ class Book:
             "a": [self.number[x] for x in record.inputs],
             "r": self.number[record.output],
         }
-        path = path_text(tuple(name for name in record.scope if not hasattr(name, "step")))
+        path = path_text(without_steps(record.scope))
         if path:
             out["p"] = printable(path)
         passed_on = self.passed_on(i)
@@ -369,16 +369,10 @@ class Book:
         """What a record alone adds to the gradients of its operands."""
         record = self.structure.records[i]
         g = self.gradient(record.output)
-        out: dict[Tensor, Any] = {}
         if g is None or not g.any():
-            return out
-
-        def deliver(x: Tensor, share: Any) -> None:
-            out[x] = out[x] + share if x in out else np.asarray(share)
-
-        backpropagate([(record.output, g)], deliver, every=True, stop=record.inputs)
-        operands = set(record.inputs)
-        return {x: share for x, share in out.items() if x in self.gradients and x in operands}
+            return {}
+        shares = record.operand_gradients(g).items()
+        return {x: np.asarray(share) for x, share in shares if x in self.gradients}
 
     # The inputs that a step's gradient reaches ------------------------------------------------
 

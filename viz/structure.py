@@ -12,7 +12,7 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from ..autograd import Record, Tape, Tensor
+from ..autograd import Record, Tape, Tensor, split_scope
 
 Group = tuple[tuple[str, int], ...]  # scopes inside a step; the number tells namesakes apart
 Key = Hashable  # a place in a step; of a record a number, which stands for group, op and count
@@ -142,15 +142,6 @@ def name_parameters(structure: Structure) -> None:
     for (_, name), found in namesakes.items():
         for n, x in enumerate(found, 1):
             structure.parameters[x] = (name, str(n) if len(found) > 1 else "")
-
-
-def split_scope(path: tuple[str, ...]) -> tuple[tuple[str, ...], int, tuple[str, ...]] | None:
-    """A record's scope as (around the step, the step, inside of it), or None outside of time."""
-    for i, name in enumerate(path):
-        step = getattr(name, "step", None)
-        if step is not None:
-            return path[:i], int(step), path[i + 1 :]
-    return None
 
 
 def find_loops(
