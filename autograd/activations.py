@@ -205,6 +205,7 @@ def _logsumexp(x: Array, axis: int | tuple[int, ...], keepdims: bool) -> Array:
 
 
 def log_softmax_forward(x: Array, axis: int) -> Array:
+    """Log-softmax of an array, without an overflow: x less its logsumexp."""
     e, _ = _shifted(x, axis)
     if e.size:  # else the logarithm of an empty sum
         e -= np.log(np.exp(e).sum(axis, keepdims=True))

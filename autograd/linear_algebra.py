@@ -281,6 +281,7 @@ NORM = Op("norm", _run_norm, (_norm_rule,))
 
 @composed("linalg.vector_norm")
 def vector_norm(x: Any, /, *, axis: Any = None, keepdims: bool = False, ord: Any = 2) -> Any:
+    """np.linalg.vector_norm, (Σ |x|^ord)^(1/ord)."""
     if ord == 2:
         return apply(NORM, (x,), {"axis": axis, "keepdims": keepdims})
     if isinstance(ord, str) or ord == 0:
