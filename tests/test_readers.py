@@ -225,7 +225,7 @@ def test_conll2000_and_its_own_baseline():
     assert (len(chunks), words[0][:2], chunks[0][:2]) == (2012, ["Rockwell", "International"], ["B-NP", "I-NP"])  # noqa: E501  # fmt: skip
     found = [baseline.predict(sentence) for sentence in tags]
     assert round(100 * span_f1(chunks, found), 2) == 77.07
-    with pytest.raises(ValueError, match='part is "train" or "test", got \'dev\''):
+    with pytest.raises(ValueError, match="part must be one of train, test, got 'dev'"):
         readers.conll2000("dev")
 
 
