@@ -935,6 +935,12 @@ def test_a_moving_line_on_a_terminal(monkeypatch):
     assert text.endswith(" s\n")
 
 
+def test_a_bar_that_ctrl_c_left_half_made_ends_without_an_error():
+    needs("tqdm")
+    bar = Report(epochs=1, batches=1).tqdm
+    bar.__new__(bar).close()  # its constructor was interrupted
+
+
 def test_the_bar_of_tqdm(monkeypatch, capsys):
     bars = []
 

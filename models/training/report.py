@@ -66,7 +66,8 @@ class Report(Silence):
         except ImportError:
             self.tqdm: Any = None
         else:
-            self.tqdm = tqdm
+            # Ctrl-C in the constructor leaves an object whose __del__ reads this attribute.
+            self.tqdm = type("tqdm", (tqdm,), {"disable": True})
 
     def note(self, text: str) -> None:
         """Print a message."""
