@@ -153,12 +153,14 @@ def test_batches_equal_single_sequences(name):
     np.testing.assert_allclose(model.loss(IDS, TARGETS, LENGTHS).item(), np.mean(alone))
 
 
+@pytest.mark.slow
 @ALL
 def test_gradients(name):
     model = build(name)
     check_grads(lambda *_: model.loss(IDS, TARGETS, LENGTHS), model.parameters()[-6:])
 
 
+@pytest.mark.slow
 @ALL
 def test_gradients_reach_the_vectors_and_no_padding(name):
     model = build(name, embedding=None, **({"d_in": 3} if name.startswith("bag") else {}))

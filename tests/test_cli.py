@@ -467,6 +467,7 @@ def test_train_classifier(classifier, folder):
     assert re.search(r"^pos +100\.00 +50\.00 +66\.67 +2$", result.stdout, re.M)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["bag", "cnn", "elman", "gru", "bigru"])
 @pytest.mark.parametrize("data", ["lines", "texts"])
 def test_every_model_and_form_of_data(model, data, folder, here):

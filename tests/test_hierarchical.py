@@ -119,6 +119,7 @@ def test_one_span_is_an_acceptor_over_one_vector():
     np.testing.assert_allclose(model.logits(IDS[0]).data, upper.logits(expected[None]).data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", ["last", "mean"])
 def test_gradients_against_differences(pooling):
     model = model64(pooling)
@@ -163,6 +164,7 @@ def clauses(count: int, rng: np.random.Generator):
     return texts, labels
 
 
+@pytest.mark.slow
 def test_it_learns_what_depends_on_spans():
     rng = np.random.default_rng(0)
     words = Bidirectional(GRU(8, 12, rng=rng), GRU(8, 12, rng=rng))

@@ -272,6 +272,7 @@ def test_without_mask_zero_padding_counts():
     assert (abs(model.predict(pad_sequences([LISTS[0]], 9, padding="post")) - alone) > 1e-3).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_through_the_layers(name):
     model = masked(name)

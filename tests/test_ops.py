@@ -1022,6 +1022,7 @@ def test_first_and_second_gradient(case: Example):
     check_grads(curved(case.call), case.args, order=2)
 
 
+@pytest.mark.slow
 @every_example
 def test_what_rules_do_not_read_is_not_missed(case: Example):
     """A replayed step keeps what ``numbers_read`` finds once: other numbers need no more."""
@@ -1045,6 +1046,7 @@ def test_what_rules_do_not_read_is_not_missed(case: Example):
                     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "k"),
     [
@@ -1063,6 +1065,7 @@ def test_gradients_of_one_operand_among_constants(case: Example, k: int):
     check_grads(curved(f), (case.args[k],), order=2)
 
 
+@pytest.mark.slow
 @every_example
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_dtype_is_kept(case: Example, dtype: Any):
@@ -1078,6 +1081,7 @@ def test_dtype_is_kept(case: Example, dtype: Any):
             np.testing.assert_allclose(g, precise, rtol=2e-3, atol=2e-4)
 
 
+@pytest.mark.slow
 @every_example
 def test_rules_compute_in_float32(case: Example):
     """A rule that answers float32 in float64 costs twice the time without a word."""
@@ -1111,6 +1115,7 @@ def by_columns(x: np.ndarray) -> np.ndarray:
     return x.copy(order="F")
 
 
+@pytest.mark.slow
 @every_example
 @pytest.mark.parametrize("layout", [strided, flipped, by_columns])
 def test_any_layout_and_read_only_arrays(case: Example, layout: Any):
@@ -1159,6 +1164,7 @@ def test_zero_dimensional(f: Any):
     check_grads(f, (x.data,), order=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
 @pytest.mark.parametrize("f", [*ELEMENTWISE, *BINARY, np.sort, np.cumsum, np.cumprod])
 def test_elementwise_on_zero_size(f: Any, shape: Any):
@@ -1542,6 +1548,7 @@ SATURATING: dict[Any, tuple[Callable[[D], D], Callable[[D], D]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("x", POINTS)
 @pytest.mark.parametrize("f", SATURATING)
 def test_saturation(f: Any, x: float):

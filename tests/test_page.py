@@ -630,6 +630,7 @@ def test_it_opens_without_errors_and_without_requests(opened, browser):
     assert browser.run("return performance.getEntriesByType('resource').length") == 0
 
 
+@pytest.mark.slow
 def test_what_the_policy_stops_is_seen_by_these_tests(browser, tmp_path):
     path = tmp_path / "broken.html"
     image = "<img src='https://example.invalid/x.png'>"
@@ -639,6 +640,7 @@ def test_what_the_policy_stops_is_seen_by_these_tests(browser, tmp_path):
     assert "https://example.invalid/x.png" in browser.requests()
 
 
+@pytest.mark.slow
 def test_it_steps_forward_and_back_along_the_tape(opened, browser):
     tape = lstm_tape(3)
     grads = tape.gradients()
@@ -680,6 +682,7 @@ def test_it_steps_forward_and_back_along_the_tape(opened, browser):
     assert browser.count(".lit, .reached, .later") == 0
 
 
+@pytest.mark.slow
 def test_the_panel_shows_the_numbers_of_the_record(opened, browser):
     tape = lstm_tape(3)
     grads = tape.gradients()
@@ -711,6 +714,7 @@ def test_the_panel_shows_the_numbers_of_the_record(opened, browser):
         )
 
 
+@pytest.mark.slow
 def test_on_the_way_back_a_gradient_grows_record_by_record(opened, browser):
     """At t=3 of 3 a bias has this step's share alone; at t=1 it is the whole gradient."""
     tape = lstm_tape(3)
@@ -739,6 +743,7 @@ def test_on_the_way_back_a_gradient_grows_record_by_record(opened, browser):
     np.testing.assert_allclose(so_far, grads[bias], rtol=1e-2, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["cell", "gate", "op"])
 def test_no_wire_lights_up_along_which_nothing_comes_back(opened, browser, level):
     tape = last_only()
@@ -752,6 +757,7 @@ def test_no_wire_lights_up_along_which_nothing_comes_back(opened, browser, level
     assert browser.count(".edge.reached") > len(edges) // 2
 
 
+@pytest.mark.slow
 def test_no_norm_is_told_before_its_gradient_is_whole(opened, browser):
     tape = lstm_tape(steps=3)
     grads = tape.gradients()
@@ -781,6 +787,7 @@ def test_no_norm_is_told_before_its_gradient_is_whole(opened, browser):
     assert len(browser.run(told)) == 8
 
 
+@pytest.mark.slow
 def test_hovering_shows_value_gradient_equation_and_shape(opened, browser):
     tape = lstm_tape(3)
     grads = tape.gradients()
@@ -802,6 +809,7 @@ def test_hovering_shows_value_gradient_equation_and_shape(opened, browser):
     assert browser.run("return document.getElementById('card').hidden")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["op", "cell"])
 def test_a_state_is_asked_by_its_name_on_the_wire(opened, browser, level):
     tape = lstm_tape(3)
@@ -816,6 +824,7 @@ def test_a_state_is_asked_by_its_name_on_the_wire(opened, browser, level):
     assert browser.text("#card .equation") == "c2 = k2 + j2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["op", "cell"])
 def test_one_step_in_detail(opened, browser, level):
     data = opened(lstm_tape(8), at=4, level=level)
@@ -828,6 +837,7 @@ def test_one_step_in_detail(opened, browser, level):
     assert browser.count(".cover.of-dots") == 1
 
 
+@pytest.mark.slow
 def test_a_parameter_tells_its_gradient(opened, browser):
     tape = lstm_tape(3)
     grads = tape.gradients()
@@ -845,6 +855,7 @@ def test_a_parameter_tells_its_gradient(opened, browser):
     assert [share.split()[0] for share in shares] == ["t=1", "t=2", "t=3"]
 
 
+@pytest.mark.slow
 def test_hovering_over_a_step_colours_the_inputs_by_their_gradient(opened, browser):
     tape = lstm_tape(4)
     data = opened(tape, grads=tape.gradients(), level="cell")
@@ -870,6 +881,7 @@ def test_hovering_over_a_step_colours_the_inputs_by_their_gradient(opened, brows
     assert browser.count(".arrived") == 0
 
 
+@pytest.mark.slow
 def test_an_input_of_both_directions_is_coloured_by_either(opened, browser):
     xs = Tensor(np.random.default_rng(0).normal(size=(3, 2)), name="xs")
     ys, _ = unroll(Bidirectional(LSTM(2, 3, rng=0), GRU(2, 3, rng=1)), xs)
@@ -890,6 +902,7 @@ def boxes_of(data, kind, scene="op"):
     return [b for b, box in enumerate(data["scenes"][scene]["boxes"]) if box["k"] == kind]
 
 
+@pytest.mark.slow
 def test_a_cell_opens_and_closes(opened, browser):
     data = opened(lstm_tape(3), level="cell")
     cells = [n for n, v in enumerate(data["scenes"]["cell"]["nodes"]) if v["k"] == "cell"]
@@ -924,6 +937,7 @@ def test_a_cell_opens_and_closes(opened, browser):
     assert sorted(closed) == sorted(columns[:2])
 
 
+@pytest.mark.slow
 def test_what_opens_is_in_sight(opened, browser):
     opened(lstm_tape(20), level="cell", steps=20)
     browser.run(
@@ -933,6 +947,7 @@ def test_what_opens_is_in_sight(opened, browser):
     assert 0 < x1 < x2 < browser.run("return document.getElementById('picture').clientWidth")
 
 
+@pytest.mark.slow
 def test_a_gate_opens_and_closes(opened, browser):
     data = opened(lstm_tape(2), level="gate")
     assert browser.count(".node.gate") == 8
@@ -951,6 +966,7 @@ def test_a_gate_opens_and_closes(opened, browser):
     assert browser.count(".edge") > wires
 
 
+@pytest.mark.slow
 def test_a_layer_opens_and_closes(opened, browser):
     xs = np.random.default_rng(0).normal(size=(3, 2)).astype(np.float32)
     ys, _ = unroll(Stacked([LSTM(2, 3, rng=0), GRU(3, 2, rng=1)]), xs)
@@ -964,6 +980,7 @@ def test_a_layer_opens_and_closes(opened, browser):
     assert browser.count(".cover.of-cell") == 3
 
 
+@pytest.mark.slow
 def test_what_is_closed_lights_up_for_what_is_in_it(opened, browser):
     tape = lstm_tape(3)
     data = opened(tape, level="cell")
@@ -992,6 +1009,7 @@ def frames(browser, selector):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("closed", [0, 1, 2, 3])
 def test_boxes_keep_clear_of_each_other_whatever_is_closed(opened, browser, closed):
     data = opened(lstm_tape(4))
@@ -1013,6 +1031,7 @@ def test_boxes_keep_clear_of_each_other_whatever_is_closed(opened, browser, clos
             assert apart, (shown[n], other, bars)
 
 
+@pytest.mark.slow
 def test_what_is_closed_takes_less_room(opened, browser):
     data = opened(lstm_tape(4))
     size = "const b = document.querySelector('#picture > g').getBBox(); return [b.width, b.height]"
@@ -1031,6 +1050,7 @@ def test_what_is_closed_takes_less_room(opened, browser):
     assert browser.run(size) == pytest.approx([wide, high])
 
 
+@pytest.mark.slow
 def test_a_wide_picture_begins_where_it_can_be_read(opened, browser):
     opened(lstm_tape(20), steps=20)
     scale = "return d3.zoomTransform(document.getElementById('picture')).k"
@@ -1045,6 +1065,7 @@ def test_a_wide_picture_begins_where_it_can_be_read(opened, browser):
     assert frames(browser, ".box.column")[-1][2] < wide
 
 
+@pytest.mark.slow
 def test_as_many_steps_are_foundas_are_asked_for(opened, browser):
     tape = lstm_tape(9)
     data = opened(tape)
@@ -1078,6 +1099,7 @@ def test_as_many_steps_are_foundas_are_asked_for(opened, browser):
     assert browser.count(".node.cell") == 2
 
 
+@pytest.mark.slow
 def test_all_steps_of_a_long_tape(opened, browser):
     tape = lstm_tape(20)
     data = opened(tape, steps=20)
@@ -1086,6 +1108,7 @@ def test_all_steps_of_a_long_tape(opened, browser):
     assert browser.count(".edge") == len(data["scenes"]["op"]["edges"])
 
 
+@pytest.mark.slow
 def test_it_can_be_used_by_the_keyboard_alone(opened, browser):
     tape = lstm_tape(3)
     data = opened(tape, grads=tape.gradients(), level="cell")
@@ -1144,6 +1167,7 @@ def test_it_can_be_used_by_the_keyboard_alone(opened, browser):
     assert data["title"] == "LSTM: 3 steps"
 
 
+@pytest.mark.slow
 def test_it_walks_by_time_steps(opened, browser):
     tape = lstm_tape(3)
     data = opened(tape, grads=tape.gradients(), level="cell")
@@ -1168,6 +1192,7 @@ def test_it_walks_by_time_steps(opened, browser):
     browser.run("document.getElementById('play').click()")
 
 
+@pytest.mark.slow
 def test_the_slider_works_by_its_own_keys(opened, browser):
     opened(lstm_tape(2))
     browser.run("document.getElementById('walk').focus()")
@@ -1178,6 +1203,7 @@ def test_the_slider_works_by_its_own_keys(opened, browser):
     ).startswith("forward 2 of ")
 
 
+@pytest.mark.slow
 def test_it_zooms_and_pans_by_the_mouse(opened, browser):
     opened(lstm_tape(3))
     place = "const t = d3.zoomTransform(document.getElementById('picture')); return [t.x, t.y, t.k]"
@@ -1195,6 +1221,7 @@ def test_it_zooms_and_pans_by_the_mouse(opened, browser):
     assert browser.run(place) == pytest.approx([x + 60, y + 30, k])
 
 
+@pytest.mark.slow
 def test_every_control_has_a_name(opened, browser):
     tape = lstm_tape(3)
     opened(tape, grads=tape.gradients())
@@ -1210,6 +1237,7 @@ def test_every_control_has_a_name(opened, browser):
     assert not [name for name in names if re.search(r"(t=\d+), \1|Layer layer", name)]
 
 
+@pytest.mark.slow
 def test_hostile_labels_do_nothing(opened, browser):
     tape = hostile_tape()
     data = opened(tape, grads=tape.gradients(), title=HOSTILE[1], caption=HOSTILE[0])
@@ -1232,6 +1260,7 @@ def test_hostile_labels_do_nothing(opened, browser):
     assert HOSTILE[0][:20] in browser.text("#picture")
 
 
+@pytest.mark.slow
 def test_it_works_again_when_loaded_again(opened, browser):
     opened(lstm_tape(3))
     for _ in range(2):
@@ -1242,6 +1271,7 @@ def test_it_works_again_when_loaded_again(opened, browser):
         assert browser.text("#now h2") == "Before the first record"
 
 
+@pytest.mark.slow
 def test_networks_of_every_kind_open(opened, browser):
     xs = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
     both = Bidirectional(LSTM(2, 3, rng=0), LSTM(2, 3, rng=1))
@@ -1264,6 +1294,7 @@ def test_networks_of_every_kind_open(opened, browser):
             assert browser.count(".handle[data-box]") == 0
 
 
+@pytest.mark.slow
 def test_a_tape_without_gradients_goes_forward_only(opened, browser):
     tape = lstm_tape(2)
     opened(tape)
@@ -1271,6 +1302,7 @@ def test_a_tape_without_gradients_goes_forward_only(opened, browser):
     assert browser.run("return document.getElementById('backward').hidden")
 
 
+@pytest.mark.slow
 def test_dark_and_light_are_the_readers(browser, tmp_path, opened):
     opened(lstm_tape(2))
     colour = "return getComputedStyle(document.body).backgroundColor"

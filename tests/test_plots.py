@@ -203,6 +203,7 @@ def texts(svg):
     return ["".join(t.itertext()) for t in ET.fromstring(svg).iter() if t.tag.endswith("}text")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
 def test_every_plot_names_its_axes_and_shows_itself(theme):
     for name, figure in every_plot(theme).items():

@@ -204,6 +204,7 @@ def same_tapes(a, b):
 # The same as recorded -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @every_way
 @every_kind
 def test_numbers_gradients_and_tapes_are_the_recorded_ones(kind, way):
@@ -386,6 +387,7 @@ def test_states_have_names_and_steps():
         assert ["lstm", "t=2", "forget"] in [list(r.scope) for r in Tape(ys)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["full", "lengths", "loop"])
 @every_kind
 def test_second_derivatives(kind, way):
@@ -1382,6 +1384,7 @@ def test_no_plan_of_a_step_of_two_dtypes_or_without_records():
 # Memory and threads -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["full", "lengths", "loop"])
 @pytest.mark.parametrize("read", [False, True], ids=["unread", "read"])
 def test_freed_by_reference_counts_alone(way, read):

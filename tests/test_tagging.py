@@ -164,6 +164,7 @@ def test_holes_of_a_mask_are_left_out(kind):
         np.testing.assert_allclose(nats[i].item(), crf.loss(x[i, here], tags[i, here]).item())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "constraints", "labels"), CASES)
 def test_crf_gradients(kind, constraints, labels):
     crf = random_crf(kind, 3, constraints, labels)

@@ -601,6 +601,7 @@ looked_at = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @looked_at
 @levels
 def test_no_two_nodes_overlap(name, options, level):
@@ -613,6 +614,7 @@ def test_no_two_nodes_overlap(name, options, level):
             assert not (ax1 < bx2 and bx1 < ax2 and ay1 < by2 and by1 < ay2), (a, b)
 
 
+@pytest.mark.slow
 @looked_at
 @levels
 def test_no_wire_runs_through_a_node(name, options, level):
@@ -644,6 +646,7 @@ def straight_parts(drawing):
     return lines
 
 
+@pytest.mark.slow
 @looked_at
 @levels
 def test_wires_of_two_values_are_told_apart(name, options, level):
@@ -711,6 +714,7 @@ def written(drawing):
     return out
 
 
+@pytest.mark.slow
 @networks
 @levels
 @pytest.mark.parametrize("numbers", [False, True])
@@ -1458,6 +1462,7 @@ def run(program):
     return Tape(values[-1], *values[-3:-1]) if len(values) > 4 else Tape(values[-1])
 
 
+@pytest.mark.slow
 @some
 @given(programs())
 def test_random_tapes_are_drawn_whole(program):
@@ -2228,6 +2233,7 @@ def test_dot_on_the_path_is_used_first(tmp_path, monkeypatch):
     assert "-Tpng" in called
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("way", FAILURES)
 def test_a_renderer_that_fails_makes_way_for_the_next(way, tmp_path, monkeypatch):
@@ -2238,6 +2244,7 @@ def test_a_renderer_that_fails_makes_way_for_the_next(way, tmp_path, monkeypatch
     assert log.exists()
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("way", FAILURES)
 def test_when_all_renderers_fail_each_is_named_with_its_problem_and_cure(
@@ -2256,6 +2263,7 @@ def test_when_all_renderers_fail_each_is_named_with_its_problem_and_cure(
     assert ("steps=" if way == "hangs" else "pip install") in after
 
 
+@pytest.mark.slow
 @posix
 @pytest.mark.parametrize("way", FAILURES)
 def test_a_broken_dot_alone_says_what_to_install(way, tmp_path, monkeypatch):
@@ -2277,6 +2285,7 @@ def is_gone(process):
     return False
 
 
+@pytest.mark.slow
 @posix
 def test_a_renderer_that_hangs_is_stopped(tmp_path, monkeypatch):
     log = fake_dot(monkeypatch, tmp_path, "time.sleep(60)", pygraphviz=False)
@@ -2333,6 +2342,7 @@ def test_what_a_renderer_cannot_bear_is_shown_simpler_and_says_so(monkeypatch):
         draw(tape, level="gate", steps=3)
 
 
+@pytest.mark.slow
 def test_long_chains_and_long_wires_are_drawn_in_seconds():
     for length in (300, 1_000, 3_000):
         tape = chain(length)
@@ -2342,6 +2352,7 @@ def test_long_chains_and_long_wires_are_drawn_in_seconds():
         assert len(dot.ids(r"r\d+")) == 2 * length
 
 
+@pytest.mark.slow
 def test_very_wide_pictures_are_still_dot(tmp_path):
     """Widths of a million points are written as numbers that Graphviz reads."""
     source = draw(tape_of(Elman(3, 4), 6_000), level="cell", steps=6_000).source
