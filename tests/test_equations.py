@@ -247,7 +247,7 @@ def programs(draw):
 
 
 @given(programs())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_parentheses_stand_where_they_must(program):
     """The text of an equation, computed, gives what the tape gave."""
     values = {"a": 0.7, "b": -1.3, "c": 2.1}

@@ -30,13 +30,7 @@ from unspool.autograd import (
     vjp,
 )
 
-bounded = settings(
-    derandomize=True,
-    max_examples=250,
-    database=None,
-    deadline=None,
-    suppress_health_check=list(HealthCheck),
-)
+bounded = settings(max_examples=250, suppress_health_check=list(HealthCheck))
 
 # Each keeps values of moderate size moderate, and is smooth wherever it is defined, so that
 # differences say something. The second member is the same in PyTorch.

@@ -350,7 +350,7 @@ def run_with_gradients(module, xs, weights, **options):
     }
 
 
-@settings(max_examples=60, deadline=None, database=None)
+@settings(max_examples=60)
 @given(
     batch=padded_batches(),
     name=st.sampled_from(sorted(MODULES)),
@@ -369,7 +369,7 @@ def test_garbage_in_the_padding_changes_nothing_to_the_last_bit(batch, name, gar
     assert (two["xs"][~real] == 0).all()
 
 
-@settings(max_examples=40, deadline=None, database=None)
+@settings(max_examples=40)
 @given(
     batch=padded_batches(),
     name=st.sampled_from(sorted(MODULES)),

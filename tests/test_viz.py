@@ -1414,8 +1414,8 @@ def test_quoting():
 hypothesis = pytest.importorskip("hypothesis", reason="hypothesis is not installed (extra: test)")
 st = hypothesis.strategies
 given, settings = hypothesis.given, hypothesis.settings
-few = settings(max_examples=8, deadline=None, derandomize=True, database=None)
-some = settings(max_examples=40, deadline=None, derandomize=True, database=None)
+few = settings(max_examples=8)
+some = settings(max_examples=40)
 
 
 @needs_graphviz
