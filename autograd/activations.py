@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_choice
 from .arguments import floats
 from .context import scope
 from .tensor import Array, Op, apply, values
@@ -23,15 +24,19 @@ __all__ = [
     "erf",
     "gelu",
     "hard_sigmoid",
+    "hardtanh",
     "leaky_relu",
     "log_sigmoid",
     "log_softmax",
     "logsumexp",
+    "mish",
     "relu",
+    "selu",
     "sigmoid",
     "silu",
     "softmax",
     "softplus",
+    "softsign",
 ]
 
 inf = np.inf
@@ -78,6 +83,16 @@ HARD_SIGMOID = Op(
     "hard_sigmoid",
     lambda x: np.clip(x / 6 + 0.5, 0, 1),
     (lambda g, y, x: np.where(abs(values(x)) < 3, g / 6, 0),),
+)
+HARDTANH = Op(
+    "hardtanh",
+    lambda x, low, high: np.clip(x, low, high),
+    (lambda g, y, x, low, high: np.where((values(x) > low) & (values(x) < high), g, 0),),
+)
+SOFTSIGN = Op(
+    "softsign",
+    lambda x: x / (1 + abs(x)),
+    (lambda g, y, x: g / (1 + abs(x)) / (1 + abs(x)),),  # its square could overflow
 )
 _erf_of_numbers = np.frompyfunc(math.erf, 1, 1)
 
@@ -158,11 +173,48 @@ def erf(x: Any) -> Any:
     return apply(ERF, (floats(x),))
 
 
-def gelu(x: Any) -> Any:
-    """x * Φ(x), with the normal distribution's exact Φ (Hendrycks and Gimpel 2016)."""
+def gelu(x: Any, approximate: str = "none") -> Any:
+    """x * Φ(x) with the normal distribution's Φ (Hendrycks and Gimpel 2016).
+
+    Args:
+        x: Numbers of any shape.
+        approximate: ``"none"`` for the exact Φ, or ``"tanh"`` for the paper's
+            Φ(x) ≈ (1 + tanh(√(2/π) (x + 0.044715 x³))) / 2, which GPT-2 uses.
+    """
+    check_choice("gelu", "approximate", approximate, ("none", "tanh"))
     x = floats(x)
     with scope("gelu"):
+        if approximate == "tanh":
+            u = (x + x * x * x * 0.044715) * math.sqrt(2 / math.pi)
+            return x * (np.tanh(u) * 0.5 + 0.5)
         return x * (erf(x * math.sqrt(0.5)) * 0.5 + 0.5)
+
+
+# Klambauer et al. 2017: with these, mean 0 and variance 1 go on from layer to layer.
+_SELU_ALPHA, _SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def selu(x: Any) -> Any:
+    """``scale * elu(x, alpha)``, which keeps mean 0 and variance 1 (Klambauer et al. 2017)."""
+    with scope("selu"):
+        return elu(x, _SELU_ALPHA) * _SELU_SCALE
+
+
+def mish(x: Any) -> Any:
+    """x * tanh(softplus(x)) (Misra 2019)."""
+    x = floats(x)
+    with scope("mish"):
+        return x * np.tanh(softplus(x))
+
+
+def softsign(x: Any) -> Any:
+    """x / (1 + abs(x))."""
+    return apply(SOFTSIGN, (floats(x),))
+
+
+def hardtanh(x: Any, low: float = -1.0, high: float = 1.0) -> Any:
+    """clip(x, low, high); at the bounds the gradient is 0, as PyTorch has it."""
+    return apply(HARDTANH, (floats(x),), {"low": low, "high": high})
 
 
 def softplus(x: Any) -> Any:
@@ -262,14 +314,18 @@ ACTIVATIONS: dict[str, Callable[[Any], Any]] = {
     "elu": elu,
     "gelu": gelu,
     "hard_sigmoid": hard_sigmoid,
+    "hardtanh": hardtanh,
     "identity": lambda x: x,
     "leaky_relu": leaky_relu,
     "log_sigmoid": log_sigmoid,
     "log_softmax": log_softmax,
+    "mish": mish,
     "relu": relu,
+    "selu": selu,
     "sigmoid": sigmoid,
     "silu": silu,
     "softmax": softmax,
     "softplus": softplus,
+    "softsign": softsign,
     "tanh": np.tanh,
 }

@@ -15,7 +15,7 @@ import numpy as np
 from .linear_algebra import vector_norm
 from .messages import call_text
 from .numpy_calls import WIDER
-from .numpy_core import composed, off_zero, scatter_add
+from .numpy_core import composed, off_zero, reduced_axes, scatter_add
 from .tensor import Op, Tensor, apply, operand, values
 
 __all__: list[str] = []
@@ -335,20 +335,31 @@ def _matrix_trace(x: Any, /, *, offset: int = 0) -> Any:
 
 
 @composed("diff")
-def _diff(a: Any, n: int = 1, axis: int = -1) -> Any:
+def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = None) -> Any:
     if n < 0 or not a.ndim:
         raise ValueError(
             f"{call_text('diff', (a,))}: expected at least one axis and n of 0 or more, got n={n}"
         )
+    a = _extended(a, axis, prepend, append)
     along = before(a, axis)
     for _ in range(n):
         a = a[(*along, slice(1, None))] - a[(*along, slice(None, -1))]
     return a
 
 
+def _extended(a: Any, axis: int, prepend: Any, append: Any) -> Any:
+    """``a`` with arrays in front and behind along an axis; a number is there once."""
+    once = tuple(1 if i == axis % a.ndim else n for i, n in enumerate(a.shape))
+    parts = [operand(x) for x in (prepend, a, append) if x is not None]
+    parts = [x if np.ndim(x) else np.broadcast_to(x, once) for x in parts]
+    return np.concatenate(parts, axis=axis) if len(parts) > 1 else a
+
+
 @composed("ediff1d")
-def _ediff1d(ary: Any) -> Any:
-    return np.diff(np.reshape(ary, -1))
+def _ediff1d(ary: Any, to_end: Any = None, to_begin: Any = None) -> Any:
+    y = np.diff(np.reshape(ary, -1))
+    ends = [None if x is None else np.reshape(x, -1) for x in (to_begin, to_end)]
+    return _extended(y, 0, *(None if x is None else x.astype(y.dtype) for x in ends))
 
 
 @composed("ptp")
@@ -427,6 +438,82 @@ def _interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None) -> An
     return np.where(values(x) > at[-1], fp[-1] if right is None else right, y)
 
 
+# Order statistics ---------------------------------------------------------------------------------
+
+# method -> where between two elements a quantile lies whose place in the order is no integer
+_PLACES: dict[str, Any] = {
+    "linear": np.positive,
+    "lower": np.floor,
+    "higher": np.ceil,
+    "midpoint": lambda place: (np.floor(place) + np.ceil(place)) / 2,
+    "nearest": np.round,
+}
+
+
+def _quantiles(
+    a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+) -> Any:
+    """Quantiles ``q``, an array of fractions, by sorting; their axes stand in front."""
+    a = operand(a)
+    axes = reduced_axes(a, axis)
+    rest = [i for i in range(a.ndim) if i not in axes]
+    flat = np.reshape(np.transpose(a, (*rest, *axes)), (*(a.shape[i] for i in rest), -1))
+    if not flat.shape[-1]:
+        raise ValueError(f"{call_text('quantile', (a,))}: expected one element or more, got none")
+    ordered = np.moveaxis(np.sort(flat, axis=-1), -1, 0)
+    place = _PLACES[method](np.asarray(q, float) * (len(ordered) - 1))
+    below = np.floor(place).astype(int)
+    above = np.minimum(below + 1, len(ordered) - 1)
+    part = place - below
+    if not place.ndim or method not in ("linear", "midpoint"):  # else it is float64, NumPy's too
+        part = part.astype(values(ordered).dtype)
+    part = np.reshape(part, (*place.shape, *(1,) * len(rest)))
+    y = ordered[below] + (ordered[above] - ordered[below]) * part
+    y = np.where(np.isnan(values(ordered[-1])), ordered[-1], y)  # a NaN is sorted behind
+    if keepdims:
+        kept = (1 if i in axes else n for i, n in enumerate(a.shape))
+        y = np.reshape(y, (*place.shape, *kept))
+    return y
+
+
+@composed("quantile")
+def _quantile(
+    a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+) -> Any:
+    q = np.asarray(values(q), float)
+    if np.any((q < 0) | (q > 1)):
+        raise ValueError(f"{call_text('quantile', (a,))}: q is a fraction from 0 to 1, got {q}")
+    if method not in _PLACES:
+        raise TypeError(
+            f"{call_text('quantile', (a,))} has no gradient rule for method={method!r}; there are "
+            f"{', '.join(_PLACES)}"
+        )
+    return _quantiles(a, q, axis, method=method, keepdims=keepdims)
+
+
+@composed("percentile")
+def _percentile(
+    a: Any, q: Any, axis: Any = None, *, method: str = "linear", keepdims: bool = False
+) -> Any:
+    return _quantile(a, np.asarray(values(q), float) / 100, axis, method=method, keepdims=keepdims)
+
+
+@composed("median")
+def _median(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
+    return _quantiles(a, 0.5, axis, keepdims=keepdims)
+
+
+@composed("linspace")
+def _linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, *, axis: int = 0) -> Any:
+    start, stop = operand(start), operand(stop)
+    steps = max(num - 1 if endpoint else num, 1)
+    shape = np.broadcast_shapes(np.shape(start), np.shape(stop))
+    dtype = np.result_type(values(start), values(stop), 1.0)
+    part = np.reshape(np.arange(num, dtype=dtype) / steps, (num, *(1,) * len(shape)))
+    y = start + (stop - start) * part
+    return np.moveaxis(y, 0, axis) if axis else y
+
+
 # Reductions with where= and initial= --------------------------------------------------------------
 
 
@@ -444,7 +531,10 @@ def _reduced(
     """A reduction with ``initial=`` and ``where=``."""
     if math.isinf(neutral) and where is not True and initial is None:
         raise ValueError(f"{call_text(function.__name__, (a,))}: with where= give initial= too")
-    y = function(_chosen(where, a, neutral), axis=axis, keepdims=keepdims)
+    if a.size:
+        y = function(_chosen(where, a, neutral), axis=axis, keepdims=keepdims)
+    else:  # np.max of no elements raises, but with initial= it is that
+        y = np.sum(a, axis=axis, keepdims=keepdims) + neutral
     return y if initial is None else join(y, initial)
 
 
@@ -518,15 +608,19 @@ composed("nancumprod")(functools.partial(_without_nan, np.cumprod, 1))
 
 
 @composed("nanmean")
-def _nanmean(a: Any, axis: Any = None, *, keepdims: bool = False) -> Any:
-    return _mean(a, axis, keepdims, where=~np.isnan(values(a)))
+def _nanmean(a: Any, axis: Any = None, *, keepdims: bool = False, where: Any = True) -> Any:
+    return _mean(a, axis, keepdims, where=~np.isnan(values(a)) & where)
 
 
 @composed("nanvar")
-def _nanvar(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    return _moment(False, a, axis, ddof, keepdims, where=~np.isnan(values(a)))
+def _nanvar(
+    a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True
+) -> Any:
+    return _moment(False, a, axis, ddof, keepdims, where=~np.isnan(values(a)) & where)
 
 
 @composed("nanstd")
-def _nanstd(a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False) -> Any:
-    return _moment(True, a, axis, ddof, keepdims, where=~np.isnan(values(a)))
+def _nanstd(
+    a: Any, axis: Any = None, *, ddof: float = 0, keepdims: bool = False, where: Any = True
+) -> Any:
+    return _moment(True, a, axis, ddof, keepdims, where=~np.isnan(values(a)) & where)

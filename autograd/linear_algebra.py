@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import describe_received
 from .messages import call_text
-from .numpy_core import composed, off_zero, restore_axes, row
+from .numpy_calls import UNRULED
+from .numpy_core import composed, ratio, restore_axes, row
 from .tensor import TABLE, Array, Op, apply, operand, values
 
 __all__: list[str] = []
@@ -52,9 +54,9 @@ EINSUM = Op(
 
 
 @composed("einsum")
-def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
+def _einsum(subscripts: Any, *operands: Any, optimize: Any = None) -> Any:
     if not isinstance(subscripts, str):
-        raise TypeError('np.einsum on Tensors takes its subscripts as a string, "ij,jk->ik"')
+        subscripts, operands = _written_as_string(subscripts, *operands)
     arrays = [operand(x) for x in operands]
     left, arrow, out = subscripts.replace(" ", "").partition("->")
     terms = left.split(",")
@@ -73,6 +75,30 @@ def _einsum(subscripts: str, *operands: Any, optimize: Any = None) -> Any:
     for i, (term, x) in enumerate(zip(terms, arrays, strict=True)):
         terms[i], arrays[i] = _take_diagonals(term, x)
     return apply(EINSUM, tuple(arrays), {"subscripts": f"{','.join(terms)}->{out}"})
+
+
+def _written_as_string(*pairs: Any) -> tuple[str, tuple[Any, ...]]:
+    """np.einsum(a, [0, 1], b, [1, 2], [0, 2]) as "ab,bc->ac", a, b."""
+    arrays, terms = pairs[: len(pairs) // 2 * 2 : 2], pairs[1::2]
+    places = [*terms, pairs[-1]] if len(pairs) % 2 else terms
+    if not all(isinstance(term, (list, tuple)) for term in places):
+        raise TypeError(
+            'np.einsum takes "ij,jk->ik" and the operands, or each operand followed by the list '
+            "of its axes, a, [0, 1], b, [1, 2], [0, 2]; got "
+            f"{', '.join(map(describe_received, pairs))}"
+        )
+    numbers = {n for term in places for n in term if n is not Ellipsis}
+    if not all(isinstance(n, (int, np.integer)) and 0 <= n < 52 for n in numbers):
+        raise ValueError(
+            "np.einsum: an axis in a list is an integer from 0 to 51 or Ellipsis, got "
+            f"{', '.join(map(repr, numbers))}"
+        )
+    written = [
+        "".join("..." if n is Ellipsis else string.ascii_letters[n] for n in term)
+        for term in places
+    ]
+    out = f"->{written.pop()}" if len(pairs) % 2 else ""
+    return ",".join(written) + out, arrays
 
 
 def _name_ellipses(terms: list[str], arrays: list[Any], subscripts: str) -> str:
@@ -262,11 +288,63 @@ row(np.linalg.inv, lambda g, y, x: -np.matmul(np.matmul(_swap(y), g), _swap(y)))
 row(np.linalg.det, lambda g, y, x: (g * y)[..., None, None] * _swap(np.linalg.inv(x)))
 row(np.linalg.solve, _solve_left, _solve_right, elementwise=True)
 
+
+# Singular values ----------------------------------------------------------------------------------
+
+
+def _singular_gaps(s: Any) -> Any:
+    """F of the rules below, (..., k, k): 1 / (s_j² - s_i²), and 0 on the diagonal."""
+    squares, diagonal = s * s, np.eye(s.shape[-1], dtype=bool)
+    gaps = np.where(diagonal, 1, squares[..., None, :] - squares[..., :, None])
+    return np.where(diagonal, 0, 1 / gaps)
+
+
+def _rotated(g: Any, u: Any, s: Any, other: Any) -> Any:
+    """The gradient of x by one side's singular vectors u, (..., m, k); ``other`` is the other's.
+
+    u (F ∘ (uᵀg - gᵀu)) diag(s) otherᵀ + (I - u uᵀ) g diag(1/s) otherᵀ (Townsend 2016).
+    """
+    inside = np.matmul(_swap(u), g)
+    turn = _singular_gaps(s) * (inside - _swap(inside)) * s[..., None, :]
+    outside = (g - np.matmul(u, inside)) / s[..., None, :]
+    return np.matmul(np.matmul(u, turn) + outside, _swap(other))
+
+
+def _svd_rule(g: Any, y: Any, x: Any, part: int) -> Any:
+    u, s, vh = np.linalg.svd(x, full_matrices=False)
+    if part == 0:
+        return _rotated(g, u, s, _swap(vh))
+    if part == 1:
+        return np.matmul(u * g[..., None, :], vh)
+    return _swap(_rotated(_swap(g), _swap(vh), s, u))
+
+
+SVD = Op("svd", lambda x, part: np.linalg.svd(x, full_matrices=False)[part], (_svd_rule,))
+
+
+@composed("linalg.svd")
+def _svd(a: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
+    if not compute_uv:
+        return np.linalg.svdvals(a)
+    if full_matrices and a.shape[-1] != a.shape[-2]:
+        raise TypeError(
+            f"{call_text('np.linalg.svd', (a,))}: the vectors that full_matrices=True adds have no "
+            "gradient rule; write full_matrices=False"
+        )
+    u, s, vh = (apply(SVD, (a,), {"part": part}) for part in range(3))
+    return np.linalg.svd(np.eye(1))._replace(U=u, S=s, Vh=vh)  # NumPy's SVDResult
+
+
+@composed("linalg.svdvals")
+def _svdvals(x: Any, /) -> Any:
+    return apply(SVD, (x,), {"part": 1})
+
+
 # Norms ------------------------------------------------------------------------------------------
 
 
 def _norm_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return restore_axes(g, x, axis) * (x / off_zero(restore_axes(y, x, axis)))
+    return restore_axes(g, x, axis) * ratio(x, restore_axes(y, x, axis))
 
 
 def _run_norm(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
@@ -314,21 +392,35 @@ def _norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> 
     if ord is None or (ord == "fro" and pair):
         return vector_norm(x, axis=axis, keepdims=keepdims)
     if pair:
-        return _row_or_column_norm(x, ord, axis or (0, 1), keepdims)
+        return _pair_norm(x, ord, axis or (0, 1), keepdims)
     if isinstance(ord, str):
         raise ValueError(f"{call_text('norm', (x,))}: {ord!r} is no norm of vectors")
     return vector_norm(x, axis=axis, keepdims=keepdims, ord=ord)
 
 
-def _row_or_column_norm(x: Any, ord: Any, axis: tuple[int, int], keepdims: bool) -> Any:
-    """The largest or smallest sum of a matrix's columns (ord 1, -1) or rows (inf, -inf)."""
+def _pair_norm(x: Any, ord: Any, axis: tuple[int, int], keepdims: bool) -> Any:
+    """A norm of matrices: by sums of columns (1, -1) or rows (inf, -inf), or by singular values.
+
+    These are the largest (2), the smallest (-2) and their sum ("nuc").
+    """
+    rows, columns = (i % x.ndim for i in axis)
+    if ord in (2, -2, "nuc"):
+        s = np.linalg.svdvals(np.moveaxis(x, (rows, columns), (-2, -1)))
+        reduce: Any = {2: np.max, -2: np.min, "nuc": np.sum}[ord]
+        out = reduce(s, axis=-1)
+        return np.expand_dims(out, axis) if keepdims else out
     if ord not in (1, -1, inf, -inf):
         raise TypeError(
-            f"{call_text('norm', (x,))}: the matrix norm {ord!r} has no gradient rule; there are "
-            "'fro', 1, -1, inf and -inf"
+            f"{call_text('norm', (x,))}: expected a norm of matrices, 'fro', 'nuc', 1, -1, 2, -2, "
+            f"inf or -inf, got {ord!r}"
         )
-    rows, columns = (i % x.ndim for i in axis)
     summed, chosen = (rows, columns) if abs(ord) == 1 else (columns, rows)
     sums = np.sum(np.abs(x), axis=summed, keepdims=True)
     extreme = (np.max if ord > 0 else np.min)(sums, axis=chosen, keepdims=True)
     return extreme if keepdims else np.squeeze(extreme, (rows, columns))
+
+
+# Without a rule: these run on the arrays where no gradient is asked for.
+UNRULED.update(
+    {np.linalg.eig, np.linalg.eigh, np.linalg.eigvals, np.linalg.eigvalsh, np.linalg.cond}
+)

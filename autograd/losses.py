@@ -6,12 +6,13 @@ PyTorch's where it has the function; classes stand on the last axis.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
 
 from ..checks import check_fraction
-from .activations import log_softmax_forward, relu, sigmoid, softmax
+from .activations import SIGMOID, SOFTMAX, log_softmax_forward, relu, sigmoid, softmax
 from .arguments import (
     Reduction,
     check_mask,
@@ -221,7 +222,18 @@ def cross_entropy(
         >>> cross_entropy(np.array([[0.0, 0.0]]), [1]).round(4)
         np.float64(0.6931)
     """
+    _check_logits("cross_entropy", logits, SOFTMAX)
     return _class_loss(CROSS_ENTROPY, logits, targets, mask, weight, smoothing, ignore, reduction)
+
+
+def _check_logits(who: str, logits: Any, squash: Op) -> None:
+    """Warn where the scores are probabilities: the loss applies the softmax or sigmoid itself."""
+    if isinstance(logits, Tensor) and logits._record and logits._record[1] is squash:
+        warnings.warn(
+            f"{who} of {describe(logits)}{here()}: it takes logits, the scores before the "
+            f"{squash}, and applies {squash} itself; give it what went into {squash}",
+            stacklevel=3,
+        )
 
 
 def nll_loss(
@@ -292,6 +304,7 @@ def binary_cross_entropy(
         reduction: "mean", "sum" or "none".
     """
     who = "binary_cross_entropy"
+    _check_logits(who, logits, SIGMOID)
     x, t, mask = _pair(who, logits, without_gradient(who, "targets", targets), mask, reduction)
     if not ((t >= 0) & (t <= 1)).all():
         raise ValueError(

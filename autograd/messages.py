@@ -116,7 +116,7 @@ def explain(
             hint = f"; the left has {shapes[0][-1]} columns, the right {inner} rows"
     elif getattr(op, "elementwise", False) and "broadcast" in message and op != "einsum":
         hint = "; from the right, lengths must be equal or 1"
-    kinds = (TypeError, ValueError, IndexError)
+    kinds = (np.linalg.LinAlgError, np.exceptions.AxisError, TypeError, ValueError, IndexError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     operands = " and ".join(map(describe, inputs)) if is_op else operands_text(inputs)
     return kind(f"{op} of {operands}{options_text(params or {})}{here()}: {message}{hint}")

@@ -20,13 +20,15 @@ from .context import current_scope
 from .messages import call_text, explain, function_name
 from .tensor import TABLE, Op, Params, apply, operand, provides, values
 
-__all__ = ["OUT_PLACES", "PLAIN", "WIDER", "call_numpy"]
+__all__ = ["OUT_PLACES", "PLAIN", "UNRULED", "WIDER", "call_numpy"]
 
 numpy: Any = np
 
 # Functions with integer, boolean or shape results: they run on the arrays.
 PLAIN: set[Callable[..., Any]] = set()
-# Of these, the position of ``out`` among the positional arguments.
+# Functions of floats that have no gradient rule: they run on the arrays where none is asked for.
+UNRULED: set[Callable[..., Any]] = set()
+# Of PLAIN, the position of ``out`` among the positional arguments.
 OUT_PLACES: dict[Callable[..., Any], int] = {}
 # NumPy function -> the fallback of its row, of the same signature, for calls with these OPTIONS.
 WIDER: dict[Any, Callable[..., Any]] = {}
@@ -63,6 +65,9 @@ def call_without_row(function: Callable[..., Any], args: Sequence[Any], kwargs: 
         place = OUT_PLACES.get(function, len(args))
         if "out" in kwargs or any(x is not None for x in args[place : place + 1]):
             raise refused_option(function, args, "out")
+        return function(*values(tuple(args)), **values(kwargs))
+    wanted = current_scope.get() is not None and requires_gradient((*args, *kwargs.values()))
+    if function in UNRULED and not wanted:
         return function(*values(tuple(args)), **values(kwargs))
     if function.__name__ == "clip":  # the method of an array; np.clip has a row
         raise TypeError(
@@ -192,7 +197,8 @@ _CURES = {
     "out": "a Tensor is never overwritten; use the result, and a = a + t in place of a += t",
     "copy": "a Tensor is never overwritten; leave copy= out and use the result",
     "dtype": "write x.astype(dtype) first",
-    "where": "write np.where(mask, x, 0) first",
+    "where": "select first, x[mask], or replace the others by a number that changes nothing, "
+    "np.where(mask, x, number)",
 }
 
 

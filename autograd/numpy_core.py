@@ -246,9 +246,9 @@ def restore_axes(r: Any, x: Any, axis: Any) -> Any:
     return r.reshape(tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
 
 
-def _count(x: Any, axis: Any, ddof: int = 0) -> int:
-    """The number of elements of each reduction, less ddof; at least 1, to divide by."""
-    return max(math.prod([x.shape[a] for a in reduced_axes(x, axis)]) - ddof, 1)
+def _count(x: Any, axis: Any) -> int:
+    """The number of elements of each reduction."""
+    return math.prod([x.shape[a] for a in reduced_axes(x, axis)])
 
 
 def _sum_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -256,7 +256,7 @@ def _sum_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) 
 
 
 def _mean_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
-    return np.broadcast_to(restore_axes(g, x, axis) / _count(x, axis), x.shape)
+    return np.broadcast_to(restore_axes(g, x, axis) / max(_count(x, axis), 1), x.shape)
 
 
 def extreme_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
@@ -274,6 +274,11 @@ def off_zero(y: Any) -> Any:
     return np.where(values(y) == 0, 1, y)
 
 
+def ratio(a: Any, y: Any) -> Any:
+    """``a / y``, and 0 where y is 0, with all derivatives 0 there too."""
+    return np.where(values(y) == 0, 0, a / off_zero(y))
+
+
 def _spread(x: Any, axis: Any) -> Any:
     return x - np.mean(x, axis=axis, keepdims=True)
 
@@ -281,14 +286,16 @@ def _spread(x: Any, axis: Any) -> Any:
 def _var_rule(
     g: Any, y: Any, x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False
 ) -> Any:
-    return restore_axes(g, x, axis) * (2 / _count(x, axis, ddof)) * _spread(x, axis)
+    freedom = _count(x, axis) - ddof  # from 0 down the variance is infinite, and its gradient
+    factor = 2 / freedom if freedom > 0 else inf
+    return restore_axes(g, x, axis) * factor * _spread(x, axis)
 
 
 def _std_rule(
     g: Any, y: Any, x: Any, axis: Any = None, ddof: int = 0, keepdims: bool = False
 ) -> Any:
-    scale = restore_axes(g, x, axis) / (off_zero(restore_axes(y, x, axis)) * _count(x, axis, ddof))
-    return scale * _spread(x, axis)
+    freedom = max(_count(x, axis) - ddof, 0)
+    return restore_axes(g / freedom, x, axis) * ratio(_spread(x, axis), restore_axes(y, x, axis))
 
 
 def reversed_cumsum(g: Any, axis: int) -> Any:

@@ -24,9 +24,9 @@ from .numpy_core import (
     extreme_left,
     extreme_right,
     extreme_rule,
-    off_zero,
     power_base,
     power_exponent,
+    ratio,
     reduced_axes,
     restore_axes,
     reversed_cumsum,
@@ -65,8 +65,8 @@ def _log_weight(a: Any, y: Any) -> Any:
 
 def _unit(x: Any, a: Any, b: Any) -> Any:
     """``x / (a² + b²)`` without an overflow, 0 at (0, 0)."""
-    size = off_zero(np.hypot(a, b))
-    return x / size / size
+    size = np.hypot(a, b)
+    return ratio(ratio(x, size), size)
 
 
 row(np.exp2, lambda g, y, x: g * y * float(np.log(2)))
@@ -101,8 +101,8 @@ row(
 )
 row(
     np.hypot,
-    lambda g, y, a, b: g * (a / off_zero(y)),
-    lambda g, y, a, b: g * (b / off_zero(y)),
+    lambda g, y, a, b: g * ratio(a, y),
+    lambda g, y, a, b: g * ratio(b, y),
 )
 row(
     np.logaddexp,
@@ -174,22 +174,23 @@ row(np.sinc, _sinc_rule)
 # Reductions -------------------------------------------------------------------------------------
 
 
-def _ones_on_diagonal(x: Any) -> Any:
-    """``x`` (..., n) as (..., n, n), row i with 1 in place of element i."""
-    return np.where(np.eye(x.shape[-1], dtype=bool), 1, x[..., None, :])
-
-
 def _prod_rule(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     if np.all(values(x) != 0):
         return restore_axes(g, x, axis) * restore_axes(y, x, axis) / x
-    # The product of all others, without a division by the zeros.
+    # The product of all others, without a division by the zeros: of those before times after.
     axes = reduced_axes(x, axis)
     rest = [i for i in range(x.ndim) if i not in axes]
     order = (*rest, *axes)
     moved = np.transpose(x, order)
     flat = moved.reshape((*(x.shape[i] for i in rest), -1))
-    others = np.prod(_ones_on_diagonal(flat), axis=-1).reshape(moved.shape)
-    return restore_axes(g, x, axis) * np.transpose(others, tuple(np.argsort(order)))
+    others = _product_before(flat) * np.flip(_product_before(np.flip(flat, -1)), -1)
+    others = np.transpose(others.reshape(moved.shape), tuple(np.argsort(order)))
+    return restore_axes(g, x, axis) * others
+
+
+def _product_before(x: Any) -> Any:
+    """The product of all elements before each one along the last axis."""
+    return np.concatenate([np.ones_like(x[..., :1]), np.cumprod(x[..., :-1], axis=-1)], axis=-1)
 
 
 def _cumprod_rule(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
@@ -197,10 +198,12 @@ def _cumprod_rule(g: Any, y: Any, x: Any, axis: int | None = None) -> Any:
         return _cumprod_rule(g, y, x.reshape(-1), 0).reshape(x.shape)
     if np.all(values(x) != 0):
         return reversed_cumsum(g * y, axis) / x
-    rows = np.cumprod(_ones_on_diagonal(np.swapaxes(x, axis, -1)), axis=-1)  # (..., i, j)
-    later = np.triu(np.ones(rows.shape[-2:], bool))
-    swapped = np.swapaxes(g, axis, -1)[..., None, :]
-    return np.swapaxes((np.where(later, rows, 0) * swapped).sum(-1), axis, -1)
+    # Backpropagation through y_i = x_i y_(i-1): what arrives at y_i goes on times x_i.
+    g, x = np.swapaxes(g, axis, -1), np.swapaxes(x, axis, -1)
+    arrived = [g[..., -1]]
+    for i in range(x.shape[-1] - 1, 0, -1):
+        arrived.append(g[..., i - 1] + x[..., i] * arrived[-1])
+    return np.swapaxes(_product_before(x) * np.stack(arrived[::-1], axis=-1), axis, -1)
 
 
 row(np.nanmax, extreme_rule, names="axis keepdims")

@@ -53,6 +53,11 @@ CASES: dict[str, tuple[Draw, Callable[..., Any]]] = {
     "elu": (tied((3, 4)), lambda t, F, x: F.elu(x, 0.5)),
     "silu": (X, lambda t, F, x: F.silu(x)),
     "gelu": (X, lambda t, F, x: F.gelu(x)),
+    "gelu_tanh": (X, lambda t, F, x: F.gelu(x, approximate="tanh")),
+    "selu": (X, lambda t, F, x: F.selu(x)),
+    "mish": (X, lambda t, F, x: F.mish(x)),
+    "softsign": (X, lambda t, F, x: F.softsign(x)),
+    "hardtanh": (tied((3, 4)), lambda t, F, x: F.hardtanh(x)),
     "softplus": (X, lambda t, F, x: F.softplus(x)),
     "sigmoid": (X, lambda t, F, x: t.sigmoid(x)),
     "log_sigmoid": (X, lambda t, F, x: F.logsigmoid(x)),
@@ -124,6 +129,13 @@ CASES: dict[str, tuple[Draw, Callable[..., Any]]] = {
     "inv": (invertible(), lambda t, F, x: t.linalg.inv(x)),
     "det": (invertible(), lambda t, F, x: t.linalg.det(x)),
     "solve": (invertible((2, 3, 2)), lambda t, F, a, b: t.linalg.solve(a, b)),
+    "svdvals": (normal((2, 3, 4)), lambda t, F, x: t.linalg.svdvals(x)),
+    "spectral_norm": (normal((3, 4)), lambda t, F, x: t.linalg.matrix_norm(x, 2)),
+    "nuclear_norm": (normal((3, 4)), lambda t, F, x: t.linalg.matrix_norm(x, "nuc")),
+    "svd_u": (normal((4, 2)), lambda t, F, x: t.linalg.svd(x, full_matrices=False)[0].abs()),
+    "svd_v": (normal((2, 2, 4)), lambda t, F, x: t.linalg.svd(x, full_matrices=False)[2].abs()),
+    "quantile": (X, lambda t, F, x: t.quantile(x, t.tensor([0.25, 0.6], dtype=x.dtype), dim=1)),
+    "median": (X, lambda t, F, x: x.median(dim=1).values),
 }  # fmt: skip
 
 
