@@ -18,9 +18,10 @@ from .exchange import (
     to_torch,
 )
 from .flow import Flow, gradient_flow
+from .fused import kinds_seen, see_kinds
 from .initial import glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
-from .onnx_export import save_onnx, to_onnx
+from .onnx_export import OnnxGraph, onnx_over_time, output_states, save_onnx, to_onnx, write_onnx
 from .recurrent import GRU, LSTM, Elman, GatedCell
 from .sequence import real_positions
 from .variants import MGU, LayerNormLSTM, PeepholeLSTM, ResetAfterGRU
@@ -41,6 +42,7 @@ __all__ = [
     "LayerNormLSTM",
     "Module",
     "NotConfigurable",
+    "OnnxGraph",
     "PeepholeLSTM",
     "ResetAfterGRU",
     "Stacked",
@@ -54,22 +56,27 @@ __all__ = [
     "glorot_uniform",
     "gradient_flow",
     "identity",
+    "kinds_seen",
     "load_concatenated",
     "load_keras",
     "load_npz",
     "load_safetensors",
     "load_torch",
+    "onnx_over_time",
     "orthogonal",
+    "output_states",
     "real_positions",
     "register",
     "save_npz",
     "save_onnx",
     "save_safetensors",
+    "see_kinds",
     "to_keras",
     "to_onnx",
     "to_torch",
     "uniform",
     "unroll",
     "width_out",
+    "write_onnx",
     "zeros",
 ]

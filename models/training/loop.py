@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import detect_anomaly, freed_memory_kept
-from ...cells import Cell, Module
-from ...cells.fused import kinds_seen, see_kinds
+from ...cells import Cell, Module, kinds_seen, see_kinds
 from ...checks import check_choice, check_float, check_int, describe_received
 from ...files import PathLike
 from ..networks.layers import evaluating
