@@ -23,18 +23,6 @@ __version__ = "0.1.0"
 cells.Module.latex = viz.latex_of  # viz reads cells, not the other way round
 
 __all__ = [
-    "Parameter",
-    "Tape",
-    "Tensor",
-    "__version__",
-    "autograd",
-    "cells",
-    "check_grads",
-    "draw",
-    "grad",
-    "models",
-    "no_grad",
-    "scope",
-    "unroll",
-    "viz",
-]
+    "Tensor", "Parameter", "Tape", "no_grad", "scope", "grad", "check_grads", "unroll", "draw",
+    "autograd", "cells", "models", "viz", "__version__",
+]  # fmt: skip

@@ -18,8 +18,6 @@ from .numpy_calls import WIDER
 from .numpy_core import composed, off_zero, scatter_add
 from .tensor import Op, Tensor, apply, operand, values
 
-__all__: list[str] = []
-
 inf = np.inf
 
 

@@ -24,8 +24,6 @@ from .numpy_calls import PLAIN
 from .tensor import Op, Tensor, apply, values
 from .trees import flatten, match_leaves, places
 
-__all__ = ["grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
-
 IDENTITY = Op("identity", lambda x: x, (lambda g, y, x: g,))
 
 # The arguments of the derivatives being taken around this one: a result that depends on one of

@@ -13,8 +13,6 @@ from .messages import call_text
 from .numpy_core import composed, off_zero, restore_axes, row
 from .tensor import TABLE, Array, Op, apply, operand, values
 
-__all__: list[str] = []
-
 inf = np.inf
 
 

@@ -32,8 +32,6 @@ from ..checks import describe_received
 from .tensor import TABLE, Array, Op, Rule, Tensor, apply, operand, values
 from .workspace import joined, transposed
 
-__all__ = ["scatter_add", "unbroadcast"]
-
 inf = np.inf
 
 

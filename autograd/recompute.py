@@ -16,8 +16,6 @@ from .replay import LEAVES
 from .tensor import Op, Tensor, apply, operands_of
 from .trees import flatten
 
-__all__ = ["checkpoint"]
-
 
 def checkpoint(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
     """``f(*args, **options)``, whose records are computed again when its gradient is needed.

@@ -24,8 +24,6 @@ from .recurrent import GRU, LSTM, Elman
 from .variants import PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout
 
-__all__ = ["OnnxGraph", "onnx_over_time", "output_states", "save_onnx", "to_onnx", "write_onnx"]
-
 Array = NDArray[Any]
 
 OPSET = 17  # read by every onnxruntime since 1.12; its RNN, LSTM and GRU are those of opset 14

@@ -12,8 +12,6 @@ from .cell import Cell, State
 from .config import register
 from .initial import Initialiser, initialiser
 
-__all__ = ["GRU", "LSTM", "Elman", "GatedCell"]
-
 
 class GatedCell(Cell):
     """Base of cells that have a W, U and b for each of their gates.

@@ -11,8 +11,6 @@ from .cell import State
 from .config import register
 from .recurrent import FourGates, GatedCell
 
-__all__ = ["MGU", "LayerNormLSTM", "PeepholeLSTM", "ResetAfterGRU"]
-
 
 @register
 class PeepholeLSTM(FourGates, GatedCell):

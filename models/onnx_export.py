@@ -11,8 +11,6 @@ from ..cells import OnnxGraph, onnx_over_time, output_states, write_onnx
 from .networks.language_model import LanguageModel
 from .networks.layers import Dense, Embedding, FeedForward
 
-__all__: list[str] = []
-
 # An activation of Dense as operators, by its name.
 OPERATORS: dict[str, Callable[[OnnxGraph, str], str]] = {
     "elu": lambda graph, x: graph.node("Elu", [x]),

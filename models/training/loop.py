@@ -43,8 +43,6 @@ from .report import History, Report, Silence
 from .schedules import plateaus
 from .tasks import Task, check_task
 
-__all__ = ["evaluate", "fit"]
-
 Metric = Callable[[Any, Any], float]  # of a model and a task
 Row = dict[str, float]
 COLUMNS = ("loss", "perplexity", "validation_loss", "validation_perplexity")

@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 from ...autograd import Parameter, Tensor
 from ...checks import check_float, describe_received
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Optimizer",
-    "RMSprop",
-    "clip_by_global_norm",
-    "clip_by_value",
-]
-
 Array = NDArray[Any]
 # Parameters, or groups of them: {"parameters": [...], "scale": 0.1, "weight_decay": 0.0}.
 Parameters = Iterable[Parameter] | Iterable[Mapping[str, Any]]
