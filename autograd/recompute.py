@@ -10,8 +10,8 @@ import numpy as np
 
 from .backward import backpropagate
 from .context import current_scope, recording
-from .functional import alias_of, is_tensor
-from .messages import describe
+from .functional import alias_of
+from .messages import describe, is_tensor
 from .replay import LEAVES
 from .tensor import Op, Tensor, apply, operands_of
 from .trees import flatten
