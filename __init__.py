@@ -17,25 +17,12 @@ from . import autograd, cells, models, viz
 from .autograd import Parameter, Tape, Tensor, check_grads, grad, no_grad, scope
 from .cells import unroll
 from .viz import draw
-from .viz.equations import latex_of as _latex_of
 
 __version__ = "0.1.0"
 
-cells.Module.latex = _latex_of  # viz reads cells, not the other way round
+cells.Module.latex = viz.latex_of  # viz reads cells, not the other way round
 
 __all__ = [
-    "Parameter",
-    "Tape",
-    "Tensor",
-    "__version__",
-    "autograd",
-    "cells",
-    "check_grads",
-    "draw",
-    "grad",
-    "models",
-    "no_grad",
-    "scope",
-    "unroll",
-    "viz",
-]
+    "Tensor", "Parameter", "Tape", "no_grad", "scope", "grad", "check_grads", "unroll", "draw",
+    "autograd", "cells", "models", "viz", "__version__",
+]  # fmt: skip

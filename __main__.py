@@ -14,9 +14,7 @@ from typing import Any
 
 from . import __version__
 from .autograd import freed_memory_kept
-from .cli import COMMANDS
-from .cli.signature import Parser, build_parser, call, parse
-from .cli.terminal import note, reconfigure
+from .cli import COMMANDS, Parser, build_parser, call, note, parse, reconfigure
 
 
 def parser() -> Parser:

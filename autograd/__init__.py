@@ -15,20 +15,6 @@ The others, from those that every file may import to those that import most: ``c
 ``layers`` and ``losses`` (functions that NumPy lacks); ``anomaly``, ``trees``,
 ``functional`` (derivatives of functions), ``check`` (against differences), ``replay`` (a traced
 step as two plain functions), ``recompute`` (memory for time), ``allocation``.
-
-Names for everyone: the Tensor and its tape (``Tensor Parameter Tape Record Gradients``), ops of
-one's own (``Op apply``), contexts (``no_grad scope detect_anomaly``), derivatives (``grad
-value_and_grad vjp jvp jacobian hessian check_grads checkpoint``), the functions that NumPy lacks
-and ``ACTIVATIONS``, which finds the activations by name.
-
-Names for writing layers, cells and models: arguments and operands (``operand values
-floats one_array class_ids check_mask check_reduction reduce_loss Reduction flatten``), errors
-(``describe options_text path_text``).
-
-Internal names that other folders of this package share, which may change: contexts
-(``recording current_scope anomaly_check ClassName split_scope without_steps``), the graph
-(``backpropagate reachable operands_of made_by reserve_numbers``), replay (``Plan LeafGradients
-alike current_workspace``), memory (``freed_memory_kept``).
 """
 
 from . import composed as composed
@@ -101,91 +87,25 @@ from .workspace import current_workspace
 
 __all__ = [
     # The Tensor and its tape.
-    "Tensor",
-    "Parameter",
-    "Tape",
-    "Record",
-    "Gradients",
+    "Tensor", "Parameter", "Tape", "Record", "Gradients",
     # Ops of one's own.
-    "Op",
-    "apply",
-    "scatter_add",
-    "unbroadcast",
+    "Op", "apply", "scatter_add", "unbroadcast",
     # Contexts.
-    "no_grad",
-    "scope",
-    "detect_anomaly",
+    "no_grad", "scope", "detect_anomaly",
     # Derivatives.
-    "grad",
-    "value_and_grad",
-    "vjp",
-    "jvp",
-    "jacobian",
-    "hessian",
-    "check_grads",
-    "checkpoint",
-    # Functions that NumPy lacks.
-    "binary_cross_entropy",
-    "conv1d",
-    "cross_entropy",
-    "dropout",
-    "elu",
-    "embedding",
-    "erf",
-    "gelu",
-    "hard_sigmoid",
-    "hardtanh",
-    "hinge_loss",
-    "huber_loss",
-    "kl_divergence",
-    "l1_loss",
-    "layer_norm",
-    "leaky_relu",
-    "log_sigmoid",
-    "log_softmax",
-    "logsumexp",
-    "mish",
-    "max_over_time",
-    "mse_loss",
-    "nll_loss",
-    "relu",
-    "selu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "softplus",
-    "softsign",
-    "ACTIVATIONS",
-    # Arguments, operands and errors, for layers, cells and models.
-    "operand",
-    "values",
-    "floats",
-    "one_array",
-    "class_ids",
-    "check_mask",
-    "check_reduction",
-    "reduce_loss",
-    "Reduction",
-    "flatten",
-    "describe",
-    "options_text",
-    "path_text",
-    # Internal names that other folders share.
-    "recording",
-    "current_scope",
-    "anomaly_check",
-    "ClassName",
-    "split_scope",
-    "without_steps",
-    "backpropagate",
-    "reachable",
-    "operands_of",
-    "made_by",
-    "reserve_numbers",
-    "Plan",
-    "LeafGradients",
-    "alike",
-    "current_workspace",
-    "freed_memory_kept",
-    "keep_freed_memory",
-]
+    "grad", "value_and_grad", "vjp", "jvp", "jacobian", "hessian", "check_grads", "checkpoint",
+    # Functions that NumPy lacks; ACTIVATIONS finds some of them by name.
+    "sigmoid", "hard_sigmoid", "log_sigmoid", "relu", "leaky_relu", "elu", "selu", "silu", "mish",
+    "gelu", "erf", "softplus", "softsign", "hardtanh", "softmax", "log_softmax", "logsumexp",
+    "embedding", "dropout", "conv1d", "layer_norm", "max_over_time", "ACTIVATIONS",
+    # Losses.
+    "cross_entropy", "nll_loss", "binary_cross_entropy", "hinge_loss", "mse_loss", "l1_loss",
+    "huber_loss", "kl_divergence",
+    # For layers, cells and models: arguments, operands and errors.
+    "operand", "values", "floats", "one_array", "class_ids", "check_mask", "check_reduction",
+    "reduce_loss", "Reduction", "flatten", "describe", "options_text", "path_text",
+    # Internal names that other folders share, which may change.
+    "recording", "current_scope", "anomaly_check", "ClassName", "split_scope", "without_steps",
+    "backpropagate", "reachable", "operands_of", "made_by", "reserve_numbers", "Plan",
+    "LeafGradients", "alike", "current_workspace", "freed_memory_kept", "keep_freed_memory",
+]  # fmt: skip

@@ -19,8 +19,6 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["freed_memory_kept", "keep_freed_memory"]
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 KEPT = 256 << 20  # bytes free at the end of the heap before they are returned
 LARGEST = 32 << 20  # bytes of a block that the heap serves; glibc allows no more

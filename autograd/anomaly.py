@@ -12,8 +12,6 @@ from .context import ContextSetting, anomaly_check, open_checks
 from .messages import describe, located
 from .tensor import Tensor, operands_of, values
 
-__all__ = ["check_finite", "detect_anomaly"]
-
 # Ops that only move elements: the next op may still leave out a NaN that they pass on.
 MOVES = frozenset(
     {

@@ -11,17 +11,6 @@ from ..checks import check_choice
 from .messages import describe, here, operands_text
 from .tensor import Array, Tensor, values
 
-__all__ = [
-    "Reduction",
-    "check_mask",
-    "check_reduction",
-    "class_ids",
-    "floats",
-    "one_array",
-    "requires_gradient",
-    "without_gradient",
-]
-
 Reduction = Literal["mean", "sum", "none"]
 
 

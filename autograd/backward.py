@@ -20,8 +20,6 @@ from .messages import describe
 from .tensor import BINARY, UNARY, Op, Tensor, apply, arrays_of, operands_of, provides
 from .workspace import Workspace, current_workspace
 
-__all__ = ["backpropagate", "no_path", "reachable", "seed_for"]
-
 Deliver = Callable[[Tensor, Any], None]
 number_of = operator.itemgetter(0)
 

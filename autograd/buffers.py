@@ -22,8 +22,6 @@ from .numpy_core import unbroadcast
 from .tensor import BatchRule, Tensor
 from .workspace import MANY, joined
 
-__all__ = ["Accumulator", "Buffer", "buffer_limit", "sum_broadcast"]
-
 # A buffer of "rows" is flushed at BUFFER_ROWS rows, or at BUFFER_NUMBERS numbers if that is later:
 # a product or sum over them is as fast as one over more, fits the processor's cache, and lets the
 # gradients of the steps that the pass has visited be freed. It never holds more than MANY numbers.

@@ -14,8 +14,6 @@ from .messages import describe
 from .tensor import Tensor, operands_of, values
 from .trees import flatten, places
 
-__all__ = ["check_grads"]
-
 
 def check_grads(
     f: Callable[..., Any],

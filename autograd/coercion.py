@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SCALARS", "WORDS", "as_constant", "plain_array"]
-
 SCALARS = frozenset({float, int, bool})
 WORDS = "; turn words into ids first (unspool.models.Vocabulary)"
 

@@ -18,8 +18,6 @@ from .numpy_calls import WIDER
 from .numpy_core import composed, off_zero, reduced_axes, scatter_add
 from .tensor import Op, Tensor, apply, operand, values
 
-__all__: list[str] = []
-
 inf = np.inf
 
 
@@ -71,9 +69,9 @@ for ndim in (1, 2, 3):
     composed(f"atleast_{ndim}d")(functools.partial(_all_at_least, ndim))
 
 
-@composed("vstack")
-def _vstack(tup: Any) -> Any:
-    return np.concatenate([_at_least(2, x) for x in tup])
+composed("vstack")(lambda tup: np.concatenate([_at_least(2, x) for x in tup]))
+composed("dstack")(lambda tup: np.concatenate([_at_least(3, x) for x in tup], axis=2))
+composed("append")(lambda arr, values, axis=None: np.concatenate([arr, values], axis=axis))
 
 
 @composed("hstack")
@@ -82,19 +80,9 @@ def _hstack(tup: Any) -> Any:
     return np.concatenate(parts, axis=0 if np.ndim(parts[0]) == 1 else 1)
 
 
-@composed("dstack")
-def _dstack(tup: Any) -> Any:
-    return np.concatenate([_at_least(3, x) for x in tup], axis=2)
-
-
 @composed("column_stack")
 def _column_stack(tup: Any) -> Any:
     return np.concatenate([np.reshape(x, (-1, 1)) if np.ndim(x) < 2 else x for x in tup], axis=1)
-
-
-@composed("append")
-def _append(arr: Any, values: Any, axis: int | None = None) -> Any:
-    return np.concatenate([arr, values], axis=axis)
 
 
 @composed("block")
@@ -153,14 +141,8 @@ def _hsplit(ary: Any, indices_or_sections: Any) -> Any:
     return np.split(ary, indices_or_sections, axis=1 if ary.ndim > 1 else 0)
 
 
-@composed("vsplit")
-def _vsplit(ary: Any, indices_or_sections: Any) -> Any:
-    return np.split(ary, indices_or_sections, axis=0)
-
-
-@composed("dsplit")
-def _dsplit(ary: Any, indices_or_sections: Any) -> Any:
-    return np.split(ary, indices_or_sections, axis=2)
+composed("vsplit")(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, axis=0))
+composed("dsplit")(lambda ary, indices_or_sections: np.split(ary, indices_or_sections, axis=2))
 
 
 @composed("unstack")
@@ -179,14 +161,8 @@ def _insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     return np.take(both, np.insert(own, obj, others, axis))
 
 
-@composed("compress")
-def _compress(condition: Any, a: Any, axis: int | None = None) -> Any:
-    return np.take(a, np.flatnonzero(condition), axis)
-
-
-@composed("extract")
-def _extract(condition: Any, arr: Any) -> Any:
-    return np.compress(np.ravel(condition), np.ravel(arr))
+composed("compress")(lambda condition, a, axis=None: np.take(a, np.flatnonzero(condition), axis))
+composed("extract")(lambda condition, arr: np.compress(np.ravel(condition), np.ravel(arr)))
 
 
 @composed("bincount")
@@ -243,19 +219,13 @@ def _select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
 # Views --------------------------------------------------------------------------------------------
 
 
-@composed("fliplr")
-def _fliplr(m: Any) -> Any:
-    return np.flip(m, 1)
-
-
-@composed("flipud")
-def _flipud(m: Any) -> Any:
-    return np.flip(m, 0)
-
-
-@composed("matrix_transpose", "linalg.matrix_transpose")
-def _matrix_transpose(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
+composed("fliplr")(lambda m: np.flip(m, 1))
+composed("flipud")(lambda m: np.flip(m, 0))
+composed("diagflat")(lambda v, k=0: np.diag(np.reshape(v, -1), k))
+composed("matrix_transpose", "linalg.matrix_transpose")(lambda x: np.swapaxes(x, -1, -2))
+composed("linalg.diagonal")(lambda x, /, *, offset=0: np.diagonal(x, offset, -2, -1))
+composed("astype")(lambda x, dtype, /: x.astype(dtype))
+composed("real_if_close")(lambda a, tol=100: np.real(a))
 
 
 @composed("broadcast_arrays")
@@ -287,11 +257,6 @@ def _diag(v: Any, k: int = 0) -> Any:
     return scatter_add(v, indices=[(i + max(-k, 0), i + max(k, 0))], shape=(n, n))
 
 
-@composed("diagflat")
-def _diagflat(v: Any, k: int = 0) -> Any:
-    return np.diag(np.reshape(v, -1), k)
-
-
 def _in_order(function: Any, x: Any, shape: Any = -1, order: str = "C") -> Any:
     """reshape and ravel; in Fortran's order the axes are read backwards."""
     if order not in ("C", "F"):
@@ -306,32 +271,15 @@ WIDER[np.reshape] = functools.partial(_in_order, "reshape")
 WIDER[np.ravel] = functools.partial(_in_order, "ravel")
 
 
-@composed("linalg.diagonal")
-def _matrix_diagonal(x: Any, /, *, offset: int = 0) -> Any:
-    return np.diagonal(x, offset, -2, -1)
-
-
-@composed("astype")
-def _astype(x: Any, dtype: Any, /) -> Any:
-    return x.astype(dtype)
-
-
-@composed("real_if_close")
-def _real_if_close(a: Any, tol: float = 100) -> Any:
-    return np.real(a)
-
-
 # Sums and differences -----------------------------------------------------------------------------
+
+
+composed("linalg.trace")(lambda x, /, *, offset=0: np.trace(x, offset, -2, -1))
 
 
 @composed("trace")
 def _trace(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     return np.sum(np.diagonal(a, offset, axis1, axis2), axis=-1)
-
-
-@composed("linalg.trace")
-def _matrix_trace(x: Any, /, *, offset: int = 0) -> Any:
-    return np.trace(x, offset, -2, -1)
 
 
 @composed("diff")

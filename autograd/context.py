@@ -14,19 +14,6 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar
 
-__all__ = [
-    "ClassName",
-    "anomaly_check",
-    "current_scope",
-    "no_grad",
-    "path_text",
-    "recording",
-    "scope",
-    "split_scope",
-    "step_of",
-    "without_steps",
-]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -36,7 +23,7 @@ class StepName(str):
 
     step: int
 
-    def __new__(cls, name: str, step: int) -> StepName:
+    def __new__(cls, name: str, step: int) -> StepName:  # noqa: D102
         self = super().__new__(cls, name)
         self.step = step
         return self
@@ -138,6 +125,8 @@ class ContextSetting:
         self.variable.set(self._previous.pop())
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """As a decorator: the function, run inside of the setting."""
+
         @functools.wraps(function)
         def inside(*args: P.args, **kwargs: P.kwargs) -> R:
             with type(self)():

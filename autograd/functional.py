@@ -19,23 +19,16 @@ import numpy as np
 from ..checks import describe_received
 from .backward import backpropagate, reachable, seed_for
 from .context import recording
-from .messages import describe
+from .messages import describe, is_tensor
 from .numpy_calls import PLAIN
 from .tensor import Op, Tensor, apply, values
 from .trees import flatten, match_leaves, places
-
-__all__ = ["grad", "hessian", "jacobian", "jvp", "value_and_grad", "vjp"]
 
 IDENTITY = Op("identity", lambda x: x, (lambda g, y, x: g,))
 
 # The arguments of the derivatives being taken around this one: a result that depends on one of
 # them must be recorded.
 _outer: ContextVar[frozenset[Tensor]] = ContextVar("unspool_outer", default=frozenset())
-
-
-def is_tensor(x: Any) -> bool:
-    """Whether it is a Tensor."""
-    return isinstance(x, Tensor)
 
 
 def alias_of(x: Any) -> Any:

@@ -15,8 +15,6 @@ from .numpy_calls import UNRULED
 from .numpy_core import composed, ratio, restore_axes, row
 from .tensor import TABLE, Array, Op, apply, operand, values
 
-__all__: list[str] = []
-
 inf = np.inf
 
 
@@ -179,9 +177,7 @@ def _outer(a: Any, b: Any) -> Any:
     return np.multiply(np.reshape(a, (-1, 1)), np.reshape(b, (1, -1)))
 
 
-@composed("vdot")
-def _vdot(a: Any, b: Any) -> Any:
-    return np.matmul(np.reshape(a, -1), np.reshape(b, -1))
+composed("vdot")(lambda a, b: np.matmul(np.reshape(a, -1), np.reshape(b, -1)))
 
 
 @composed("vecdot", "linalg.vecdot")
@@ -190,14 +186,8 @@ def _vecdot(x1: Any, x2: Any, axis: int = -1) -> Any:
     return np.matmul(a[..., None, :], b[..., None])[..., 0, 0]
 
 
-@composed("matvec")
-def _matvec(x1: Any, x2: Any) -> Any:
-    return np.matmul(x1, operand(x2)[..., None])[..., 0]
-
-
-@composed("vecmat")
-def _vecmat(x1: Any, x2: Any) -> Any:
-    return np.matmul(operand(x1)[..., None, :], x2)[..., 0, :]
+composed("matvec")(lambda x1, x2: np.matmul(x1, operand(x2)[..., None])[..., 0])
+composed("vecmat")(lambda x1, x2: np.matmul(operand(x1)[..., None, :], x2)[..., 0, :])
 
 
 TABLE[np.linalg.matmul] = TABLE[np.matmul]

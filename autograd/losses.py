@@ -58,79 +58,60 @@ def _counted(x: Any, share: Array) -> Any:
     return x if share.all() else np.where(share[..., None] != 0, x, 0)
 
 
+# The metadata of both class losses: targets, weight and smoothing, which say what a position's
+# loss is; share, by which it counts (0: not at all); total, whether all are summed.
+
+
 def _class_terms(
-    logp: Array, targets: Array, share: Array, weight: Array | None, smoothing: float
+    logp: Array, share: Array, total: bool, targets: Array, weight: Array | None, smoothing: float
 ) -> Array:
-    """The loss at each position, before ``share`` (0 where it does not count) scales it."""
+    """The loss at each position, times its share, or their sum."""
     chosen = np.take_along_axis(logp, targets[..., None], -1)[..., 0]
     w = 1.0 if weight is None else weight[targets]
     loss = np.asarray((smoothing - 1.0) * w * chosen)
     if smoothing:
         every = logp if weight is None else logp * weight
         loss = loss - (smoothing / logp.shape[-1]) * every.sum(-1)
-    return np.where(share != 0, loss * share, 0).astype(logp.dtype)
-
-
-def _cross_entropy(
-    x: Array, targets: Array, share: Array, weight: Array | None, smoothing: float, total: bool
-) -> Array:
-    logp = log_softmax_forward(_counted(x, share), -1)
-    terms = _class_terms(logp, targets, share, weight, smoothing)
+    terms = np.where(share != 0, loss * share, 0).astype(logp.dtype)
     return np.asarray(terms.sum()) if total else terms
 
 
 def _target_weights(
-    targets: Array, width: int, weight: Array | None, smoothing: float, dtype: Any
+    x: Any, targets: Array, weight: Array | None, smoothing: float
 ) -> tuple[Array, Array]:
     """The weight of each class's log-probability, and their sum at each position."""
-    q = np.zeros((*targets.shape, width), dtype)
-    w = np.ones(width, dtype) if weight is None else weight.astype(dtype)
+    width = x.shape[-1]
+    q = np.zeros((*targets.shape, width), x.dtype)
+    w = np.ones(width, x.dtype) if weight is None else weight.astype(x.dtype)
     np.put_along_axis(q, targets[..., None], ((1 - smoothing) * w[targets])[..., None], -1)
     if smoothing:
         q += w * (smoothing / width)
     return q, q.sum(-1, keepdims=True)
 
 
-def _cross_entropy_rule(
-    g: Any,
-    y: Any,
-    x: Any,
-    targets: Array,
-    share: Array,
-    weight: Array | None,
-    smoothing: float,
-    total: bool,
-) -> Any:
+def _cross_entropy(x: Array, share: Array, **how: Any) -> Array:
+    return _class_terms(log_softmax_forward(_counted(x, share), -1), share, **how)
+
+
+def _cross_entropy_rule(g: Any, y: Any, x: Any, share: Array, total: bool, **how: Any) -> Any:
     p = softmax(_counted(x, share))
     scale = (g if total else g[..., None]) * share[..., None]
-    if weight is None and not smoothing and isinstance(p, np.ndarray):
+    if how["weight"] is None and not how["smoothing"] and isinstance(p, np.ndarray):
         # p - y in place: the logits of a vocabulary are the largest arrays there are.
-        right = targets[..., None]
+        right = how["targets"][..., None]
         np.put_along_axis(p, right, np.take_along_axis(p, right, -1) - 1, -1)
         p *= scale
         return p
-    q, mass = _target_weights(targets, x.shape[-1], weight, smoothing, x.dtype)
+    q, mass = _target_weights(x, **how)
     return np.where(share[..., None] != 0, (p * mass - q) * scale, 0)
 
 
-def _nll(
-    x: Array, targets: Array, share: Array, weight: Array | None, smoothing: float, total: bool
-) -> Array:
-    terms = _class_terms(_counted(x, share), targets, share, weight, smoothing)
-    return np.asarray(terms.sum()) if total else terms
+def _nll(x: Array, share: Array, **how: Any) -> Array:
+    return _class_terms(_counted(x, share), share, **how)
 
 
-def _nll_rule(
-    g: Any,
-    y: Any,
-    x: Any,
-    targets: Array,
-    share: Array,
-    weight: Array | None,
-    smoothing: float,
-    total: bool,
-) -> Any:
-    q, _ = _target_weights(targets, x.shape[-1], weight, smoothing, x.dtype)
+def _nll_rule(g: Any, y: Any, x: Any, share: Array, total: bool, **how: Any) -> Any:
+    q, _ = _target_weights(x, **how)
     return -q * ((g if total else g[..., None]) * share[..., None])
 
 

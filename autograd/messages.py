@@ -14,17 +14,6 @@ import numpy as np
 from .coercion import SCALARS
 from .context import current_scope, path_text
 
-__all__ = [
-    "call_text",
-    "describe",
-    "explain",
-    "function_name",
-    "here",
-    "located",
-    "operands_text",
-    "options_text",
-]
-
 
 def is_tensor(x: Any) -> bool:
     """Whether it is a Tensor: nothing else has a record."""

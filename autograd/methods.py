@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from .messages import describe
 
-__all__ = ["ArrayMethods"]
-
 Array = NDArray[Any]
 Result = TypeVar("Result")  # Tensor
 numpy: Any = np  # NumPy's stubs promise arrays; given Tensors its functions return Tensors

@@ -20,8 +20,6 @@ from .context import current_scope
 from .messages import call_text, explain, function_name
 from .tensor import TABLE, Op, Params, apply, operand, provides, values
 
-__all__ = ["OUT_PLACES", "PLAIN", "UNRULED", "WIDER", "call_numpy"]
-
 numpy: Any = np
 
 # Functions with integer, boolean or shape results: they run on the arrays.

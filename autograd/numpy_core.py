@@ -32,8 +32,6 @@ from ..checks import describe_received
 from .tensor import TABLE, Array, Op, Rule, Tensor, apply, operand, values
 from .workspace import joined, transposed
 
-__all__ = ["scatter_add", "unbroadcast"]
-
 inf = np.inf
 
 
@@ -375,9 +373,7 @@ def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
     return apply(CONCATENATE, parts, {"axis": axis})
 
 
-@composed("stack")
-def _stack(arrays: Any, axis: int = 0) -> Any:
-    return apply(STACK, tuple(map(operand, arrays)), {"axis": axis})
+composed("stack")(lambda arrays, axis=0: apply(STACK, tuple(map(operand, arrays)), {"axis": axis}))
 
 
 # Indexing, broadcasting and dtypes: adjoints that NumPy lacks or has only in place -------------

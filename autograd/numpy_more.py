@@ -36,8 +36,6 @@ from .numpy_core import (
 )
 from .tensor import TABLE, Array, Rule, apply, operand, values
 
-__all__: list[str] = []
-
 inf = np.inf
 
 

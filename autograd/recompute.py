@@ -10,13 +10,11 @@ import numpy as np
 
 from .backward import backpropagate
 from .context import current_scope, recording
-from .functional import alias_of, is_tensor
-from .messages import describe
+from .functional import alias_of
+from .messages import describe, is_tensor
 from .replay import LEAVES
 from .tensor import Op, Tensor, apply, operands_of
 from .trees import flatten
-
-__all__ = ["checkpoint"]
 
 
 def checkpoint(f: Callable[..., Any], *args: Any, **options: Any) -> Any:

@@ -27,8 +27,6 @@ from .context import recording
 from .numpy_core import unbroadcast
 from .tensor import NO_PARAMS, Array, Op, Params, Tensor, operands_of, running_number
 
-__all__ = ["LeafGradients", "Plan", "alike", "made_by", "reserve_numbers"]
-
 # The op of the placeholder that stands for all weights among a replayed step's operands; its
 # gradient is a ``LeafGradients``.
 LEAVES = Op("leaves", lambda *_: None, lambda g, y, *_: g.finish())

@@ -16,8 +16,6 @@ from .context import path_text, step_of, without_steps
 from .messages import describe, options_text
 from .tensor import Op, Tensor, operands_of
 
-__all__ = ["Gradients", "Record", "Tape"]
-
 
 class Record(NamedTuple):
     """One line of a tape: an op, its operands and its result.

@@ -28,8 +28,6 @@ from .context import anomaly_check, current_scope, open_checks
 from .messages import describe, explain
 from .methods import ArrayMethods
 
-__all__ = ["TABLE", "Op", "Parameter", "Tensor", "apply", "operand", "values"]
-
 Array = NDArray[Any]
 Rule = Callable[..., Any]
 BatchRule = Callable[[list[Any], Any], Any]

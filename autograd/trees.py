@@ -10,8 +10,6 @@ from typing import Any
 from ..checks import describe_received
 from .messages import describe, is_tensor
 
-__all__ = ["flatten", "match_leaves", "places"]
-
 
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The leaves of nested dicts, lists and tuples, and a function that rebuilds the tree."""

@@ -12,8 +12,6 @@ import numpy as np
 
 from .tensor import Array, Tensor
 
-__all__ = ["MANY", "Workspace", "current_workspace", "joined", "transposed"]
-
 MANY = 1 << 18  # numbers: gradients of more are not buffered, nor cached when joined
 
 

@@ -18,58 +18,31 @@ from .exchange import (
     to_torch,
 )
 from .flow import Flow, gradient_flow
+from .fused import kinds_seen, see_kinds
 from .initial import glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
-from .onnx_export import save_onnx, to_onnx
+from .onnx_export import OnnxGraph, onnx_over_time, output_states, save_onnx, to_onnx, write_onnx
 from .recurrent import GRU, LSTM, Elman, GatedCell
 from .sequence import real_positions
 from .variants import MGU, LayerNormLSTM, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Wrapper, Zoneout
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "MERGES",
-    "MGU",
-    "Bidirectional",
-    "Cell",
-    "Configured",
-    "Elman",
-    "Flow",
-    "GatedCell",
-    "InputDropout",
-    "LayerNormLSTM",
-    "Module",
-    "NotConfigurable",
-    "PeepholeLSTM",
-    "ResetAfterGRU",
-    "Stacked",
-    "State",
-    "VariationalDropout",
-    "Wrapper",
-    "Zoneout",
-    "cell_maker",
-    "check_member",
-    "detached",
-    "glorot_uniform",
-    "gradient_flow",
-    "identity",
-    "load_concatenated",
-    "load_keras",
-    "load_npz",
-    "load_safetensors",
-    "load_torch",
-    "orthogonal",
-    "real_positions",
-    "register",
-    "save_npz",
-    "save_onnx",
-    "save_safetensors",
-    "to_keras",
-    "to_onnx",
-    "to_torch",
-    "uniform",
-    "unroll",
-    "width_out",
-    "zeros",
-]
+    # Cells.
+    "Cell", "GatedCell", "Elman", "LSTM", "GRU", "ResetAfterGRU", "PeepholeLSTM",
+    "LayerNormLSTM", "MGU",
+    # Around them.
+    "unroll", "State", "detached", "Stacked", "Bidirectional", "MERGES", "Wrapper",
+    "InputDropout", "VariationalDropout", "Zoneout",
+    # Parameters and settings.
+    "Module", "Configured", "NotConfigurable", "register", "cell_maker", "glorot_uniform",
+    "orthogonal", "uniform", "identity", "zeros",
+    # Gradients over time.
+    "Flow", "gradient_flow",
+    # Weights to and from files and other libraries.
+    "load_npz", "save_npz", "load_safetensors", "save_safetensors", "load_torch", "to_torch",
+    "load_keras", "to_keras", "load_concatenated", "to_onnx", "save_onnx",
+    # For models.
+    "check_member", "width_out", "real_positions", "OnnxGraph", "onnx_over_time",
+    "output_states", "write_onnx", "kinds_seen", "see_kinds",
+]  # fmt: skip

@@ -18,8 +18,6 @@ from .fused import Replay, plan_of
 from .module import Module
 from .sequence import Bools, masked_step, prepare
 
-__all__ = ["Cell", "State", "detached", "unroll"]
-
 State: TypeAlias = tuple[Any, ...]
 
 # The end of truncated backpropagation: the value passes, the gradient does not.

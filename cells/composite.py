@@ -14,8 +14,6 @@ from .cell import Cell, State, not_unrolled
 from .config import NAMES, register
 from .module import Module
 
-__all__ = ["Bidirectional", "Stacked"]
-
 
 @register
 class Stacked(Module):

@@ -20,8 +20,6 @@ import numpy as np
 
 from ..checks import check_choice, describe_received
 
-__all__ = ["Config", "Configured", "NotConfigurable", "accepts", "cell_maker", "register"]
-
 C = TypeVar("C", bound="Configured")
 K = TypeVar("K", bound=type)
 Config = dict[str, Any]

@@ -25,8 +25,6 @@ from .recurrent import GRU, LSTM, Elman
 from .variants import MGU, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Zoneout
 
-__all__ = ["load_concatenated", "load_keras", "load_torch", "to_keras", "to_torch"]
-
 Array = NDArray[Any]
 M = TypeVar("M", bound=Module)
 

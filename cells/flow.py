@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from ..autograd import Record, Tape, Tensor, split_scope
 
-__all__ = ["Flow", "gradient_flow"]
-
 Array = NDArray[Any]
 
 

@@ -36,8 +36,6 @@ from ..autograd import (
 )
 from .sequence import expand_mask, masked_step
 
-__all__ = ["Replay", "plan_of"]
-
 # How many plans of each cell are cached, the most recent ones.
 MOST_PLANS = 16
 CHANGED = "the cell was changed since it ran: the tape of the run can no longer be rebuilt"

@@ -10,16 +10,6 @@ from numpy.typing import NDArray
 
 from ..checks import check_choice
 
-__all__ = [
-    "INITIALISERS",
-    "glorot_uniform",
-    "identity",
-    "initialiser",
-    "orthogonal",
-    "uniform",
-    "zeros",
-]
-
 Generator = np.random.Generator
 Initialiser: TypeAlias = Callable[[Generator, int, int, Any], NDArray[Any]]
 

@@ -13,8 +13,6 @@ from ..checks import describe_received
 from ..files import PathLike, load_arrays, save_arrays
 from .config import Configured, accepts
 
-__all__ = ["Module"]
-
 M = TypeVar("M", bound="Module")
 
 

@@ -1,8 +1,8 @@
 """Export to ONNX: cells and composites as the standard RNN, LSTM and GRU operators.
 
 An exported network runs wherever ONNX does (onnxruntime, browsers, phones) and computes the same
-numbers, in float32, for any number of sequences of any length. ``write`` is open: another module
-registers its operators with ``@write.register``, as models do.
+numbers, in float32, for any number of sequences of any length. ``write_onnx`` is open: another
+module registers its operators with ``@write_onnx.register``, as models do.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from .module import Module, children
 from .recurrent import GRU, LSTM, Elman
 from .variants import PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout
-
-__all__ = ["Graph", "over_time", "save_onnx", "to_onnx", "write"]
 
 Array = NDArray[Any]
 
@@ -54,7 +52,7 @@ def to_onnx(module: Module, *, lengths: bool = True, state: bool = False) -> Any
     ``forward.h``; the initial ones are ``h_0``, ``0.c_0``. All states are (batch, d_h).
 
     Args:
-        module: A Cell, Stacked, Bidirectional, or a model that is registered with ``write``.
+        module: A Cell, Stacked, Bidirectional, or a model that is registered with ``write_onnx``.
         lengths: Whether the lengths are an input, or all sequences as long as the time axis.
         state: Whether the initial states are inputs, or 0.
 
@@ -71,8 +69,8 @@ def to_onnx(module: Module, *, lengths: bool = True, state: bool = False) -> Any
             session = onnxruntime.InferenceSession("lstm.onnx")
             ys, h, c = session.run(None, {"xs": xs, "lengths": lengths})
     """
-    graph = Graph(lengths=lengths, state=state)
-    write(module, graph)
+    graph = OnnxGraph(lengths=lengths, state=state)
+    write_onnx(module, graph)
     return graph.model(type(module).__name__)
 
 
@@ -96,7 +94,7 @@ def onnx_package() -> Any:
     return onnx
 
 
-class Graph:
+class OnnxGraph:
     """A builder of an ONNX graph. Tensors are names; float arrays are stored as float32."""
 
     def __init__(self, *, lengths: bool = False, state: bool = False) -> None:
@@ -153,7 +151,7 @@ class Graph:
 
 
 @functools.singledispatch
-def write(module: Any, graph: Graph) -> None:
+def write_onnx(module: Any, graph: OnnxGraph) -> None:
     """Write a whole module into a graph, its inputs and outputs included."""
     if not hasattr(module, "unroll"):
         raise TypeError(
@@ -161,23 +159,22 @@ def write(module: Any, graph: Graph) -> None:
             f"{describe_received(module)}"
         )
     xs = graph.input("xs", np.float32, ("batch", "time", module.d_in))
-    ys = over_time(module, graph, xs)
+    ys = onnx_over_time(module, graph, xs)
     graph.output("ys", ys, ("batch", "time", width_out(module)))
-    for name, tensor, width in states(module):
-        graph.output(name, tensor, ("batch", width))
+    output_states(module, graph)
 
 
-def over_time(module: Module, graph: Graph, xs: str, path: str = "") -> str:
+def onnx_over_time(module: Module, graph: OnnxGraph, xs: str, path: str = "") -> str:
     """Write ``unroll(module, xs)`` into a graph: (batch, time, d_in) to (batch, time, d_out).
 
-    ``states`` lists the tensors of the last states.
+    ``output_states`` declares the last states.
     """
     by_time = graph.node("Transpose", [xs], perm=[1, 0, 2])
     ys = layer(module, graph, by_time, path, reverse=False)
     return graph.node("Transpose", [ys], perm=[1, 0, 2])
 
 
-def layer(module: Any, graph: Graph, xs: str, path: str, *, reverse: bool) -> str:
+def layer(module: Any, graph: OnnxGraph, xs: str, path: str, *, reverse: bool) -> str:
     """Write a cell or composite over (time, batch, features)."""
     if isinstance(module, (InputDropout, VariationalDropout)):  # in eval() they are the cell
         return layer(module.cell, graph, xs, path, reverse=reverse)
@@ -198,7 +195,7 @@ def layer(module: Any, graph: Graph, xs: str, path: str, *, reverse: bool) -> st
     raise TypeError(f"to_onnx: {type(module).__name__} has no exporter")
 
 
-def merged(graph: Graph, merge: str, ahead: str, back: str, path: str) -> str:
+def merged(graph: OnnxGraph, merge: str, ahead: str, back: str, path: str) -> str:
     """The merged outputs of a Bidirectional."""
     if merge == "concat":
         return graph.node("Concat", [ahead, back], axis=-1)
@@ -210,7 +207,7 @@ def merged(graph: Graph, merge: str, ahead: str, back: str, path: str) -> str:
     return graph.node("Mul", [total, graph.constant(f"{path}half", np.float32(0.5))])
 
 
-def recurrent(cell: Cell, graph: Graph, xs: str, path: str, reverse: bool) -> str:
+def recurrent(cell: Cell, graph: OnnxGraph, xs: str, path: str, reverse: bool) -> str:
     """Write one cell over time as RNN, LSTM or GRU."""
     who = f"to_onnx({type(cell).__name__})"
     gates = ONNX.order(cell, who)
@@ -270,7 +267,7 @@ ELMAN_ATTRIBUTES: dict[str, dict[str, Any]] = {
 }
 
 
-def number(graph: Graph, value: int, dtype: Any = np.int64) -> str:
+def number(graph: OnnxGraph, value: int, dtype: Any = np.int64) -> str:
     """A constant (1,), stored once."""
     name = f"{np.dtype(dtype).name}_{value}"
     if all(constant.name != name for constant in graph.constants):
@@ -278,10 +275,13 @@ def number(graph: Graph, value: int, dtype: Any = np.int64) -> str:
     return name
 
 
-def states(module: Any, path: str = "") -> list[tuple[str, str, int]]:
-    """The last states of a written module: (name, tensor, width), in the order of parameters."""
+def output_states(module: Any, graph: OnnxGraph, path: str = "") -> None:
+    """Declare the last states of a written module as outputs, named as parameters are."""
     if isinstance(module, (InputDropout, VariationalDropout)):
-        return states(module.cell, path)
-    if isinstance(module, (Stacked, Bidirectional)):
-        return [s for name, member in children(module, path) for s in states(member, f"{name}.")]
-    return [(f"{path}{s}", f"{path}{s}_end", module.d_h) for s in module.states]
+        output_states(module.cell, graph, path)
+    elif isinstance(module, (Stacked, Bidirectional)):
+        for name, member in children(module, path):
+            output_states(member, graph, f"{name}.")
+    else:
+        for s in module.states:
+            graph.output(f"{path}{s}", f"{path}{s}_end", ("batch", module.d_h))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,6 @@ from ..checks import check_choice, check_int
 from .cell import Cell, State
 from .config import register
 from .initial import Initialiser, initialiser
-
-__all__ = ["GRU", "LSTM", "Elman", "GatedCell"]
 
 
 class GatedCell(Cell):
@@ -34,6 +32,10 @@ class GatedCell(Cell):
 
     gates: tuple[str, ...] = ()
     ones: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:  # W_f, U_f, b_f, ...
+
+        def __getattr__(self, name: str) -> Tensor: ...
 
     def __init__(
         self,
@@ -74,9 +76,6 @@ class Elman(GatedCell):
     same_every_step = True
     gates = ("",)
     activations = ("tanh", "relu", "sigmoid", "identity")
-    W: Tensor
-    U: Tensor
-    b: Tensor
 
     def __init__(self, d_in: int, d_h: int, activation: str = "tanh", **options: Any) -> None:
         self.activation = check_choice("Elman", "activation", activation, self.activations)
@@ -96,18 +95,6 @@ class FourGates:
     states: tuple[str, ...] = ("h", "c")
     gates: tuple[str, ...] = ("f", "i", "o", "g")
     ones: tuple[str, ...] = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_i: Tensor
-    U_i: Tensor
-    b_i: Tensor
-    W_o: Tensor
-    U_o: Tensor
-    b_o: Tensor
-    W_g: Tensor
-    U_g: Tensor
-    b_g: Tensor
 
 
 @register
@@ -172,15 +159,6 @@ class GRU(GatedCell):
 
     same_every_step = True
     gates = ("z", "r", "h")
-    W_z: Tensor
-    U_z: Tensor
-    b_z: Tensor
-    W_r: Tensor
-    U_r: Tensor
-    b_r: Tensor
-    W_h: Tensor
-    U_h: Tensor
-    b_h: Tensor
 
     def forward(self, x: Any, state: Any) -> State:
         """The equations above."""

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ..autograd import Tensor, describe, one_array, operand, values
 from ..checks import describe_received
 
-__all__ = ["expand_mask", "masked_step", "prepare", "real_positions"]
-
 Bools = NDArray[np.bool_]
 
 

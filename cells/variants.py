@@ -11,8 +11,6 @@ from .cell import State
 from .config import register
 from .recurrent import FourGates, GatedCell
 
-__all__ = ["MGU", "LayerNormLSTM", "PeepholeLSTM", "ResetAfterGRU"]
-
 
 @register
 class PeepholeLSTM(FourGates, GatedCell):
@@ -83,16 +81,6 @@ class LayerNormLSTM(FourGates, GatedCell):
     """
 
     same_every_step = True
-    v_f: Tensor
-    u_f: Tensor
-    v_i: Tensor
-    u_i: Tensor
-    v_o: Tensor
-    u_o: Tensor
-    v_g: Tensor
-    u_g: Tensor
-    v_c: Tensor
-    b_c: Tensor
 
     def __init__(
         self, d_in: int, d_h: int, *, bias: bool = True, dtype: Any = np.float32, **options: Any
@@ -142,16 +130,6 @@ class ResetAfterGRU(GatedCell):
 
     same_every_step = True
     gates = ("z", "r", "n")
-    W_z: Tensor
-    U_z: Tensor
-    b_z: Tensor
-    W_r: Tensor
-    U_r: Tensor
-    b_r: Tensor
-    W_n: Tensor
-    U_n: Tensor
-    b_n: Tensor
-    c_n: Tensor
 
     def __init__(
         self, d_in: int, d_h: int, *, bias: bool = True, dtype: Any = np.float32, **options: Any
@@ -193,12 +171,6 @@ class MGU(GatedCell):
     same_every_step = True
     gates = ("f", "h")
     ones = ("b_f",)
-    W_f: Tensor
-    U_f: Tensor
-    b_f: Tensor
-    W_h: Tensor
-    U_h: Tensor
-    b_h: Tensor
 
     def forward(self, x: Any, state: Any) -> State:
         """The equations above."""

@@ -18,8 +18,6 @@ from .cell import Cell, State
 from .composite import Stacked
 from .config import register
 
-__all__ = ["InputDropout", "VariationalDropout", "Wrapper", "Zoneout"]
-
 
 class Wrapper(Cell):
     """A cell around another one. By itself it changes nothing; subclasses override ``forward``."""

@@ -7,11 +7,12 @@
 
 from .demo import run_demo
 from .draw import draw_cell
-from .signature import Group
+from .signature import Group, Parser, build_parser, call, parse
+from .terminal import note, reconfigure
 from .train import TRAIN
 from .trained import evaluate_model, generate, predict
 
-__all__ = ["COMMANDS"]
+__all__ = ["COMMANDS", "Parser", "build_parser", "call", "note", "parse", "reconfigure"]
 
 COMMANDS = Group(
     """Recurrent networks written as their equations: trained, and drawn unrolled.

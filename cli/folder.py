@@ -16,8 +16,7 @@ from typing import Any
 
 from ..cells import Module
 from ..files import unfinished, write_atomically
-from ..models import fit, save_history, save_model
-from ..models.training import differences
+from ..models import differences, fit, save_history, save_model
 from .options import Run
 from .terminal import note
 

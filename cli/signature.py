@@ -35,8 +35,6 @@ from typing import (
     get_type_hints,
 )
 
-__all__ = ["Group", "Parser", "build_parser", "call"]
-
 METAVARS = {int: "N", float: "X", Path: "PATH"}
 
 

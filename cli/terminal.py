@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-__all__ = ["note", "reconfigure"]
-
 
 def note(message: object) -> None:
     """Print an error, a warning or a remark as one line on stderr."""

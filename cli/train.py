@@ -46,9 +46,6 @@ from .report import (
 )
 from .signature import Group
 
-__all__ = ["TRAIN", "stream_options", "train_classifier", "train_lm", "train_tagger"]
-
-
 # Language models --------------------------------------------------------------------------------
 
 

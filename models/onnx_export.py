@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..cells.onnx_export import Graph, over_time, states, write
+from ..cells import OnnxGraph, onnx_over_time, output_states, write_onnx
 from .networks.language_model import LanguageModel
 from .networks.layers import Dense, Embedding, FeedForward
 
-__all__: list[str] = []
-
 # An activation of Dense as operators, by its name.
-OPERATORS: dict[str, Callable[[Graph, str], str]] = {
+OPERATORS: dict[str, Callable[[OnnxGraph, str], str]] = {
     "elu": lambda graph, x: graph.node("Elu", [x]),
     "identity": lambda graph, x: x,
     "leaky_relu": lambda graph, x: graph.node("LeakyRelu", [x], alpha=0.01),
@@ -28,23 +26,23 @@ OPERATORS: dict[str, Callable[[Graph, str], str]] = {
 }
 
 
-@write.register
-def write_embedding(module: Embedding, graph: Graph) -> None:
+@write_onnx.register
+def write_embedding(module: Embedding, graph: OnnxGraph) -> None:
     """``ids`` (batch, time) to ``ys`` (batch, time, d)."""
     ids = graph.input("ids", np.int64, ("batch", "time"))
     ys = graph.node("Gather", [graph.constant("E", module.E.data), ids])
     graph.output("ys", ys, ("batch", "time", module.d))
 
 
-@write.register
-def write_dense(module: Dense, graph: Graph) -> None:
+@write_onnx.register
+def write_dense(module: Dense, graph: OnnxGraph) -> None:
     """``xs`` (batch, time, d_in) to ``ys`` (batch, time, d_out)."""
     xs = graph.input("xs", np.float32, ("batch", "time", module.d_in))
     graph.output("ys", dense(module, graph, xs, ""), ("batch", "time", module.d_out))
 
 
-@write.register
-def write_feed_forward(module: FeedForward, graph: Graph) -> None:
+@write_onnx.register
+def write_feed_forward(module: FeedForward, graph: OnnxGraph) -> None:
     """``xs`` (batch, time, d_in) to ``ys`` (batch, time, d_out), without dropout."""
     x = graph.input("xs", np.float32, ("batch", "time", module.d_in))
     for i, layer in enumerate(module.layers):
@@ -52,8 +50,8 @@ def write_feed_forward(module: FeedForward, graph: Graph) -> None:
     graph.output("ys", x, ("batch", "time", module.d_out))
 
 
-@write.register
-def write_language_model(module: LanguageModel, graph: Graph) -> None:
+@write_onnx.register
+def write_language_model(module: LanguageModel, graph: OnnxGraph) -> None:
     """``ids`` (batch, time) to ``logits`` (batch, time, vocabulary) and the last states.
 
     The ids behind a sequence's length are not read, but must be in the vocabulary.
@@ -61,14 +59,13 @@ def write_language_model(module: LanguageModel, graph: Graph) -> None:
     ids = graph.input("ids", np.int64, ("batch", "time"))
     E = graph.constant("embedding.E", module.embedding.E.data)
     V = E if module.V is module.embedding.E else graph.constant("V", module.V.data)
-    hs = over_time(module.cell, graph, graph.node("Gather", [E, ids]), "cell.")
+    hs = onnx_over_time(module.cell, graph, graph.node("Gather", [E, ids]), "cell.")
     logits = graph.node("MatMul", [hs, graph.node("Transpose", [V], perm=[1, 0])])
     graph.output("logits", logits, ("batch", "time", module.vocab_size))
-    for name, tensor, width in states(module.cell, "cell."):
-        graph.output(name, tensor, ("batch", width))
+    output_states(module.cell, graph, "cell.")
 
 
-def dense(module: Dense, graph: Graph, x: str, path: str) -> str:
+def dense(module: Dense, graph: OnnxGraph, x: str, path: str) -> str:
     """g(x W + b)."""
     g: Any = module.activation or "identity"
     if g not in OPERATORS:

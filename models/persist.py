@@ -21,8 +21,6 @@ from ..files import PathLike, load_described, save_described
 from .networks.embeddings import FeatureEmbedding
 from .text import SPECIALS, Features, Labels, Vocabulary
 
-__all__ = ["Saved", "load_model", "save_model"]
-
 FORMAT = "unspool model"
 VERSION = 2
 # The exceptions of constructors that get wrong arguments.

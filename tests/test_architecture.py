@@ -110,17 +110,26 @@ def test_the_folders_import_each_other_as_the_drawing_shows():
     assert drawn == {(a, b) for a, b in folders if a != b}
 
 
-def test_nobody_imports_past_the_face_of_autograd():
-    """What other folders need is public in ``unspool.autograd``."""
-    past = {
-        name: inside
-        for name, imported in imports().items()
-        if not name.startswith("autograd/")
-        and (
-            inside := {x for x in imported if x.startswith("autograd/")} - {"autograd/__init__.py"}
-        )
-    }
-    assert not past
+def imports_past_a_face(graph: dict[str, set[str]]) -> list[str]:
+    """The imports from inside another folder that do not go through its ``__init__.py``."""
+    return sorted(
+        f"{name} -> {other}"
+        for name, imported in graph.items()
+        for other in imported
+        if "/" in other
+        and other.split("/")[0] != name.split("/")[0]
+        and other != f"{other.split('/')[0]}/__init__.py"
+    )
+
+
+def test_folders_import_each_other_through_their_faces():
+    """What several folders need is public in a folder's ``__init__.py``, or in a shared file."""
+    assert not imports_past_a_face(imports())
+
+
+def test_imports_past_a_face_are_found():
+    graph = {"models/persist.py": {"cells/__init__.py", "cells/config.py", "models/text/tokens.py"}}
+    assert imports_past_a_face(graph) == ["models/persist.py -> cells/config.py"]
 
 
 def test_circles_are_found():

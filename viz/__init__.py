@@ -30,7 +30,7 @@ from ..autograd import Tape, Tensor, describe, split_scope
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate
-from .equations import equations
+from .equations import equations, latex_of
 from .layout import Words, lay_out
 from .look import THEMES, Theme
 from .page import make_page
@@ -40,7 +40,7 @@ from .structure import read
 from .trace import tape_of
 from .view import LEVELS, make_view
 
-__all__ = ["Drawing", "draw", "equations"]
+__all__ = ["Drawing", "draw", "equations", "latex_of"]
 
 CELL_STEPS = 3  # over how many steps a cell is unrolled to be drawn
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")

@@ -34,27 +34,8 @@ from .models import Sequential
 from .preprocessing.sequence import pad_sequences
 
 __all__ = [
-    "GRU",
-    "LSTM",
-    "Bidirectional",
-    "Conv1D",
-    "Dense",
-    "Dropout",
-    "Embedding",
-    "GlobalAveragePooling1D",
-    "GlobalMaxPooling1D",
-    "History",
-    "Layer",
-    "Recurrent",
-    "Sequential",
-    "SimpleRNN",
-    "callbacks",
-    "layers",
-    "losses",
-    "metrics",
-    "models",
-    "optimizers",
-    "pad_sequences",
-    "preprocessing",
-    "utils",
-]
+    "Sequential", "Layer", "Embedding", "Dense", "Dropout", "Conv1D", "GlobalMaxPooling1D",
+    "GlobalAveragePooling1D", "Recurrent", "SimpleRNN", "LSTM", "GRU", "Bidirectional",
+    "History", "pad_sequences", "callbacks", "layers", "losses", "metrics", "models",
+    "optimizers", "preprocessing", "utils",
+]  # fmt: skip

@@ -46,16 +46,6 @@ from ...cells import (
 from ...checks import check_choice, check_int
 from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
-__all__ = [
-    "POOLINGS",
-    "Acceptor",
-    "BagClassifier",
-    "Classifier",
-    "TextCNN",
-    "final_output",
-    "vectors_of",
-]
-
 Bools = NDArray[np.bool_]
 
 

@@ -15,17 +15,6 @@ from ...autograd import Parameter, describe, operand, scope, softmax
 from ...cells import Module, glorot_uniform, real_positions, register
 from ...checks import check_int
 
-__all__ = [
-    "ATTENTIONS",
-    "AdditiveAttention",
-    "Attention",
-    "AttentionPooling",
-    "BilinearAttention",
-    "DotAttention",
-    "Memory",
-    "ScaledDotAttention",
-]
-
 
 class Memory(NamedTuple):
     """Keys and values of attention, prepared once for any number of queries.

@@ -34,8 +34,6 @@ from ...autograd import (
 from ...cells import Module, glorot_uniform, real_positions, register
 from ...checks import check_choice, check_int, describe_received
 
-__all__ = ["CRF", "Chain", "Constraints", "PairwiseCRF", "span_constraints"]
-
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.intp]
 

@@ -14,8 +14,6 @@ from .acceptor import POOLINGS, Bools, Classifier, vectors_of
 from .attention import AttentionPooling
 from .layers import Embedding, evaluating
 
-__all__ = ["DeepMoji"]
-
 
 @register
 class DeepMoji(Classifier):

@@ -14,8 +14,6 @@ from ..text.vocabulary import Vocabulary
 from .acceptor import final_output
 from .layers import Embedding
 
-__all__ = ["CharacterEncoder", "FeatureEmbedding", "embedding_from"]
-
 
 @register
 class CharacterEncoder(Module):

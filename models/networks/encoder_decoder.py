@@ -41,8 +41,6 @@ from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
 from .layers import Dense, Dropout, Embedding, evaluating, make_cell
 
-__all__ = ["EncoderDecoder", "Pairs"]
-
 Ids = NDArray[np.intp]
 
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from ...autograd import Tensor, log_softmax
 from ...checks import check_float, check_int
 
-__all__ = ["Hypothesis", "beam_search", "check_sampling", "choose", "next_distribution"]
-
 
 def check_sampling(
     who: str, temperature: float, top_k: int | None, top_p: float | None = None

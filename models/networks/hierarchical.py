@@ -14,8 +14,6 @@ from ...checks import check_choice, check_int, describe_received
 from ..text import pad_sequences
 from .acceptor import POOLINGS, Bools, Classifier, read_by, vectors_of
 
-__all__ = ["HierarchicalAcceptor", "punctuation_ids", "spans_of"]
-
 MARKS = frozenset(".,;:!?…–—")
 
 

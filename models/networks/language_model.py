@@ -14,8 +14,6 @@ from ...checks import check_int
 from .layers import Dropout, Embedding, make_cell
 from .text_model import Ids, TextModel
 
-__all__ = ["LanguageModel"]
-
 
 @register
 class LanguageModel(TextModel):

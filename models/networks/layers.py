@@ -23,8 +23,6 @@ from ...autograd import (
 from ...cells import Cell, Module, glorot_uniform, register
 from ...checks import check_choice, check_fraction, check_int, describe_received
 
-__all__ = ["Dense", "Dropout", "Embedding", "FeedForward", "evaluating"]
-
 Activation = str | Callable[[Any], Any] | None
 
 

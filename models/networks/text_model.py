@@ -19,8 +19,6 @@ from ..text import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
 from .layers import evaluating
 
-__all__ = ["TextModel"]
-
 Ids = NDArray[np.intp]
 
 

@@ -35,8 +35,6 @@ from .acceptor import Bools, vectors_of
 from .crf import Chain, PairwiseCRF
 from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
-__all__ = ["SplitHead", "Transducer"]
-
 Ids = NDArray[np.intp]
 
 

@@ -13,8 +13,6 @@ from ...checks import check_int
 from .layers import Activation, Dense, Dropout, Embedding, FeedForward
 from .text_model import Ids, TextModel
 
-__all__ = ["WindowLanguageModel"]
-
 
 @register
 class WindowLanguageModel(TextModel):

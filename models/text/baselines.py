@@ -25,8 +25,6 @@ from ...autograd import class_ids
 from ...checks import check_int
 from .padding import one_text
 
-__all__ = ["MostFrequentTag", "NGram", "perplexity_of"]
-
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 

@@ -15,8 +15,6 @@ from ...autograd import Tensor, class_ids
 from ...checks import check_int, describe_received
 from .padding import pad_sequences
 
-__all__ = ["Labelled", "Labels", "predictions"]
-
 Ids = NDArray[np.int64]
 
 

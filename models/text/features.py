@@ -13,8 +13,6 @@ from ...cells import Configured, register
 from ...checks import check_int
 from .vocabulary import Vocabulary
 
-__all__ = ["Features", "word_shape"]
-
 Ids = NDArray[np.int64]
 
 

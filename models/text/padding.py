@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from ...checks import check_choice, check_int
 
-__all__ = ["one_text", "pad_sequences", "stream_batches"]
-
 Ids = NDArray[np.int64]
 
 

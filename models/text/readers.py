@@ -13,7 +13,7 @@ import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -289,40 +289,33 @@ def nltk_corpus(name: str) -> Any:
     return corpus
 
 
-def by_category(corpus: Any, items: Any) -> tuple[list[Any], list[str]]:
-    """The items of each category of a corpus, and the categories as labels."""
-    found: list[Any] = []
-    labels: list[str] = []
-    for label in corpus.categories():
-        new = items(label)
-        found += new
-        labels += [label] * len(new)
-    return found, labels
+def by_label(labels: Iterable[str], items: Callable[[str], list[Any]]) -> tuple[Any, list[str]]:
+    """The items of each label, and the labels, one an item."""
+    pairs = [(item, label) for label in labels for item in items(label)]
+    return [item for item, _ in pairs], [label for _, label in pairs]
 
 
 def names() -> tuple[list[str], list[str]]:
     """First names, and "female" or "male" (Kantrowitz and Ross): 7,944, sorted by label."""
-    corpus = nltk_corpus("names")
-    found: list[str] = []
-    labels: list[str] = []
-    for label in ("female", "male"):
-        new = [name.strip() for name in corpus.words(f"{label}.txt")]
-        found += new
-        labels += [label] * len(new)
-    return found, labels
+    words = nltk_corpus("names").words
+    return by_label(
+        ("female", "male"), lambda label: [name.strip() for name in words(f"{label}.txt")]
+    )
 
 
 def sentence_polarity() -> tuple[Sentences, list[str]]:
     """Sentences of film reviews as tokens, and "neg" or "pos" (Pang and Lee 2005): 10,662."""
     corpus = nltk_corpus("sentence_polarity")
-    return by_category(corpus, lambda label: [list(s) for s in corpus.sents(categories=label)])
+    return by_label(
+        corpus.categories(), lambda label: [list(s) for s in corpus.sents(categories=label)]
+    )
 
 
 def movie_reviews() -> tuple[Sentences, list[str]]:
     """Film reviews as tokens, and "neg" or "pos" (Pang and Lee 2004): 2,000."""
     corpus = nltk_corpus("movie_reviews")
-    return by_category(
-        corpus,
+    return by_label(
+        corpus.categories(),
         lambda label: [list(corpus.words(name)) for name in corpus.fileids(label)],
     )
 

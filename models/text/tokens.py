@@ -12,21 +12,6 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-__all__ = [
-    "END",
-    "LEVELS",
-    "SPECIALS",
-    "START",
-    "UNKNOWN",
-    "Level",
-    "characters",
-    "join_words",
-    "level_named",
-    "paragraphs",
-    "tokenize",
-    "words",
-]
-
 UNKNOWN, START, END = "<unk>", "<s>", "</s>"
 SPECIALS = (UNKNOWN, START, END)
 

@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 from ...files import PathLike
 from .vocabulary import Vocabulary
 
-__all__ = ["align_vectors", "load_vectors"]
-
 
 def load_vectors(
     path: PathLike, words: Iterable[str] | None = None, *, dtype: Any = np.float32

@@ -14,8 +14,6 @@ from ...cells import Configured, register
 from ...checks import check_int
 from .tokens import SPECIALS, level_named
 
-__all__ = ["Vocabulary"]
-
 Ids = NDArray[np.int64]
 
 

@@ -12,8 +12,6 @@ from .optim import Adam, Optimizer
 from .report import History
 from .tasks import Task
 
-__all__ = ["chain_thaw"]
-
 
 def chain_thaw(
     model: Module,

@@ -21,19 +21,6 @@ from ...cells import Module
 from ...files import PathLike, load_described, save_described, unfinished
 from .optim import Optimizer
 
-__all__ = [
-    "describe_model",
-    "describe_optimizer",
-    "describe_task",
-    "differences",
-    "generators",
-    "load_checkpoint",
-    "random_states",
-    "save_checkpoint",
-    "seeded",
-    "set_random_states",
-]
-
 Arrays = dict[str, NDArray[Any]]
 FORMAT = "unspool checkpoint"
 VERSION = 1

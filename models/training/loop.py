@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import detect_anomaly, freed_memory_kept
-from ...cells import Cell, Module
-from ...cells.fused import kinds_seen, see_kinds
+from ...cells import Cell, Module, kinds_seen, see_kinds
 from ...checks import check_choice, check_float, check_int, describe_received
 from ...files import PathLike
 from ..networks.layers import evaluating
@@ -44,10 +43,9 @@ from .report import History, Report, Silence
 from .schedules import plateaus
 from .tasks import Task, check_task
 
-__all__ = ["evaluate", "fit"]
-
 Metric = Callable[[Any, Any], float]  # of a model and a task
 Row = dict[str, float]
+STORED = ("updates", "best", "waited", "good", "good_from", "history")  # of a Run in checkpoints
 COLUMNS = ("loss", "perplexity", "validation_loss", "validation_perplexity")
 
 
@@ -501,20 +499,15 @@ class Run:
             return
         state = {
             "pass": vars(self.now),
-            "updates": self.updates,
             "seconds": self.elapsed(),
-            "best": self.best,
-            "waited": self.waited,
-            "good_from": self.good_from,
-            "history": self.history,
             "plateaus": [plateau.state_dict() for plateau in plateaus(self.schedule)],
             "rngs": random_states(self.rngs),
             "seeds": [owner.seed for owner in self.seeded],
             "replayed": [kinds_seen(cell) for cell in self.cells],
             "model": self.model.state_dict(),
-            "good": self.good,
             "optimizer": self.optimizer.state_dict(),
         }
+        state |= {name: getattr(self, name) for name in STORED}
         try:
             save_checkpoint(self.path, self.fingerprint, state)
         except OSError as error:
@@ -530,9 +523,8 @@ class Run:
         """Restore a checkpoint's state."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.good, self.good_from = state["good"], state["good_from"]
-        self.history, self.updates = state["history"], state["updates"]
-        self.best, self.waited = state["best"], state["waited"]
+        for name in STORED:
+            setattr(self, name, state[name])
         self.began -= state["seconds"]
         vars(self.now).update(state["pass"])
         set_random_states(self.rngs, state["rngs"])

@@ -13,19 +13,6 @@ from numpy.typing import NDArray
 from ...autograd import class_ids
 from ...checks import check_int
 
-__all__ = [
-    "LabelScores",
-    "Score",
-    "SpanScores",
-    "accuracy",
-    "bits_of",
-    "confusion",
-    "label_scores",
-    "span_f1",
-    "span_scores",
-    "spans",
-]
-
 
 def bits_of(loss: float) -> float:
     """A mean loss in nats as bits, such as bits per character.

@@ -17,18 +17,6 @@ from numpy.typing import NDArray
 from ...autograd import Parameter, Tensor
 from ...checks import check_float, describe_received
 
-__all__ = [
-    "SGD",
-    "Adadelta",
-    "Adagrad",
-    "Adam",
-    "AdamW",
-    "Optimizer",
-    "RMSprop",
-    "clip_by_global_norm",
-    "clip_by_value",
-]
-
 Array = NDArray[Any]
 # Parameters, or groups of them: {"parameters": [...], "scale": 0.1, "weight_decay": 0.0}.
 Parameters = Iterable[Parameter] | Iterable[Mapping[str, Any]]
@@ -299,12 +287,8 @@ class Adam(Optimizer):
         m, v = memory["m"], memory["v"]
         beta_m, beta_v = self.betas
         work = self.scratch(p)
-        m *= beta_m
-        m += np.multiply(g, 1 - beta_m, out=work)
-        np.multiply(g, g, out=work)
-        work *= 1 - beta_v
-        v *= beta_v
-        v += work
+        average(m, beta_m, g, work)
+        average(v, beta_v, np.multiply(g, g, out=work), work)
         # lr m' / (sqrt(v') + ε), with the bias corrections as scalars.
         np.sqrt(v, out=work)
         work *= 1 / math.sqrt(1 - beta_v**t)
@@ -320,10 +304,7 @@ class AdamW(Adam):
     In Adam an L2 penalty is divided by sqrt(v) with the gradient, so that parameters with large
     gradients decay little; here all decay at the same rate.
 
-    Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
-        betas: (β1, β2), the decays of m and v; each from 0 to below 1.
-        eps: ε.
+    Args: those of ``Adam``.
 
     Source: Loshchilov and Hutter (2019).
     """
@@ -434,14 +415,10 @@ class RMSprop(Optimizer):
     def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
         """The rule above."""
         v, work = memory["v"], self.scratch(p)
-        np.multiply(g, g, out=work)
-        work *= 1 - self.alpha
-        v *= self.alpha
-        v += work
+        average(v, self.alpha, np.multiply(g, g, out=work), work)
         if "m" in memory:
             m = memory["m"]
-            m *= self.alpha
-            m += np.multiply(g, 1 - self.alpha, out=work)
+            average(m, self.alpha, g, work)
             np.multiply(m, m, out=work)
             np.subtract(v, work, out=work)
             np.maximum(work, 0, out=work)
@@ -498,22 +475,22 @@ class Adadelta(Optimizer):
         """The rule above."""
         v, u = memory["v"], memory["u"]
         work, change = self.scratch(p), self.scratch(p, "change")
-        np.multiply(g, g, out=work)
-        work *= 1 - self.rho
-        v *= self.rho
-        v += work
+        average(v, self.rho, np.multiply(g, g, out=work), work)
         np.add(v, self.eps, out=work)
         np.sqrt(work, out=work)
         np.add(u, self.eps, out=change)
         np.sqrt(change, out=change)
         change /= work
         change *= g
-        np.multiply(change, change, out=work)
-        work *= 1 - self.rho
-        u *= self.rho
-        u += work
+        average(u, self.rho, np.multiply(change, change, out=work), work)
         change *= lr
         return change
+
+
+def average(mean: Array, decay: float, new: Array, work: Array) -> None:
+    """mean = decay mean + (1 - decay) new, in place; ``work`` may be ``new`` itself."""
+    mean *= decay
+    mean += np.multiply(new, 1 - decay, out=work)
 
 
 def clip_by_value(parameters: Iterable[Tensor], limit: float) -> None:

@@ -12,8 +12,6 @@ from typing import Any
 from ...files import PathLike, write_atomically
 from ..text import perplexity_of
 
-__all__ = ["History", "Report", "Silence", "save_history"]
-
 History = list[dict[str, float]]
 
 

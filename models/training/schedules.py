@@ -32,7 +32,7 @@ __all__ = [
 Schedule = Callable[[float], float]
 
 
-def check_progress(who: str, name: str, value: Any) -> float:
+def check_part(who: str, name: str, value: Any) -> float:
     """A fraction of the training, from 0 to 1."""
     return check_fraction(who, name, value, what="a fraction of the training")
 
@@ -41,10 +41,15 @@ def check_times(who: str, at: Sequence[float]) -> list[float]:
     """Rising fractions of the training."""
     if isinstance(at, (int, float)):
         raise TypeError(f"{who}: at must be a list of fractions of the training, as in [0.5, 0.75]")
-    times = [check_progress(who, "at", time) for time in at]
+    times = [check_part(who, "at", time) for time in at]
     if any(late <= early for early, late in itertools.pairwise(times)):
         raise ValueError(f"{who}: at must be in rising order, got {list(at)}")
     return times
+
+
+def checked(who: str, factor: Schedule) -> Schedule:
+    """A schedule that checks its progress."""
+    return lambda progress: factor(check_part(who, "progress", progress))
 
 
 def step(at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
@@ -61,9 +66,7 @@ def step(at: Sequence[float] = (0.5, 0.75), factor: float = 0.1) -> Schedule:
         [1.0, 1.0, 0.5, 0.25, 0.25]
     """
     times, factor = check_times("step", at), check_float("step", "factor", factor, least=0)
-    return lambda progress: (
-        factor ** bisect.bisect(times, check_progress("step", "progress", progress))
-    )
+    return checked("step", lambda progress: factor ** bisect.bisect(times, progress))
 
 
 def exponential(end: float = 0.01) -> Schedule:
@@ -71,7 +74,7 @@ def exponential(end: float = 0.01) -> Schedule:
     end = check_float("exponential", "end", end, least=0)
     if not end:
         raise ValueError("exponential: end must be above 0; to reach 0, use linear(1, 0)")
-    return lambda progress: end ** check_progress("exponential", "progress", progress)
+    return checked("exponential", lambda progress: end**progress)
 
 
 def cosine(end: float = 0.0) -> Schedule:
@@ -80,24 +83,14 @@ def cosine(end: float = 0.0) -> Schedule:
     Source: Loshchilov and Hutter (2017), without restarts.
     """
     end = check_float("cosine", "end", end, least=0)
-
-    def factor(progress: float) -> float:
-        progress = check_progress("cosine", "progress", progress)
-        return end + (1 - end) * (1 + math.cos(math.pi * progress)) / 2
-
-    return factor
+    return checked("cosine", lambda t: end + (1 - end) * (1 + math.cos(math.pi * t)) / 2)
 
 
 def linear(start: float = 1.0, end: float = 0.0) -> Schedule:
     """Linear from ``start`` to ``end``."""
     start = check_float("linear", "start", start, least=0)
     end = check_float("linear", "end", end, least=0)
-
-    def factor(progress: float) -> float:
-        progress = check_progress("linear", "progress", progress)
-        return (1 - progress) * start + progress * end
-
-    return factor
+    return checked("linear", lambda progress: (1 - progress) * start + progress * end)
 
 
 def warm_up(part: float = 0.1, then: Schedule | None = None, *, start: float = 0.0) -> Schedule:
@@ -116,7 +109,7 @@ def warm_up(part: float = 0.1, then: Schedule | None = None, *, start: float = 0
         >>> [round(rate(progress), 3) for progress in (0, 0.1, 0.2, 0.6, 1)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
-    part = check_progress("warm_up", "part", part)
+    part = check_part("warm_up", "part", part)
     rise = linear(check_float("warm_up", "start", start, least=0), 1)
     return in_turn(rise, linear(1, 1) if then is None else then, at=[part])
 
@@ -137,12 +130,12 @@ def in_turn(*schedules: Schedule, at: Sequence[float]) -> Schedule:
     begins, ends = [0.0, *times], [*times, 1.0]
 
     def factor(progress: float) -> float:
-        i = bisect.bisect(times, check_progress("in_turn", "progress", progress))
+        i = bisect.bisect(times, progress)
         length = ends[i] - begins[i]  # 0 for a schedule that begins at 1
         own = (progress - begins[i]) / length if length else 0.0
         return schedules[i](min(own, 1.0))
 
-    return Combined(schedules, factor)
+    return Combined(schedules, checked("in_turn", factor))
 
 
 def product(*schedules: Schedule) -> Schedule:

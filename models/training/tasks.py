@@ -16,8 +16,6 @@ from ...cells import detached
 from ...checks import check_fraction, check_int, describe_received
 from ..text import one_text, pad_sequences, stream_batches
 
-__all__ = ["Sequences", "Stream", "Task", "check_task", "count_targets"]
-
 
 class Task(Protocol):
     """Data and a loss, as ``fit`` and ``evaluate`` use them.
