@@ -119,7 +119,7 @@ class Grid:
             room = max(width for width, _ in beside)
             if block:  # beside the block before there must be room for the row's name
                 titles = [text_width(self.rows.row_title(i), 15) + 24 - self.gap for i in loops]
-                room = max(room, *titles)
+                room = max(room, *titles) + self.room_for_first_states(block)
             x += room
             first = x
             for t in steps:
@@ -192,6 +192,18 @@ class Grid:
                 else:
                     before = max(before, width)
         return before, after
+
+    def room_for_first_states(self, block: int) -> int:
+        """Room at the left of a block for the wires of states that were made outside of time."""
+        makers = {
+            e.tail
+            for e in self.view.edges
+            if e.slot is not None
+            and e.tail.place is None
+            and self.rows.block[e.slot.loop] == block
+            and not self.loops[e.slot.loop].reverse
+        }
+        return 8 + TRACK * len(makers) if makers else 0
 
     def delay_x(self, v: Vertex) -> int:
         """Where a delay stands in its step: where the state comes back, clear of what rises."""

@@ -12,6 +12,7 @@ from .look import (
 from .scene import (
     shape_text,
 )
+from .times import times_of
 
 # From a loop or vertex to another; whether a state goes on there.
 Link: TypeAlias = tuple[int | Vertex, int | Vertex, bool]
@@ -59,22 +60,32 @@ class Rows:
             if a != b and e.kind != "side":
                 links[a, b, e.slot is not None and e.head.place is not None] = None
         self.row = dict.fromkeys(self.active, 0)
-        self.block = dict.fromkeys(self.active, 0)
+        self.block = self.choose_blocks(links)
         self.zone = {v: 0 for v in self.outside if v.kind != "input"}
         self.climb(links)
         self.lower(links)
         self.top_row = max(self.row.values(), default=-1)
         self.top_zone = max([self.top_row + 1 if self.row else 0, *self.zone.values()])
 
+    def choose_blocks(self, links: Iterable[Link]) -> dict[int, int]:
+        """Columns of its own for each time; a loop that goes on from another is a later time."""
+        times = times_of(self.view.structure)
+        later = dict.fromkeys(self.active, 0)
+        for b in self.active:
+            for a, head, goes_on in links:
+                if goes_on and head == b and isinstance(a, int) and a < b and times[a] == times[b]:
+                    later[b] = max(later[b], later[a] + 1)
+        key = {loop: (times[loop], later[loop]) for loop in self.active}
+        numbers = {time: n for n, time in enumerate(dict.fromkeys(key.values()))}
+        return {loop: numbers[time] for loop, time in key.items()}
+
     def climb(self, links: Iterable[Link]) -> None:
-        """Put everything above what it is computed from, and a loop behind one it goes on from."""
+        """Put everything above what it is computed from."""
         row, block, zone = self.row, self.block, self.zone
         for _ in range(len(self.active) + 2):
-            for a, b, first in links:
+            for a, b, _ in links:
                 if isinstance(a, int) and isinstance(b, int):
-                    if first and a < b:
-                        block[b] = max(block[b], block[a] + 1)
-                    elif a < b:
+                    if a < b and block[a] == block[b]:
                         row[b] = max(row[b], row[a] + 1)
                 elif isinstance(a, int) and isinstance(b, Vertex):
                     zone[b] = max(zone[b], row[a] + 1)
@@ -114,14 +125,20 @@ class Rows:
     def find_bars(self) -> None:
         """What is connected with several columns."""
         touched: dict[Vertex, set[tuple[int, int]]] = {}
+        begun: dict[Vertex, set[tuple[int, int]]] = {}  # columns into which it hands a first state
         for e in self.view.edges:
-            if e.kind == "side" or e.slot is not None:
+            if e.kind == "side":
                 continue
             if e.tail.place is None and e.head.place is not None:
-                touched.setdefault(e.tail, set()).add(e.head.place)
-            elif e.head.place is None and e.tail.place is not None:
+                found = touched if e.slot is None else begun
+                found.setdefault(e.tail, set()).add(e.head.place)
+            elif e.slot is None and e.head.place is None and e.tail.place is not None:
                 touched.setdefault(e.head, set()).add(e.tail.place)
-        self.bars = {v: places for v, places in touched.items() if len({t for _, t in places}) > 1}
+        self.bars = {
+            v: places | begun.get(v, set())
+            for v, places in touched.items()
+            if len({t for _, t in places}) > 1
+        }
         for v in self.bars:
             made = f"{v.label} → {v.note}" if v.records and v.note else v.label
             v.detail = f"{shorten(made, 60)} {shape_text(v.tensor)}".rstrip()

@@ -27,7 +27,8 @@ class Zones:
         zone_block, zone_items: Zone -> its arrangement, and what is arranged.
         zone_y, row_y: The y of a zone, and of a loop's steps.
         row_span: Row -> from where to where it reaches.
-        margin, left_margin: Vertex -> x at which its wire runs up beside all columns.
+        margin: Vertex -> x at which its wire runs up beside all columns.
+        state_margin: First state, and where it comes in -> x at which its wire runs up there.
         rising: Vertex -> every x at which its wires leave its zone.
         jog_y, aside, aside_y: Where a wire between two rows changes its x.
     """
@@ -39,27 +40,40 @@ class Zones:
         self.stack_rows()
 
     def set_margins(self) -> None:
-        """x of the wires that run up beside all columns, from zone to zone or to a first state."""
+        """x of the wires that run up beside columns: from zone to zone at the right of all, to a
+        first state at the side of its own block at which it comes in.
+        """
         spans = list(self.grid.block_span.values()) or [(0, 0)]
         beside = [self.grid.beside_width(i) for i in self.rows.active] or [(0, 0)]
-        left = min(a for a, _ in spans) - max(width for width, _ in beside) - 16
         right = max(b for _, b in spans) + max(width for _, width in beside) + 16
-        if self.view.generic:  # outside of the ways back
-            ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
-            left, right = (
-                left - self.grid.way_back_x - 14 * ways,
-                right + self.grid.way_back_x + 14 * ways,
-            )
+        ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
+        back = self.grid.way_back_x + 14 * ways if self.view.generic else 0  # outside of these
         self.margin: dict[Vertex, int] = {}
-        self.left_margin: dict[Vertex, int] = {}
+        self.state_margin: dict[Hashable, int] = {}
+        taken: dict[tuple[int, bool], int] = {}
         for e in self.view.edges:
             if e.kind == "side" or e.tail.place is not None:
                 continue
             if e.head.place is None:
                 if self.rows.zone[e.head] > self.rows.zone[e.tail]:
-                    self.margin.setdefault(e.tail, right + TRACK * len(self.margin))
-            elif e.slot is not None:
-                self.left_margin.setdefault(e.tail, left - TRACK * len(self.left_margin))
+                    self.margin.setdefault(e.tail, right + back + TRACK * len(self.margin))
+            elif e.slot is not None and (name := self.comes_in(e)) not in self.state_margin:
+                _, block, from_right = name
+                number = taken[block, from_right] = taken.get((block, from_right), -1) + 1
+                loops = [i for i in self.rows.active if self.rows.block[i] == block]
+                out = 16 + back + TRACK * number
+                out += max(self.grid.beside_width(i)[from_right] for i in loops)
+                row = self.rows.row[e.head.place[0]]
+                if not from_right and any(self.rows.row[i] < row for i in loops):
+                    out += max(text_width(self.rows.row_title(i), 15) for i in loops)
+                left, end = self.grid.block_span[block]
+                self.state_margin[name] = end + out if from_right else left - out
+
+    def comes_in(self, e: Edge) -> tuple[Vertex, int, bool]:
+        """What outside of time a first state is, in which block it enters, and if at the right."""
+        assert e.slot is not None
+        loop = e.slot.loop
+        return e.tail, self.rows.block[loop], self.loops[loop].reverse
 
     def place_zones(self) -> None:
         """Arrange what is outside of time, zone by zone."""
@@ -158,7 +172,7 @@ class Zones:
         """Where a wire from a vertex outside of time leaves its zone for what is above it."""
         if e.head.place is None:
             return self.margin[e.tail]
-        return self.left_margin[e.tail] if e.slot is not None else self.grid.outer_x(e)
+        return self.grid.outer_x(e) if e.slot is None else self.state_margin[self.comes_in(e)]
 
     def way_out(self, e: Edge) -> Name:
         """The net by which it leaves its zone: one for each x, that of the zone's for one alone."""
