@@ -1,4 +1,4 @@
-"""Checks of arguments, shared by all folders.
+"""Checks of arguments, and of what is installed, shared by all folders.
 
 Every message has four parts: the thing (``LSTM: d_h``), what it must be, what was received, and
 where it helps what to write instead. A value of the wrong type raises TypeError, one out of range
@@ -8,8 +8,10 @@ ValueError.
 from __future__ import annotations
 
 import difflib
+import importlib
 import math
 import numbers
+import sys
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -21,6 +23,7 @@ __all__ = [
     "check_fraction",
     "check_int",
     "describe_received",
+    "import_extra",
 ]
 
 T = TypeVar("T")
@@ -175,3 +178,22 @@ def check_choice(who: str, name: str, value: T, choices: Iterable[Any], also: st
     raise ValueError(
         f"{who}: {name} must be one of {allowed}, got {describe_received(value)}{cure}"
     )
+
+
+def import_extra(what: str, extra: str, *modules: str) -> Any:
+    """Import a package that an extra installs; an ImportError says how.
+
+    Args:
+        what: What needs it, for the message.
+        extra: The name of the extra.
+        modules: The package, and those of its modules that are needed.
+
+    Returns:
+        The package.
+    """
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f'{what}: pip install "unspool[{extra}]"') from error
+    return sys.modules[modules[0]]

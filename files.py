@@ -20,6 +20,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import import_extra
+
 __all__ = [
     "Arrays",
     "PathLike",
@@ -295,15 +297,9 @@ SAFETENSORS_TYPES = {
 
 
 def safetensors_package() -> Any:
-    """The package, or an error that names the extra to install."""
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            '.safetensors files need the package safetensors: pip install "unspool[io]"'
-        ) from error
-    return safetensors
+    """The package safetensors, or an error that names the extra to install."""
+    what = ".safetensors files need the package safetensors"
+    return import_extra(what, "io", "safetensors", "safetensors.numpy")
 
 
 def plain_arrays(who: str, arrays: Mapping[str, Any]) -> Arrays:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import describe_received
+from ..checks import describe_received, import_extra
 from ..files import PathLike, write_atomically
 from .cell import Cell
 from .composite import Bidirectional, Stacked, width_out
@@ -80,25 +80,12 @@ def save_onnx(module: Module, path: PathLike, *, lengths: bool = True, state: bo
     write_atomically(path, content)
 
 
-def onnx_package() -> Any:
-    """The package onnx, or an error that names the extra to install."""
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise ImportError(
-            'ONNX export needs the package onnx: pip install "unspool[onnx]"'
-        ) from error
-    return onnx
-
-
 class OnnxGraph:
     """A builder of an ONNX graph. Tensors are names; float arrays are stored as float32."""
 
     def __init__(self, *, lengths: bool = False, state: bool = False) -> None:
-        self.onnx = onnx_package()
+        modules = ("onnx", "onnx.checker", "onnx.helper", "onnx.numpy_helper")
+        self.onnx = import_extra("ONNX export needs the package onnx", "onnx", *modules)
         self.nodes: list[Any] = []
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
