@@ -49,6 +49,12 @@ from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 Bools = NDArray[np.bool_]
 
 
+def check_embedding(who: str, embedding: Any, d_in: int) -> None:
+    """Raise ValueError if an Embedding has another width than the network reads."""
+    if isinstance(embedding, Embedding) and embedding.d != d_in:
+        raise ValueError(f"{who}: the embedding has width {embedding.d}, expected d_in = {d_in}")
+
+
 def vectors_of(
     who: str, x: Any, embedding: Callable[[Any], Any] | None, d_in: int, lengths: Any, mask: Any
 ) -> tuple[Any, Bools]:
@@ -171,10 +177,7 @@ class Classifier(Module):
         dtype: Any = np.float32,
     ) -> None:
         name = type(self).__name__
-        if isinstance(embedding, Embedding) and embedding.d != d_in:
-            raise ValueError(
-                f"{name}: the embedding has width {embedding.d}, expected d_in = {d_in}"
-            )
+        check_embedding(name, embedding, d_in)
         rng = np.random.default_rng(rng)
         self.d_in, self.d_out = d_in, check_int(name, "d_out", d_out)
         self.objective = check_choice(name, "objective", objective, ["cross_entropy", "hinge"])

@@ -31,9 +31,9 @@ from ...cells import (
     width_out,
 )
 from ...checks import check_int, describe_received
-from .acceptor import Bools, vectors_of
+from .acceptor import Bools, check_embedding, vectors_of
 from .crf import Chain, PairwiseCRF
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
+from .layers import Activation, Dropout, FeedForward, evaluating
 
 Ids = NDArray[np.intp]
 
@@ -131,26 +131,20 @@ class Transducer(Module):
         self.n_labels = check_int("Transducer", "n_labels", n_labels)
         self.d_in: int = network.d_in
         width = width_out(network)
-        if isinstance(embedding, Embedding) and embedding.d != self.d_in:
-            raise ValueError(
-                f"Transducer: the embedding has width {embedding.d}, but the network has d_in = "
-                f"{self.d_in}"
-            )
+        check_embedding("Transducer", embedding, self.d_in)
         if crf is not None and not isinstance(crf, Chain):
             raise TypeError(
                 "Transducer: crf must be a CRF, a PairwiseCRF or None, got "
                 f"{describe_received(crf)}"
             )
         reads_states = isinstance(crf, PairwiseCRF)
+        reads = width if reads_states else n_labels
         if crf is not None and crf.n_labels != n_labels:
             raise ValueError(
                 f"Transducer: there are {n_labels} labels, but the crf has {crf.n_labels}"
             )
-        if crf is not None and crf.d_in != (width if reads_states else n_labels):
-            raise ValueError(
-                f"Transducer: the crf has d_in = {crf.d_in}, expected "
-                f"{width if reads_states else n_labels}"
-            )
+        if crf is not None and crf.d_in != reads:
+            raise ValueError(f"Transducer: the crf has d_in = {crf.d_in}, expected {reads}")
         if hidden and (split or reads_states):
             raise ValueError(
                 "Transducer: hidden layers do not go with "
