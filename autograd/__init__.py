@@ -73,15 +73,7 @@ from .numpy_core import scatter_add, unbroadcast
 from .recompute import checkpoint
 from .replay import LeafGradients, Plan, alike, made_by, reserve_numbers
 from .tape import Gradients, Record, Tape
-from .tensor import (
-    Op,
-    Parameter,
-    Tensor,
-    apply,
-    operand,
-    operands_of,
-    values,
-)
+from .tensor import Op, Parameter, Tensor, apply, operand, operands_of, values
 from .trees import flatten
 from .workspace import current_workspace
 

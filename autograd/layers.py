@@ -109,13 +109,7 @@ def layer_norm(
 
 
 def conv1d(
-    x: Any,
-    W: Any,
-    b: Any = None,
-    *,
-    padding: Padding = "valid",
-    stride: int = 1,
-    dilation: int = 1,
+    x: Any, W: Any, b: Any = None, *, padding: Padding = "valid", stride: int = 1, dilation: int = 1
 ) -> Any:
     """A convolution over time (as in all neural networks, without flipping the filter).
 

@@ -332,11 +332,7 @@ row(np.ravel, _reshape_like, names="order")
 row(np.expand_dims, _reshape_like, names="axis")
 row(np.squeeze, _reshape_like, names="axis")
 row(np.transpose, _transpose_rule, names="axes", forward=lambda x, axes=None: x.transpose(axes))
-row(
-    np.swapaxes,
-    lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2),
-    names="axis1 axis2",
-)
+row(np.swapaxes, lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2), names="axis1 axis2")
 row(
     np.moveaxis,
     lambda g, y, x, source, destination: np.moveaxis(g, destination, source),
@@ -433,9 +429,7 @@ def add_rows(out: Array, rows: Array, g: Array) -> None:
 
 
 SCATTER_ADD = Op(
-    "scatter_add",
-    _scatter_add,
-    lambda g, y, *gs, indices, shape: [g[index] for index in indices],
+    "scatter_add", _scatter_add, lambda g, y, *gs, indices, shape: [g[index] for index in indices]
 )
 
 

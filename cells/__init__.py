@@ -10,13 +10,7 @@ from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
 from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
 from .config import Configured, NotConfigurable, cell_maker, register
-from .exchange import (
-    load_concatenated,
-    load_keras,
-    load_torch,
-    to_keras,
-    to_torch,
-)
+from .exchange import load_concatenated, load_keras, load_torch, to_keras, to_torch
 from .flow import Flow, gradient_flow
 from .fused import kinds_seen, see_kinds
 from .initial import glorot_uniform, identity, orthogonal, uniform, zeros

@@ -246,11 +246,7 @@ ELMAN_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "tanh": {"activations": ["Tanh"]},
     "relu": {"activations": ["Relu"]},
     "sigmoid": {"activations": ["Sigmoid"]},
-    "identity": {
-        "activations": ["Affine"],
-        "activation_alpha": [1.0],
-        "activation_beta": [0.0],
-    },
+    "identity": {"activations": ["Affine"], "activation_alpha": [1.0], "activation_beta": [0.0]},
 }
 
 

@@ -116,10 +116,7 @@ class LabelledParts(NamedTuple):
 
 
 def read_parts(
-    read: Callable[[Iterable[Path]], Examples],
-    files: Iterable[Path],
-    data: LabelledData,
-    seed: int,
+    read: Callable[[Iterable[Path]], Examples], files: Iterable[Path], data: LabelledData, seed: int
 ) -> LabelledParts:
     """Read labelled examples; the development part is held out where no file is given for it.
 

@@ -377,13 +377,7 @@ class EncoderDecoder(Module):
 
         logits, state = advance(np.array([self.start]), state)
         return beam_search(
-            logits,
-            state,
-            advance,
-            steps=steps,
-            width=width,
-            end=self.end,
-            length_penalty=alpha,
+            logits, state, advance, steps=steps, width=width, end=self.end, length_penalty=alpha
         )
 
     # Checked arguments ----------------------------------------------------------------------------

@@ -82,11 +82,7 @@ class TextModel(Module):
         return self.stream_loss(ids, lengths=lengths)[0]
 
     def stream_loss(
-        self,
-        ids: Any,
-        state: State | None = None,
-        lengths: Any = None,
-        ignore: int | None = None,
+        self, ids: Any, state: State | None = None, lengths: Any = None, ignore: int | None = None
     ) -> tuple[Tensor, State]:
         """``(loss, state)`` of a piece of a long text, for truncated backpropagation.
 

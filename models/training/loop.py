@@ -31,14 +31,7 @@ from .checkpoint import (
     seeded,
     set_random_states,
 )
-from .optim import (
-    Adam,
-    Optimizer,
-    clip_by_global_norm,
-    clip_by_value,
-    global_norm,
-    gradients,
-)
+from .optim import Adam, Optimizer, clip_by_global_norm, clip_by_value, global_norm, gradients
 from .report import History, Report, Silence
 from .schedules import plateaus
 from .tasks import Task, check_task
