@@ -4,6 +4,8 @@
 their relatives; ``composite`` stacks and reverses them, ``wrappers`` add noise. ``module`` holds
 parameters, ``config`` the arguments that a module was made with; ``exchange`` and ``onnx_export``
 lead to and from other libraries, ``flow`` measures gradients over time.
+
+Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for noise.
 """
 
 from ..files import load_npz, load_safetensors, save_npz, save_safetensors

@@ -67,7 +67,6 @@ class InputDropout(Wrapper):
         cell: A Cell.
         p: The probability with which an element of x is dropped in training; the others are
             divided by 1 - p.
-        rng: A Generator, a seed, or None.
 
     Source: Zaremba, Sutskever and Vinyals (2014): on the connections that are not recurrent.
     """
@@ -97,7 +96,6 @@ class VariationalDropout(Wrapper):
         cell: A Cell.
         inputs: The probability with which a feature of x is dropped in training.
         recurrent: The same for h.
-        rng: A Generator, a seed, or None.
         names: The first letters of the matrices applied to x, and of those applied to h.
 
     Source: Gal and Ghahramani (2016), with one mask for all gates ("tied weights") and, as in
@@ -183,7 +181,6 @@ class Zoneout(Wrapper):
     Args:
         cell: A Cell.
         p: One probability for every state, or a tuple of one for each, as (p_h, p_c).
-        rng: A Generator, a seed, or None.
 
     Source: Krueger et al. (2017).
     """

@@ -11,6 +11,9 @@ The tasks of the lectures, and their networks::
 ``networks`` holds them and their layers, ``text`` tokenisers, vocabularies, corpora and features,
 ``training`` the loop, optimisers and metrics, and ``keras`` the layers by Keras's names, with
 ``Sequential``. Imports run from ``text`` over ``networks`` and ``training`` to ``keras``.
+
+Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for dropout, and
+``dtype`` is that of the parameters.
 """
 
 from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models

@@ -41,8 +41,6 @@ class Attention(Module):
     Args:
         d_query: The width of a query.
         d_key: The width of a key.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
 
     Source: Bahdanau, Cho and Bengio (2015); Luong, Pham and Manning (2015).
 
@@ -166,8 +164,6 @@ def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:
 class DotAttention(Attention):
     """score = q · k, for queries and keys of one width.
 
-    Args: as in ``Attention``.
-
     Source: Luong, Pham and Manning (2015), "dot".
     """
 
@@ -188,8 +184,6 @@ class DotAttention(Attention):
 class ScaledDotAttention(DotAttention):
     """score = q · k / √d: of variance 1 where the elements of q and k have it.
 
-    Args: as in ``Attention``.
-
     Source: Vaswani et al. (2017).
     """
 
@@ -201,8 +195,6 @@ class ScaledDotAttention(DotAttention):
 @register
 class BilinearAttention(Attention):
     """score = q W k.
-
-    Args: as in ``Attention``.
 
     Source: Luong, Pham and Manning (2015), "general".
     """
@@ -223,8 +215,6 @@ class BilinearAttention(Attention):
 @register
 class AdditiveAttention(Attention):
     """score = v · tanh(q W + k U + b), a network of one hidden layer, as wide as the query.
-
-    Args: as in ``Attention``.
 
     Source: Bahdanau, Cho and Bengio (2015).
     """
@@ -258,8 +248,6 @@ class AttentionPooling(Module):
 
     Args:
         d: The width of the vectors.
-        rng: A Generator, a seed, or None.
-        dtype: Of w.
 
     Source: Felbo et al. (2017), after Yang et al. (2016).
 

@@ -38,8 +38,7 @@ Bools = NDArray[np.bool_]
 Ids = NDArray[np.intp]
 
 # The prefixes that may follow a prefix, for each scheme: within a span (of the same type), and
-# otherwise.
-# "" stands before the first label and behind the last one.
+# otherwise. "" stands before the first label and behind the last one.
 SCHEMES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "BIO": ({"B": "I", "I": "I"}, dict.fromkeys(["", "O", "B", "I"], "OB")),
     "BIOES": ({"B": "IE", "I": "IE"}, dict.fromkeys(["", "O", "E", "S"], "OBS")),
@@ -117,7 +116,8 @@ class Scored(NamedTuple):
 class Chain(Module):
     """Base of the linear-chain models: inference and losses, given a chain's scores.
 
-    A subclass sets ``d_in``, the width of its input at each position, and defines ``scores``.
+    A subclass sets ``d_in``, the width of its input at each position, and defines ``scores``. All
+    methods take x, ``lengths`` and ``mask`` as ``log_partition`` does.
 
     Args:
         labels: The number of labels, or their names.
@@ -187,7 +187,6 @@ class Chain(Module):
         """The score of given label sequences, before it is normalised: (batch,).
 
         Args:
-            x, lengths, mask: As in ``log_partition``.
             tags: (batch, time) or (time,), label ids; at padding anything.
         """
         found = self._prepared("score", x, lengths, mask)
@@ -206,7 +205,7 @@ class Chain(Module):
         """-log P(tags), in nats.
 
         Args:
-            x, tags, lengths, mask: As in ``score``.
+            tags: As in ``score``.
             reduction: "mean" over the sequences that have a position, "sum", or "none" for one
                 a sequence, (batch,).
         """
@@ -225,8 +224,6 @@ class Chain(Module):
         """P(label at t) over all sequences, (batch, time, n), 0 at padding: a plain array.
 
         It is the gradient of log Z by the scores of the labels.
-
-        Args as in ``log_partition``.
         """
         with no_grad():
             found = self._prepared("marginals", operand(values(x)), lengths, mask)
@@ -274,12 +271,9 @@ class Chain(Module):
     # The best sequences -----------------------------------------------------------------------
 
     def decode(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
-        """The most probable label sequence, (batch, time), -1 at padding.
+        """The most probable label sequence, (batch, time), -1 at padding (Viterbi 1967).
 
-        Args as in ``log_partition``. Scores without a best sequence (NaN, or -inf for all) raise
-        ValueError.
-
-        Source: Viterbi (1967).
+        Scores without a best sequence (NaN, or -inf for all) raise ValueError.
         """
         tags, scores = self.nbest(x, 1, lengths, mask)
         bad = np.flatnonzero(~(scores[..., 0] > -np.inf))
@@ -296,7 +290,6 @@ class Chain(Module):
         """The n most probable label sequences, best first, and their scores.
 
         Args:
-            x, lengths, mask: As in ``log_partition``.
             n: How many sequences.
 
         Returns:
@@ -452,7 +445,6 @@ class CRF(Chain):
 
     Args:
         labels, constraints: As in ``Chain``.
-        dtype: Of the parameters.
 
     Source: Lafferty, McCallum and Pereira (2001); on top of a BiLSTM: Huang, Xu and Yu (2015),
     Lample et al. (2016).
@@ -502,8 +494,6 @@ class PairwiseCRF(Chain):
     Args:
         labels, constraints: As in ``Chain``.
         d_in: The width of h.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
 
     Source: score_lstm-crf of the lecture on applications of RNNs; the pairwise form of Ma and
     Hovy (2016).

@@ -64,7 +64,7 @@ class EncoderDecoder(Module):
         P(y_t) = softmax(V o_t)
 
     Ids are (batch, time), or (time,) for a single pair. Targets begin with ``<s>`` and end with
-    ``</s>``; sources are read as they are.
+    ``</s>``; sources are read as they are. Methods of given targets take them as ``loss`` does.
 
     Args:
         source_size: The number of ids in sources.
@@ -79,8 +79,6 @@ class EncoderDecoder(Module):
             layers, and of o_t in training.
         start: The id of ``<s>``.
         end: The id of ``</s>``.
-        rng: A Generator, a seed, or None: for the weights and for dropout.
-        dtype: Of the parameters.
 
     Source: Sutskever, Vinyals and Le (2014); Cho et al. (2014); attention after the step, without
     input feeding, from Luong, Pham and Manning (2015).
@@ -213,7 +211,7 @@ class EncoderDecoder(Module):
     ) -> Tensor:
         """The scores with teacher forcing, (batch, time - 1, target_size).
 
-        Position t predicts token t + 1. Args as in ``loss``.
+        Position t predicts token t + 1.
         """
         inputs, _, _ = self._shifted(target, target_lengths)
         return self._forced(self._encoded(source, source_lengths, inputs), inputs)[0]
@@ -271,10 +269,7 @@ class EncoderDecoder(Module):
     def score(
         self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None
     ) -> Tensor:
-        """log P(target | source) of each pair, (batch,) or a scalar; without dropout or a tape.
-
-        Args as in ``loss``.
-        """
+        """log P(target | source) of each pair, (batch,) or a scalar; without dropout or a tape."""
         inputs, targets, counted = self._shifted(target, target_lengths)
         with evaluating(self):
             logits, _ = self._forced(self._encoded(source, source_lengths, inputs), inputs)

@@ -20,9 +20,6 @@ MARKS = frozenset(".,;:!?…–—")
 def punctuation_ids(tokens: Iterable[str]) -> list[int]:
     """The ids of the tokens that end a span: those made of . , ; : ! ? … and dashes alone.
 
-    Args:
-        tokens: By id, as ``Vocabulary.tokens``.
-
     Example:
         >>> punctuation_ids(["<unk>", "but", ",", "...", "3.5", "(", "?!"])
         [2, 3, 6]
@@ -31,13 +28,9 @@ def punctuation_ids(tokens: Iterable[str]) -> list[int]:
 
 
 def spans_of(marks: Any, real: Any) -> list[NDArray[np.intp]]:
-    """The positions of each span of one text.
+    """The positions of each span of one text, from where its marks and its tokens are, (time,).
 
     A span ends with a mark, or with several in a row, or with the text.
-
-    Args:
-        marks: (time,) booleans, where punctuation stands.
-        real: (time,) booleans; padding belongs to no span.
 
     Example:
         >>> marks = np.array([0, 0, 1, 0, 1, 1, 0, 0], bool)
@@ -67,8 +60,7 @@ class HierarchicalAcceptor(Classifier):
         punctuation: The ids that end a span, as from ``punctuation_ids``; or a function from x
             to booleans (batch, time), True where a mark stands.
         pooling: How the spans become one vector: "last", "mean", "max" or "sum".
-        **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
-            and ``dtype`` of ``Classifier``.
+        **options: Those of ``Classifier``.
 
     Source: the lectures, after Li et al. (2015), "When are tree structures necessary for deep
     learning of representations?"; for documents Tang, Qin and Liu (2015).
@@ -131,10 +123,7 @@ class HierarchicalAcceptor(Classifier):
         return marks
 
     def split(self, x: Any, lengths: Any = None, mask: Any = None) -> list[Any]:
-        """The positions of the spans of each text; for a single text one such list.
-
-        Args as in ``logits``.
-        """
+        """The positions of the spans of each text; for a single text one such list."""
         name = type(self).__name__
         _, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
         marks = self.marks(x, real.shape)
@@ -143,10 +132,7 @@ class HierarchicalAcceptor(Classifier):
         return [spans_of(*row) for row in zip(marks, real, strict=True)]
 
     def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
-        """Each text as one vector, the input of the head: (batch, width) or (width,).
-
-        Args as in ``logits``. A text without words has no span.
-        """
+        """Each text as one vector, the input of the head: (batch, width) or (width,)."""
         name = type(self).__name__
         xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
         marks = np.atleast_2d(self.marks(x, real.shape))

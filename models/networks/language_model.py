@@ -25,8 +25,7 @@ class LanguageModel(TextModel):
         h_t = cell(e_t, h_{t-1})
         y_t = softmax(V h_t)     tied: V is E itself
 
-    Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
-    the axes of the ids. Dropout is applied to embeddings, to outputs between layers, and to h_t.
+    Dropout is applied to embeddings, to outputs between layers, and to h_t.
 
     Args:
         vocab_size: The number of ids.
@@ -35,8 +34,6 @@ class LanguageModel(TextModel):
         layers: The number of stacked layers.
         tied: Whether V is E, the same Parameter, counted once.
         dropout: The probability with which an element is dropped.
-        rng: A Generator, a seed, or None: for the weights and for dropout.
-        dtype: Of the parameters.
 
     Source: Mikolov et al. (2010); weight tying from Press and Wolf (2017) and Inan et al.
     (2017); where dropout stands from Zaremba et al. (2014).

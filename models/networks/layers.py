@@ -35,8 +35,6 @@ class Embedding(Module):
     Args:
         n: The number of ids.
         d: The width of a vector.
-        rng: A Generator, a seed, or None.
-        dtype: Of E.
     """
 
     def __init__(self, n: int, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
@@ -62,8 +60,6 @@ class Dense(Module):
         d_out: The width of y.
         activation: g: a name in ``autograd.ACTIVATIONS``, a function, or None for the identity.
         bias: Whether there is a b.
-        rng: A Generator, a seed, or None.
-        dtype: Of W and b.
     """
 
     def __init__(
@@ -104,7 +100,6 @@ class Dropout(Module):
 
     Args:
         p: From 0 to 1.
-        rng: A Generator, a seed, or None.
 
     Source: Srivastava et al. (2014).
     """
@@ -133,8 +128,6 @@ class FeedForward(Module):
         final: The activation of the last layer; None leaves scores, as losses want them.
         dropout: The probability of dropping a hidden element in training.
         bias: Whether the layers have biases.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
 
     Example:
         >>> import numpy as np

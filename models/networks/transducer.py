@@ -42,14 +42,8 @@ Ids = NDArray[np.intp]
 class SplitHead(Module):
     """h_f V_f + h_b V_b + b: the scores of two directions, each with a matrix of its own.
 
-    The same function as one matrix over [h_f; h_b], written as the lecture has it.
-
-    Args:
-        d_f: The width of the forward states.
-        d_b: The width of the backward states.
-        d_out: The number of labels.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
+    The same function as one matrix over [h_f; h_b], written as the lecture has it; d_f and d_b are
+    the widths of the states, d_out the number of labels.
     """
 
     def __init__(
@@ -78,7 +72,8 @@ class Transducer(Module):
         L = Σ_t -log ŷ_t[label_t]          or their mean, or their weighted mean
 
     With ``crf=CRF(...)`` the MLP's scores are the CRF's emissions and labels are chosen together
-    (BiLSTM-CRF); with ``crf=PairwiseCRF(...)`` it reads h_1 ... h_n itself.
+    (BiLSTM-CRF); with ``crf=PairwiseCRF(...)`` it reads h_1 ... h_n itself. All methods take x,
+    ``lengths`` and ``mask`` as ``features`` does.
 
     Args:
         network: Any Cell, Stacked or Bidirectional.
@@ -92,8 +87,6 @@ class Transducer(Module):
         crf: A CRF or PairwiseCRF over the labels.
         dropout: The probability of dropping an element of the vectors, of h and of the hidden
             layers in training.
-        rng: A Generator, a seed, or None.
-        dtype: Of the head's parameters.
 
     Source: the transducer of Goldberg (2016); BiLSTM-CRF: Huang, Xu and Yu (2015).
 
@@ -205,7 +198,6 @@ class Transducer(Module):
         """The local losses -log ŷ_t[label_t] put together; with a CRF -log P(labels), in nats.
 
         Args:
-            x, lengths, mask: As in ``features``.
             targets: (batch, time) or (time,), label ids; at padding anything.
             weight: (batch, time), how much each position counts.
             label_weight: (n_labels,), how much positions of each label count.
@@ -251,10 +243,9 @@ class Transducer(Module):
         return array
 
     def probabilities(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
-        """P(label at t), (batch, time, n_labels), 0 at padding: a plain array.
+        """P(label at t), (batch, time, n_labels), 0 at padding, with a CRF its marginals.
 
-        With a CRF these are its marginals. Computed without dropout. Args and errors are those
-        of ``features``.
+        A plain array, computed without dropout.
         """
         with evaluating(self):
             scores, real = self.features(x, lengths, mask)
@@ -265,10 +256,7 @@ class Transducer(Module):
     def predict(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
         """The most probable label of each position, with a CRF the most probable sequence.
 
-        Args as in ``features``.
-
-        Returns:
-            (batch, time) integers, -1 at padding.
+        (batch, time) integers, -1 at padding.
         """
         with evaluating(self):
             scores, real = self.features(x, lengths, mask)

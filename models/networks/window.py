@@ -35,8 +35,6 @@ class WindowLanguageModel(TextModel):
         activation: Of the hidden layers; as in Dense.
         dropout: The probability of dropping an element of embeddings and hidden layers in
             training.
-        rng: A Generator, a seed, or None: for the weights and for dropout.
-        dtype: Of the parameters.
 
     Source: Bengio et al. (2003), without their direct connections from x to the scores.
 
