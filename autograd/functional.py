@@ -43,12 +43,8 @@ def alias_of(x: Any) -> Any:
 class Trace:
     """A run of a function on fresh Tensors; any number of backward passes may follow.
 
-    Args:
-        f: The function.
-        args: Its positional arguments.
-        wrt: Which of them to differentiate by.
-        kwargs: Its named arguments.
-        has_aux: Whether ``f`` returns a pair, a result and auxiliary data.
+    ``wrt`` says which positional arguments to differentiate by; with ``has_aux`` the function
+    returns a pair, a result and auxiliary data.
 
     Attributes:
         leaves: The fresh Tensors.

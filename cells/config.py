@@ -39,9 +39,7 @@ class NotConfigurable(TypeError):
 def register(kind: K, name: str | None = None) -> K:
     """Let configurations, and so saved files, name a class; a decorator for cells of one's own.
 
-    Args:
-        kind: A subclass of Module.
-        name: Its name in configurations, by default the class's own.
+    The name is the class's own, if none is given.
 
     Example:
         >>> from unspool import cells

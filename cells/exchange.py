@@ -228,7 +228,7 @@ def plain(value: Any) -> Array:
 
 
 def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
-    """Fill a module with the weights of a PyTorch recurrent layer, in place.
+    """Fill a module with the weights of a PyTorch recurrent layer, in place; returns it.
 
     ``nn.RNN`` goes to Elman, ``nn.LSTM`` to LSTM, ``nn.GRU`` to ResetAfterGRU, and so do their
     Cells; several layers go to a Stacked, two directions to Bidirectionals in it::
@@ -243,9 +243,6 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
         state: A ``state_dict()``, a dict of arrays, the PyTorch layer itself, or the path of a
             ``.safetensors`` or ``.npz`` file.
         prefix: Read only the entries whose names begin so, as "encoder." in a larger model.
-
-    Returns:
-        The module.
 
     Raises:
         ValueError: Entries are missing, unexpected or misshapen (all are named, and nothing is
@@ -371,7 +368,7 @@ def to_torch(module: Module, *, cell: bool = False) -> dict[str, Array]:
 
 
 def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
-    """Fill a module with the weights of Keras layers, in place.
+    """Fill a module with the weights of Keras layers, in place; returns it.
 
     ``SimpleRNN`` goes to Elman, ``LSTM`` to LSTM, ``GRU`` to ResetAfterGRU, and
     ``GRU(reset_after=False)`` to GRU.
@@ -381,9 +378,6 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
         weights: The list of ``layer.get_weights()``: kernel, recurrent_kernel and bias of each
             cell, a Bidirectional's forward cell first, layer after layer. For a single cell
             also a dict with these names.
-
-    Returns:
-        The module.
 
     Raises:
         ValueError: Arrays are missing, unexpected or misshapen (nothing is changed), or the module
@@ -458,7 +452,7 @@ def to_keras(module: Module) -> list[Array]:
 
 
 def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h") -> M:
-    """Fill a cell from one matrix a gate over the concatenation, W [h; x] + b, in place.
+    """Fill a cell from one matrix a gate over [h; x], W [h; x] + b, in place; returns it.
 
     Args:
         cell: A cell with pairs of matrices W_f and U_f (or W and U).
@@ -466,9 +460,6 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
             (d_h + d_in, d_h) for row vectors; for every pair. Biases "b_f" -> (d_h,) may be
             left out and are 0 then.
         first: "h" for [h; x], "x" for [x; h].
-
-    Returns:
-        The cell.
 
     Example:
         >>> import numpy as np

@@ -232,13 +232,9 @@ class Update:
     def put(
         self, name: str, parameter: Parameter, array: NDArray[Any], other: str | None = None
     ) -> None:
-        """One array for one Parameter; a second one for it must be equal.
+        """The array of this name for a Parameter; a second one for it must be equal.
 
-        Args:
-            name: Of the array, for messages.
-            parameter: The Parameter.
-            array: Its new values.
-            other: The name of the other array, for messages; None for that of the first one.
+        ``other`` names that second one in the message; None for the first one's name.
         """
         if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
             first = f"{self.found[parameter][0]}, and both are one Parameter here"

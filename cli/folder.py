@@ -83,12 +83,7 @@ class Folder:
     def fit(self, model: Module, *, saved: Mapping[str, Any], **options: Any) -> Any:
         """``fit``, resumed from the checkpoint; the best model is kept in its file.
 
-        Args:
-            model, **options: Those of ``fit``.
-            saved: The keyword arguments of ``save_model``.
-
-        Returns:
-            The history.
+        ``saved`` are the keyword arguments of ``save_model``.
         """
 
         def save() -> None:

@@ -132,11 +132,7 @@ class Option(NamedTuple):
 
 
 def options_of(function: Callable[..., Any]) -> list[tuple[str, Any, list[Option]]]:
-    """The parameters of a function, and the options that each has: one, or those of a dataclass.
-
-    Returns:
-        For each parameter its name, the dataclass or None, and its options.
-    """
+    """For each parameter of a function its name, the dataclass or None, and its options."""
     parameters = inspect.signature(function).parameters.values()
     hints = hints_of(function)
     found: list[tuple[str, Any, list[Option]]] = []

@@ -138,7 +138,6 @@ def train_classifier(
         unspool train classifier a.csv --label-column 1 --text-column 0 --header
         unspool train classifier names/ --level character --pooling last
     """
-
     parts = read_parts(partial(read_texts, columns=data), files, data, training.seed)
     model, vocabulary = make_classifier(network, tokens, parts, training.seed)
     train_on_labels(
@@ -176,7 +175,6 @@ def train_tagger(
         unspool train tagger chunks.tsv --label-column -1 --constraints BIO
         unspool train tagger chunks.txt --spaces --label-column 2 --extra-columns 1
     """
-
     parts = read_parts(partial(read_sentences, columns=data), files, data, training.seed)
     model, features = make_tagger(network, words, parts, training.seed)
     train_on_labels(
@@ -201,13 +199,8 @@ def train_on_labels(
 ) -> None:
     """Train a classifier or a tagger, and print how good it is.
 
-    Args:
-        model: What is trained.
-        parts: The examples.
-        task_of: From examples, ``labels=``, ``batch=`` and ``rng=`` to a task.
-        training, run: How it is trained.
-        config: All options, for the folder.
-        saved: The keyword arguments of ``save_model``.
+    ``task_of`` makes a task of examples, ``labels=``, ``batch=`` and ``rng=``; ``config`` are all
+    options, for the folder, ``saved`` the keyword arguments of ``save_model``.
     """
     labels, test = parts.labels, parts.test
     known = labels if test is None else with_unknown(labels, test)

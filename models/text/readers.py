@@ -228,9 +228,6 @@ def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) ->
         sha256: The expected checksum, 64 hexadecimal digits.
         timeout: In seconds.
 
-    Returns:
-        The path.
-
     Raises:
         ValueError: The checksum differs from the file's.
         OSError: The download failed.

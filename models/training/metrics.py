@@ -230,9 +230,6 @@ def label_scores(gold: Any, predicted: Any, names: Sequence[str]) -> LabelScores
         predicted: The same, in the same order.
         names: The names of the labels by id.
 
-    Raises:
-        ValueError: As in ``confusion``.
-
     Example:
         >>> scores = label_scores([0, 0, 1], [0, 1, 1], ["neg", "pos"])
         >>> scores.labels["neg"], scores.labels["pos"].precision
