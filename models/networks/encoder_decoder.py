@@ -6,6 +6,7 @@ first, and with attention each step of the decoder looks back at all of the enco
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,7 +26,6 @@ from ...autograd import (
 )
 from ...cells import (
     LSTM,
-    Bidirectional,
     Module,
     Stacked,
     State,
@@ -39,7 +39,7 @@ from ...checks import check_choice, check_float, check_fraction, check_int
 from ..text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
-from .layers import Dense, Dropout, Embedding, evaluating, make_cell
+from .layers import Dense, Dropout, Embedding, evaluating, make_layers
 
 Ids = NDArray[np.intp]
 
@@ -116,25 +116,14 @@ class EncoderDecoder(Module):
         self.layers = check_int("EncoderDecoder", "layers", layers)
         self.start = check_int("EncoderDecoder", "start", start, 0, self.target_size - 1)
         self.end = check_int("EncoderDecoder", "end", end, 0, self.target_size - 1)
-        self.bidirectional = bool(bidirectional)
+        self.bidirectional = bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
-        options = {"rng": rng, "dtype": dtype}
-
-        def make(d_in: int) -> Any:
-            return make_cell("EncoderDecoder", cell, d_in, d, **options)
-
+        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.source_embedding = Embedding(source_size, d, **options)
-        encoders: list[Any] = []
-        for _ in range(layers):
-            below = width_out(encoders[-1]) if encoders else d
-            ahead = make(below)
-            encoders.append(Bidirectional(ahead, make(below)) if bidirectional else ahead)
-        self.encoder = Stacked(encoders, dropout=dropout, rng=rng)
+        make = functools.partial(make_layers, "EncoderDecoder", cell, d, d, layers, **options)
+        self.encoder = Stacked(make(both=bidirectional), dropout=dropout, rng=rng)
         self.target_embedding = Embedding(target_size, d, **options)
-        decoders: list[Any] = []
-        for _ in range(layers):
-            decoders.append(make(width_out(decoders[-1]) if decoders else d))
-        self.decoder: Any = Stacked(decoders, dropout=dropout, rng=rng)
+        self.decoder: Any = Stacked(make(), dropout=dropout, rng=rng)
         self.bridges: list[Dense] = []
         if bidirectional:
             states, _ = flatten(self.decoder.initial_state(1))

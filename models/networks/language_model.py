@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from ...autograd import Parameter, Tensor, scope
 from ...cells import LSTM, Stacked, State, cell_maker, glorot_uniform, register, width_out
 from ...checks import check_int
-from .layers import Dropout, Embedding, make_cell
+from .layers import Dropout, Embedding, make_layers
 from .text_model import Ids, TextModel
 
 
@@ -67,8 +66,7 @@ class LanguageModel(TextModel):
         self.tied = bool(tied)
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)
-        make = functools.partial(make_cell, "LanguageModel", cell, rng=rng, dtype=dtype)
-        members = [make(d, d) for _ in range(layers)]
+        members = make_layers("LanguageModel", cell, d, d, layers, rng=rng, dtype=dtype)
         self.cell: Any = members[0] if layers == 1 else Stacked(members, dropout=dropout, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)
         width = width_out(self.cell)

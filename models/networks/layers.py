@@ -20,7 +20,7 @@ from ...autograd import (
     operand,
     scope,
 )
-from ...cells import Cell, Module, glorot_uniform, register
+from ...cells import Bidirectional, Cell, Module, glorot_uniform, register, width_out
 from ...checks import check_choice, check_fraction, check_int, describe_received
 
 Activation = str | Callable[[Any], Any] | None
@@ -186,6 +186,18 @@ def make_cell(who: str, cell: Any, d_in: int, d_h: int, **options: Any) -> Cell:
             f"right, got {describe_received(made)}"
         )
     return made
+
+
+def make_layers(
+    who: str, cell: Any, d_in: int, d_h: int, layers: int, *, both: bool = False, **options: Any
+) -> list[Any]:
+    """Layers of a cell, each above the one before; with ``both`` in both directions."""
+    members: list[Any] = []
+    for _ in range(layers):
+        made: list[Any] = [make_cell(who, cell, d_in, d_h, **options) for _ in range(1 + both)]
+        members.append(Bidirectional(*made) if both else made[0])
+        d_in = width_out(members[-1])
+    return members
 
 
 @contextmanager
