@@ -21,7 +21,7 @@ from ..files import load_arrays
 from .cell import Cell
 from .composite import Bidirectional, Stacked
 from .module import Module, Update
-from .recurrent import GRU, LSTM, Elman
+from .recurrent import GRU, LSTM, Elman, suffixed
 from .variants import MGU, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Zoneout
 
@@ -156,11 +156,6 @@ class Packed(NamedTuple):
 def has_bias(cell: Cell) -> bool:
     """Whether a cell was made with ``bias=True``."""
     return any(name[0] == "b" for name, _ in cell.named_parameters())
-
-
-def suffixed(letter: str, gate: str) -> str:
-    """W_f of W and f, W of W alone."""
-    return f"{letter}_{gate}" if gate else letter
 
 
 def pack(cell: Cell, gates: Sequence[str]) -> Packed:

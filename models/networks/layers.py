@@ -26,6 +26,16 @@ from ...checks import check_choice, check_fraction, check_int, describe_received
 Activation = str | Callable[[Any], Any] | None
 
 
+def activation_function(who: str, activation: Activation) -> Callable[[Any], Any]:
+    """The function of an activation: a name in ACTIVATIONS, a function, or None."""
+    if activation is None:
+        return ACTIVATIONS["identity"]
+    if callable(activation):
+        return activation
+    check_choice(who, "activation", activation, ACTIVATIONS, also="a function or None")
+    return ACTIVATIONS[activation]
+
+
 @register
 class Embedding(Module):
     """A vector for each id: row ``id`` of E, the lectures' e = E x with one-hot x.
@@ -73,8 +83,7 @@ class Dense(Module):
         dtype: Any = np.float32,
     ) -> None:
         self.d_in, self.d_out = check_int("Dense", "d_in", d_in), check_int("Dense", "d_out", d_out)
-        if activation is not None and not callable(activation):
-            check_choice("Dense", "activation", activation, ACTIVATIONS, also="a function or None")
+        activation_function("Dense", activation)
         self.activation = activation
         self.W = Parameter(glorot_uniform(np.random.default_rng(rng), d_in, d_out, dtype))
         if bias:
@@ -89,8 +98,7 @@ class Dense(Module):
             y = x @ self.W
             if hasattr(self, "b"):
                 y = y + self.b
-            g = self.activation
-            out: Tensor = y if g is None else (ACTIVATIONS[g] if isinstance(g, str) else g)(y)
+            out: Tensor = activation_function("Dense", self.activation)(y)
             return out
 
 
