@@ -177,6 +177,16 @@ class Nodes:
             self.side_curves[side] = (curve, x0)
         return out
 
+    def replace(self, old: SceneNode, new: SceneNode) -> SceneNode:
+        """Put a node in the place of another of the same vertex."""
+        boxes = list(self.out.boxes)
+        for box in boxes:
+            boxes += box.boxes
+        for nodes in (self.out.nodes, *(box.nodes for box in boxes)):
+            nodes[:] = [new if node is old else node for node in nodes]
+        self.at[new.vertex] = new
+        return new
+
     def node(self, v: Vertex, x: int, y: int, size: tuple[int, int, bool]) -> SceneNode:
         """A node, kept for edges to find."""
         node = SceneNode(v, x, y, *size)
