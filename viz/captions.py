@@ -55,7 +55,7 @@ class Words(NamedTuple):
 
 
 class Captions:
-    """Puts texts into a scene, and turns those aside that wires cross.
+    """Puts texts into a scene, and turns titles aside that wires cross.
 
     Args:
         rows, grid, zones, nodes: Where everything is.
@@ -86,28 +86,8 @@ class Captions:
         self.title, self.caption, self.words = title, caption, words
         self.legend, self.missing_gradients = legend, missing_gradients
         self.share_room = 0
-        self.turn_labels_aside()
         self.turn_titles_aside()
         self.emit_texts()
-
-    def turn_labels_aside(self) -> None:
-        """Let the text of a bar stand at its left or right where wires cross its middle."""
-        crossed: dict[Vertex, list[int]] = {}
-        for edge in self.out.edges:
-            points = edge.curve.points
-            for (ax, ay), (bx, by) in itertools.pairwise(points):
-                for v in self.rows.bars if ax == bx else ():
-                    node = self.nodes.at[v]
-                    if min(ay, by) < node.y - node.high and max(ay, by) > node.y + node.high:
-                        crossed.setdefault(v, []).append(ax + edge.dx)
-        for v, xs in crossed.items():
-            node = self.nodes.at[v]
-            half = text_width(v.detail) // 2 + 6
-            middles = {"": node.x, "l": node.x - node.half + half, "r": node.x + node.half - half}
-            free = {
-                side: all(abs(x - middle) > half for x in xs) for side, middle in middles.items()
-            }
-            self.out.sides[v.id] = next((side for side in middles if free[side]), "")
 
     def turn_titles_aside(self) -> None:
         """Let the title of a frame stand at its right where a wire crosses it.

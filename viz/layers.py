@@ -580,7 +580,9 @@ class _Arranger:
         for tier in reversed(tiers):
             row = self.rows[tier]
             if not any(
-                v.tier < u.tier and not v.thin for u in row for v, _, _ in self.neighbours[u.name]
+                v.tier < u.tier and not (v.thin and v.fixed is None)
+                for u in row
+                for v, _, _ in self.neighbours[u.name]
             ):
                 self.place_row(tier, 1)
         for u in self.units.values():

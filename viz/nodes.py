@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .blocks import Block
+from .blocks import ASIDE, Block
 from .graph import Vertex
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .layers import shifted
@@ -71,6 +71,8 @@ class Nodes:
                     box.nodes.append(node)
                     if v.sides:
                         hang = "above" if key in template.rail else block.pills[key]
+                        if item.aside:
+                            hang += " right" if self.loops[loop].reverse else " left"
                         box.nodes += self.hang_sides(node, hang, (loop, key), x0)
         self.emit_beside()
 
@@ -153,7 +155,12 @@ class Nodes:
         out = []
         for n, side in enumerate(node.vertex.sides):
             half = self.grid.measure.size(side)[0]
-            if hang == "above":
+            if hang.startswith("above "):
+                sign = 1 if hang == "above right" else -1
+                x = node.x + sign * (half + ASIDE)
+                y = node.y + node.high + 14 + PILL + (2 * PILL + 4) * n
+                path = [(x, y - PILL), (node.x + sign * 4, node.y + node.high - 1)]
+            elif hang == "above":
                 high = node.high + self.out.note_size(node.vertex.id)[1]
                 x, y = node.x + (2 * half + 6) * n, node.y + high + 14 + PILL
                 end = (
@@ -176,6 +183,16 @@ class Nodes:
                 curve = self.curves[name] = Curve(shifted(path, -x0, 0))
             self.side_curves[side] = (curve, x0)
         return out
+
+    def replace(self, old: SceneNode, new: SceneNode) -> SceneNode:
+        """Put a node in the place of another of the same vertex."""
+        boxes = list(self.out.boxes)
+        for box in boxes:
+            boxes += box.boxes
+        for nodes in (self.out.nodes, *(box.nodes for box in boxes)):
+            nodes[:] = [new if node is old else node for node in nodes]
+        self.at[new.vertex] = new
+        return new
 
     def node(self, v: Vertex, x: int, y: int, size: tuple[int, int, bool]) -> SceneNode:
         """A node, kept for edges to find."""

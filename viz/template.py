@@ -146,7 +146,9 @@ class _Maker:
         diagram.rail = rail
         if rail is not None:
             for key in rail.items:
-                self.items[key].hang_above()
+                wire = self.wires["v", key]
+                beyond = any(sink not in rail.items for sink, _ in wire.sinks)
+                self.items[key].hang_above(rises=wire.above or beyond)
         out = self.with_gutters(diagram.arranged())
         if rail is not None:
             out.rail = frozenset(rail.items)
