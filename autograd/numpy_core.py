@@ -192,6 +192,8 @@ def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
         return g.dot(transposed(b) if len(g) > 4 else b.T)  # a copy pays from 5 rows on
     if b.ndim == 1:
         return g[..., None] * b if a.ndim > 1 else g * b
+    if a.ndim == 1 and b.ndim == 2:
+        return np.matmul(g, b.T)
     if a.ndim == 1:
         g = g[..., None, :]
     out = np.matmul(g, np.swapaxes(b, -1, -2))

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
-from .equations import Equations
+from .formulas import Equations
 from .graph import loop_label
 from .layout import lay_out
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten

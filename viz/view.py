@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Hashable
 
 from ..autograd import Parameter, Record, Tape, Tensor
-from .equations import Equations, write_name
+from .formulas import Equations, write_name
 from .graph import Edge, Shared, Vertex, View, cell_title
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
