@@ -11,7 +11,7 @@ from .arguments import class_ids, floats
 from .context import scope
 from .messages import describe, here
 from .numpy_core import scatter_add
-from .tensor import Array, Op, Tensor, apply, operand, values
+from .tensor import Array, Op, apply, operand, values
 
 __all__ = ["conv1d", "dropout", "embedding", "layer_norm", "max_over_time"]
 
@@ -19,14 +19,18 @@ Padding = Literal["valid", "same", "causal"]
 inf = np.inf
 
 
-def _embedding(E: Array, ids: Array) -> Array:
+def _embedding(E: Array, ids: Array, padding_idx: int | None = None) -> Array:
     return E[ids]
+
+
+def _without_padding(g: Any, ids: Array, padding_idx: int | None = None) -> Any:
+    return g if padding_idx is None else np.where((ids != padding_idx)[..., None], g, 0)
 
 
 def _embedding_batch(contributions: list[Any], E: Any) -> Any:
     return scatter_add(
-        *(g for g, *_ in contributions),
-        indices=[p["ids"] for _, p, *_ in contributions],
+        *(_without_padding(g, **params) for g, params, *_ in contributions),
+        indices=[params["ids"] for _, params, *_ in contributions],
         shape=E.shape,
     )
 
@@ -34,24 +38,28 @@ def _embedding_batch(contributions: list[Any], E: Any) -> Any:
 EMBEDDING = Op(
     "embedding",
     _embedding,
-    (lambda g, y, E, ids: scatter_add(g, indices=[ids], shape=E.shape),),
+    (lambda g, y, E, **params: _embedding_batch([(g, params)], E),),
     batch_rules=(_embedding_batch,),
 )
 
 
-def embedding(E: Any, ids: Any) -> Any:
+def embedding(E: Any, ids: Any, padding_idx: int | None = None) -> Any:
     """Rows of a matrix by number: ``E[ids]``, the lectures' e_t = E x_t with one-hot x_t.
 
     Args:
         E: (vocabulary, d).
         ids: Integers of any shape, from 0 up to the vocabulary's size.
+        padding_idx: A row that gets no gradient, so that it stays as it is.
 
     Returns:
         (*ids.shape, d).
     """
     E = operand(E)
-    ids = class_ids(ids, len(E.data if isinstance(E, Tensor) else E), "embedding", "rows", E)
-    return apply(EMBEDDING, (E,), {"ids": ids})
+    rows = len(values(E))
+    params: dict[str, Any] = {"ids": class_ids(ids, rows, "embedding", "rows", E)}
+    if padding_idx is not None:
+        params["padding_idx"] = int(class_ids(padding_idx, rows, "embedding", "rows", E))
+    return apply(EMBEDDING, (E,), params)
 
 
 DROPOUT = Op("dropout", lambda x, keep: x * keep, (lambda g, y, x, keep: g * keep,))

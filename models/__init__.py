@@ -64,7 +64,9 @@ from .training import (
     Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
+    NAdam,
     Optimizer,
     RMSprop,
     Sequences,
@@ -104,8 +106,10 @@ __all__ = [
     "perplexity_of",
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
-    "AdamW", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm", "clip_by_value",
-    "schedules", "save_history", "differences", "Saved", "save_model", "load_model",
+    "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",
+    "clip_by_value", "schedules", "save_history", "differences",
+    # Models in files.
+    "Saved", "save_model", "load_model",
     # Metrics.
     "accuracy", "bits_of", "confusion", "label_scores", "span_f1", "span_scores",
 ]  # fmt: skip

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import filled, sigmoid
+from helpers import filled, needs, sigmoid
 from unspool import Parameter, Tape, Tensor, check_grads, no_grad, unroll
 from unspool.cells import (
     GRU,
@@ -38,6 +38,7 @@ from unspool.cells import (
     VariationalDropout,
     Wrapper,
     Zoneout,
+    calculate_gain,
     glorot_uniform,
     identity,
     load_npz,
@@ -389,6 +390,21 @@ def test_a_cell_that_forgets_its_equations_or_its_tuple():
 
 
 # Initialisers -----------------------------------------------------------------------------------
+
+
+GAINS = {"identity": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "selu": 0.75}
+
+
+def test_gains():
+    for name, gain in GAINS.items():
+        assert calculate_gain(name) == pytest.approx(gain, rel=1e-15)
+    assert calculate_gain("leaky_relu", 0.2) == pytest.approx((2 / 1.04) ** 0.5, rel=1e-15)
+    with pytest.raises(ValueError, match=r"calculate_gain: the nonlinearity .* got 'gelu'"):
+        calculate_gain("gelu")
+    torch = needs("torch")
+    for name in [*GAINS, "linear", "leaky_relu"]:
+        theirs = torch.nn.init.calculate_gain("linear" if name == "identity" else name)
+        assert calculate_gain(name) == pytest.approx(theirs, rel=1e-15)
 
 
 def test_initialisers():

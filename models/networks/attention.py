@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ...autograd import Parameter, describe, operand, scope, softmax
 from ...cells import Module, glorot_uniform, real_positions, register
-from ...checks import check_int
+from ...checks import check_choice, check_float, check_int
 
 
 class Memory(NamedTuple):
@@ -41,6 +41,7 @@ class Attention(Module):
     Args:
         d_query: The width of a query.
         d_key: The width of a key.
+        scale: A factor of the scores; "learned" for a parameter ``g`` that begins at 1.
 
     Source: Bahdanau, Cho and Bengio (2015); Luong, Pham and Manning (2015).
 
@@ -55,9 +56,19 @@ class Attention(Module):
     """
 
     def __init__(
-        self, d_query: int, d_key: int, *, rng: Any = None, dtype: Any = np.float32
+        self,
+        d_query: int,
+        d_key: int,
+        *,
+        scale: float | str = 1.0,
+        rng: Any = None,
+        dtype: Any = np.float32,
     ) -> None:
         name = type(self).__name__
+        if isinstance(scale, str):
+            check_choice(name, "scale", scale, ["learned"], also="a number")
+            self.g = Parameter(np.ones((), dtype))
+        self.scale = scale if isinstance(scale, str) else check_float(name, "scale", scale)
         self.d_query, self.d_key = (
             check_int(name, "d_query", d_query),
             check_int(name, "d_key", d_key),
@@ -108,7 +119,9 @@ class Attention(Module):
         with scope("keys"):
             return Memory(self.compared(keys), values, real)
 
-    def read(self, queries: Any, memory: Memory) -> tuple[Any, Any]:
+    def read(
+        self, queries: Any, memory: Memory, *, query_mask: Any = None, bias: Any = None
+    ) -> tuple[Any, Any]:
         """``(context, weights)`` of queries in a prepared memory; see calling."""
         queries = operand(queries)
         keys, values, real = memory
@@ -124,16 +137,35 @@ class Attention(Module):
                 f"{type(self).__name__}: expected queries ({batch}steps, {self.d_query}), or "
                 f"({batch}{self.d_query}) for one each, got {describe(queries)}"
             )
+        asked = real_positions(type(self).__name__, shape[:-1], None, query_mask)
+        seen = None if real is None else real[..., None, :]
+        if asked is not None:
+            rows = asked[..., None, None] if one else asked[..., None]
+            seen = rows & np.ones(keys.shape[-2], bool) if seen is None else rows & seen
+            queries = np.where(asked[..., None], queries, 0)
         with scope("attention"):
             scores = self.scores(queries[..., None, :] if one else queries, keys)
-            weights = masked_softmax(scores, None if real is None else real[..., None, :])
+            if self.scale == "learned":
+                scores = scores * self.g
+            elif self.scale != 1:
+                scores = scores * self.scale
+            if bias is not None:
+                scores = self._biased(scores, bias, one)
+            weights = masked_softmax(scores, seen)
             context = weights @ values
         if one:
             context, weights = context[..., 0, :], weights[..., 0, :]
         return context, weights
 
     def __call__(
-        self, queries: Any, keys: Any, values: Any = None, *, mask: Any = None
+        self,
+        queries: Any,
+        keys: Any,
+        values: Any = None,
+        *,
+        mask: Any = None,
+        query_mask: Any = None,
+        bias: Any = None,
     ) -> tuple[Any, Any]:
         """``(context, weights)``.
 
@@ -143,12 +175,32 @@ class Attention(Module):
             values: (..., time, d_value); None for the keys.
             mask: (..., time), booleans: False at padding, whose weight is exactly 0; where all
                 is padding, weights and context are 0.
+            query_mask: (..., steps), or (...) for one query each, booleans: False at padding,
+                whose weights and context are 0.
+            bias: Added to the scores before the softmax, (..., steps, time) or broadcast to it;
+                (..., time) for one query each.
 
         Returns:
             The context (..., steps, d_value), and the attention matrix (..., steps, time), whose
             rows sum to 1; without the axis of steps for one query each.
         """
-        return self.read(queries, self.memory(keys, values, mask=mask))
+        memory = self.memory(keys, values, mask=mask)
+        return self.read(queries, memory, query_mask=query_mask, bias=bias)
+
+    def _biased(self, scores: Any, bias: Any, one: bool) -> Any:
+        bias = operand(bias)
+        if one and np.ndim(bias):
+            bias = bias[..., None, :]
+        try:
+            fits = np.broadcast_shapes(np.shape(bias), scores.shape) == scores.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"{type(self).__name__}: expected a bias that broadcasts to the scores "
+                f"{scores.shape}, got {describe(bias)}"
+            )
+        return scores + bias
 
 
 def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:

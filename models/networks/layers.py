@@ -45,17 +45,34 @@ class Embedding(Module):
     Args:
         n: The number of ids.
         d: The width of a vector.
+        padding_idx: An id whose vector begins as 0 and gets no gradient, or None for none.
     """
 
-    def __init__(self, n: int, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
+    def __init__(
+        self,
+        n: int,
+        d: int,
+        *,
+        padding_idx: int | None = None,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
         self.n, self.d = check_int("Embedding", "n", n), check_int("Embedding", "d", d)
         values = np.random.default_rng(rng).standard_normal((self.n, self.d)) * 0.1
+        if padding_idx is not None:
+            padding_idx = check_int("Embedding", "padding_idx", padding_idx, least=0)
+            if padding_idx >= n:
+                raise ValueError(
+                    f"Embedding: padding_idx must be an id below n={n}, got {padding_idx}"
+                )
+            values[padding_idx] = 0
+        self.padding_idx = padding_idx
         self.E = Parameter(values.astype(dtype))
 
     def __call__(self, ids: Any) -> Tensor:
         """The vectors of ids of any shape: (*ids.shape, d)."""
         with scope("embedding"):
-            vectors: Tensor = embedding(self.E, ids)
+            vectors: Tensor = embedding(self.E, ids, self.padding_idx)
         return vectors
 
 
