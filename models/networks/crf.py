@@ -423,6 +423,7 @@ class Chain(Module):
 
     def _in_order(self, who: str, name: str, array: NDArray[Any], found: Scored) -> Ids:
         """Label ids of the positions as they were given, 0 at padding, as they were prepared."""
+        given = array.shape
         if not found.batched and array.ndim == 1:
             array = array[None]
         real = found.real
@@ -430,7 +431,7 @@ class Chain(Module):
             return np.zeros(real.shape, np.intp)
         if array.shape != real.shape:
             want = real.shape if found.batched else real.shape[1:]
-            raise ValueError(f"{who}: expected {name} {want}, one a position, got {array.shape}")
+            raise ValueError(f"{who}: expected {name} {want}, one a position, got {given}")
         if found.order is not None:
             array = np.take_along_axis(array, found.order, 1)
         return class_ids(np.where(real, array, 0), self.n_labels, who, "labels")
