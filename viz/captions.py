@@ -92,7 +92,7 @@ class Captions:
     def turn_titles_aside(self) -> None:
         """Let the title of a frame stand at its right where a wire crosses it.
 
-        Frames outside of time are looked at one by one; all columns are titled alike.
+        Frames outside of time are looked at one by one; all columns of a block are titled alike.
         """
         frames = [box for box in self.out.boxes if box.kind == "gate"]
         columns = [box for box in self.out.boxes if box.kind == "column"]
@@ -124,10 +124,15 @@ class Captions:
             at_left, at_right = crossed(box, TITLE)
             box.mirrored = at_left and not at_right
             frames += [inner for inner in box.boxes if inner.kind == "gate"]
-        sides = [crossed(box, NAME) for box in columns]
-        if any(at_left for at_left, _ in sides) and not any(at_right for _, at_right in sides):
-            for box in columns:
-                box.mirrored = True
+        blocks: dict[str, list[SceneBox]] = {}
+        for box in columns:
+            blocks.setdefault(box.id.partition("_")[2], []).append(box)
+        for alike in blocks.values():
+            sides = [crossed(box, NAME) for box in alike]
+            turned = any(at_left for at_left, _ in sides)
+            turned = turned and not any(at_right for _, at_right in sides)
+            for box in alike:
+                box.mirrored = turned
 
     def emit_texts(self) -> None:
         """The names of the rows, and below the picture the parameters and the gradients' scale."""

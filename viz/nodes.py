@@ -22,6 +22,9 @@ from .scene import (
 from .zones import Zones
 
 
+PAUSE = 10  # how far beyond a column its pause reaches
+
+
 class Nodes:
     """Puts nodes and frames into a scene.
 
@@ -94,7 +97,19 @@ class Nodes:
             title = "step t" if self.view.generic else f"t={t}"
             bands[block, t] = SceneBox(name, "column", title, x1 - 2, low, x2 + 2, high)
         self.out.boxes += bands.values()
+        self.emit_pauses(bands)
         return bands
+
+    def emit_pauses(self, bands: dict[tuple[int, int], SceneBox]) -> None:
+        """Where something outside of time stands between two rows the columns pause."""
+        timeless = {self.rows.zone[v] for v in self.rows.outside if v not in self.rows.bars}
+        for (block, t), band in bands.items():
+            rows = [self.rows.row[i] for i in self.rows.active if self.rows.block[i] == block]
+            for z in sorted(timeless & set(range(min(rows) + 1, max(rows) + 1))):
+                low = max(self.zones.row_span[row][1] for row in rows if row < z)
+                high = min(self.zones.row_span[row][0] for row in rows if row >= z)
+                frame = (band.x1 - PAUSE, low, band.x2 + PAUSE, high)
+                self.out.boxes.append(SceneBox(f"pause{block}_{z}_{t}", "pause", "", *frame))
 
     def emit_frames(
         self, block: Block, x0: int, y0: int, name: str, outermost: list[SceneBox]

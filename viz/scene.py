@@ -71,7 +71,7 @@ class SceneBox:
     """A frame with a title at its upper left, and what stands in it.
 
     Its kind is "column", "step" or "gate"; ``mirrored`` puts the title at the right. A "bus" is a
-    piece of the line of a bar, without a title.
+    piece of the line of a bar, a "pause" an interruption of a column, both without a title.
     """
 
     id: str

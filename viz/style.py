@@ -156,8 +156,9 @@ def look_of(scene: Scene, node: SceneNode) -> Hashable:
 
 def box_colours(box: SceneBox, theme: Theme) -> tuple[str, str]:
     """The fill and the line of a frame."""
-    if box.kind == "bus":
-        return theme.of(box.colour), theme.of(box.colour)
+    if box.kind in ("bus", "pause"):
+        colour = theme.of(box.colour or PAPER)
+        return colour, colour
     if box.kind == "gate":
         return theme.tint(box.colour or WIRE), theme.tint(box.colour or WIRE, 0.55)
     return theme.of(PAPER if box.kind == "step" else BAND), theme.of(BAND_EDGE)

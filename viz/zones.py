@@ -80,12 +80,15 @@ class Zones:
             elif e.slot is not None and (name := self.comes_in(e)) not in self.state_margin:
                 _, block, from_right = name
                 number = taken[block, from_right] = taken.get((block, from_right), -1) + 1
-                loops = [i for i in self.rows.active if self.rows.block[i] == block]
+                ways = range(self.rows.zone.get(e.tail, 0), self.rows.row[e.slot.loop] + 1)
+                in_block = [i for i in self.rows.active if self.rows.block[i] == block]
+                loops = [i for i in in_block if self.rows.row[i] in ways]
                 out = 16 + back + TRACK * number
                 out += max(self.grid.beside_width(i)[from_right] for i in loops)
-                row = self.rows.row[e.head.place[0]]
-                if not from_right and any(self.rows.row[i] < row for i in loops):
-                    out += max(text_width(self.rows.row_title(i), 15) for i in loops)
+                if not from_right:  # past the names of the rows below
+                    passed = [i for i in loops if i != e.slot.loop]
+                    names = [text_width(self.rows.row_title(i), 15) for i in passed]
+                    out += max(names, default=0)
                 left, end = self.grid.block_span[block]
                 self.state_margin[name] = end + out if from_right else left - out
 
@@ -200,9 +203,13 @@ class Zones:
         return self.grid.outer_x(e) if e.slot is None else self.state_margin[self.comes_in(e)]
 
     def way_out(self, e: Edge) -> Name:
-        """The net by which it leaves its zone: one for each x, that of the zone's for one alone."""
+        """The net by which it leaves its zone: one for each x, that of the zone's for one alone.
+
+        A first state leaves a bar by itself, near to where it comes in.
+        """
+        apart = e.tail in self.rows.bars and e.slot is not None
         several = len(self.rising.get(e.tail, ())) > 1
-        return ("up", e.tail, self.rising_x(e)) if several else ("z", e.tail)
+        return ("up", e.tail, self.rising_x(e)) if several or apart else ("z", e.tail)
 
     def leaving(self, e: Edge) -> Path:
         """The first part of a wire, from a vertex outside of time to where it leaves its zone."""
