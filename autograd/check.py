@@ -49,7 +49,6 @@ def check_grads(
             both numbers.
 
     Example:
-        >>> import numpy as np
         >>> from unspool import check_grads
         >>> check_grads(lambda x: np.sin(x) * x, [np.array([0.5, -1.0])], order=2)
     """

@@ -270,7 +270,6 @@ def value_and_grad(
             the value does.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import value_and_grad
         >>> def loss(w, x):
         ...     scores = x @ w
@@ -343,7 +342,6 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         a tuple of one gradient for each of ``xs``. It may be called any number of times.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import vjp
         >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
         >>> pull(np.array([1.0, 10.0]))
@@ -436,7 +434,6 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     """All second derivatives of a scalar function: shape ``x.shape + x.shape``.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import hessian
         >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
         array([[ 6.,  0.],

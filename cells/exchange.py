@@ -457,7 +457,6 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
         first: "h" for [h; x], "x" for [x; h].
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import Elman, load_concatenated
         >>> cell = load_concatenated(Elman(1, 2), {"W": [[1, 2, 5], [3, 4, 6]]})
         >>> cell.U.data.tolist(), cell.W.data.tolist()
