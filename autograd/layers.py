@@ -10,7 +10,7 @@ from ..checks import check_choice, check_fraction
 from .arguments import class_ids, floats
 from .context import scope
 from .messages import describe, here
-from .numpy_core import scatter_add
+from .numpy_core import gather_op
 from .tensor import Array, Op, Tensor, apply, operand, values
 
 __all__ = ["conv1d", "dropout", "embedding", "layer_norm", "max_over_time"]
@@ -19,24 +19,7 @@ Padding = Literal["valid", "same", "causal"]
 inf = np.inf
 
 
-def _embedding(E: Array, ids: Array) -> Array:
-    return E[ids]
-
-
-def _embedding_batch(contributions: list[Any], E: Any) -> Any:
-    return scatter_add(
-        *(g for g, *_ in contributions),
-        indices=[p["ids"] for _, p, *_ in contributions],
-        shape=E.shape,
-    )
-
-
-EMBEDDING = Op(
-    "embedding",
-    _embedding,
-    (lambda g, y, E, ids: scatter_add(g, indices=[ids], shape=E.shape),),
-    batch_rules=(_embedding_batch,),
-)
+EMBEDDING = gather_op("embedding", "ids", lambda E, ids: E[ids])
 
 
 def embedding(E: Any, ids: Any) -> Any:
