@@ -10,7 +10,7 @@ from ..checks import check_choice, check_fraction
 from .arguments import class_ids, floats
 from .context import scope
 from .messages import describe, here
-from .numpy_core import scatter_add
+from .numpy_core import gather_op
 from .tensor import Array, Op, apply, operand, values
 
 __all__ = ["conv1d", "dropout", "embedding", "layer_norm", "max_over_time"]
@@ -19,28 +19,7 @@ Padding = Literal["valid", "same", "causal"]
 inf = np.inf
 
 
-def _embedding(E: Array, ids: Array, padding_idx: int | None = None) -> Array:
-    return E[ids]
-
-
-def _without_padding(g: Any, ids: Array, padding_idx: int | None = None) -> Any:
-    return g if padding_idx is None else np.where((ids != padding_idx)[..., None], g, 0)
-
-
-def _embedding_batch(contributions: list[Any], E: Any) -> Any:
-    return scatter_add(
-        *(_without_padding(g, **params) for g, params, *_ in contributions),
-        indices=[params["ids"] for _, params, *_ in contributions],
-        shape=E.shape,
-    )
-
-
-EMBEDDING = Op(
-    "embedding",
-    _embedding,
-    (lambda g, y, E, **params: _embedding_batch([(g, params)], E),),
-    batch_rules=(_embedding_batch,),
-)
+EMBEDDING = gather_op("embedding", "ids", lambda E, ids: E[ids])
 
 
 def embedding(E: Any, ids: Any, padding_idx: int | None = None) -> Any:
@@ -56,10 +35,12 @@ def embedding(E: Any, ids: Any, padding_idx: int | None = None) -> Any:
     """
     E = operand(E)
     rows = len(values(E))
-    params: dict[str, Any] = {"ids": class_ids(ids, rows, "embedding", "rows", E)}
-    if padding_idx is not None:
-        params["padding_idx"] = int(class_ids(padding_idx, rows, "embedding", "rows", E))
-    return apply(EMBEDDING, (E,), params)
+    ids = class_ids(ids, rows, "embedding", "rows", E)
+    vectors = apply(EMBEDDING, (E,), {"ids": ids})
+    if padding_idx is None:
+        return vectors
+    padding = int(class_ids(padding_idx, rows, "embedding", "rows", E))
+    return np.where((ids == padding)[..., None], values(E)[padding], vectors)
 
 
 DROPOUT = Op("dropout", lambda x, keep: x * keep, (lambda g, y, x, keep: g * keep,))

@@ -200,7 +200,6 @@ def cross_entropy(
         A scalar, or (...) for "none".
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import cross_entropy
         >>> cross_entropy(np.array([[0.0, 0.0]]), [1]).round(4)
         np.float64(0.6931)

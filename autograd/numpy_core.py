@@ -443,24 +443,22 @@ def scatter_add(*gs: Any, indices: list[Any], shape: tuple[int, ...]) -> Any:
     return apply(SCATTER_ADD, gs, {"indices": list(indices), "shape": shape})
 
 
-def _getitem_batch(contributions: list[Any], x: Any) -> Any:
-    return scatter_add(
-        *(g for g, *_ in contributions),
-        indices=[p["index"] for _, p, *_ in contributions],
-        shape=x.shape,
+def gather_op(name: str, key: str, forward: Callable[..., Any]) -> Op:
+    """An op that indexes its operand by the metadata named ``key``."""
+
+    def batch_rule(contributions: list[Any], x: Any) -> Any:
+        indices = [params[key] for _, params, *_ in contributions]
+        return scatter_add(*(g for g, *_ in contributions), indices=indices, shape=x.shape)
+
+    return Op(
+        name,
+        forward,
+        (lambda g, y, x, **params: batch_rule([(g, params)], x),),
+        batch_rules=(batch_rule,),
     )
 
 
-def _getitem(x: Array, index: Any) -> Any:
-    return x[index]
-
-
-TABLE[operator.getitem] = Op(
-    "getitem",
-    _getitem,
-    (lambda g, y, x, index: scatter_add(g, indices=[index], shape=x.shape),),
-    batch_rules=(_getitem_batch,),
-)
+TABLE[operator.getitem] = gather_op("getitem", "index", lambda x, index: x[index])
 TABLE[np.ndarray.astype] = Op(
     "astype", lambda x, dtype: x.astype(dtype), (lambda g, y, x, dtype: g.astype(x.dtype),)
 )

@@ -325,8 +325,7 @@ def _run_pad(x: Array, pad_width: Any, mode: Any = "constant", **kw: Any) -> Arr
             f"np.pad of Tensors has no gradient rule for mode={mode!r}; there are constant, edge, "
             "reflect, symmetric and wrap"
         )
-    padded: Array = np.pad(x, pad_width, mode, **kw)
-    return padded
+    return np.pad(x, pad_width, mode, **kw)
 
 
 row(np.pad, _pad_rule, forward=_run_pad, names="pad_width mode constant_values")

@@ -126,8 +126,7 @@ class Configured:
             >>> LSTM(3, 4).to_config()
             {'class': 'LSTM', 'd_in': 3, 'd_h': 4, 'bias': True, 'dtype': 'float32'}
         """
-        config: Config = encode(self, NAMES.get(type(self), type(self).__name__), [])
-        return config
+        return encode(self, NAMES.get(type(self), type(self).__name__), [])
 
     @classmethod
     def from_config(cls: type[C], config: Mapping[str, Any], *, rng: Any = None) -> C:

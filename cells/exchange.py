@@ -8,7 +8,7 @@ without a counterpart raises, with a cure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -254,12 +254,10 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
     }
     update = Update(who)
     single = len(layers) == len(layers[0]) == 1 and "weight_ih" in given
-    for k, layer in enumerate(layers):
-        for cell, reverse in zip(layer, ("", "_reverse")):
-            suffix = "" if single else f"_l{k}{reverse}"
-            arrays = torch_cell_arrays(cell, suffix, given, update)
-            if arrays is not None:
-                put_all(update, f"weight_ih{suffix}", cell, arrays)
+    for cell, suffix in torch_suffixes(layers, single):
+        arrays = torch_cell_arrays(cell, suffix, given, update)
+        if arrays is not None:
+            put_all(update, f"weight_ih{suffix}", cell, arrays)
     for name, array in given.items():
         hint = ""
         if name.startswith("weight_hr"):
@@ -343,20 +341,20 @@ def to_torch(module: Module, *, cell: bool = False) -> dict[str, Array]:
     if cell and len(cells) > 1:
         raise ValueError(f"{who}: cell=True is for a single Cell, got {len(cells)}")
     state: dict[str, Array] = {}
-    for k, layer in enumerate(layers):
-        for one, reverse in zip(layer, ("", "_reverse")):
-            packed = pack(one, TORCH.order(one, who))
-            suffix = "" if cell else f"_l{k}{reverse}"
-            named = {
-                "weight_ih": packed.W.T,
-                "weight_hh": packed.U.T,
-                "bias_ih": packed.b,
-                "bias_hh": packed.c,
-            }
-            for name, array in named.items():
-                if array is not None:
-                    state[name + suffix] = np.array(array, order="C")
+    for one, suffix in torch_suffixes(layers, cell):
+        W, U, b, c = pack(one, TORCH.order(one, who))
+        named = {"weight_ih": W.T, "weight_hh": U.T, "bias_ih": b, "bias_hh": c}
+        for name, array in named.items():
+            if array is not None:
+                state[name + suffix] = np.array(array, order="C")
     return state
+
+
+def torch_suffixes(layers: list[tuple[Cell, ...]], single: bool) -> Iterator[tuple[Cell, str]]:
+    """The cells, and what their names end with: nothing for a single one of ``nn.LSTMCell``."""
+    for k, layer in enumerate(layers):
+        for cell, reverse in zip(layer, ("", "_reverse")):
+            yield cell, "" if single else f"_l{k}{reverse}"
 
 
 # Keras ------------------------------------------------------------------------------------------
@@ -457,7 +455,6 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
         first: "h" for [h; x], "x" for [x; h].
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import Elman, load_concatenated
         >>> cell = load_concatenated(Elman(1, 2), {"W": [[1, 2, 5], [3, 4, 6]]})
         >>> cell.U.data.tolist(), cell.W.data.tolist()

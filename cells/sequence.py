@@ -47,8 +47,7 @@ def real_positions(who: str, shape: tuple[int, ...], lengths: Any, mask: Any) ->
         raise ValueError(
             f"{who}: lengths must be from 0 to {shape[1]}, the time axis, got {outside[0]}"
         )
-    real: Bools = np.arange(shape[1]) < array[:, None]
-    return real
+    return np.arange(shape[1]) < array[:, None]
 
 
 def prepare(name: str, xs: Any, d_in: int, lengths: Any, mask: Any) -> tuple[Tensor, Bools | None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import Adam, Labelled, Stream, load_text, schedules
+from . import options
 from .data import (
     LabelledParts,
     TextParts,
@@ -22,20 +23,6 @@ from .data import (
 )
 from .folder import Folder, configuration
 from .networks import make_classifier, make_language_model, make_tagger
-from .options import (
-    CELLS,
-    ClassifierNetwork,
-    Data,
-    LanguageNetwork,
-    Run,
-    Sentences,
-    StreamTraining,
-    TaggerNetwork,
-    Texts,
-    Tokens,
-    Training,
-    WordFeatures,
-)
 from .report import (
     baselines,
     held_out_perplexity,
@@ -52,11 +39,11 @@ from .signature import Group
 def train_lm(
     files: Sequence[Path],
     *,
-    data: Data = Data(),
-    tokens: Tokens = Tokens(lower=False),
-    network: LanguageNetwork = LanguageNetwork(),
-    training: StreamTraining = StreamTraining(),
-    run: Run = Run(out=Path("lm"), epochs=12, patience=4),
+    data: options.Data = options.Data(),
+    tokens: options.Tokens = options.Tokens(lower=False),
+    network: options.LanguageNetwork = options.LanguageNetwork(),
+    training: options.StreamTraining = options.StreamTraining(),
+    run: options.Run = options.Run(out=Path("lm"), epochs=12, patience=4),
 ) -> None:
     """Train a language model on text files.
 
@@ -78,7 +65,7 @@ def train_lm(
     folder = Folder(run, configuration("lm", files, data, tokens, network, training))
     print_parts(parts)
     model = make_language_model(network, len(parts.vocabulary), training.seed)
-    name = CELLS[network.model].__name__
+    name = options.CELLS[network.model].__name__
     print(f"model       {name}, {model.size():,} parameters", flush=True)
     history = folder.fit(
         model,
@@ -95,7 +82,7 @@ def train_lm(
     print(f"the model is {folder.model}")
 
 
-def stream_options(parts: TextParts, training: StreamTraining) -> dict[str, Any]:
+def stream_options(parts: TextParts, training: options.StreamTraining) -> dict[str, Any]:
     """The arguments of ``fit`` for a language model, with early stopping."""
     # <s> is learnt, so that generation can begin a paragraph, but counts in no perplexity.
     start, seed = parts.vocabulary.start, training.seed
@@ -113,11 +100,11 @@ def stream_options(parts: TextParts, training: StreamTraining) -> dict[str, Any]
 def train_classifier(
     files: Sequence[Path],
     *,
-    data: Texts = Texts(),
-    tokens: Tokens = Tokens(lower=True),
-    network: ClassifierNetwork = ClassifierNetwork(),
-    training: Training = Training(lr=0.002),
-    run: Run = Run(out=Path("classifier"), epochs=15),
+    data: options.Texts = options.Texts(),
+    tokens: options.Tokens = options.Tokens(lower=True),
+    network: options.ClassifierNetwork = options.ClassifierNetwork(),
+    training: options.Training = options.Training(lr=0.002),
+    run: options.Run = options.Run(out=Path("classifier"), epochs=15),
 ) -> None:
     """Train a classifier on labelled texts.
 
@@ -154,11 +141,11 @@ def train_classifier(
 def train_tagger(
     files: Sequence[Path],
     *,
-    data: Sentences = Sentences(),
-    words: WordFeatures = WordFeatures(),
-    network: TaggerNetwork = TaggerNetwork(),
-    training: Training = Training(lr=0.004),
-    run: Run = Run(out=Path("tagger"), epochs=8),
+    data: options.Sentences = options.Sentences(),
+    words: options.WordFeatures = options.WordFeatures(),
+    network: options.TaggerNetwork = options.TaggerNetwork(),
+    training: options.Training = options.Training(lr=0.004),
+    run: options.Run = options.Run(out=Path("tagger"), epochs=8),
 ) -> None:
     """Train a tagger on tagged sentences.
 
@@ -192,8 +179,8 @@ def train_on_labels(
     model: Any,
     parts: LabelledParts,
     task_of: Callable[..., Labelled],
-    training: Training,
-    run: Run,
+    training: options.Training,
+    run: options.Run,
     config: dict[str, Any],
     saved: dict[str, Any],
 ) -> None:

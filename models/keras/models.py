@@ -35,7 +35,6 @@ class Sequential(Module):
         dtype: Of the parameters and the results.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.keras import LSTM, Dense, Embedding, Sequential
         >>> model = Sequential([Embedding(10, 4, mask_zero=True), LSTM(8)], rng=0)
         >>> model.add(Dense(1, activation="sigmoid"))

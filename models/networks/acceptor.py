@@ -301,7 +301,6 @@ class Acceptor(Classifier):
     softmax(MLP(RNN(x_{1:n}))).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding
         >>> from unspool.models.networks.acceptor import Acceptor

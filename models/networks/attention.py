@@ -46,7 +46,6 @@ class Attention(Module):
     Source: Bahdanau, Cho and Bengio (2015); Luong, Pham and Manning (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.networks.attention import DotAttention
         >>> keys = np.array([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
         >>> mask = np.array([True, True, False])
@@ -304,7 +303,6 @@ class AttentionPooling(Module):
     Source: Felbo et al. (2017), after Yang et al. (2016).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import AttentionPooling
         >>> pool = AttentionPooling(2, rng=0)
         >>> pool.w.data[...] = [1, 0]

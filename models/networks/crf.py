@@ -487,7 +487,6 @@ class CRF(Chain):
     Lample et al. (2016).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.networks.crf import CRF
         >>> crf = CRF(["O", "B-NP", "I-NP"], constraints="BIO")
         >>> emissions = np.array([[0.0, 0.0, 9.0], [0.0, 1.0, 5.0]])

@@ -41,7 +41,6 @@ class DeepMoji(Classifier):
     vocabulary of 50,000 it has the paper's 22,395,200 parameters for 64 emojis.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import DeepMoji
         >>> model = DeepMoji(100, 64, d=8, cells=5, rng=0)
         >>> ids = np.array([[4, 5, 6, 7], [8, 9, 0, 0]])

@@ -71,10 +71,7 @@ class CharacterEncoder(Module):
         with scope("letters"):
             letters = self.embedding(words[:, :longest])
             _, state = self.network.unroll(letters, mask=real[:, :longest])
-            vectors: Tensor = embedding(
-                final_output(self.network, state), which.reshape(array.shape[:-1])
-            )
-        return vectors
+            return embedding(final_output(self.network, state), which.reshape(array.shape[:-1]))
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments; the cell's class and options are read off a cell."""

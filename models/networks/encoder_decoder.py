@@ -84,7 +84,6 @@ class EncoderDecoder(Module):
     input feeding, from Luong, Pham and Manning (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.networks.encoder_decoder import EncoderDecoder
         >>> model = EncoderDecoder(8, 8, d=16, attention="bilinear", rng=0)
         >>> source = np.array([[3, 4, 5], [6, 7, 0]])
@@ -162,13 +161,8 @@ class EncoderDecoder(Module):
         """From each layer's states of two directions to its states in the decoder."""
         ahead, rebuild = flatten(tuple(ahead for ahead, _ in state))
         back, _ = flatten(tuple(back for _, back in state))
-        bridged: State = rebuild(
-            [
-                bridge(np.concatenate([f, b], axis=-1))
-                for bridge, f, b in zip(self.bridges, ahead, back, strict=True)
-            ]
-        )
-        return bridged
+        pairs = zip(self.bridges, ahead, back, strict=True)
+        return rebuild([bridge(np.concatenate(pair, axis=-1)) for bridge, *pair in pairs])
 
     def _written(self, h: Any, memory: Memory | None) -> tuple[Tensor, Any]:
         """The scores of the next token from the decoder's output, and the attention (or None)."""
@@ -252,8 +246,7 @@ class EncoderDecoder(Module):
             with scope(f"t={t + 1}", step=t + 1):
                 logits, state = self._step(decoder, ids, state, memory)
             steps.append(logits)
-        stacked: Any = np.stack(steps, axis=-2)  # type: ignore[call-overload]
-        return stacked  # type: ignore[no-any-return]
+        return np.stack(steps, axis=-2)  # type: ignore[call-overload, return-value]
 
     def score(
         self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None

@@ -66,7 +66,6 @@ class HierarchicalAcceptor(Classifier):
     learning of representations?"; for documents Tang, Qin and Liu (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding, HierarchicalAcceptor
         >>> words = Bidirectional(LSTM(8, 5, rng=0), LSTM(8, 5, rng=1))

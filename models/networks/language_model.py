@@ -38,7 +38,6 @@ class LanguageModel(TextModel):
     (2017); where dropout stands from Zaremba et al. (2014).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import LanguageModel
         >>> model = LanguageModel(vocab_size=10, d=8, rng=0)
         >>> ids = np.array([[1, 4, 5, 2], [1, 6, 2, 0]])
@@ -85,13 +84,11 @@ class LanguageModel(TextModel):
 
     def initial_state(self, batch: int | None = None) -> State:
         """The cell's."""
-        state: State = self.cell.initial_state(batch)
-        return state
+        return self.cell.initial_state(batch)
 
     def _outputs(self, ids: Ids, state: State | None, lengths: Any) -> tuple[Any, State]:
         es = self.dropout(self.embedding(ids))
-        outputs: tuple[Any, State] = self.cell.unroll(es, state, lengths=lengths)
-        return outputs
+        return self.cell.unroll(es, state, lengths=lengths)
 
     def _scores(self, h: Any) -> Tensor:
         """V h, for h (..., d)."""

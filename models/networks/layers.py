@@ -72,8 +72,7 @@ class Embedding(Module):
     def __call__(self, ids: Any) -> Tensor:
         """The vectors of ids of any shape: (*ids.shape, d)."""
         with scope("embedding"):
-            vectors: Tensor = embedding(self.E, ids, self.padding_idx)
-        return vectors
+            return embedding(self.E, ids, self.padding_idx)
 
 
 @register
@@ -115,8 +114,7 @@ class Dense(Module):
             y = x @ self.W
             if hasattr(self, "b"):
                 y = y + self.b
-            out: Tensor = activation_function("Dense", self.activation)(y)
-            return out
+            return activation_function("Dense", self.activation)(y)
 
 
 @register
@@ -155,7 +153,6 @@ class FeedForward(Module):
         bias: Whether the layers have biases.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import FeedForward
         >>> mlp = FeedForward([4, 8, 8, 3], activation="tanh", rng=0)
         >>> mlp(np.zeros((5, 4), np.float32)).shape, mlp.size()

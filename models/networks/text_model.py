@@ -205,21 +205,14 @@ class TextModel(Module):
             hs, state = self._outputs(new[:, None], state, None)
             return self._scores(hs[:, -1]).data, state
 
+        how: dict[str, Any] = {"steps": steps, "width": width, "end": end, "exclude": exclude}
         found = []
         with evaluating(self):
             for row in np.atleast_2d(ids):
                 hs, state = self._outputs(row[None], None, None)
+                logits = self._scores(hs[:, -1]).data
                 found.append(
-                    beam_search(
-                        self._scores(hs[:, -1]).data,
-                        state,
-                        advance,
-                        steps=steps,
-                        width=width,
-                        end=end,
-                        length_penalty=length_penalty,
-                        exclude=exclude,
-                    )
+                    beam_search(logits, state, advance, length_penalty=length_penalty, **how)
                 )
         return found if ids.ndim == 2 else found[0]
 

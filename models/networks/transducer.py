@@ -57,8 +57,7 @@ class SplitHead(Module):
 
     def __call__(self, h: Any) -> Tensor:
         """h (..., d_f + d_b) to (..., d_out)."""
-        scores: Tensor = h[..., : self.d_f] @ self.V_f + h[..., self.d_f :] @ self.V_b + self.b
-        return scores
+        return h[..., : self.d_f] @ self.V_f + h[..., self.d_f :] @ self.V_b + self.b
 
 
 @register
@@ -91,7 +90,6 @@ class Transducer(Module):
     Source: the transducer of Goldberg (2016); BiLSTM-CRF: Huang, Xu and Yu (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding
         >>> from unspool.models.networks.crf import CRF

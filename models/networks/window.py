@@ -39,7 +39,6 @@ class WindowLanguageModel(TextModel):
     Source: Bengio et al. (2003), without their direct connections from x to the scores.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import WindowLanguageModel
         >>> model = WindowLanguageModel(vocab_size=10, d=8, window=3, hidden=[16], rng=0)
         >>> ids = np.array([[1, 4, 5, 2], [1, 6, 2, 0]])

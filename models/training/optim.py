@@ -70,7 +70,6 @@ class Optimizer:
         weight_decay: The factor of the parameter that is added to the gradient (an L2 penalty).
 
     Example:
-        >>> import numpy as np
         >>> from unspool import Parameter
         >>> from unspool.models import SGD
         >>> E, W = Parameter([1.0]), Parameter([1.0])
