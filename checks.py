@@ -24,6 +24,7 @@ __all__ = [
     "check_int",
     "describe_received",
     "import_extra",
+    "wrong_type",
 ]
 
 T = TypeVar("T")
@@ -58,6 +59,18 @@ def describe_received(x: Any) -> str:
     if isinstance(x, (list, tuple, dict, set, frozenset)):
         return f"a {type(x).__name__} of {len(x)}"
     return type(x).__name__
+
+
+def wrong_type(expected: str, value: Any, cure: str = "") -> TypeError:
+    """The error for a value of another kind than was expected.
+
+    Example:
+        >>> raise wrong_type("Zoneout: expected a Cell", [1], "wrap layers one by one")
+        Traceback (most recent call last):
+        ...
+        TypeError: Zoneout: expected a Cell, got a list of 1; wrap layers one by one
+    """
+    return TypeError(f"{expected}, got {describe_received(value)}" + (f"; {cure}" if cure else ""))
 
 
 def check_int(who: str, name: str, value: Any, least: int = 1, most: int | None = None) -> int:

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import describe_received
+from ..checks import wrong_type
 from .tensor import TABLE, Array, Op, Rule, Tensor, apply, operand, values
 from .workspace import joined, transposed
 
@@ -362,9 +362,7 @@ STACK = Op("stack", lambda *xs, axis=0: np.stack(xs, axis), _stack_rule)
 @composed("concatenate")
 def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
     if not hasattr(arrays, "__getitem__"):  # NumPy has already exhausted a generator
-        raise TypeError(
-            f"np.concatenate: expected a list or tuple of arrays, got {describe_received(arrays)}"
-        )
+        raise wrong_type("np.concatenate: expected a list or tuple of arrays", arrays)
     parts = tuple(map(operand, arrays))
     if axis is None:
         parts, axis = tuple(np.reshape(x, -1) for x in parts), 0

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import values
-from ..checks import check_choice, describe_received
+from ..checks import check_choice, wrong_type
 from ..files import load_arrays
 from .cell import Cell
 from .composite import Bidirectional, Stacked
@@ -97,10 +97,8 @@ class System(NamedTuple):
         if isinstance(module, Cell):
             self.order(module, who)
             return [(module,)]
-        raise TypeError(
-            f"{who}: expected a Cell, Stacked or Bidirectional, got {describe_received(module)}; "
-            "of a model pass the part that is unrolled, such as model.cell"
-        )
+        cure = "of a model pass the part that is unrolled, such as model.cell"
+        raise wrong_type(f"{who}: expected a Cell, Stacked or Bidirectional", module, cure)
 
 
 LSTM_GATES = ("i", "f", "g", "o")
@@ -276,10 +274,8 @@ def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
     if hasattr(state, "state_dict"):
         state = state.state_dict()
     if not isinstance(state, Mapping):
-        raise TypeError(
-            f"{who}: expected a state_dict, a dict of arrays or the path of a .safetensors file, "
-            f"got {describe_received(state)}"
-        )
+        expected = "a state_dict, a dict of arrays or the path of a .safetensors file"
+        raise wrong_type(f"{who}: expected {expected}", state)
     return state
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
-from ..checks import describe_received
+from ..checks import describe_received, wrong_type
 from ..files import PathLike, load_arrays, save_arrays
 from .config import Configured, accepts
 
@@ -112,10 +112,9 @@ class Module(Configured):
                 and nothing is changed.
         """
         if not isinstance(state, Mapping):
-            raise TypeError(
-                f"{type(self).__name__}.load_state_dict: expected a dict of arrays by name, got "
-                f"{describe_received(state)}; a file is read by load(path)"
-            )
+            who = f"{type(self).__name__}.load_state_dict"
+            cure = "a file is read by load(path)"
+            raise wrong_type(f"{who}: expected a dict of arrays by name", state, cure)
         names = dict(self.named_parameters())
         first_name = {parameter: name for name, parameter in names.items()}
         aliases = {

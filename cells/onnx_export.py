@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import describe_received, import_extra
+from ..checks import import_extra, wrong_type
 from ..files import PathLike, write_atomically
 from .cell import Cell
 from .composite import Bidirectional, Stacked, width_out
@@ -141,10 +141,8 @@ class OnnxGraph:
 def write_onnx(module: Any, graph: OnnxGraph) -> None:
     """Write a whole module into a graph, its inputs and outputs included."""
     if not hasattr(module, "unroll"):
-        raise TypeError(
-            "to_onnx: expected a Cell, Stacked, Bidirectional or a model with an exporter, got "
-            f"{describe_received(module)}"
-        )
+        expected = "a Cell, Stacked, Bidirectional or a model with an exporter"
+        raise wrong_type(f"to_onnx: expected {expected}", module)
     xs = graph.input("xs", np.float32, ("batch", "time", module.d_in))
     ys = onnx_over_time(module, graph, xs)
     graph.output("ys", ys, ("batch", "time", width_out(module)))

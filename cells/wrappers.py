@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, dropout, scope
-from ..checks import check_fraction, describe_received
+from ..checks import check_fraction, wrong_type
 from .cell import Cell, State
 from .composite import Stacked
 from .config import register
@@ -25,10 +25,8 @@ class Wrapper(Cell):
     def __init__(self, cell: Cell, *, rng: Any = None) -> None:
         name = type(self).__name__
         if not isinstance(cell, Cell) or isinstance(cell, Stacked):
-            raise TypeError(
-                f"{name} wraps one Cell, got {describe_received(cell)}; wrap layers one by one, as "
-                f"in Stacked([{name}(LSTM(3, 4)), {name}(LSTM(4, 4))])"
-            )
+            layers = f"Stacked([{name}(LSTM(3, 4)), {name}(LSTM(4, 4))])"
+            raise wrong_type(f"{name} wraps one Cell", cell, f"wrap layers singly, as in {layers}")
         self.cell = cell
         self.states = cell.states
         self.d_in = cell.d_in

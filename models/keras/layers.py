@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ... import cells
 from ...autograd import Parameter, conv1d, max_over_time, scope, values
 from ...cells import Cell, GatedCell, Module, glorot_uniform, orthogonal
-from ...checks import check_choice, check_fraction, check_int
+from ...checks import check_choice, check_fraction, check_int, wrong_type
 from ..networks import layers
 from ..networks.acceptor import final_output
 from ..networks.layers import Activation, activation_function
@@ -397,10 +397,7 @@ class Bidirectional(Layer):
 
     def __init__(self, layer: Recurrent, merge_mode: str = "concat") -> None:
         if not isinstance(layer, Recurrent):
-            raise TypeError(
-                "Bidirectional: expected LSTM(...), GRU(...) or SimpleRNN(...), got "
-                f"{type(layer).__name__}"
-            )
+            raise wrong_type("Bidirectional: expected LSTM(...), GRU(...) or SimpleRNN(...)", layer)
         self.layer = layer
         check_choice("Bidirectional", "merge_mode", merge_mode, ("concat", "sum", "ave", "mul"))
         self.merge = "mean" if merge_mode == "ave" else merge_mode

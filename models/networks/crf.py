@@ -32,7 +32,7 @@ from ...autograd import (
     values,
 )
 from ...cells import Module, glorot_uniform, real_positions, register
-from ...checks import check_choice, check_int, describe_received
+from ...checks import check_choice, check_int, wrong_type
 
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.intp]
@@ -139,9 +139,7 @@ class Chain(Module):
     ) -> None:
         name = type(self).__name__
         if isinstance(labels, str) or not isinstance(labels, (int, np.integer, Sequence)):
-            raise TypeError(
-                f"{name}: labels must be a number or names, got {describe_received(labels)}"
-            )
+            raise wrong_type(f"{name}: labels must be a number or names", labels)
         self.labels = list(labels) if isinstance(labels, Sequence) else None
         count = labels if self.labels is None else len(self.labels)
         self.n_labels = n = check_int(name, "the number of labels", count)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...autograd import scope, values
 from ...cells import check_member, register, width_out
-from ...checks import check_choice, check_int, describe_received
+from ...checks import check_choice, check_int, wrong_type
 from ..text import pad_sequences
 from .acceptor import POOLINGS, Bools, Classifier, read_by, vectors_of
 
@@ -97,10 +97,9 @@ class HierarchicalAcceptor(Classifier):
             )
         if not callable(punctuation):
             if isinstance(punctuation, str) or not isinstance(punctuation, Collection):
-                raise TypeError(
-                    f"{name}: punctuation must be ids, as from punctuation_ids(vocabulary.tokens), "
-                    f"or a function from x to booleans, got {describe_received(punctuation)}"
-                )
+                ids = "ids, as from punctuation_ids(vocabulary.tokens)"
+                expected = f"{name}: punctuation must be {ids}, or a function from x to booleans"
+                raise wrong_type(expected, punctuation)
             punctuation = [check_int(name, "punctuation", i, least=0) for i in punctuation]
         self.pooling = check_choice(name, "pooling", pooling, ["last", *POOLINGS])
         self.words, self.spans = words, spans

@@ -21,7 +21,7 @@ from ...autograd import (
     scope,
 )
 from ...cells import Bidirectional, Cell, Module, glorot_uniform, register, width_out
-from ...checks import check_choice, check_fraction, check_int, describe_received
+from ...checks import check_choice, check_fraction, check_int, wrong_type
 
 Activation = str | Callable[[Any], Any] | None
 
@@ -197,16 +197,12 @@ class FeedForward(Module):
 def make_cell(who: str, cell: Any, d_in: int, d_h: int, **options: Any) -> Cell:
     """A layer of a model's own: ``cell(d_in, d_h, rng=, dtype=)``, checked."""
     if not callable(cell) or isinstance(cell, Module):
-        raise TypeError(
-            f"{who}: cell must be a class or a function, got {describe_received(cell)}; write "
-            "cell=LSTM, or functools.partial(Elman, activation='relu')"
-        )
+        cure = "write cell=LSTM, or functools.partial(Elman, activation='relu')"
+        raise wrong_type(f"{who}: cell must be a class or a function", cell, cure)
     made = cell(d_in, d_h, **options)
     if not isinstance(made, Cell):
-        raise TypeError(
-            f"{who}: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads from left to "
-            f"right, got {describe_received(made)}"
-        )
+        call = "cell(d_in, d_h, rng=, dtype=)"
+        raise wrong_type(f"{who}: {call} must make a Cell, which reads from left to right", made)
     return made
 
 

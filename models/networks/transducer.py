@@ -30,7 +30,7 @@ from ...cells import (
     register,
     width_out,
 )
-from ...checks import check_int, describe_received
+from ...checks import check_int, wrong_type
 from .acceptor import Bools, check_embedding, vectors_of
 from .crf import Chain, PairwiseCRF
 from .layers import Activation, Dropout, FeedForward, evaluating
@@ -124,10 +124,7 @@ class Transducer(Module):
         width = width_out(network)
         check_embedding("Transducer", embedding, self.d_in)
         if crf is not None and not isinstance(crf, Chain):
-            raise TypeError(
-                "Transducer: crf must be a CRF, a PairwiseCRF or None, got "
-                f"{describe_received(crf)}"
-            )
+            raise wrong_type("Transducer: crf must be a CRF, a PairwiseCRF or None", crf)
         reads_states = isinstance(crf, PairwiseCRF)
         reads = width if reads_states else n_labels
         if crf is not None and crf.n_labels != n_labels:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Tensor, class_ids
-from ...checks import check_int, describe_received
+from ...checks import check_int, wrong_type
 from .padding import pad_sequences
 
 Ids = NDArray[np.int64]
@@ -234,9 +234,7 @@ def predictions(model: Any, task: Labelled) -> list[Ids] | Ids:
         Label ids: (time,) for each sequence from a model of tokens, else (n,).
     """
     if isinstance(task, type) or not hasattr(task, "rows"):
-        raise TypeError(
-            f"predictions: task must be a Labelled(sequences), got {describe_received(task)}"
-        )
+        raise wrong_type("predictions: task must be a Labelled(sequences)", task)
     found: list[Any] = [None] * len(task.sequences)
     for rows, (x, _, lengths) in zip(task.rows(0), task.batches(0), strict=True):
         for i, labels, length in zip(rows, model.predict(x, lengths), lengths, strict=True):

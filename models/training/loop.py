@@ -16,7 +16,7 @@ import numpy as np
 
 from ...autograd import detect_anomaly, freed_memory_kept
 from ...cells import Cell, Module, kinds_seen, see_kinds
-from ...checks import check_choice, check_float, check_int, describe_received
+from ...checks import check_choice, check_float, check_int, wrong_type
 from ...files import PathLike
 from ..networks.layers import evaluating
 from ..text import perplexity_of
@@ -150,10 +150,8 @@ def fit(
     if optimizer is None:
         optimizer = Adam(model.parameters())
     elif not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            "fit: expected an Optimizer, as Adam(model.parameters(), lr=0.001), got "
-            f"{describe_received(optimizer)}"
-        )
+        expected = "an Optimizer, as Adam(model.parameters(), lr=0.001)"
+        raise wrong_type(f"fit: expected {expected}", optimizer)
     check_int("fit", "epochs", epochs)
     if patience is not None:
         check_int("fit", "patience", patience)
@@ -197,9 +195,7 @@ def fit(
 def check_model(who: str, model: Any) -> None:
     """Raise TypeError unless it is a Module."""
     if not isinstance(model, Module):
-        raise TypeError(
-            f"{who}: expected a model, as Acceptor(...), got {describe_received(model)}"
-        )
+        raise wrong_type(f"{who}: expected a model, as Acceptor(...)", model)
 
 
 def sign_of(monitor: str, mode: str | None, metrics: Iterable[str]) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Parameter, Tensor
-from ...checks import check_float, describe_received
+from ...checks import check_float, describe_received, wrong_type
 
 Array = NDArray[Any]
 # Parameters, or groups of them: {"parameters": [...], "scale": 0.1, "weight_decay": 0.0}.
@@ -88,10 +88,8 @@ class Optimizer:
         if isinstance(parameters, Tensor):
             raise TypeError(f"{name}: pass the parameters as a list, as in [W, b]")
         if not isinstance(parameters, Iterable):
-            raise TypeError(
-                f"{name}: expected Parameters, as {name}(model.parameters(), lr=...), got "
-                f"{describe_received(parameters)}"
-            )
+            expected = f"Parameters, as {name}(model.parameters(), lr=...)"
+            raise wrong_type(f"{name}: expected {expected}", parameters)
         self.lr = check_float(name, "lr", lr, least=0)
         self.weight_decay = check_float(name, "weight_decay", weight_decay, least=0)
         # By parameter: the factor of lr, and the group's own decay or None.
