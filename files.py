@@ -95,9 +95,7 @@ def save_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
 def load_arrays(path: PathLike) -> Arrays:
     """Read named arrays from a ``.safetensors`` or ``.npz`` file.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is truncated, damaged or a pickle.
+    One that is truncated, damaged or a pickle raises a ValueError.
     """
     if Path(path).suffix in PICKLES:
         raise ValueError(
@@ -125,9 +123,8 @@ def save_npz(path: PathLike, arrays: Mapping[str, Any]) -> None:
 def load_npz(path: PathLike) -> Arrays:
     """Read named arrays.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is a folder, no ``.npz`` file, truncated, damaged, or holds pickled objects.
+    A folder, a file of another kind, one that is truncated or damaged, and pickled objects raise
+    a ValueError.
     """
     check_is_file(path)
     most = DEFLATE * Path(path).stat().st_size
@@ -177,9 +174,7 @@ def load_described(
         format: The kind of file.
         versions: The version, or versions, that can be read; the header's ``version`` is one.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is truncated, damaged, or of another format or version.
+    One that is truncated, damaged, or of another format or version raises a ValueError.
     """
     arrays = load_npz(path)
     raw = arrays.pop(HEADER, None)
@@ -210,7 +205,6 @@ DAMAGED = (
     EOFError,
     KeyError,
     MemoryError,
-    NotImplementedError,
     OSError,
     RuntimeError,
     SyntaxError,
@@ -263,9 +257,7 @@ def save_safetensors(path: PathLike, arrays: Mapping[str, Any]) -> None:
 def load_safetensors(path: PathLike) -> Arrays:
     """Read named arrays from a ``.safetensors`` file (extra ``io``); bfloat16 becomes float32.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is truncated or damaged, or has a dtype that NumPy lacks.
+    One that is truncated or damaged, or has a dtype that NumPy lacks, raises a ValueError.
     """
     package = safetensors_package()
     check_is_file(path)

@@ -264,8 +264,7 @@ def value_and_grad(
     """A function that returns ``(value, gradient)`` of a scalar function.
 
     Args:
-        f: As in ``grad``.
-        argnums: As in ``grad``.
+        f, argnums: As in ``grad``.
         has_aux: Whether ``f`` returns ``(value, aux)``. The result is then
             ``((value, aux), gradient)``; ``aux`` may be any object, Tensors in it come back as
             the value does.

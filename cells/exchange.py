@@ -33,19 +33,12 @@ M = TypeVar("M", bound=Module)
 
 
 class System(NamedTuple):
-    """The layout of another library's recurrent layers.
+    """The layout of another library's recurrent layers."""
 
-    Attributes:
-        name: For messages.
-        gates: The order of the gates in its packed matrices, for each cell that it has.
-        merges: The merge modes of its bidirectional layers.
-        activations: Those of its Elman network.
-    """
-
-    name: str
-    gates: dict[type[Cell], tuple[str, ...]]
-    merges: tuple[str, ...]
-    activations: tuple[str, ...]
+    name: str  # for messages
+    gates: dict[type[Cell], tuple[str, ...]]  # of each of its cells, in packed matrices
+    merges: tuple[str, ...]  # of its bidirectional layers
+    activations: tuple[str, ...]  # of its Elman network
 
     def order(self, cell: Cell, who: str) -> tuple[str, ...]:
         """The gates of a cell in this library's order, or an error with a cure."""
@@ -136,19 +129,12 @@ CURES: dict[type[Cell], str] = {
 
 
 class Packed(NamedTuple):
-    """The arrays of a cell with its gates side by side: x W + b and h U + c.
+    """The arrays of a cell with its gates side by side: x W + b and h U + c."""
 
-    Attributes:
-        W: (d_in, gates * d_h).
-        U: (d_h, gates * d_h).
-        b: (gates * d_h,), or None without biases.
-        c: (gates * d_h,), or None: a second bias beside h U. Here it is 0 but for c_n.
-    """
-
-    W: Array
-    U: Array
-    b: Array | None
-    c: Array | None
+    W: Array  # (d_in, gates * d_h)
+    U: Array  # (d_h, gates * d_h)
+    b: Array | None  # (gates * d_h,), or None without biases
+    c: Array | None  # the same, a second bias beside h U; here it is 0 but for c_n
 
 
 def has_bias(cell: Cell) -> bool:

@@ -145,9 +145,7 @@ class Module(Configured):
     def load(self: M, path: PathLike) -> M:
         """Read a file of ``save`` into the Parameters, and return the Module.
 
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is damaged, or its entries do not fit; nothing is changed.
+        One that is damaged, or whose entries do not fit, raises a ValueError; nothing is changed.
         """
         state = load_arrays(path)
         try:

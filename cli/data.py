@@ -140,10 +140,8 @@ def read_parts(
 def with_unknown(labels: Labels, examples: Examples) -> Labels:
     """Labels that were learnt, and behind them those that were not, which are named in a warning.
 
-    CoNLL-2000's test part has two I-LST, of which the other part has none.
-
-    Raises:
-        ValueError: None of those found was learnt.
+    CoNLL-2000's test part has two I-LST, of which the other part has none. ValueError if none of
+    those found was learnt.
     """
     names = {*examples.each_label()}
     others = sorted(names - {*labels.names})

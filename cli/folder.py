@@ -136,11 +136,7 @@ def described(value: Any) -> Any:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The options of the training in a folder, without format and version.
-
-    Raises:
-        ValueError: The file is damaged, or none of a training's.
-    """
+    """The options of the training in a folder, without format and version."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

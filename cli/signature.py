@@ -158,11 +158,7 @@ def option_of(owner: Any, name: str, default: Any, positional: bool = False) -> 
 
 
 def argparse_settings(hint: Any, name: str) -> dict[str, Any]:
-    """A type as ``add_argument`` takes it.
-
-    Raises:
-        TypeError: It is none of those that a command line can give.
-    """
+    """A type as ``add_argument`` takes it; TypeError if a command line cannot give it."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return {**argparse_settings(args[0], name), "type": reader(args[1])}

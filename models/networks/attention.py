@@ -17,17 +17,11 @@ from ...checks import check_choice, check_float, check_int
 
 
 class Memory(NamedTuple):
-    """Keys and values of attention, prepared once for any number of queries.
+    """Keys and values of attention, prepared once for any number of queries."""
 
-    Attributes:
-        keys: (..., time, width), projected as the kind of attention compares them.
-        values: (..., time, d_value), 0 at padded positions.
-        mask: (..., time), True at real positions, or None where all are.
-    """
-
-    keys: Any
-    values: Any
-    mask: NDArray[np.bool_] | None
+    keys: Any  # (..., time, width), projected as the kind of attention compares them
+    values: Any  # (..., time, d_value), 0 at padded positions
+    mask: NDArray[np.bool_] | None  # (..., time), True at real positions; None where all are
 
 
 class Attention(Module):
@@ -170,10 +164,8 @@ class Attention(Module):
 
         Args:
             queries: (..., steps, d_query), or (..., d_query) for one query each.
-            keys: (..., time, d_key).
-            values: (..., time, d_value); None for the keys.
-            mask: (..., time), booleans: False at padding, whose weight is exactly 0; where all
-                is padding, weights and context are 0.
+            keys, values, mask: As in ``memory``. The weight of padding is exactly 0; where all is
+                padding, weights and context are 0.
             query_mask: (..., steps), or (...) for one query each, booleans: False at padding,
                 whose weights and context are 0.
             bias: Added to the scores before the softmax, (..., steps, time) or broadcast to it;

@@ -58,9 +58,10 @@ def groups(
 class Optimizer:
     """Base of the optimisers.
 
-    A subclass names its memories in ``slots`` (arrays of a parameter's shape, zero at first) and
-    defines ``update``. Where ``decoupled`` is True, weight decay multiplies the parameter by
-    1 - lr * ``weight_decay`` and does not enter the gradient.
+    All take ``parameters``, ``lr`` and ``weight_decay``. A subclass names its memories in
+    ``slots`` (arrays of a parameter's shape, zero at first) and defines ``update``. Where
+    ``decoupled`` is True, weight decay multiplies the parameter by 1 - lr * ``weight_decay`` and
+    does not enter the gradient.
 
     Args:
         parameters: Parameters, such as ``model.parameters()``; or groups of them, each a dict of
@@ -202,7 +203,6 @@ class SGD(Optimizer):
     v starts as the first gradient. Nesterov's form is p -= lr (g + m v).
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         momentum: m, from 0 to below 1.
         nesterov: Whether to use Nesterov's form, which needs a momentum.
 
@@ -254,7 +254,6 @@ class Adam(Optimizer):
         p -= lr (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + ε)
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         betas: (β1, β2), the decays of m and v; each from 0 to below 1.
         eps: ε.
         amsgrad: Whether v in the last line is the largest that v has been.
@@ -434,7 +433,6 @@ class Adagrad(Optimizer):
         p -= lr / (1 + (t - 1) d) g / (sqrt(s) + ε)
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         lr_decay: d, by which lr falls with t.
         initial_accumulator_value: The initial s.
         eps: ε.
@@ -488,7 +486,6 @@ class RMSprop(Optimizer):
     Where rounding makes v - m² negative, it is set to 0 (PyTorch returns NaN).
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         alpha: α, the decay of v and m; from 0 to below 1.
         momentum: μ, from 0 to below 1.
         centered: Whether to divide by the standard deviation.
@@ -550,7 +547,6 @@ class Adadelta(Optimizer):
         p -= lr d
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
         lr: The learning rate; 1 is the paper's rule.
         rho: ρ, the decay of v and u; from 0 to below 1.
         eps: ε, inside the roots; it sets the size of the first steps.
