@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Table"]
-
 MOST_NUMBERS = 6  # of an array that is written out
 MOST_ROWS = 200  # of a table in a notebook: the first and the last ones
 STYLE = "font-variant-numeric:tabular-nums;white-space:nowrap"

@@ -261,7 +261,7 @@ class Adam(Optimizer):
     Source: Kingma and Ba (2015); amsgrad: Reddi, Kale and Kumar (2018).
     """
 
-    slots = ("m", "v")
+    slots: tuple[str, ...] = ("m", "v")
 
     def __init__(
         self,
