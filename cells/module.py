@@ -12,6 +12,7 @@ from ..autograd import Parameter, Tensor
 from ..checks import describe_received, wrong_type
 from ..files import PathLike, load_arrays, save_arrays
 from .config import Configured, accepts
+from .summary import summary
 
 M = TypeVar("M", bound="Module")
 
@@ -49,9 +50,17 @@ class Module(Configured):
                 f"or net.{name} = Parameter({array})"
             )
 
+    def children(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
+        """(name, child) of the Parameters and Modules in the attributes, in order.
+
+        Also inside of lists, tuples and dicts; not inside of the Modules.
+        """
+        for name, value in vars(self).items():
+            yield from contained(f"{prefix}{name}", value)
+
     def named_places(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every place where a Parameter stands, tied ones at each of them."""
-        for name, child in children(self, prefix):
+        for name, child in self.children(prefix):
             if isinstance(child, Parameter):
                 yield name, child
             else:
@@ -78,7 +87,7 @@ class Module(Configured):
             if id(module) not in seen:
                 seen.add(id(module))
                 yield module
-                below = [child for _, child in children(module) if isinstance(child, Module)]
+                below = [child for _, child in module.children() if isinstance(child, Module)]
                 stack.extend(reversed(below))
 
     def size(self) -> int:
@@ -179,21 +188,29 @@ class Module(Configured):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.size():,} parameters)"
 
+    def __str__(self) -> str:
+        """The structure with settings, shapes and numbers of parameters, a line a Module.
+
+        Example:
+            >>> from unspool.cells import Elman, Stacked
+            >>> print(Stacked([Elman(3, 4, "relu"), Elman(4, 4)]))
+            StackedCell
+              0  Elman(3, 4, activation='relu')  W (3, 4)   U (4, 4)   b (4,)  32
+              1  Elman(4, 4)                     W U (4, 4)   b (4,)           36
+            68 parameters
+        """
+        return summary(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The structure, where IPython shows a Module."""
+        printer.text(str(self))
+
     def _repr_latex_(self) -> str | None:
         """The equations of a cell or composite, for a notebook, read off its own tape."""
         latex = Module.latex
         if latex is None or not (hasattr(self, "unroll") and hasattr(self, "d_in")):
             return None
         return latex(self)
-
-
-def children(module: Module, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
-    """(name, child) of the Parameters and Modules in a Module's attributes, in order.
-
-    Also inside of lists, tuples and dicts; not inside of the Modules.
-    """
-    for name, value in vars(module).items():
-        yield from contained(f"{prefix}{name}", value)
 
 
 def contained(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:

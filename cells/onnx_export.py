@@ -19,7 +19,7 @@ from ..files import PathLike, write_atomically
 from .cell import Cell
 from .composite import Bidirectional, Stacked, width_out
 from .exchange import KERAS, System, pack
-from .module import Module, children
+from .module import Module
 from .recurrent import GRU, LSTM, Elman
 from .variants import PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout
@@ -261,7 +261,7 @@ def output_states(module: Any, graph: OnnxGraph, path: str = "") -> None:
     if isinstance(module, (InputDropout, VariationalDropout)):
         output_states(module.cell, graph, path)
     elif isinstance(module, (Stacked, Bidirectional)):
-        for name, member in children(module, path):
+        for name, member in module.children(path):
             output_states(member, graph, f"{name}.")
     else:
         for s in module.states:

@@ -26,6 +26,7 @@ from unspool.cells import (
     GRU,
     LSTM,
     MGU,
+    Bidirectional,
     Cell,
     Elman,
     GatedCell,
@@ -390,6 +391,43 @@ def test_a_cell_that_forgets_its_equations_or_its_tuple():
 
 
 # Initialisers -----------------------------------------------------------------------------------
+
+
+# Printed ----------------------------------------------------------------------------------------
+
+
+def test_a_module_prints_its_structure():
+    net = Stacked([LSTM(3, 4), Bidirectional(Elman(4, 2, "relu"), Elman(4, 2), merge="sum")])
+    lines = str(net).splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [
+        ["Stacked"], ["0", "LSTM(3,"], ["1", "Bidirectional(merge='sum')"],
+        ["forward", "Elman(4,"], ["backward", "Elman(4,"],
+    ]  # fmt: skip
+    assert "W_f W_i W_o W_g (3, 4)   U_f U_i U_o U_g (4, 4)   b_f b_i b_o b_g (4,)" in lines[1]
+    assert "activation='relu'" in lines[3]
+    counts = [int(line.split()[-1]) for line in lines if line.split()[-1].isdigit()]
+    assert counts == [4 * (3 * 4 + 4 * 4 + 4), 4 * 2 + 2 * 2 + 2, 4 * 2 + 2 * 2 + 2]
+    assert lines[-1] == f"{sum(counts)} parameters"
+    assert repr(net) == f"Stacked({sum(counts)} parameters)"
+
+
+def test_ties_frozen_parameters_and_shared_modules_are_said_when_printed():
+    class Net(Module):
+        def __init__(self) -> None:
+            self.E = Parameter(np.zeros((7, 2)))
+            self.layers = [Elman(2, 2), Elman(2, 2)]
+            self.again = self.layers[0]
+            self.V = self.E
+            self.scalar = Parameter(0.5)
+
+    net = Net()
+    net.layers[1].freeze()
+    lines = str(net).splitlines()
+    assert " ".join(lines[0].split()) == "Net E (7, 2) V = E scalar () 15"
+    assert [line.split()[0] for line in lines[1:4]] == ["layers.0", "layers.1", "again"]
+    assert lines[3].rstrip().endswith("above")
+    assert lines[-1] == "35 parameters, 10 of them frozen"
+    assert net.size() == 35
 
 
 GAINS = {"identity": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "selu": 0.75}
