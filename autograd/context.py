@@ -54,7 +54,7 @@ class BackwardName(str):
 
     origin: int
 
-    def __new__(cls, name: str, origin: int) -> BackwardName:
+    def __new__(cls, name: str, origin: int) -> BackwardName:  # noqa: D102
         self = super().__new__(cls, name)
         self.origin = origin
         return self
