@@ -114,4 +114,3 @@ def meet_line(edges: list[SceneEdge], box: SceneNode, high: int, others: list[in
             path = [*reversed(end), *points[1:]] if starts else [*points[:-1], *end]
             made[where] = Curve(simplify(path), edge.curve.free)
         edges[n] = edge._replace(curve=made[where])
-

@@ -241,7 +241,7 @@ function scatter(g, x, index) {
   return out;
 }
 
-const rowsOf = (ids) => [ids];
+const rowsAt = (ids) => [ids];
 
 // Joining ------------------------------------------------------------------------------------------
 
@@ -454,7 +454,7 @@ const OPS = {
   transpose: unary((x, { axes }) => transpose(x, axes), (g, y, x, { axes }) => transpose(g, axes && inverse(axes, x.s.length))),
   swapaxes: unary((x, { axis1, axis2 }) => swapped(x, axis1, axis2), (g, y, x, { axis1, axis2 }) => swapped(g, axis1, axis2)),
   getitem: unary((x, { index }) => gather(x, index), (g, y, x, { index }) => scatter(g, x, index)),
-  embedding: unary((x, { ids }) => gather(x, rowsOf(ids)), (g, y, x, { ids }) => scatter(g, x, rowsOf(ids))),
+  embedding: unary((x, { ids }) => gather(x, rowsAt(ids)), (g, y, x, { ids }) => scatter(g, x, rowsAt(ids))),
   concatenate: joining(
     (xs, { axis }) => concatenate(xs, axis),
     (g, y, xs, { axis }) => slicesAlong(axis, xs.map((x) => x.s)).map((index) => gather(g, index)),
@@ -529,3 +529,48 @@ function decoded(value) {
   const bytes = Uint8Array.from(atob(value[kind]), (c) => c.charCodeAt(0));
   return array(value.s, Float64Array.from(new KINDS[kind](bytes.buffer)));
 }
+
+// The rules in letters: how the gradient of each operand comes of g = ∂L/∂y; words follow a bar.
+const LETTERS = {
+  add: ["{g}", "{g}"],
+  subtract: ["{g}", "-{g}"],
+  multiply: ["{g} ⊙ {b}", "{g} ⊙ {a}"],
+  divide: ["{g} / {b}", "-{g} ⊙ {y} / {b}"],
+  power: ["{g} ⊙ {b} ⊙ {a}^({b} - 1)", "{g} ⊙ {y} ⊙ log {a}"],
+  matmul: ["{g} ({b})ᵀ", "({a})ᵀ {g}"],
+  negative: ["-{g}"],
+  exp: ["{g} ⊙ {y}"],
+  log: ["{g} / {a}"],
+  sqrt: ["{g} / (2 {y})"],
+  square: ["2 {g} ⊙ {a}"],
+  abs: ["{g} ⊙ sign({a})"],
+  tanh: ["{g} ⊙ (1 - {y}²)"],
+  sigmoid: ["{g} ⊙ {y} ⊙ (1 - {y})"],
+  relu: ["{g} ⊙ [{a} > 0]"],
+  softmax: ["{y} ⊙ ({g} - Σ({g} ⊙ {y}))"],
+  cross_entropy: ["{g} (softmax({a}) - onehot(target)) / count"],
+  sum: ["{g}| at every place"],
+  mean: ["{g} / count| at every place"],
+  getitem: ["{g}| at this place, 0 elsewhere"],
+  embedding: ["{g}| in the rows of its ids, 0 elsewhere"],
+  transpose: ["({g})ᵀ"],
+  reshape: ["{g}| in another shape"],
+  stack: ["{g}|, its part of it"],
+  concatenate: ["{g}|, its part of it"],
+  cut: ["0|: the way back is cut here"],
+  maximum: ["{g}| where it is the larger", "{g}| where it is the larger"],
+  where: ["", "{g}| where the condition holds", "{g}| where it does not"],
+};
+// The same for one number, where each number of the result comes of one of each operand.
+const EACH = {
+  add: [(g) => `${g}`, (g) => `${g}`],
+  subtract: [(g) => `${g}`, (g) => `−${g}`],
+  multiply: [(g, y, a, b) => `${g} · ${b}`, (g, y, a) => `${g} · ${a}`],
+  divide: [(g, y, a, b) => `${g} / ${b}`, (g, y, a, b) => `−${g} · ${y} / ${b}`],
+  negative: [(g) => `−${g}`],
+  exp: [(g, y) => `${g} · ${y}`],
+  log: [(g, y, a) => `${g} / ${a}`],
+  square: [(g, y, a) => `2 · ${g} · ${a}`],
+  tanh: [(g, y) => `${g} · (1 − ${y}²)`],
+  sigmoid: [(g, y) => `${g} · ${y} · (1 − ${y})`],
+};
