@@ -288,7 +288,7 @@ class Measure:
     def item(self, v: Vertex, key: Name, order: int) -> Item:
         """A vertex as something to be placed."""
         half, high, is_round = self.size(v)
-        item = Item(key, v.group, order, half, high, is_round)
+        item = Item(key, v.group, order, half, high, is_round, gate=v.kind == "gate")
         pill = max((self.size(side)[0] * 2 + GAP for side in v.sides), default=0)
         if len(v.sides) > 1:
             item.left = item.right = half + pill

@@ -102,7 +102,7 @@ def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run
 
 
 class NodeStyle(NamedTuple):
-    """A node's colours and line; without a ``stroke`` it has no frame, without ``fill`` no ground."""
+    """A node's colours and line; without a stroke it has no frame, without a fill no ground."""
 
     fill: str
     stroke: str
