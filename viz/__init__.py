@@ -37,6 +37,7 @@ from .look import THEMES, Theme
 from .page import make_page
 from .paint import PADDING, svg
 from .scene import Scene
+from .stepwise import by_steps
 from .structure import read
 from .trace import tape_of
 from .view import LEVELS, make_view
@@ -300,11 +301,12 @@ def draw(
     with without_collection():
         for tried, count in tries:
             level = tried
-            view = make_view(tape, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
+            shown, known = (tape, grads) if level == "op" else by_steps(tape, grads)
+            view = make_view(shown, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
             scene = lay_out(
                 view,
                 values=values,
-                gradients=grads,
+                gradients=known,
                 backward=backward,
                 title=title,
                 caption=caption,
@@ -325,14 +327,14 @@ def draw(
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
         page = partial(
             make_page,
-            tape,
+            shown,
             level=view.level,
             fold=fold,
             steps=steps,
             at=at,
             backward=backward,
             values=values,
-            gradients=grads,
+            gradients=known,
             title=title,
             caption=caption,
             words=texts,

@@ -107,6 +107,10 @@ def read(tape: Tape) -> Structure:
     records = list(tape)
     made = {record.output: i for i, record in enumerate(records)}
     loops, where, inner = find_loops(records, made)
+    for x, within in getattr(tape, "columns", {}).items():
+        where[made[x]] = place = where[made[within]]
+        loops[place[0]].steps[place[1]].append(made[x])
+        loops[place[0]].steps[place[1]].sort()
     adopt(records, made, loops, where)
     group, key = find_groups(records, made, where, inner)
     structure = Structure(tape, records, made, where, group, key, loops)
@@ -126,14 +130,15 @@ ROLES = {"matmul": "W", "add": "b", "embedding": "E", "einsum": "W"}  # by first
 def name_parameters(structure: Structure) -> None:
     """A name for each parameter: its own, or a letter by its use; numbers tell namesakes apart.
 
-    Parameters of different loops are no namesakes: the loops are told apart already.
+    Parameters of different loops' cells are no namesakes: the loops are told apart already.
     """
     loops: dict[Tensor, set[int | None]] = {}
     names: dict[Tensor, str] = {}
     for i, (place, record) in enumerate(zip(structure.where, structure.records, strict=True)):
         for k, x in enumerate(record.inputs):
             if x._record is None and x.requires_grad and (i, k) not in structure.entering:
-                loops.setdefault(x, set()).add(place[0] if place is not None else None)
+                inside = place is not None and record.step is not None
+                loops.setdefault(x, set()).add(place[0] if place and inside else None)
                 names.setdefault(x, x.name or ROLES.get(str(record.op), "θ"))
     namesakes: dict[tuple[int | None, str], list[Tensor]] = {}
     for x, name in names.items():

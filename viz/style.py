@@ -35,7 +35,7 @@ from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut
-NUMBER = re.compile(r"\^(\([\w.]+\))$")  # of a parameter among its namesakes
+HIGH = re.compile(r"\^(\([\w.,]+\)|\w{1,3}|[*+−-])$")  # what stands high behind a name
 LOW_SIZE = 0.72  # of a subscript, beside its letter's
 ROUND = {"cell": 14, "gate": 9, "op": 8}  # radius of the corners; others are as round as can be
 SQUARE_KINDS = ("share", "delay")
@@ -58,8 +58,8 @@ class Run(NamedTuple):
 
 
 def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
-    """A name with its subscript small and low, and its number small and high: ``W_f^(2)``."""
-    number = NUMBER.search(name)
+    """A name with its subscript small and low, and its superscript high: ``W_f^(2)``."""
+    number = HIGH.search(name)
     base = name[: number.start()] if number else name
     parts = split_name(base) or (shorten(base), "")
     small = max(7, round(size * LOW_SIZE))

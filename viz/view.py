@@ -170,6 +170,11 @@ class _Maker:
         self.edges: list[Edge] = []
         self.gates = gate_colours(name for group in structure.group for name, _ in group)
         self.outputs = set(structure.tape.outputs)
+        self.users: dict[Tensor, list[int]] = {}
+        for i, record in enumerate(structure.records):
+            for x in record.inputs:
+                self.users.setdefault(x, []).append(i)
+        self.merged = self.find_merged() if level != "op" else {}
         self.collapsed = self.collapse_depths() if level == "gate" else {}
         self.dots: list[Vertex | None] = [None] * len(structure.loops)
         self.of_record: list[Vertex | None] = [None] * len(structure.records)
@@ -311,16 +316,41 @@ class _Maker:
             if inside and not self.is_input(i):
                 assert place is not None
                 return self.unit(i, ("cell", place), "cell", self.titles[place[0]], (), ("cell",))
+            if place is not None and not inside and s.group[i]:
+                outer = s.group[i][:1]
+                return self.unit(i, (place, outer), "gate", outer[0][0], (), (outer,))
             outer = s.group[i][: self.around(s.group[i]) + 1]
             if place is None and not self.is_loops_own(i) and outer:
                 return self.unit(i, ("box", outer), "gate", outer[-1][0], (), (outer,))
+        j = self.merged.get(i, i)
+        if j in self.by_unit:
+            return self.by_unit[j]
         depth = self.collapsed.get((place is None, s.group[i]), 0)
         if self.level == "gate" and depth and not (place is None and self.is_loops_own(i)):
             outer = s.group[i][:depth]
             name = outer[-1][0]
             group = outer[:-1] if place is not None else self.beside_loops(outer)[:-1]
             return self.unit(i, (place, outer), "gate", name, group, (outer,))
-        return self.op_vertex(i)
+        return self.op_vertex(j)
+
+    def find_merged(self) -> dict[int, int]:
+        """Records that are shown in the op that alone uses them: record -> that op.
+
+        What is stacked to be summed, and a parameter that is transposed for a product.
+        """
+        merged: dict[int, int] = {}
+        for i, record in enumerate(self.s.records):
+            users = self.users.get(record.output, [])
+            if len(users) != 1 or record.output in self.outputs:
+                continue
+            user = self.s.records[users[0]]
+            summed = user.op in ("sum", "mean") and not user.output.ndim
+            if record.op == "stack" and summed and self.s.where[users[0]] is None:
+                merged[i] = users[0]
+            elif record.op == "transpose" and user.op == "matmul":
+                if record.inputs[0] in self.s.parameters and self.s.where[i] is not None:
+                    merged[i] = users[0]
+        return merged
 
     def is_loops_own(self, i: int) -> bool:
         """Whether a record outside of time stands in the scope of a loop, like its ``stack``."""
@@ -386,7 +416,7 @@ class _Maker:
             note = self.generic_name(note, place[1])
         group = s.group[i] if place is not None else self.beside_loops(s.group[i])
         colour = self.gates.get(group[-1][0], "") if group else ""
-        return self.add(
+        vertex = self.by_unit[i] = self.add(
             Vertex(
                 f"r{i + 1}",
                 kind,
@@ -403,6 +433,7 @@ class _Maker:
                 out in self.outputs,
             )
         )
+        return vertex
 
     def note_of(self, i: int) -> str:
         """What a result is called beside its op: its own name, or the letter of its gate."""
@@ -444,6 +475,11 @@ class _Maker:
     def connect(self, i: int, record: Record, head: Vertex) -> None:
         """The edges into one record."""
         s = self.s
+        user = s.records[self.merged.get(i, i)]
+        if record.op == "transpose" and user is not record and head.kind == "op":
+            (x,), k = record.inputs, [y is record.output for y in user.inputs].index(True)
+            self.side(self.merged[i], k, x, head, "copy", f"{self.parameter_name(x)}^T")
+            return
         folded: dict[Vertex, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
         for k, x in enumerate(record.inputs):
             slot = s.entering.get((i, k))
@@ -744,6 +780,7 @@ class _Maker:
         s = self.s
         first_group: dict[Tensor, str] = {}
         uses: dict[Tensor, dict[int | None, set[int]]] = {}
+        inside: dict[Tensor, int] = {}  # the loop whose cell uses it
         for i, record in enumerate(s.records):
             place = s.where[i]
             for k, x in enumerate(record.inputs):
@@ -755,12 +792,14 @@ class _Maker:
                     first_group[x] = s.group[i][-1][0] if s.group[i] else ""
                 loop = place[0] if place else None
                 uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
+                if place is not None and self.is_inside(i):
+                    inside.setdefault(x, place[0])
         numbers: dict[Hashable, int] = {}
         colours: dict[Tensor, str] = {}
         shared = []
         for n, (x, places) in enumerate(uses.items(), 1):
             name = first_group[x]
-            loop = next((index for index in places if index is not None), None)
+            loop = inside.get(x)
             count = numbers[loop, name] = numbers.get((loop, name), -1) + 1
             base = self.gates.get(name) or OTHERS[(n - 1) % len(OTHERS)]
             colours[x] = colour = parameter_colour(base, count if name else 0)
