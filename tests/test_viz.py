@@ -1738,7 +1738,10 @@ def test_words_stand_below_and_targets_above_their_steps(level):
     for t, word in ((1, "the"), (2, "cat"), (4, "down")):
         x1, _, x2, _ = columns_of[t]
         below = [w for w in drawing.scene.texts if w.text == word and w.y < low]
-        assert any(abs(w.x - (x1 + x2) / 2) <= 1 for w in below)
+        assert any(x1 < w.x < x2 for w in below)
+        column = [n for n in drawing.scene.nodes if n.vertex.place == (0, t)]
+        lowest = min((n for n in column if n.vertex.records), key=lambda n: n.y)
+        assert any(w.x == lowest.x for w in below)  # right below what reads it
     assert texts["."].y > max(n.y for n in drawing.scene.nodes)
 
 

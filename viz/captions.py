@@ -5,8 +5,6 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -39,19 +37,11 @@ from .scene import (
     shape_text,
 )
 from .view import CUT
+from .words import WordRows, Words
 from .zones import Zones
 
 MOST_IN_MATRIX = 48  # numbers of a parameter that is written out
 LINE = 14  # from one row of a matrix to the next
-WORD = 14  # size of the words below and above the columns
-
-
-class Words(NamedTuple):
-    """Texts for each time step, a row for each sequence: below the columns and above them."""
-
-    words: Sequence[Sequence[str]] = ()
-    targets: Sequence[Sequence[str]] = ()
-    predictions: Sequence[Sequence[str]] = ()
 
 
 class Captions:
@@ -145,7 +135,7 @@ class Captions:
             x -= self.grid.way_back_x if self.view.generic else 0
             y = self.zones.row_span[self.rows.row[loop]][1] - 12
             texts.append(SceneText(f"row{loop}", text, x, y, 13, "right", bold=True))
-        self.emit_words()
+        WordRows(self.rows, self.grid, self.nodes, self.words)
         self.out.outline(0)
         left, y = self.out.x1, self.out.y1 - 16
         right = min(max(self.out.x2, left + 420), left + 1400)
@@ -173,31 +163,6 @@ class Captions:
         self.emit_paragraph("caption", self.caption, left, y, CAPTION)
         self.emit_paragraph("title", self.title, left, self.out.y2 + 22, HEADING)
 
-    def emit_words(self) -> None:
-        """Words below the columns of the first block, targets and predictions above the last's."""
-        self.out.outline(0)
-        below, above = self.out.y1 - WORD - 2, self.out.y2 + WORD + 2
-        first, last = min(self.grid.block_span, default=0), max(self.grid.block_span, default=0)
-        for n, row in enumerate(self.words.words):
-            self.emit_row("" if n else "words", row, first, below)
-            below -= WORD + 6
-        for name in ("predictions", "targets"):
-            for n, row in enumerate(getattr(self.words, name)):
-                self.emit_row("" if n else name, row, last, above)
-                above += WORD + 6
-
-    def emit_row(self, name: str, words: Sequence[str], block: int, y: int) -> None:
-        """A row of words, each in the middle of its time step's column; its name at the left."""
-        number = len(self.out.texts)
-        for (place, t), (x1, x2) in self.grid.column_span.items():
-            if place == block and 1 <= t <= len(words):
-                text = shorten(words[t - 1], max((x2 - x1 + self.grid.gap // 2) // 8, 6))
-                ident, x = f"word{number}_{t}", (x1 + x2) // 2
-                self.out.texts.append(SceneText(ident, text, x, y, WORD, "middle"))
-        if name:
-            x = self.grid.block_span[block][0] - 12
-            self.out.texts.append(SceneText(f"word{number}", name, x, y, SMALL, "right", FAINT))
-
     def emit_paragraph(self, name: str, text: str, left: int, y: int, size: int) -> None:
         """The title or the caption: lines as long as the picture is wide, or can be read."""
         width = max(min(self.out.x2 - left, 64 * size), 320)
@@ -223,9 +188,9 @@ class Captions:
             common = f", each shared by {members[0].uses}" if alike and uses != {"1 step"} else ""
             if len(groups) > 1:
                 y -= 28 + self.share_room if x > left else 20
-                line = (
-                    self.rows.row_title(loop) if loop is not None else "outside of time"
-                ) + common
+                in_steps = any("step" in s.uses for s in members)
+                other = "input and output layers" if in_steps else "outside of time"
+                line = (self.rows.row_title(loop) if loop is not None else other) + common
                 name = f"parameters{len(self.out.texts)}"
                 self.out.texts.append(SceneText(name, line, left, y + 2, SMALL, "left"))
                 x = left

@@ -55,7 +55,8 @@ class Edge(NamedTuple):
 
     Attributes:
         kind: ``data``, ``state`` (across a step's boundary), ``side`` (a parameter beside its
-            op), ``hidden`` (standing for steps that are not shown), ``delay``.
+            op), ``hidden`` (standing for steps that are not shown), ``delay``, ``feedback`` (a
+            prediction that the next step reads).
         origin: The state of another loop that goes on as this one.
     """
 

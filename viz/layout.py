@@ -16,7 +16,7 @@ from typing import Any
 
 from ..autograd import Tensor
 from .buses import open_bars
-from .captions import Captions, Words
+from .captions import Captions
 from .courses import Courses
 from .graph import View
 from .grid import Grid
@@ -24,9 +24,10 @@ from .nodes import Nodes
 from .numbers import Norms, shares_by_column
 from .rows import Rows
 from .scene import BESIDE_TWO, BESIDE_WIRE, Measure, Scene
+from .words import Words
 from .zones import Zones
 
-__all__ = ["Words", "lay_out"]
+__all__ = ["lay_out"]
 
 
 def lay_out(

@@ -21,7 +21,6 @@ from .scene import (
 )
 from .zones import Zones
 
-
 PAUSE = 10  # how far beyond a column its pause reaches
 
 

@@ -13,7 +13,8 @@ position t depends on its operand at t alone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import Context
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,21 +25,23 @@ from ..autograd import (
     Tape,
     Tensor,
     apply,
+    cross_entropy,
     log_softmax,
+    nll_loss,
     operands_of,
-    recording,
+    scope,
     values,
 )
-from ..autograd.context import current_scope
-from ..autograd.losses import NLL_LOSS
 from .structure import Structure, read
 
 __all__ = ["StepwiseTape", "by_steps"]
 
 # Besides ufuncs and what broadcasts: ops that work number by number.
 ELEMENTWISE = frozenset(
-    "sigmoid relu leaky_relu elu silu gelu softplus log_sigmoid hard_sigmoid dropout where clip "
-    "cut binary_cross_entropy astype".split()
+    [
+        *("sigmoid", "relu", "leaky_relu", "elu", "silu", "gelu", "softplus", "log_sigmoid"),
+        *("hard_sigmoid", "dropout", "where", "clip", "cut", "binary_cross_entropy", "astype"),
+    ]
 )
 ALONG_LAST = frozenset(["softmax", "log_softmax", "layer_norm"])  # keep every other axis
 TRANSPOSING = frozenset(["transpose", "swapaxes"])
@@ -79,13 +82,12 @@ def by_steps(
     splitter = Splitter(read(tape))
     if not splitter.wanted:
         return tape, gradients
-    with recording():
-        split = splitter.tape()
+    split = Context().run(splitter.tape)  # outside of any scope or no_grad of the caller
     if gradients is None:
         return split, None
     if any(isinstance(g, Tensor) for g in gradients.values()):
         gradients = {x: values(g) for x, g in gradients.items()}
-    seeds = [gradients.get(x) for x in tape.outputs]
+    seeds = splitter.seeds(gradients)
     found: Mapping[Tensor, Any] = split.gradients(seeds if len(seeds) > 1 else seeds[0])
     return split, Gradients({**gradients, **found})
 
@@ -157,6 +159,7 @@ class Splitter:
                 leads = leads or user.output in self.wanted or self.ends(user, x, j)
             if leads:
                 self.wanted.add(x)
+
     def is_split(self, record: Record) -> bool:
         """Whether a record is run step by step, or has a sequence as the operand of its loss."""
         if record.op not in WORTH_IT:
@@ -224,9 +227,25 @@ class Splitter:
         """The tape of the same outputs."""
         for i, record in enumerate(self.records):
             self.run(i, record)
-        out = StepwiseTape(*map(self.whole, self.s.tape.outputs))
+        out = StepwiseTape(*(x for output in self.s.tape.outputs for x in self.parted(output)))
         out.columns = {x: self.new.get(anchor, anchor) for x, anchor in self.columns.items()}
         return out
+
+    def parted(self, x: Tensor) -> list[Tensor]:
+        """An output, or its parts."""
+        known = self.parts.get(x)
+        return [self.whole(x)] if known is None or x in self.new else known.tensors
+
+    def seeds(self, gradients: Mapping[Tensor, Any]) -> list[Any]:
+        """The gradients of the outputs, or of their parts."""
+        found: list[Any] = []
+        for x in self.s.tape.outputs:
+            g, parts = gradients.get(x), self.parted(x)
+            axis = self.axes.get(x, 0)
+            split = len(parts) > 1 or parts[0] is not self.new.get(x, x)
+            cut = split and g is not None
+            found += [take(g, axis, t) if cut else g for t in range(len(parts))]
+        return found
 
     def run(self, i: int, record: Record) -> None:
         """Run a record again, or its parts."""
@@ -247,7 +266,7 @@ class Splitter:
             self.new[x] = part
             part.name = part.name or x.name
         elif record.op == "cross_entropy" and record.inputs[0].ndim == 1:
-            self.new[x] = self.loss(record, self.whole(record.inputs[0]), record.params, x.name)
+            self.run_alone(record)
         else:
             with at_path(record.scope):
                 operands = tuple(map(self.whole, record.inputs))
@@ -271,11 +290,9 @@ class Splitter:
             y = waiting.pop()
             for j in self.uses.get(y, ()):
                 if (at := self.taken(self.records[j], j)) is not None:
-                    taken = self.records[j].output
-                    reader = self.records[self.uses[taken][0]].output if taken in self.uses else None
-                    if reader is not None:
-                        before = found.get(at[1])
-                        if before is None or self.s.made[reader] < self.s.made[before]:
+                    for i in self.uses.get(self.records[j].output, ())[:1]:
+                        reader, before = self.records[i].output, found.get(at[1])
+                        if before is None or i < self.s.made[before]:
                             found[at[1]] = reader
                 elif self.records[j].output in self.axes:
                     waiting.append(self.records[j].output)
@@ -369,48 +386,53 @@ class Splitter:
 
     # Losses -----------------------------------------------------------------------------------
 
-    def run_loss(self, record: Record, logits: Parts) -> None:
+    def run_loss(self, record: Record, scores: Parts) -> None:
         """The loss at each step, and their sum or mean."""
-        x, axis = record.output, logits.axis + 1
-        share = record.params["share"]
-        total = bool(record.params["total"])
-        even = total and share.size and (share == share.flat[0]).all() and share.flat[0] < 1
+        x, axis, params = record.output, scores.axis + 1, record.params
+        share = np.asarray(params["share"])
+        counts = share != 0
+        one = float(share.max(initial=0))  # of each position that counts, in the total
+        plain = params["weight"] is None and not params["smoothing"]
+        reduction = "none" if not params["total"] else "sum"
+        mean = reduction == "sum" and counts.all() and plain and one < 1
         losses = []
-        for t, (part, anchor) in enumerate(zip(logits.tensors, logits.anchors, strict=True)):
-            params = dict(record.params)
-            params["targets"] = take(params["targets"], axis, t)
-            params["share"] = take(share, axis, t)
-            if even:  # the mean over a batch; that over time is taken below
-                params["share"] = np.full_like(params["share"], 1 / max(params["share"].size, 1))
+        for t, (part, anchor) in enumerate(zip(scores.tensors, scores.anchors, strict=True)):
             step = self.step_of(anchor)
-            loss = self.loss(record, part, params, f"L_{step}", part.name or f"y_{step}")
+            part.name = part.name or f"y_{step}"
+            here = {"targets": take(params["targets"], axis, t), "mask": take(counts, axis, t)}
+            loss = self.loss(record, part, here, "mean" if mean else reduction)
+            loss.name = f"L_{step}"
             self.columns_below(loss, anchor)
             losses.append(loss)
-        if not total:
-            self.parts[x] = Parts(axis, losses, logits.anchors)
+        if reduction == "none":
+            self.parts[x] = Parts(axis, losses, scores.anchors)
             return
-        with at_path(()):
-            joined: Any = np.stack(losses)  # type: ignore[call-overload]
-            self.new[x] = np.mean(joined) if even else np.sum(joined)
+        joined: Any = np.stack(losses)  # type: ignore[call-overload]
+        total = np.mean(joined) if mean else np.sum(joined)
+        self.new[x] = total if mean or one == 1 else total * one
+        self.settle(x)
         self.new[x].name = x.name or "L"
 
-    def loss(
-        self, record: Record, scores: Tensor, params: dict[str, Any], name: str | None, of: str = ""
-    ) -> Tensor:
+    def run_alone(self, record: Record) -> None:
+        """A cross entropy outside of time, as that of a class."""
+        x, params = record.output, record.params
+        scores = self.whole(record.inputs[0])
+        scores.name = scores.name or "y"
+        here = {"targets": params["targets"], "mask": np.asarray(params["share"]) != 0}
+        self.new[x] = self.loss(record, scores, here, "sum" if params["total"] else "none")
+        self.settle(x)
+        self.new[x].name = x.name or "L"
+
+    def loss(self, record: Record, scores: Any, here: dict[str, Any], reduction: Any) -> Any:
         """A loss from scores; a cross entropy as the negative logarithm of a softmax."""
-        if of and scores.name is None:
-            scores.name = of
-        if record.op == "cross_entropy" and not params["smoothing"]:
-            with at_path(("softmax",)):
-                scores = log_softmax(scores)
-            params = {**params}
-            with at_path(()):
-                out = apply(NLL_LOSS, (scores,), params)
-        else:
-            with at_path(()):
-                out = apply(record.op, (scores,), params)
-        out.name = name or "L"
-        return out  # type: ignore[no-any-return]
+        here |= {"weight": record.params["weight"], "reduction": reduction}
+        if record.op == "nll_loss":
+            return nll_loss(scores, **here)
+        if record.params["smoothing"]:
+            return cross_entropy(scores, smoothing=record.params["smoothing"], **here)
+        with scope("softmax"):
+            scores = log_softmax(scores)
+        return nll_loss(scores, **here)
 
 
 # Axes -----------------------------------------------------------------------------------------
@@ -436,20 +458,26 @@ def axis_after(record: Record, axis: int, axes: Mapping[Tensor, int]) -> int | N
         everywhere = all(y.ndim == x.ndim for y in record.inputs)
         return axis if everywhere and normal(last, x.ndim) != axis else None
     if op == "matmul":
-        a, b = record.inputs
-        if a not in axes or b in axes or axis > -2:
-            return None
-        if b.ndim <= 2:
-            return axis if b.ndim == 2 else axis + 1
-        return axis if axis == -2 and a.ndim == b.ndim else None
-    if op == "getitem":
-        index = full_index(record.params.get("index"), x.ndim)
-        position = index_position(index, axis) if index else -1
-        if position < 0 or index[position] != slice(None):
-            return None
-        after = sum(part is None or isinstance(part, slice) for part in index[position + 1 :])
-        return -after - 1
-    return None
+        return axis_after_product(*record.inputs, axis, axes)
+    return axis_after_index(record.params.get("index"), x, axis) if op == "getitem" else None
+
+
+def axis_after_product(a: Tensor, b: Tensor, axis: int, axes: Mapping[Tensor, int]) -> int | None:
+    """The same for a product from the left with what is no sequence."""
+    if a not in axes or b in axes or axis > -2:
+        return None
+    if b.ndim <= 2:
+        return axis if b.ndim == 2 else axis + 1
+    return axis if axis == -2 and a.ndim == b.ndim else None
+
+
+def axis_after_index(index: Any, x: Tensor, axis: int) -> int | None:
+    """The same for basic indexing that keeps the whole axis."""
+    parts = full_index(index, x.ndim)
+    position = index_position(parts, axis) if parts else -1
+    if position < 0 or parts[position] != slice(None):
+        return None
+    return -1 - sum(part is None or isinstance(part, slice) for part in parts[position + 1 :])
 
 
 def axis_before(record: Record, x: Tensor, axis: int) -> int | None:
@@ -504,9 +532,8 @@ def without_common(path: tuple[str, ...], around: tuple[str, ...]) -> tuple[str,
 
 @contextmanager
 def at_path(path: tuple[str, ...]) -> Iterator[None]:
-    """Record in a scope of this path, whatever is around."""
-    token = current_scope.set(path)
-    try:
+    """Record in a scope of this path."""
+    with ExitStack() as around:
+        for name in path:
+            around.enter_context(scope(name))
         yield
-    finally:
-        current_scope.reset(token)

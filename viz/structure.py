@@ -108,7 +108,10 @@ def read(tape: Tape) -> Structure:
     made = {record.output: i for i, record in enumerate(records)}
     loops, where, inner = find_loops(records, made)
     for x, within in getattr(tape, "columns", {}).items():
-        where[made[x]] = place = where[made[within]]
+        place = where[made[within]] if x in made and within in made else None
+        if place is None:
+            continue
+        where[made[x]] = place
         loops[place[0]].steps[place[1]].append(made[x])
         loops[place[0]].steps[place[1]].sort()
     adopt(records, made, loops, where)

@@ -180,6 +180,8 @@ def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> WireStyle:
     """A wire; ``faint`` where the gradients' ways back are the subject."""
     kind, state = edge.edge.kind, edge.state
     hue = STATES[state % len(STATES)] if state >= 0 else ""
+    if kind == "feedback":
+        return WireStyle(theme.of(FAINT), 1.4, dotted=True)
     if edge.back:
         return WireStyle(theme.of(GRADIENT[edge.grade]), 1.2 + 0.6 * edge.grade)
     if kind == "side":

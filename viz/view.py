@@ -103,6 +103,7 @@ class Part(Tape):
 
     def __init__(self, tape: Tape, count: int) -> None:
         self.outputs, self._records = tape.outputs, tape[len(tape) - count :]
+        self.columns = getattr(tape, "columns", {})
 
 
 def bearable(
@@ -347,9 +348,9 @@ class _Maker:
             summed = user.op in ("sum", "mean") and not user.output.ndim
             if record.op == "stack" and summed and self.s.where[users[0]] is None:
                 merged[i] = users[0]
-            elif record.op == "transpose" and user.op == "matmul":
-                if record.inputs[0] in self.s.parameters and self.s.where[i] is not None:
-                    merged[i] = users[0]
+            product = record.op == "transpose" and user.op == "matmul"
+            if product and self.s.where[i] is not None and record.inputs[0] in self.s.parameters:
+                merged[i] = users[0]
         return merged
 
     def is_loops_own(self, i: int) -> bool:
