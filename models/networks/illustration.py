@@ -62,8 +62,9 @@ class Illustrated(Module):
             generate: How many words the model writes.
 
         Raises:
-            ValueError: There are no words, or the model has no vocabulary to read them with.
-            TypeError: It takes no targets or generates nothing, or words are something else.
+            ValueError: There are no words, the model has no vocabulary to read them with, takes no
+                targets, or generates nothing.
+            TypeError: Words are something else.
         """
         raise NotImplementedError(f"{type(self).__name__} defines no illustration(words, ...)")
 
@@ -114,7 +115,7 @@ class Illustrated(Module):
     def _labelled(self, words: Any, generate: int | None) -> tuple[Ids, list[str]]:
         """Ids and words of a model that labels and generates nothing."""
         if generate:
-            raise TypeError(f"draw: {type(self).__name__} generates nothing; leave generate= out")
+            raise ValueError(f"draw: {type(self).__name__} generates nothing; leave generate= out")
         ids = self._ids(words)
         given = not isinstance(words, str) and isinstance(words[0], str)
         if isinstance(words, str) and ids.ndim > 1:

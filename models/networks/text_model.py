@@ -232,7 +232,7 @@ class TextModel(Illustrated):
         """
         name = type(self).__name__
         if targets is not None:
-            raise TypeError(f"draw: the targets of {name} are the next words; leave targets= out")
+            raise ValueError(f"draw: the targets of {name} are the next words; leave targets= out")
         known = self.vocabulary
         if known is not None and words is None:
             words = []
