@@ -303,7 +303,8 @@ class Splitter:
         if x not in self.new and x in self.parts:
             parts = self.parts[x]
             with at_path(self.records[self.s.made[x]].scope):
-                self.new[x] = np.stack(parts.tensors, axis=parts.axis)  # type: ignore[call-overload]
+                joined: Any = np.stack(parts.tensors, axis=parts.axis)  # type: ignore[call-overload]
+                self.new[x] = joined
             self.settle(x)
         return self.new.get(x, x)
 
@@ -458,12 +459,15 @@ def axis_after(record: Record, axis: int, axes: Mapping[Tensor, int]) -> int | N
         everywhere = all(y.ndim == x.ndim for y in record.inputs)
         return axis if everywhere and normal(last, x.ndim) != axis else None
     if op == "matmul":
-        return axis_after_product(*record.inputs, axis, axes)
+        return axis_after_product(record.inputs, axis, axes)
     return axis_after_index(record.params.get("index"), x, axis) if op == "getitem" else None
 
 
-def axis_after_product(a: Tensor, b: Tensor, axis: int, axes: Mapping[Tensor, int]) -> int | None:
+def axis_after_product(
+    operands: tuple[Tensor, ...], axis: int, axes: Mapping[Tensor, int]
+) -> int | None:
     """The same for a product from the left with what is no sequence."""
+    a, b = operands
     if a not in axes or b in axes or axis > -2:
         return None
     if b.ndim <= 2:
