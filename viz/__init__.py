@@ -32,6 +32,7 @@ from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations, latex_of
+from .lattice import lattice_scene
 from .layout import lay_out
 from .look import THEMES, Theme
 from .page import make_page
@@ -42,7 +43,7 @@ from .trace import tape_of
 from .view import LEVELS, make_view
 from .words import Words, check_words
 
-__all__ = ["Drawing", "draw", "equations", "latex_of"]
+__all__ = ["Drawing", "draw", "equations", "latex_of", "lattice"]
 
 CELL_STEPS = 3  # over how many steps a cell is unrolled to be drawn
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
@@ -217,6 +218,7 @@ def draw(
     predictions: Any = None,
     generate: int | None = None,
     width: int | None = None,
+    weights: bool | None = None,
     legend: bool = True,
     scale: tuple[float, float] | None = None,
     keep: str = "first",
@@ -253,6 +255,9 @@ def draw(
         generate: Of a model: how many words it writes, each fed back as the next input.
         width: How many pixels wide the picture may be (a notebook's cell is 978): coarser levels
             and fewer steps are taken, as far as these are not given, and text never shrinks.
+        weights: Whether the names of weights stand beside the arrows into cells, at level "cell"
+            and without numbers; by default in cells of one weight for each arrow (U, W), not of
+            gates (W_fiog).
         legend: Whether the parameters and the scale of the gradients stand below.
         scale: The decades of the gradients' norms that the colours stand for, such as (-4, 0) for
             0.0001 to 1: pictures of one scale can be compared. By default one that fits.
@@ -322,6 +327,7 @@ def draw(
                 title=title,
                 caption=caption,
                 words=texts,
+                weights=weights,
                 legend=legend,
                 scale=scale,
             )
@@ -369,6 +375,38 @@ def candidates(
         return [(one, None) for one in levels]
     # One step alone shows no time: it is the last resort.
     return [*((one, count) for one in levels for count in (None, 3, 2)), (levels[-1], 1)]
+
+
+def lattice(
+    tagger: Any,
+    words: Any,
+    *,
+    targets: Any = None,
+    title: str = "",
+    caption: str = "",
+    theme: str = "light",
+) -> Drawing:
+    """Draw what a conditional random field scores: labels over words, and the best path.
+
+    Args:
+        tagger: A Transducer with a CRF.
+        words: A sentence that it reads: a text, words or ids.
+        targets: The right labels, shown above; None for none.
+        title, caption: A line of text above and below.
+        theme: "light", "dark", or "print".
+
+    Returns:
+        A Drawing; its page is that of the forward algorithm.
+
+    Raises:
+        TypeError: It has no lattice.
+        ValueError: It has no CRF, or there are too many words or labels to be read.
+
+    Source: Lafferty, McCallum and Pereira (2001); the best path: Viterbi (1967).
+    """
+    check_choices(None, "first", theme, title, caption)
+    scene = lattice_scene(tagger, words, targets, title, caption)
+    return Drawing(scene, scene.title.lower(), THEMES[theme])
 
 
 def check_choices(level: Any, keep: Any, theme: Any, title: Any, caption: Any) -> None:

@@ -56,7 +56,7 @@ class Edge(NamedTuple):
     Attributes:
         kind: ``data``, ``state`` (across a step's boundary), ``side`` (a parameter beside its
             op), ``hidden`` (standing for steps that are not shown), ``delay``, ``feedback`` (a
-            prediction that the next step reads).
+            prediction that the next step reads), ``arc`` (of a lattice).
         origin: The state of another loop that goes on as this one.
     """
 

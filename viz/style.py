@@ -19,6 +19,7 @@ from .look import (
     GRADIENT,
     GREY,
     INK,
+    LEAST,
     NAME,
     OP,
     PANEL,
@@ -62,7 +63,7 @@ def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
     number = HIGH.search(name)
     base = name[: number.start()] if number else name
     parts = split_name(base) or (shorten(base), "")
-    small = max(7, round(size * LOW_SIZE))
+    small = max(LEAST, round(size * LOW_SIZE))
     runs = [Run(parts[0], size, colour=colour)]
     if parts[1]:
         runs.append(Run(parts[1], small, -1, colour=colour))
@@ -180,6 +181,8 @@ def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> WireStyle:
     """A wire; ``faint`` where the gradients' ways back are the subject."""
     kind, state = edge.edge.kind, edge.state
     hue = STATES[state % len(STATES)] if state >= 0 else ""
+    if kind == "arc":
+        return WireStyle(theme.tint(FAINT, 0.7), 1)
     if kind == "feedback":
         return WireStyle(theme.of(FAINT), 1.4, dotted=True)
     if edge.back:

@@ -616,8 +616,7 @@ class _Maker:
 
     def parameter_name(self, x: Tensor) -> str:
         """A parameter's name, with its number among its namesakes: ``W^(2)``."""
-        name, number = self.s.parameters.get(x, (x.name or "θ", ""))
-        return f"{name}^({number})" if number else name
+        return parameter_name(self.s, x)
 
     def first_name(self, x: Tensor, slot: Slot) -> str:
         """What a state begins with: h_0, or h_{T+1} where time runs from the end."""
@@ -815,6 +814,12 @@ class _Maker:
         # Those of the loops come first, in the order of first use.
         order = {loop: n for n, loop in enumerate(dict.fromkeys(one.loop for one in shared))}
         return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
+
+
+def parameter_name(structure: Structure, x: Tensor) -> str:
+    """A parameter's name, with its number among its namesakes: ``W^(2)``."""
+    name, number = structure.parameters.get(x, (x.name or "θ", ""))
+    return f"{name}^({number})" if number else name
 
 
 def uses_text(places: dict[int | None, set[int]]) -> str:

@@ -34,7 +34,7 @@ from ...cells import (
 from ...checks import check_int, wrong_type
 from .acceptor import Bools, check_embedding, vectors_of
 from .crf import Chain, PairwiseCRF
-from .illustration import Illustrated, Illustration, probabilities
+from .illustration import Illustrated, Illustration, Lattice, probabilities
 from .layers import Activation, Dropout, FeedForward, evaluating
 
 Ids = NDArray[np.intp]
@@ -280,6 +280,26 @@ class Transducer(Illustrated):
                 return Illustration(output, shown, None, best)
             ids = self._label_ids(targets)
             return Illustration(self.loss(x, ids), shown, self._label_names(ids), best)
+
+    def lattice(self, words: Any) -> Lattice:
+        """What the CRF scores over a sentence, for ``unspool.viz.lattice``.
+
+        Args:
+            words: Its words, or their ids.
+
+        Raises:
+            ValueError: There is no CRF, or as in ``illustration``.
+        """
+        if self.crf is None:
+            raise ValueError("lattice: this Transducer has no CRF; make it with crf=CRF(...)")
+        x, shown = self._labelled(words, None)
+        with evaluating(self), recording():
+            scores = self.logits(x)
+            total = self.crf.log_partition(scores)
+        best = self.crf.decode(scores)
+        labels = self._label_names(range(self.n_labels)) if self.labels else self.crf.labels
+        names = labels or self._label_names(range(self.n_labels))
+        return Lattice(shown, names, *self.crf.scored(scores), best, total)
 
 
 def directions(network: Any) -> tuple[int, int]:
