@@ -32,11 +32,12 @@ from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations, latex_of
+from .language import check_labels, speaking
 from .lattice import lattice_scene
 from .layout import lay_out
 from .look import THEMES, Theme
 from .page import make_page
-from .paint import PADDING, svg
+from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
 from .stepwise import by_steps
 from .trace import tape_of
@@ -187,12 +188,18 @@ class Drawing:
             height: Of the page, in pixels.
         """
         page = self.page
-        tape = self.scene.view.structure.tape
+        # The page's own tape: that of the scene may be a step-by-step one.
+        tape = page.args[0] if isinstance(page, partial) else self.scene.view.structure.tape
         (output, *others) = tape.outputs
         with_loss = not others and output.ndim == 0 and output.dtype.kind == "f"
         if isinstance(page, partial) and page.keywords.get("gradients") is None and with_loss:
             page = partial(page, gradients=tape.gradients())
         return Walk(page(), height)
+
+    @property
+    def alt(self) -> str:
+        """The picture in words, as screen readers say it: for ``alt=`` of an image."""
+        return f"{title_of(self.scene)}. {description_of(self.scene)}"
 
     def _repr_svg_(self) -> str:
         """The picture for a notebook."""
@@ -222,6 +229,7 @@ def draw(
     legend: bool = True,
     scale: tuple[float, float] | None = None,
     keep: str = "first",
+    labels: Mapping[str, str] | None = None,
     title: str = "",
     caption: str = "",
     theme: str = "light",
@@ -262,6 +270,8 @@ def draw(
         scale: The decades of the gradients' norms that the colours stand for, such as (-4, 0) for
             0.0001 to 1: pictures of one scale can be compared. By default one that fits.
         keep: Whether the "first" or the "last" steps of a long loop are shown.
+        labels: What the picture says in another language: a dictionary from the names of scopes
+            and the phrases of an English picture (``viz.language.PHRASES``).
         title: A line above the picture.
         caption: Text below it; long lines are broken.
         theme: The colours: "light", "dark", or "print" (black and white).
@@ -288,6 +298,7 @@ def draw(
     check_count("width", width)
     check_count("generate", generate)
     check_scale(scale)
+    check_labels(labels)
     if fold and at is not None:
         raise ValueError(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
@@ -314,7 +325,7 @@ def draw(
         frozenset(feeds),
     )
     tries = candidates(level, steps, width, whole=fold or at is not None)
-    with without_collection():
+    with without_collection(), speaking(labels):
         for tried, count in tries:
             level = tried
             shown, known = (tape, grads) if level == "op" else by_steps(tape, grads)

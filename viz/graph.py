@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ..autograd import Tensor
+from .language import say
 from .notation import printable
 from .structure import Group, Key, Slot, Structure
 
@@ -76,6 +77,7 @@ class Shared(NamedTuple):
     uses: str
     family: str
     loop: int | None
+    in_steps: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -112,12 +114,12 @@ def cell_title(path: tuple[str, ...]) -> str:
     if not path:
         return "cell"
     name = path[-1]
-    return getattr(name, "kind", None) or known.get(name) or name.replace("_", " ")
+    return say(getattr(name, "kind", None) or known.get(name) or name.replace("_", " "))
 
 
 def loop_label(path: tuple[str, ...], title: str) -> str:
     """The text at the left of a row: ``1 · forward · LSTM``."""
-    parts = [f"layer {name}" if name.isdigit() else name for name in path[:-1]]
+    parts = [say("layer {n}", n=name) if name.isdigit() else say(name) for name in path[:-1]]
     return " · ".join([*parts, title])
 
 

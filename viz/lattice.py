@@ -129,6 +129,4 @@ def add_words(
         y = scene.y2 + 22
         scene.texts.append(SceneText("title0", title, scene.x1, y, HEADING, "left", bold=True))
     if caption:
-        scene.texts.append(
-            SceneText("caption0", caption, scene.x1, scene.y1 - 16, CAPTION, "left")
-        )
+        scene.texts.append(SceneText("caption0", caption, scene.x1, scene.y1 - 16, CAPTION, "left"))

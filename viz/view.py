@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
 from ..autograd import Parameter, Record, Tape, Tensor
 from .formulas import Equations, write_name
 from .graph import Edge, Shared, Vertex, View, cell_title
+from .language import say
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
 from .plumbing import Plumbing
@@ -78,11 +79,25 @@ def make_view(
         warnings.warn(f"draw: {remark}", stacklevel=3)
     view = _Maker(structure, level, fold, steps, at, keep).view()
     view.remark = remark or (unlike_steps(structure) if fold else "")
-    if not structure.loops and len(structure.records) > MANY:
-        view.remark = view.remark or (
+    view.remark = view.remark or without_scopes(structure, level)
+    return view
+
+
+def without_scopes(structure: Structure, level: str) -> str:
+    """What would help where there are no time steps, or nothing that a level could join."""
+    if structure.loops:
+        return ""
+    named = any(structure.group)
+    if level != "op" and not named:
+        return (
+            f'Level "{level}" joins what stands in scopes, and there are none: with scope("name") '
+            'around a part, with scope("step", step=t) in a loop over time.'
+        )
+    if len(structure.records) > MANY:
+        return (
             'No time steps: with scope("step", step=t) in its loop a network is drawn in columns.'
         )
-    return view
+    return ""
 
 
 def unlike_steps(structure: Structure) -> str:
@@ -250,7 +265,9 @@ class _Maker:
         for loop in self.s.loops:
             hidden = sorted(set(loop.steps) - set(self.shown[loop.index]))
             if hidden:
-                span = f"t={hidden[0]}" + (f" to {hidden[-1]}" if len(hidden) > 1 else "")
+                span = f"t={hidden[0]}"
+                if len(hidden) > 1:
+                    span = say("{n} to {m}", n=span, m=hidden[-1])
                 self.dots[loop.index] = self.add(
                     Vertex(
                         f"dots{loop.index}", "dots", "…", (loop.index, 0), ("dots",), detail=span
@@ -541,7 +558,7 @@ class _Maker:
         identity = (kind, slot.loop, slot.number)
         vertex = self.leaf_vertex.get(identity)
         if vertex is None:
-            label = "delay" if self.fold else x.name or slot.name or ""
+            label = say("delay") if self.fold else x.name or slot.name or ""
             vertex = self.leaf_vertex[identity] = self.add(
                 Vertex(
                     f"{kind}{slot.loop}_{slot.number}",
@@ -731,7 +748,7 @@ class _Maker:
         if end is not None and tail is not None:
             self.edges.append(Edge(tail, delay, 0, self.s.records[end].output, slot, "delay"))
         first = self.first_value(loop, slot)
-        delay.detail = f"first {with_low_digits(first)}" if first else ""
+        delay.detail = say("first {state}", state=with_low_digits(first)) if first else ""
 
     def first_value(self, loop: Loop, slot: Slot) -> str:
         """What a state begins with, as far as it has a name."""
@@ -773,7 +790,19 @@ class _Maker:
                 vertex.note = ""
             vertex.bold = vertex.bold and vertex.id not in used  # results, not ways to them
             if vertex.kind == "gate" and vertex.label.isdigit():
-                vertex.label = f"layer {vertex.label}"
+                vertex.label = say("layer {n}", n=vertex.label)
+            elif vertex.kind in ("gate", "op"):
+                vertex.label = say(vertex.label)
+            elif vertex.kind == "output":
+                vertex.note = say(vertex.note)
+
+    def parameter_uses(self) -> Iterator[tuple[int, Tensor]]:
+        """(record, parameter), for each operand that wants a gradient and is no first state."""
+        for i, record in enumerate(self.s.records):
+            for k, x in enumerate(record.inputs):
+                wanted = isinstance(x, Parameter) or x.requires_grad
+                if x._record is None and wanted and (i, k) not in self.s.entering:
+                    yield i, x
 
     def shared_parameters(self) -> list[Shared]:
         """The parameters that are drawn in many places, each once, with their colours."""
@@ -781,19 +810,13 @@ class _Maker:
         first_group: dict[Tensor, str] = {}
         uses: dict[Tensor, dict[int | None, set[int]]] = {}
         inside: dict[Tensor, int] = {}  # the loop whose cell uses it
-        for i, record in enumerate(s.records):
+        for i, x in self.parameter_uses():
             place = s.where[i]
-            for k, x in enumerate(record.inputs):
-                if x._record is not None or (i, k) in s.entering:
-                    continue
-                if not (isinstance(x, Parameter) or x.requires_grad):
-                    continue
-                if x not in first_group:
-                    first_group[x] = s.group[i][-1][0] if s.group[i] else ""
-                loop = place[0] if place else None
-                uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
-                if place is not None and self.is_inside(i):
-                    inside.setdefault(x, place[0])
+            first_group.setdefault(x, s.group[i][-1][0] if s.group[i] else "")
+            loop = place[0] if place else None
+            uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
+            if place is not None and self.is_inside(i):
+                inside.setdefault(x, place[0])
         numbers: dict[Hashable, int] = {}
         colours: dict[Tensor, str] = {}
         shared = []
@@ -807,7 +830,8 @@ class _Maker:
             if total > 1 or None not in places or s.loops:
                 label = self.parameter_name(x)
                 vertex = Vertex(f"p{n}", "parameter", label, tensor=x, colour=colour)
-                shared.append(Shared(vertex, uses_text(places), name, loop))
+                in_steps = any(index is not None for index in places)
+                shared.append(Shared(vertex, uses_text(places), name, loop, in_steps))
         for vertex in self.vertices:
             for side in vertex.sides:
                 side.colour = colours.get(side.tensor, GREY) if side.tensor is not None else GREY
@@ -828,9 +852,10 @@ def uses_text(places: dict[int | None, set[int]]) -> str:
     in_steps = sum(len(where) for loop, where in places.items() if loop is not None)
     outside = len(places.get(None, ()))
     if in_steps:
-        parts.append(f"{in_steps} step{'s' * (in_steps > 1)}")
+        parts.append(say("{n} steps" if in_steps > 1 else "{n} step", n=in_steps))
     if outside:
-        parts.append(f"{outside} use{'s' * (outside > 1)}" + (" outside" if in_steps else ""))
+        times = say("{n} uses" if outside > 1 else "{n} use", n=outside)
+        parts.append(say("{n} outside", n=times) if in_steps else times)
     return " + ".join(parts)
 
 

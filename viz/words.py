@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 from ..autograd import Tape
 from .graph import Edge, Vertex
 from .grid import Grid
+from .language import say
 from .layers import simplify
 from .look import FAINT, SMALL, shorten, text_width
 from .nodes import Nodes
@@ -147,7 +148,7 @@ class WordRows:
                         self.out.texts.append(word)
             if not n:
                 x = self.grid.block_span[block][0] - 12
-                label = SceneText(f"word{self.number}", name, x, y, SMALL, "right", FAINT)
+                label = SceneText(f"word{self.number}", say(name), x, y, SMALL, "right", FAINT)
                 self.out.texts.append(label)
             self.number += 1
         return found

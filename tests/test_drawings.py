@@ -1,0 +1,316 @@
+"""Pictures for a slide: weights on arrows, a lattice, labels in another language, sizes of text."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from unspool import Parameter, Tape, Tensor, draw, scope, unroll, viz
+from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
+from unspool.models import CRF, Embedding, Labels, LanguageModel, PairwiseCRF, Transducer
+from unspool.viz import Drawing, lattice
+from unspool.viz.language import PHRASES
+from unspool.viz.look import LEAST
+from unspool.viz.style import name_runs
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def weights(drawing):
+    """The names beside the arrows: [(name, x, y)]."""
+    nodes = drawing.scene.nodes
+    return [(n.vertex.label, n.x, n.y) for n in nodes if n.vertex.id.startswith("weight")]
+
+
+def texts_of(drawing):
+    root = ET.fromstring(drawing._repr_svg_())
+    return ["".join(t.itertext()) for t in root.iter(f"{SVG}text")]
+
+
+# Weights on the arrows ----------------------------------------------------------------------------
+
+
+def test_w_stands_at_the_input_and_u_at_the_state():
+    drawing = draw(Elman(3, 4), level="cell")
+    cells = {n.vertex.place[1]: n for n in drawing.scene.nodes if n.vertex.kind == "cell"}
+    found = weights(drawing)
+    assert sorted(name for name, *_ in found) == ["U"] * 3 + ["W"] * 3
+    for name, x, y in found:
+        t = min(cells, key=lambda t: abs(cells[t].x - cells[t].half - x))
+        if name == "W":  # below the cell, beside the arrow that comes up
+            assert y < cells[t].y - cells[t].high
+            assert 0 < cells[t].x - x < 30
+        else:  # at its left, below the state's arrow
+            assert x < cells[t].x - cells[t].half
+            assert 0 < cells[t].y - y < 20
+
+
+def test_gates_have_theirs_as_one_name_if_asked_for():
+    assert not weights(draw(LSTM(3, 4), level="cell"))
+    found = {name for name, *_ in weights(draw(LSTM(3, 4), level="cell", weights=True))}
+    assert found == {"W_fiog", "U_fiog"}
+    assert not weights(draw(Elman(3, 4), level="cell", weights=False))
+
+
+@pytest.mark.parametrize("level", ["gate", "op"])
+def test_weights_stand_on_arrows_at_the_level_of_cells_alone(level):
+    assert not weights(draw(Elman(3, 4), level=level, weights=True))
+
+
+def test_with_numbers_there_are_no_weights_on_the_arrows():
+    tape = Tape(unroll(Elman(3, 4, rng=0), np.ones((3, 3), np.float32))[0].sum())
+    assert not weights(draw(tape, level="cell", values=True))
+    assert not weights(draw(tape, level="cell", grads=tape.gradients()))
+
+
+@pytest.mark.parametrize("fold", [False, True])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Elman(3, 4),
+        lambda: Stacked([Elman(3, 4), Elman(4, 4)]),
+        lambda: Bidirectional(Elman(3, 4), Elman(3, 4)),
+        lambda: Bidirectional(LSTM(3, 4), GRU(3, 4)),
+    ],
+)
+def test_a_weight_is_clear_of_nodes_wires_and_frames(make, fold):
+    drawing = draw(make(), level="cell", weights=True, fold=fold)
+    scene = drawing.scene
+    found = [n for n in scene.nodes if n.vertex.id.startswith("weight")]
+    assert found
+    for node in found:
+        x1, y1, x2, y2 = (
+            node.x - node.half,
+            node.y - node.high,
+            node.x + node.half,
+            node.y + node.high,
+        )
+        for other in scene.nodes:
+            if other is not node:
+                apart = abs(other.x - node.x) >= other.half + node.half
+                assert apart or abs(other.y - node.y) >= other.high + node.high
+        for edge in scene.edges:
+            for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points):
+                ax, bx = ax + edge.dx, bx + edge.dx
+                outside = max(ax, bx) <= x1 or min(ax, bx) >= x2
+                assert outside or max(ay, by) <= y1 or min(ay, by) >= y2
+        for box in scene.boxes:
+            assert not any(x1 < x < x2 for x in (box.x1, box.x2))
+
+
+# A lattice ----------------------------------------------------------------------------------------
+
+
+def tagger(crf, labels=("D", "N", "V")):
+    network = Bidirectional(GRU(4, 3, rng=0), GRU(4, 3, rng=1))
+    model = Transducer(network, len(labels), embedding=Embedding(9, 4, rng=2), crf=crf, rng=3)
+    model.labels = Labels(labels)
+    rng = np.random.default_rng(0)
+    for p in crf.parameters():
+        p.data = rng.normal(size=p.shape).astype(p.dtype)
+    return model
+
+
+@pytest.mark.parametrize("make", [lambda: CRF(3), lambda: PairwiseCRF(3, 6)])
+def test_a_lattice_shows_the_scores_and_the_best_path(make):
+    model = tagger(make())
+    found = model.lattice([4, 5, 6, 7])
+    drawing = lattice(model, [4, 5, 6, 7], targets=["D", "N", "V", "V"])
+    # All paths by hand: their scores give the best one and log Z.
+    scores = {
+        path: sum(found.emissions[t, k] for t, k in enumerate(path))
+        + sum(found.transitions[t, a, b] for t, (a, b) in enumerate(itertools.pairwise(path)))
+        for path in itertools.product(range(3), repeat=4)
+    }
+    best = max(scores, key=scores.get)
+    assert list(found.best) == list(best)
+    total = np.logaddexp.reduce(list(scores.values()))
+    np.testing.assert_allclose(found.log_partition.item(), total, rtol=1e-5)
+    # The picture: a node for each label and word, an arc for each pair of neighbours.
+    bold = [n.vertex.id for n in drawing.scene.nodes if n.vertex.bold and n.vertex.kind == "gate"]
+    assert bold == [f"n{t + 1}_{k}" for t, k in enumerate(best)]
+    thick = [e for e in drawing.scene.edges if e.state == 0]
+    assert {(e.edge.tail.id, e.edge.head.id) for e in thick} == set(itertools.pairwise(bold))
+    assert len(drawing.scene.edges) == 3 * 3 * 3
+    assert sum(n.vertex.kind == "constant" for n in drawing.scene.nodes) == 27
+    assert {"words", "best path", "targets"} <= set(texts_of(drawing))
+
+
+def test_scores_of_a_lattice_do_not_cover_each_other():
+    labels = ["A", "B", "C", "D", "E"]
+    scene = lattice(tagger(CRF(5), labels), [1, 2, 3]).scene
+    nodes = scene.nodes
+    for a, b in itertools.combinations(nodes, 2):
+        assert abs(a.x - b.x) >= a.half + b.half or abs(a.y - b.y) >= a.high + b.high
+    many = lattice(tagger(CRF(6), [*labels, "F"]), [1, 2, 3]).scene
+    assert sum(n.vertex.kind == "constant" for n in many.nodes) == 2  # along the best path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_a_lattice_is_drawn_in_every_form(theme, tmp_path):
+    drawing = lattice(tagger(CRF(3)), [4, 5], title="T & T", caption="<c>", theme=theme)
+    ET.fromstring(drawing._repr_svg_())
+    assert {"T & T", "<c>"} <= set(texts_of(drawing))
+    assert "best path is 4: " in drawing.alt
+    assert drawing.source.startswith("digraph")
+    assert "forward_algorithm" in drawing.save(tmp_path / "l.html").read_text(encoding="utf-8")
+
+
+def test_what_has_no_lattice():
+    with pytest.raises(TypeError, match="expected a Transducer with a CRF, got LSTM"):
+        lattice(LSTM(3, 4), [1])
+    plain = Transducer(GRU(4, 3), 3, embedding=Embedding(9, 4))
+    with pytest.raises(ValueError, match="has no CRF"):
+        lattice(plain, [1, 2])
+    with pytest.raises(ValueError, match="there are 2 words, but 1 targets"):
+        lattice(tagger(CRF(3)), [1, 2], targets=["D"])
+    with pytest.raises(ValueError, match="up to 30 labels over 40 words"):
+        lattice(tagger(CRF(3)), [1] * 41)
+
+
+# Words of one's own -------------------------------------------------------------------------------
+
+FRENCH = {
+    "forget": "oubli",
+    "input": "entrée",
+    "Parameters": "Paramètres",
+    "each shared by {uses}": "chacun partagé par {uses}",
+    "{n} steps": "{n} pas",
+    "words": "mots",
+    "layer {n}": "couche {n}",
+    "step t": "pas t",
+    "delay": "retard",
+    "first {state}": "d'abord {state}",
+    "LSTM": "cellule LSTM",
+}
+
+
+def test_labels_in_another_language():
+    xs = np.ones((3, 3), np.float32)
+    ys, _ = unroll(LSTM(3, 4, rng=0), xs)
+    texts = texts_of(draw(ys, level="gate", words=list("abc"), labels=FRENCH))
+    assert {"oubli", "entrée", "mots", "Paramètres, chacun partagé par 3 pas"} <= set(texts)
+    assert not {"forget", "input", "words"} & set(texts)
+    folded = texts_of(draw(ys, level="cell", fold=True, labels=FRENCH))
+    assert {"pas t", "cellule LSTM"} <= set(folded)
+    assert any("retard, d'abord h" in text for text in folded)
+    frames = texts_of(draw(ys, level="op", labels=FRENCH))
+    assert "oubli" in frames
+    stacked = unroll(Stacked([LSTM(3, 4), LSTM(4, 4)]), xs)[0]
+    assert any("couche 0" in text for text in texts_of(draw(stacked, level="cell", labels=FRENCH)))
+    assert "forget" in texts_of(draw(ys, level="gate"))  # the next picture is English again
+
+
+def test_longer_labels_have_room():
+    ys, _ = unroll(LSTM(3, 4, rng=0), np.ones((2, 3), np.float32))
+    long = {"forget": "Vergessenstor der Zelle"}
+    for n in draw(ys, level="gate", labels=long).scene.nodes:
+        if n.vertex.label == long["forget"]:
+            assert 2 * n.half > 7 * len(n.vertex.label)
+
+
+def test_wrong_labels_are_refused():
+    cell = Elman(3, 4)
+    with pytest.raises(TypeError, match="labels is a dictionary of texts"):
+        draw(cell, labels=["forget"])
+    with pytest.raises(TypeError, match="labels is a dictionary of texts"):
+        draw(cell, labels={"forget": 3})
+    with pytest.raises(ValueError, match=r"expected a text with \{n\} in it"):
+        draw(cell, labels={"{n} steps": "pas"})
+
+
+def test_every_phrase_is_said_by_some_picture():
+    """No phrase is out of date: each stands in the code of a picture."""
+    files = [p for p in Path(viz.__file__).parent.glob("*.py") if p.stem != "language"]
+    code = "".join(p.read_text(encoding="utf-8") for p in files)
+    for phrase in PHRASES:
+        assert f'"{phrase}"' in code or f"'{phrase}'" in code, phrase
+
+
+# Names --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "low", "high"),
+    [
+        ("W^(2)", "W", "", "(2)"),
+        ("W^T", "W", "", "T"),
+        ("y_t^*", "y", "t", "*"),
+        ("h_3^(1)", "h", "3", "(1)"),
+        ("x^2", "x", "", "2"),
+        ("omega_f^+", "ω", "f", "+"),
+        ("2^n", "2", "", "n"),
+        ("a^long", "a^long", "", ""),
+    ],
+)
+def test_superscripts_in_names(name, base, low, high):
+    runs = name_runs(name, 13)
+    assert runs[0].text == base
+    assert [r.text for r in runs if r.rise < 0] == [low] * bool(low)
+    assert [r.text for r in runs if r.rise > 0] == [high] * bool(high)
+    assert all(r.size >= LEAST for r in runs)
+
+
+def test_a_transposed_parameter_stands_beside_its_product():
+    E = Parameter(np.ones((5, 4)), name="E")
+    ys, _ = unroll(GRU(3, 4, rng=0), np.ones((2, 3), np.float32))
+    drawing = draw(ys @ E.T, level="cell")
+    sides = [side.label for n in drawing.scene.nodes for side in n.vertex.sides]
+    assert sides == ["E^T"] * 2
+
+
+# What would help ----------------------------------------------------------------------------------
+
+
+def plain(steps=3):
+    x = Tensor(np.ones(3), name="x")
+    W = Parameter(np.eye(3), name="W")
+    for _ in range(steps):
+        x = np.tanh(x @ W)
+    return x
+
+
+@pytest.mark.parametrize("level", ["cell", "gate"])
+def test_a_level_that_joins_nothing_says_so(level):
+    said = " ".join(texts_of(draw(plain(), level=level)))
+    assert f'Level "{level}" joins what stands in scopes, and there are none' in said
+    assert 'with scope("step", step=t)' in said
+    assert "scopes" not in " ".join(texts_of(draw(plain(), level="op")))
+    with scope("layer"):
+        named = plain()
+    assert "scopes" not in " ".join(texts_of(draw(named, level=level)))
+
+
+def test_a_remark_is_no_wider_than_the_picture_needs():
+    drawing = draw(plain(2), level="cell")
+    assert drawing.scene.x2 - drawing.scene.x1 < 400
+
+
+def test_the_alternative_text_says_what_is_seen():
+    drawing = draw(LSTM(3, 4), level="cell")
+    assert drawing.alt.startswith("LSTM unrolled over 3 time steps. ")
+    assert "Parameters: W_f" in drawing.alt
+    assert isinstance(drawing, Drawing)
+
+
+# Sizes --------------------------------------------------------------------------------------------
+
+
+def sizes(svg):
+    return {float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)}
+
+
+@pytest.mark.parametrize("level", ["op", "gate", "cell"])
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_no_text_is_smaller_than_nine_points(level, theme):
+    loss = LanguageModel(12, 4, GRU, layers=2, rng=0).loss([1, 4, 5, 2])
+    tape = Tape(loss)
+    options = {"values": True, "backward": True, "grads": tape.gradients()}
+    svg = draw(tape, level=level, theme=theme, **options)._repr_svg_()
+    assert min(sizes(svg)) >= LEAST
+    assert "scale(" not in svg
