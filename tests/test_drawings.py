@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 import xml.etree.ElementTree as ET
@@ -314,3 +315,71 @@ def test_no_text_is_smaller_than_nine_points(level, theme):
     svg = draw(tape, level=level, theme=theme, **options)._repr_svg_()
     assert min(sizes(svg)) >= LEAST
     assert "scale(" not in svg
+
+
+# docs/drawings.md ---------------------------------------------------------------------------------
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs" / "drawings.md"
+SLIDE = 960  # points
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("drawings", ROOT / "notebooks" / "drawings.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def drawn(script):
+    return {make.__name__: make()._repr_svg_() for make in script.DRAWINGS}
+
+
+def test_the_drawings_of_the_docs_are_what_the_code_draws(drawn):
+    kept = {p.stem: p.read_text(encoding="utf-8") for p in (ROOT / "docs" / "drawings").iterdir()}
+    assert kept.keys() == drawn.keys()
+    for name, svg in drawn.items():
+        assert kept[name] == svg, f"{name}: run make drawings"
+
+
+def test_every_drawing_of_the_docs_is_shown_there_and_fits_a_slide(drawn):
+    text = DOCS.read_text(encoding="utf-8")
+    shown = re.findall(r"!\[[^\]]{15,}\]\(drawings/(\w+)\.svg\)", text)
+    assert sorted(shown) == sorted(drawn)
+    assert len(re.findall(r"^## \d+\. ", text, re.MULTILINE)) == 10
+    for name, svg in drawn.items():
+        width, _ = map(float, re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg).groups())
+        assert width <= SLIDE, name
+        assert min(sizes(svg)) >= LEAST, name
+
+
+def test_the_models_of_the_docs_are_sure_of_their_words(script):
+    """So sure that another machine's rounding changes no word."""
+    model = script.language_model()
+    ids = script.WORDS.encode("the cat sat on the mat", start=True)
+    two = np.sort(model.logits(ids).data, axis=-1)[:, -2:]
+    assert (two[:, 1] - two[:, 0]).min() > 1
+    pair = script.WORDS.encode("die Katze"), script.WORDS.encode("cat", True, True)
+    for kind in (None, "dot"):
+        two = np.sort(script.encoder_decoder(kind).logits(*pair).data, axis=-1)[:, -2:]
+        assert (two[:, 1] - two[:, 0]).min() > 1
+
+
+@pytest.mark.parametrize("language", ["german", "spanish"])
+def test_the_dictionaries_of_the_docs_translate_all_that_a_picture_says(language):
+    text = DOCS.read_text(encoding="utf-8")
+    block = re.search(rf"```python\n({language} = .*?)```", text, re.DOTALL)[1]
+    names = {}
+    exec(block, names)
+    labels = names[language]
+    model = LanguageModel(12, 4, LSTM, layers=2, rng=0)
+    drawing = draw(model, words=[1, 4, 5, 2], level="gate", labels=labels)
+    texts = " ".join(texts_of(drawing))
+    for english in labels:
+        word = english.partition("{")[0].strip()
+        if len(word) > 4 and word not in ("Parameters", "update", "reset"):
+            assert not re.search(rf"\b{word}\b", texts), word
+    for english in ("forget", "words", "predictions", "embedding", "scores", "mean"):
+        assert labels[english] in texts

@@ -910,8 +910,9 @@ def named_functions(functions: Any) -> dict[str, Callable[[Any], Any]]:
     if isinstance(functions, Mapping):
         return dict(functions)
     names = [functions] if isinstance(functions, str) else list(functions)
-    found = {name: getattr(autograd, name, getattr(np, name, None)) for name in names}
-    for name, function in found.items():
+    found: dict[str, Any] = {}
+    for name in names:
+        found[name] = function = getattr(autograd, name, getattr(np, name, None))
         if not callable(function):
             raise ValueError(
                 "plot_activations: functions are names of unspool.autograd or NumPy, such as "

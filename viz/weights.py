@@ -47,8 +47,8 @@ class Weights:
                 outer = e.tail.kind == "state" or e.origin is not None
                 found.setdefault((e.head.place[0], name, e.kind, outer), []).append(edge)
         taken = list(self.taken()) if found else []
-        for (_, name, *_), edges in found.items():
-            self.put(str(name), edges, taken)
+        for look, edges in found.items():
+            self.put(str(look[1]), edges, taken)
 
     def name_of(self, cell: Vertex, x: Tensor) -> str:
         """The names of the parameters that a cell multiplies a value by, as one, or nothing."""
