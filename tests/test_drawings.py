@@ -17,6 +17,7 @@ from unspool.models import CRF, Embedding, Labels, LanguageModel, PairwiseCRF, T
 from unspool.viz import Drawing, lattice
 from unspool.viz.language import PHRASES
 from unspool.viz.look import LEAST
+from unspool.viz.structure import read
 from unspool.viz.style import name_runs
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -383,3 +384,153 @@ def test_the_dictionaries_of_the_docs_translate_all_that_a_picture_says(language
             assert not re.search(rf"\b{word}\b", texts), word
     for english in ("forget", "words", "predictions", "embedding", "scores", "mean"):
         assert labels[english] in texts
+
+
+# Plain programs -----------------------------------------------------------------------------------
+
+
+def kalman_filter():
+    A = Parameter(np.array([[1.0, 0.1], [0.0, 1.0]]), name="A")
+    H, R = np.array([[1.0, 0.0]]), np.array([[0.1]])
+    x, P = Tensor(np.zeros(2), name="x_0"), Tensor(np.eye(2), name="P_0")
+    total = 0.0
+    for t, z in enumerate([0.1, 0.25, 0.3], 1):
+        with scope("kalman", step=t):
+            with scope("predict"):
+                x, P = A @ x, A @ P @ A.T + 0.01 * np.eye(2)
+            with scope("update"):
+                innovation = z - H @ x
+                K = P @ H.T @ np.linalg.inv(H @ P @ H.T + R)
+                x, P = x + K @ innovation, (np.eye(2) - K @ H) @ P
+            total = total + innovation @ innovation
+    return total
+
+
+def nested_loops():
+    h, W = Tensor(np.zeros(3), name="h_0"), Parameter(np.eye(3), name="W")
+    for i in range(1, 3):
+        with scope("sentence", step=i):
+            for j in range(1, 4):
+                with scope("word", step=j):
+                    h = np.tanh(h @ W + 0.1 * i * j)
+    return h.sum()
+
+
+def convolution():
+    image = Tensor(np.arange(25.0).reshape(5, 5), name="image")
+    kernel = Parameter(np.ones((3, 3)), name="K")
+    rows = [
+        np.stack([(image[i : i + 3, j : j + 3] * kernel).sum() for j in range(3)]) for i in range(3)
+    ]
+    return np.maximum(np.stack(rows), 0).sum()
+
+
+def attention():
+    X = Tensor(np.eye(4, 6), name="X")
+    Q, K, V = (X @ Parameter(np.ones((6, 6)), name=name) for name in ("W_q", "W_k", "W_v"))
+    scores = np.exp(Q @ K.T / np.sqrt(6))
+    return scores / scores.sum(axis=1, keepdims=True) @ V
+
+
+def pendulum():
+    theta, omega = Parameter(0.5, name="theta"), Tensor(0.0, name="omega_0")
+    for _ in range(4):
+        omega = omega - 0.981 * np.sin(theta)
+        theta = theta + 0.1 * omega
+    return omega**2 + 1 - np.cos(theta)
+
+
+def heat_equation():
+    u, k = Tensor(np.array([0.0, 0, 1, 0, 0]), name="u_0"), Parameter(0.2, name="kappa")
+    for t in range(1, 4):
+        with scope("heat", step=t):
+            left, right = np.concatenate([u[1:], u[:1]]), np.concatenate([u[-1:], u[:-1]])
+            u = u + k * (left - 2 * u + right)
+    return (u**2).sum()
+
+
+def markov_model():
+    A, B = (Parameter(np.full((3, 3), 1 / 3), name=name) for name in "AB")
+    alpha = Tensor(np.ones(3) / 3, name="pi")
+    for t, seen in enumerate([0, 2, 1], 1):
+        with scope("forward", step=t):
+            alpha = (alpha @ A) * B[:, seen]
+    return -np.log(alpha.sum())
+
+
+def mixture():
+    x, mu = Tensor(np.arange(6.0), name="x"), Parameter(np.array([-1.0, 1.0]), name="mu")
+    s = Parameter(np.zeros(2), name="sigma")
+    d = (x[:, None] - mu) / np.exp(s)
+    return -np.mean(np.log(np.sum(np.exp(-0.5 * d**2 - s), axis=1)))
+
+
+def where_loop():
+    y = Parameter(np.array([0.5, 2.0, -1.0]), name="x")
+    for _ in range(3):
+        y = np.where(y > 1, y / 2, y * 3 + 1)
+    return y.sum()
+
+
+def own_recurrence():
+    W, U, V = (Parameter(np.full((3, 3), 0.1), name=name) for name in ("Wxh", "Whh", "Why"))
+    h, loss = np.zeros(3), 0.0
+    for t in range(1, 5):
+        with scope("rnn", step=t):
+            h = np.tanh(np.ones(3) * t @ W + h @ U)
+            loss = loss + ((h @ V - 1) ** 2).sum()
+    return loss
+
+
+PROGRAMS = [
+    kalman_filter,
+    nested_loops,
+    convolution,
+    attention,
+    pendulum,
+    heat_equation,
+    markov_model,
+    mixture,
+    where_loop,
+    own_recurrence,
+]
+programs = pytest.mark.parametrize("program", PROGRAMS)
+
+
+@programs
+@pytest.mark.parametrize("level", ["op", "gate", "cell"])
+def test_plain_programs_are_drawn_whole(program, level):
+    tape = Tape(program())
+    drawing = draw(tape, level=level, steps=10 if read(tape).loops else None)
+    scene = drawing.scene
+    shown = sorted(i for n in scene.nodes for i in n.vertex.records if n.vertex.kind != "input")
+    if level == "op":
+        assert shown == list(range(len(tape)))
+    for a, b in itertools.combinations(scene.nodes, 2):
+        apart = abs(a.x - b.x) >= a.half + b.half or abs(a.y - b.y) >= a.high + b.high
+        assert apart or {a.vertex.id, b.vertex.id} & scene.bars, (a.vertex, b.vertex)
+    ET.fromstring(drawing._repr_svg_())
+    assert min(sizes(drawing._repr_svg_())) >= LEAST
+
+
+@pytest.mark.parametrize(
+    ("program", "title"),
+    [(kalman_filter, "kalman"), (heat_equation, "heat"), (own_recurrence, "rnn")],
+)
+def test_a_loop_of_ones_own_is_called_as_its_steps_are(program, title):
+    drawing = draw(program(), level="cell")
+    assert {n.vertex.label for n in drawing.scene.nodes if n.vertex.kind == "cell"} == {title}
+    assert drawing.alt.startswith(f"{title} unrolled over")
+
+
+def test_inner_steps_have_frames_of_their_own():
+    drawing = draw(nested_loops(), level="op")
+    frames = [b.title for column in drawing.scene.boxes for b in column.boxes if b.kind == "gate"]
+    assert frames == ["word=1", "word=2", "word=3"] * 2
+
+
+def test_greek_letters_are_set_without_an_index_too():
+    shown = set(texts_of(draw(mixture())))
+    assert {"μ (2,)", "σ"} <= shown
+    assert {"θ", "ω0"} <= set(texts_of(draw(pendulum())))
+    assert "π" in texts_of(draw(markov_model()))

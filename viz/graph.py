@@ -108,11 +108,11 @@ class View:
     remark: str = ""
 
 
-def cell_title(path: tuple[str, ...]) -> str:
-    """What the cell of a loop is called: ``LSTM``, with its layer in front if it has one."""
+def cell_title(path: tuple[str, ...], step: str = "") -> str:
+    """What the cell of a loop is called: ``LSTM``; a loop of one's own as its steps are called."""
     known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
     if not path:
-        return "cell"
+        return say(step.replace("_", " ") or "cell")
     name = path[-1]
     return say(getattr(name, "kind", None) or known.get(name) or name.replace("_", " "))
 

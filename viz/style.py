@@ -31,8 +31,8 @@ from .look import (
     Theme,
     shorten,
 )
-from .notation import split_name
-from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
+from .notation import GREEK, split_name
+from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shape_text, shown_text
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut
@@ -62,7 +62,7 @@ def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
     """A name with its subscript small and low, and its superscript high: ``W_f^(2)``."""
     number = HIGH.search(name)
     base = name[: number.start()] if number else name
-    parts = split_name(base) or (shorten(base), "")
+    parts = split_name(base) or (GREEK.get(base) or shorten(base), "")
     small = max(LEAST, round(size * LOW_SIZE))
     runs = [Run(parts[0], size, colour=colour)]
     if parts[1]:
@@ -95,7 +95,8 @@ def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run
     if v.kind == "share":
         return []
     if v.kind == "input" and v.place is None:
-        return [[Run(shown_text(v), NAME)]]
+        shape = shape_text(v.tensor)
+        return [[*name_runs(v.label, NAME), *([Run(f" {shape}", NAME)] if shape else [])]]
     return [name_runs(v.label, NAME)]
 
 

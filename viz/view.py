@@ -181,7 +181,7 @@ class _Maker:
         self.at = at
         self.shown = [choose_steps(loop, steps, at, fold, keep) for loop in structure.loops]
         self.visible = {(loop, t) for loop, chosen in enumerate(self.shown) for t in chosen}
-        self.titles = [cell_title(loop.path) for loop in structure.loops]
+        self.titles = [cell_title(loop.path, loop.name) for loop in structure.loops]
         self.vertices: list[Vertex] = []
         self.edges: list[Edge] = []
         self.gates = gate_colours(name for group in structure.group for name, _ in group)
