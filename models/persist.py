@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ..cells import Module, NotConfigurable
 from ..files import PathLike, load_described, save_described
 from .networks.embeddings import FeatureEmbedding
+from .networks.illustration import Illustrated
 from .text import SPECIALS, Features, Labels, Vocabulary
 
 FORMAT = "unspool model"
@@ -131,6 +132,8 @@ def load_model(path: PathLike, model: Module | None = None) -> Saved:
     except DAMAGED as error:
         reason = str(error) or type(error).__name__
         raise ValueError(f"{str(path)!r} is no readable model of unspool: {reason}") from error
+    if isinstance(model, Illustrated):  # it can be drawn over words
+        model.vocabulary, model.labels = vocabulary or columns, names
     return Saved(model.eval(), vocabulary, columns, names, header.get("notes") or {})
 
 
