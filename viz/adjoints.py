@@ -17,6 +17,7 @@ import numpy as np
 from ..autograd import Record, Tape, Tensor, split_scope
 from .formulas import (
     ATOM,
+    LATEX_ARROWS,
     LONGEST,
     PLUS,
     POWER,
@@ -28,6 +29,7 @@ from .formulas import (
     Name,
     formula,
     roman,
+    split_arrow,
     wrapped,
     write_name,
 )
@@ -196,10 +198,13 @@ class Adjoints:
             tilde = f"\\tilde{{{letter}}}" if self.latex else f"{letter}\u0303"
             low = tilde if name.bar else letter
         subs = ",".join(filter(None, (low, self.when(place, ref))))
-        layer = name.layer and (f"({roman(name.layer)})" if self.latex else f"({name.layer})")
+        arrow, layer = split_arrow(name.layer)
+        layer = layer and (f"({roman(layer)})" if self.latex else f"({layer})")
         long = len(subs) > 1
         over = (f"^{{{layer}}}" if self.latex else f"^{layer}") if layer else ""
         sign = r"\delta" if self.latex else "δ"
+        if arrow:
+            sign = f"{LATEX_ARROWS[arrow]}{{{sign}}}" if self.latex else sign + arrow
         return Formula(sign + (f"_{{{subs}}}" if long else f"_{subs}" if subs else "") + over)
 
     def derivative(self, of: Formula) -> Formula:

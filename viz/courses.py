@@ -130,8 +130,10 @@ class Courses:
             text += "+1" if self.loops[loop].reverse else "−1"
         if e.tail.kind == "dots" and not e.tensor.name:
             text = slot.name or ""
+        text = self.view.structure.marks[loop].on(text)
         if not self.view.generic:
-            self.show_norm(e.tensor, f"norm_{e.tail.id}_{loop}_{state}", (x, y - 14))
+            name = f"norm_{e.tail.id}_{loop}_{state}"
+            self.show_norm(e.tensor, name, (x, y - 14), label=text if e.tensor.name else "")
         # Where another state crosses right above, the name stands below its wire.
         others = self.grid.templates[loop].levels.values()
         crowded = any(0 < other + self.zones.row_y[loop] - y < 18 for other in others)

@@ -47,7 +47,8 @@ def equations(
 
     Returns:
         A line for each gate, each state, and what is used more than once, in the order of
-        the tape. The layers of a composite are told apart as in ``W_f^{(0)}``.
+        the tape. The layers of a composite are told apart as in ``W_f^{(1)}``, its
+        directions by arrows.
 
     Raises:
         TypeError: ``what`` is none of these.

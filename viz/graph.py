@@ -119,8 +119,13 @@ def cell_title(path: tuple[str, ...], step: str = "") -> str:
 
 def loop_label(path: tuple[str, ...], title: str) -> str:
     """The text at the left of a row: ``1 · forward · LSTM``."""
-    parts = [say("layer {n}", n=name) if name.isdigit() else say(name) for name in path[:-1]]
+    parts = [scope_title(name) for name in path[:-1]]
     return " · ".join([*parts, title])
+
+
+def scope_title(name: str) -> str:
+    """What a scope is called: layers count from 1, as time does."""
+    return say("layer {n}", n=int(name) + 1) if name.isdigit() else say(name)
 
 
 dtype_text = cache(str)  # NumPy takes its time to name one

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Record, Tensor
+from .marks import split_mark
 
 SYMBOLS = {
     "abs": "|·|",
@@ -160,7 +161,7 @@ def index_text(index: Any) -> str:
 
 # A short name and what follows it, or any name and a number or the time.
 _SUBSCRIPT = re.compile(
-    r"(?P<name>[^\W\d_]{1,5}\u0303?)_(?P<low>[^\W_]{1,4}(?:[−+]1)?)"
+    r"(?P<name>[^\W\d_]{1,5}[\u0303\u20d6\u20d7]?)_(?P<low>[^\W_]{1,4}(?:[−+]1)?)"
     r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:[−+]1)?)"
 )
 
@@ -201,8 +202,10 @@ LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 def with_low_digits(name: str) -> str:
     """``x_2`` as x₂, where a line of text cannot have letters of two sizes."""
+    name, mark = split_mark(name)
     parts = split_name(name)
-    return f"{parts[0]}{parts[1].translate(LOW)}" if parts and parts[1].isdigit() else name
+    low = f"{parts[0]}{parts[1].translate(LOW)}" if parts and parts[1].isdigit() else name
+    return low + (f"^{mark}" if mark else "")
 
 
 def printable(text: str) -> str:

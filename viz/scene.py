@@ -13,6 +13,7 @@ from .blocks import Item
 from .graph import Edge, Vertex, View
 from .layers import Name, Path
 from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
+from .marks import split_mark
 from .notation import ADDITIVE, ORDERED, split_name
 from .numbers import Shares, is_strip, strip, value_text
 from .structure import Structure
@@ -182,10 +183,10 @@ class Scene:
 
 def name_width(name: str, size: float = NAME) -> int:
     """How wide a name is, with its subscript set small."""
-    parts = split_name(name)
-    if parts is None:
-        return text_width(shorten(name), size)
-    return text_width(parts[0], size) + text_width(parts[1], max(LEAST, size * 0.75))
+    name, mark = split_mark(name)
+    parts = split_name(name) or (shorten(name), "")
+    low = max(LEAST, size * 0.75)
+    return text_width(parts[0], size) + text_width(parts[1] + mark, low)
 
 
 def shape_text(x: Tensor | None) -> str:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable
 from typing import NamedTuple
 
@@ -31,12 +30,12 @@ from .look import (
     Theme,
     shorten,
 )
+from .marks import split_mark
 from .notation import GREEK, split_name
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shape_text, shown_text
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut
-HIGH = re.compile(r"\^(\([\w.,]+\)|\w{1,3}|[*+−-])$")  # what stands high behind a name
 LOW_SIZE = 0.72  # of a subscript, beside its letter's
 ROUND = {"cell": 14, "gate": 9, "op": 8}  # radius of the corners; others are as round as can be
 SQUARE_KINDS = ("share", "delay")
@@ -60,15 +59,14 @@ class Run(NamedTuple):
 
 def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
     """A name with its subscript small and low, and its superscript high: ``W_f^(2)``."""
-    number = HIGH.search(name)
-    base = name[: number.start()] if number else name
+    base, mark = split_mark(name)
     parts = split_name(base) or (GREEK.get(base) or shorten(base), "")
     small = max(LEAST, round(size * LOW_SIZE))
     runs = [Run(parts[0], size, colour=colour)]
     if parts[1]:
         runs.append(Run(parts[1], small, -1, colour=colour))
-    if number:
-        runs.append(Run(number[1], small, 1, colour=colour))
+    if mark:
+        runs.append(Run(mark, small, 1, colour=colour))
     return runs
 
 
