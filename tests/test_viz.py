@@ -398,7 +398,8 @@ def test_parameters_are_seen_to_be_shared():
         assert all("dashed" in a["style"] for a in copies)
         assert "dashed" not in own["style"]
     assert "Parameters, each shared by 5 steps" in shown(dot.nodes["parameters"]["label"])
-    assert len({parameter_colour("#0072B2", n) for n in range(5)}) == 5
+    assert len({parameter_colour("#0072B2", name) for name in "WUbVEp"}) == 6
+    assert parameter_colour("#0072B2", "W_f") == parameter_colour("#0072B2", "W")  # by its role
 
 
 def test_a_tied_weight_is_one_parameter_with_two_uses():
@@ -1877,11 +1878,21 @@ def test_hues_are_told_apart_by_the_colour_blind():
     }
     for matrix in matrices.values():
         seen = []
-        for hue in look.GATES.values():
+        for hue in (*look.GATES.values(), *look.STATES[:2]):
             rgb = np.array([int(hue[i : i + 2], 16) / 255 for i in (1, 3, 5)])
             seen.append(np.clip(np.array(matrix) @ rgb**2.2, 0, 1) ** (1 / 2.2))
         gaps = [np.abs(a - b).max() for a, b in itertools.combinations(seen, 2)]
         assert min(gaps) > 0.1
+
+
+def test_a_colour_has_one_meaning():
+    hues = [*look.STATES, *look.GATES.values(), *look.OTHERS, look.UNGATED, *look.GRADIENT]
+    assert len(set(hues)) == len(hues)
+    drawing = draw(Stacked([LSTM(3, 4), GRU(4, 4)]), level="op")
+    colours = {s.vertex.label: s.vertex.colour for s in drawing.scene.view.shared}
+    assert colours["W_g^(1)"] == colours["W_h^(2)"]  # the candidates of both layers
+    assert len({colours[f"{role}_f^(1)"] for role in "WUb"}) == 3
+    assert not {colours[name] for name in colours} & set(look.STATES)
 
 
 # What is accepted ------------------------------------------------------------------------------

@@ -25,7 +25,6 @@ from .look import (
     PAPER,
     SMALL,
     STATES,
-    VERMILLION,
     WIRE,
     Theme,
     shorten,
@@ -124,7 +123,7 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     if v.kind == "gate":
         return NodeStyle(tint(hue), of(hue), wide)
     if v.kind == "cell":
-        return NodeStyle(tint(STATES[0], 0.10), of(INK), 1.6)
+        return NodeStyle(tint(WIRE, 0.08), of(INK), 1.6)
     if v.kind == "copy":
         return NodeStyle(tint(hue, 0.14), of(hue), dashed=True)
     if v.kind == "parameter":
@@ -134,7 +133,7 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     if v.kind in ("input", "output"):
         return NodeStyle(of(PANEL), of(WIRE), wide)
     if v.kind == "cut":
-        return NodeStyle(of(PAPER), "", 0, of(VERMILLION))
+        return NodeStyle(of(PAPER), "", 0, of(INK))
     if v.kind == "share":
         return NodeStyle(of(hue), "", 0)
     if v.kind == "swatch":

@@ -15,7 +15,7 @@ from ..autograd import Parameter, Record, Tape, Tensor
 from .formulas import Equations, write_name
 from .graph import Edge, Shared, Vertex, View, cell_title, scope_title
 from .language import say
-from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
+from .look import GATES, GREY, UNGATED, gate_colours, parameter_colour
 from .marks import Mark
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
 from .plumbing import Plumbing
@@ -825,15 +825,13 @@ class _Maker:
             uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
             if place is not None and self.is_inside(i):
                 inside.setdefault(x, place[0])
-        numbers: dict[Hashable, int] = {}
         colours: dict[Tensor, str] = {}
         shared = []
         for n, (x, places) in enumerate(uses.items(), 1):
             name = first_group[x]
             loop = inside.get(x)
-            count = numbers[loop, name] = numbers.get((loop, name), -1) + 1
-            base = self.gates.get(name) or OTHERS[(n - 1) % len(OTHERS)]
-            colours[x] = colour = parameter_colour(base, count if name else 0)
+            role = self.s.parameters.get(x, (x.name or "", ""))[0]
+            colours[x] = colour = parameter_colour(self.gates.get(name, UNGATED), role)
             total = sum(len(where) for where in places.values())
             if total > 1 or None not in places or s.loops:
                 label = self.parameter_name(x)
