@@ -17,7 +17,7 @@ from .look import (
 )
 from .nodes import Nodes
 from .notation import with_low_digits
-from .numbers import Flows, Norms, magnitude, value_text
+from .numbers import Flows, Norms, magnitude, norm_of, value_text
 from .rows import Rows
 from .scene import (
     Curve,
@@ -27,6 +27,7 @@ from .scene import (
 from .template import Template, below_class
 from .zones import Zones
 
+WEIGHTS = ("copy", "parameter")  # kinds of vertices
 BEFORE = 14  # how far from a column a state from elsewhere turns into it
 
 
@@ -51,18 +52,22 @@ class Courses:
     def emit_edges(self) -> None:
         """The course of every edge; names of states; the gradients' ways back."""
         flows: dict[Edge, float] = {}
-        if self.backward:
-            known = Flows(self.view, self.norms)
-            for e in self.view.edges:
-                if self.flows_back(e) and (flow := known.norm(e)) is not None:
-                    flows[e] = flow
-        self.norms.measure(self.view.edges, flows.values())
+        known = Flows(self.view, self.norms)
+        for e in self.view.edges if self.norms.gradients is not None else ():
+            wanted = e.tail.kind in WEIGHTS if e.kind == "side" else self.backward
+            if wanted and self.flows_back(e) and (flow := known.norm(e)) is not None:
+                flows[e] = flow
+        shares = [norm_of(share) for parts in self.out.shares.values() for share in parts.values()]
+        self.norms.measure(self.view.edges, [*flows.values(), *shares])
         for node in self.out.nodes:
             v = node.vertex
             if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:
                 continue
             if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
                 self.out.grades[v.id] = self.norms.grade(v.tensor)
+        for e, flow in flows.items():
+            if e.kind == "side" and flow:  # what this use gives to the weight's gradient
+                self.out.grades[e.tail.id] = self.norms.grade_of(flow)
         labelled: set[Hashable] = set()
         back: list[SceneEdge] = []
         for e in self.view.edges:
@@ -74,13 +79,13 @@ class Courses:
                 text, at = self.name_state(e, labelled)
             out = SceneEdge(e, curve, dx, text, at, state, -1 if self.backward else grade)
             self.out.edges.append(out)
-            if e in flows:
+            if self.backward and flows.get(e):
                 back.append(self.way_back(out, flows[e]))
         self.out.edges += back
 
     def flows_back(self, e: Edge) -> bool:
         """Whether a gradient may come along an edge: not past a cut, nor from behind the end."""
-        return e.kind != "side" and "cut" not in (e.tail.kind, e.head.kind) and e.head.kind != "end"
+        return "cut" not in (e.tail.kind, e.head.kind) and e.head.kind != "end"
 
     def rail_state(self, e: Edge) -> int:
         """The state along whose highway an edge inside of a step runs, or -1."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from .layers import Name, Path
 from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
 from .marks import split_mark
 from .notation import ADDITIVE, ORDERED, split_name
-from .numbers import Shares, is_strip, strip, value_text
+from .numbers import Shares, is_strip, largest, strip, value_text
 from .structure import Structure
 
 BESIDE_WIRE, BESIDE_TWO = 5, 10  # from a wire to the text at its right; from two wires
@@ -259,7 +259,14 @@ class Measure:
         self.values = values
         self.norms = norms
         self.beside = beside
+        self.most = 0.0  # the largest number of all strips
         self.sizes: dict[Hashable, tuple[int, int, bool]] = {}
+
+    def scale_strips(self, vertices: Iterable[Vertex]) -> None:
+        """Give all strips of a picture one scale, so that they can be compared."""
+        arrays = (np.asarray(v.tensor.data) for v in vertices if v.tensor is not None)
+        if self.values:
+            self.most = max((largest(array) for array in arrays if is_strip(array)), default=0.0)
 
     def size(self, v: Vertex) -> tuple[int, int, bool]:
         """A vertex's size; the same for all that look alike."""
@@ -286,7 +293,7 @@ class Measure:
         if self.values and v.tensor is not None and v.kind in ("op", "input", "gate", "cell"):
             array = np.asarray(v.tensor.data)
             if is_strip(array):
-                return strip(array)
+                return strip(array, self.most)
         return []
 
     def item(self, v: Vertex, key: Name, order: int) -> Item:

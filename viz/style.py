@@ -117,7 +117,7 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     wide = 2.2 if v.bold else 1.2
     if grade >= 0:
         ink = of(PAPER) if grade >= 3 else ""
-        return NodeStyle(of(GRADIENT[grade]), of(hue), wide, ink)
+        return NodeStyle(of(GRADIENT[grade]), of(hue), wide, ink, dashed=v.kind == "copy")
     if v.kind == "op":
         return NodeStyle(of(PAPER), of(INK if v.bold else hue), wide)
     if v.kind == "gate":
