@@ -570,3 +570,30 @@ def test_vectors_may_be_columns():
     assert equations(W @ x, columns=True) == ["y = W x"]  # as it stands in the code
     (latex,) = equations(x @ W.T, columns=True, latex=True)
     assert latex == r"y = W \, x"
+
+
+class GateAndProduct(Cell):
+    """An LSTM-like memory whose scopes enclose the products with the gates."""
+
+    def __init__(self, d_in, d_h):
+        self.d_in, self.d_h = d_in, d_h
+        rng = np.random.default_rng(0)
+        self.W_f, self.W_i = (Parameter(rng.standard_normal((d_in, d_h))) for _ in "fi")
+
+    def forward(self, x, state):
+        (h,) = state
+        with scope("forget"):
+            kept = h * sigmoid(x @ self.W_f)
+        with scope("input"):
+            new = sigmoid(x @ self.W_i) * np.tanh(x @ self.W_i)
+        return (kept + new,)
+
+
+@pytest.mark.parametrize("latex", [False, True])
+def test_a_gates_name_is_that_of_the_gate_and_not_of_its_product(latex):
+    lines = equations(GateAndProduct(3, 4), latex=latex)
+    if latex:
+        assert any(line.startswith(r"f_t = \sigma(") for line in lines)
+    else:
+        assert "f_t = σ(x_t W_f)" in lines
+        assert any(line.startswith("h_t = h_{t-1} ⊙ f_t + ") for line in lines)

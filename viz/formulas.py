@@ -52,6 +52,8 @@ class Formula(NamedTuple):
     rank: int = ATOM
 
 
+SIGMOIDS = ("sigmoid", "hard_sigmoid")  # what gates are made of
+
 class Name(NamedTuple):
     """What a value is called: ``h`` at ``t-1``, of the layer ``1``; ``bar`` for ``h̃``.
 
@@ -316,7 +318,23 @@ class Names:
             loop = place[0] if place else None
             base = (letters[loop, scope] or scope) + (str(number) if number > 1 else "")
             states = [slot.name for slot in s.slots[loop]] if loop is not None else []
-            self.names[results[0]] = Name(base, *self.place(results[0]), base in states)
+            gate = self.gate_in(results[0], own)
+            if gate not in self.names:
+                self.names[gate] = Name(base, *self.place(gate), base in states)
+
+    def gate_in(self, result: int, own: set[int]) -> int:
+        """The gate of a scope that also multiplies it with what it lets through: the σ(...)."""
+        record = self.s.records[result]
+        if record.op != "multiply":
+            return result
+        made = [self.s.made.get(x) for x in record.inputs]
+        gates = [j for j in made if j in own and self.s.records[j].op in SIGMOIDS]
+        others = [
+            (result, k) in self.s.entering or (j is not None and j not in own)
+            for k, j in enumerate(made)
+            if j not in gates
+        ]
+        return gates[0] if len(gates) == 1 and all(others) else result
 
     def gate_letters(
         self, inside: dict[tuple[Any, Group], list[int]]
