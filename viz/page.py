@@ -37,7 +37,7 @@ from .graph import loop_label
 from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
-from .notation import GREEK, RULES, is_number, printable
+from .notation import GREEK, is_number, printable
 from .numbers import Flows, Norms
 from .paint import Painter, course_of
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
@@ -328,7 +328,6 @@ class Book:
             "shares": self.shares,
             "live": self.live,
             "seeds": [[self.number[x], encoded(g)] for x, g in self.seeds.items()],
-            "rules": RULES,
         }
 
     def add_shares(self, scene: Scene) -> None:

@@ -100,7 +100,7 @@ function sharesOf(x) {
   const sums = new Map();
   for (const row of usersOf(x)) {
     const part = pass.given[row]?.get(x);
-    if (!part || !records[row].c) continue;
+    if (!part) continue;
     const { l = -1, t = 0 } = records[row];
     const key = `${l} ${t}`;
     const so = sums.get(key);
