@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..checks import check_choice, describe_received
+from ..checks import check_annotated, check_choice, describe_received
 
 C = TypeVar("C", bound="Configured")
 K = TypeVar("K", bound=type)
@@ -72,6 +72,7 @@ class Configured:
     def __new__(cls, *args: Any, **options: Any) -> Any:  # noqa: D102
         if cls.__init__ is object.__init__ and (args or options):
             raise TypeError(f"{cls.__name__}() takes no arguments")
+        check_annotated(cls, args, options)
         self = super().__new__(cls)
         self._given = (
             tuple(kept(value) for value in args),

@@ -35,12 +35,12 @@ class Module(Configured):
         if isinstance(value, Parameter):
             if value.name is None:
                 value.name = name
-        elif isinstance(value, (Tensor, np.ndarray)):
+        elif value is not None and not isinstance(value, Module):
             self._check_replaces_no_parameter(name, value)
         super().__setattr__(name, value)
 
     def _check_replaces_no_parameter(self, name: str, value: Any) -> None:
-        """Raise TypeError if a plain Tensor or array would take a Parameter's place."""
+        """Raise TypeError if a plain Tensor, array, list or number would replace a Parameter."""
         if isinstance(self.__dict__.get(name), Parameter):
             array = "value.data" if isinstance(value, Tensor) else "value"
             raise TypeError(

@@ -27,6 +27,7 @@ import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
 from ..autograd import Tape, Tensor, describe, split_scope
+from ..checks import check_bool
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate
@@ -237,6 +238,9 @@ def draw(
     for name, text in (("title", title), ("caption", caption)):
         if not isinstance(text, str):
             raise TypeError(f"draw: {name} is a text, got {text!r}")
+    options = {"fold": fold, "backward": backward, "values": values, "legend": legend}
+    for name, flag in options.items():
+        check_bool("draw", name, flag)
     check_count("steps", steps)
     check_count("at", at)
     check_count("width", width)

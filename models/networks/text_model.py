@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...autograd import Tensor, class_ids, cross_entropy, one_array, values
 from ...cells import Module, State, real_positions
-from ...checks import check_float, check_int
+from ...checks import check_float, check_int, check_rng
 from ..text import perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
 from .layers import evaluating
@@ -157,7 +157,7 @@ class TextModel(Module):
         who = f"{type(self).__name__}.generate"
         steps = check_int(who, "steps", steps, least=0)
         check_sampling(who, temperature, top_k, top_p)
-        rng = np.random.default_rng(rng)
+        rng = check_rng(who, rng)
         new = np.zeros((*ids.shape[:-1], steps), np.int64)
         with evaluating(self):
             hs, state = self._outputs(ids, state, None)

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from ...checks import check_bool, check_text
+
 UNKNOWN, START, END = "<unk>", "<s>", "</s>"
 SPECIALS = (UNKNOWN, START, END)
 
@@ -102,6 +104,7 @@ LEVELS = {
 
 def level_named(name: str) -> Level:
     """A tokeniser by name: one of LEVELS, or ``re:`` and a regular expression for a token."""
+    check_text("tokenize", "level", name)
     if name in LEVELS:
         return LEVELS[name]
     if not name.startswith("re:"):
@@ -136,6 +139,8 @@ def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
         ['<s>', '#b', '@c', '</s>']
     """
     how = level_named(level)
+    check_text("tokenize", "text", text)
+    check_bool("tokenize", "lower", lower)
     stream: list[str] = []
     for part in how.sequences(text.lower() if lower else text):
         tokens = how.tokens(part)

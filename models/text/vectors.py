@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...checks import check_dtype, check_rng
 from ...files import PathLike
 from .vocabulary import Vocabulary
 
@@ -42,6 +43,7 @@ def load_vectors(
         ...     load_vectors(path, ["dog"])
         {'dog': array([0.25, 1.  ], dtype=float32)}
     """
+    check_dtype("load_vectors", dtype)
     wanted = None if words is None else set(words)
     found: dict[str, NDArray[Any]] = {}
     promised = None
@@ -140,7 +142,7 @@ def align_vectors(
             "align_vectors: expected vectors (d,) of one width, got "
             + (f"the shapes {shapes[:5]}" if vectors else "none")
         )
-    random = np.random.default_rng(rng).standard_normal((len(words), *shapes[0])) * 0.1
+    random = check_rng("align_vectors", rng).standard_normal((len(words), *shapes[0])) * 0.1
     matrix = random.astype(np.result_type(*{np.asarray(v).dtype for v in vectors.values()}))
     found = np.zeros(len(words), bool)
     for i, word in enumerate(words):

@@ -16,7 +16,15 @@ import numpy as np
 
 from ...autograd import detect_anomaly, freed_memory_kept
 from ...cells import Cell, Module, kinds_seen, see_kinds
-from ...checks import check_choice, check_float, check_int, describe_received
+from ...checks import (
+    check_bool,
+    check_callable,
+    check_choice,
+    check_float,
+    check_int,
+    check_path,
+    describe_received,
+)
 from ...files import PathLike
 from ..networks.layers import evaluating
 from ..text import perplexity_of
@@ -169,6 +177,21 @@ def fit(
     for name, limit in (("clip", clip), ("clip_value", clip_value), ("every", every)):
         if limit is not None:
             check_float("fit", name, limit, least=0)
+    for name, function in (("schedule", schedule), ("after_epoch", after_epoch)):
+        if function is not None:
+            check_callable("fit", name, function)
+    if save is not None and not callable(save):
+        check_path("fit", "save", save)
+    if checkpoint is not None:
+        check_path("fit", "checkpoint", checkpoint)
+    check_bool("fit", "resume", resume)
+    check_bool("fit", "progress", progress)
+    if not isinstance(metrics or {}, Mapping):
+        raise TypeError(
+            "fit: metrics must be a dict of functions by name, got " + describe_received(metrics)
+        )
+    for name, metric in (metrics or {}).items():
+        check_callable("fit", f"metrics[{name!r}]", metric)
     run = Run(
         model,
         task,

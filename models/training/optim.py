@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor
+from ...autograd import Parameter, Tensor, describe, operands_of
 from ...checks import check_float, describe_received
 
 Array = NDArray[Any]
@@ -43,16 +43,25 @@ def groups(
             )
         if isinstance(group["parameters"], Tensor):
             raise TypeError(f"{who}: pass the parameters of a group as a list, as in [W, b]")
-        found = list(dict.fromkeys(group["parameters"]))
-        for parameter in found:
-            if not isinstance(parameter, Tensor):
-                raise TypeError(f"{who}: expected Parameters, got {describe_received(parameter)}")
+        for parameter in (given := list(group["parameters"])):
+            check_trainable(who, parameter)
+        found = list(dict.fromkeys(given))
         decay = group.get("weight_decay")
         yield (
             found,
             check_float(who, "scale", group.get("scale", 1.0), least=0),
             None if decay is None else check_float(who, "weight_decay", decay, least=0),
         )
+
+
+def check_trainable(who: str, parameter: Any) -> None:
+    """Raise TypeError unless it is a Parameter, or another leaf that requires a gradient."""
+    leaf = isinstance(parameter, Tensor) and not operands_of(parameter)
+    if not leaf or not (isinstance(parameter, Parameter) or parameter.requires_grad):
+        received = describe_received(parameter)
+        if isinstance(parameter, Tensor):
+            received = f"{describe(parameter)}, which no backward() leaves a gradient at"
+        raise TypeError(f"{who}: expected Parameters, got {received}")
 
 
 class Optimizer:
@@ -128,6 +137,11 @@ class Optimizer:
                 self.memory[i] = {name: np.zeros_like(parameter.data) for name in self.slots}
             self.steps[i] += 1
             p, gradient = parameter.data, parameter.grad
+            if gradient.shape != p.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: the gradient of {describe(parameter)} is "
+                    f"{gradient.shape}; it must have the parameter's shape"
+                )
             scale, decay = self.settings[i]
             lr = self.lr * scale
             if decay is None:
@@ -535,6 +549,10 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
 def gradients(parameters: Iterable[Tensor]) -> list[Array]:
     """The existing gradients of these parameters, each once."""
+    if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"the parameters are a list, as [W, b], got {describe_received(parameters)}"
+        )
     return [p.grad for p in dict.fromkeys(parameters) if p.grad is not None]
 
 
