@@ -33,6 +33,7 @@ __all__ = [
     "check_rng",
     "check_text",
     "describe_received",
+    "shown",
 ]
 
 T = TypeVar("T")
@@ -67,6 +68,19 @@ def describe_received(x: Any) -> str:
     if isinstance(x, (list, tuple, dict, set, frozenset)):
         return f"a {type(x).__name__} of {len(x)}"
     return type(x).__name__
+
+
+def shown(text: Any, most: int = LONGEST) -> str:
+    """A text as messages show it: control characters escaped, and cut where it is long.
+
+    Example:
+        >>> shown("a\x1b]0;title\x07b")
+        'a\\x1b]0;title\\x07b'
+    """
+    text = str(text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= most else f"{text[:most]}..."
 
 
 def check_int(
@@ -194,7 +208,7 @@ def check_choice(who: str, name: str, value: T, choices: Iterable[Any], also: st
 
 
 def check_bool(who: str, name: str, value: Any) -> bool:
-    """True or False, also NumPy's.
+    """True or False, also as 1 or 0, and NumPy's.
 
     Example:
         >>> check_bool("unroll", "reverse", "no")
@@ -202,7 +216,7 @@ def check_bool(who: str, name: str, value: Any) -> bool:
         ...
         TypeError: unroll: reverse must be True or False, got 'no'
     """
-    if not isinstance(value, (bool, np.bool_)):
+    if not isinstance(value, (bool, np.bool_, int)) or value not in (False, True):
         raise TypeError(f"{who}: {name} must be True or False, got {describe_received(value)}")
     return bool(value)
 
@@ -230,7 +244,7 @@ def check_callable(who: str, name: str, value: Any, example: str = "") -> Any:
 
 
 def check_items(who: str, name: str, value: Any, what: str) -> Iterable[Any]:
-    """Several values: a list, an array or another iterable, but no string.
+    """Several values: a list, an array or another iterable.
 
     Args:
         who: The function or class, for messages.
@@ -239,7 +253,7 @@ def check_items(who: str, name: str, value: Any, what: str) -> Iterable[Any]:
         what: What it holds, as in "a list of tokens".
     """
     scalar = isinstance(value, np.ndarray) and value.ndim == 0
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or scalar:
+    if not isinstance(value, Iterable) or scalar:
         raise TypeError(f"{who}: {name} must be {what}, got {describe_received(value)}")
     return value
 

@@ -20,6 +20,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .checks import describe_received
+
 __all__ = [
     "Arrays",
     "PathLike",
@@ -42,13 +44,19 @@ PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 DEFLATE = 1100  # a byte of a zip unpacks to at most 1,032
 
 
-def write_atomically(path: PathLike, content: bytes | str | Callable[[IO[bytes]], Any]) -> None:
+def write_atomically(
+    path: PathLike,
+    content: bytes | str | Callable[[IO[bytes]], Any],
+    *,
+    previous: PathLike | None = None,
+) -> None:
     """Write a file so that at every moment the old one or the new one is there, whole.
 
     Args:
         path: The file; missing parent folders are created.
         content: Bytes, text (written as UTF-8), or a function that is called with the open
             binary file.
+        previous: A name in the same folder under which the old file stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,12 +72,29 @@ def write_atomically(path: PathLike, content: bytes | str | Callable[[IO[bytes]]
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)  # mkstemp lets only the owner read
+        if previous is not None:
+            keep_as(path, previous)
         os.replace(temporary, path)
     except BaseException as error:
         Path(temporary).unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None and error.filename is None:
             error.filename = str(path)  # an error of a full disk names no file
         raise
+
+
+def keep_as(path: Path, other: PathLike) -> None:
+    """Give a file a second name, which costs no copy; that name's old file goes.
+
+    Where the file system has no second names nothing is kept.
+    """
+    second = path.with_name(f".{Path(other).name}.{os.getpid()}.part")
+    try:
+        second.unlink(missing_ok=True)
+        os.link(path, second)
+        os.replace(second, other)
+        second.unlink(missing_ok=True)  # rename leaves it where both are one file
+    except OSError:
+        second.unlink(missing_ok=True)
 
 
 def unfinished(path: PathLike) -> list[Path]:
@@ -107,8 +132,13 @@ def load_arrays(path: PathLike) -> Arrays:
     return load_npz(path)
 
 
-def save_npz(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays atomically and without pickle; arrays of objects raise TypeError."""
+def save_npz(
+    path: PathLike, arrays: Mapping[str, Any], *, previous: PathLike | None = None
+) -> None:
+    """Write named arrays atomically and without pickle; arrays of objects raise TypeError.
+
+    ``previous`` is a name in the same folder under which the old file stays.
+    """
     plain = plain_arrays("save_npz", arrays)
 
     def write(file: IO[bytes]) -> None:
@@ -117,7 +147,7 @@ def save_npz(path: PathLike, arrays: Mapping[str, Any]) -> None:
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
 
-    write_atomically(path, write)
+    write_atomically(path, write, previous=previous)
 
 
 def load_npz(path: PathLike) -> Arrays:
@@ -149,7 +179,13 @@ def check_is_file(path: PathLike) -> None:
 
 
 def save_described(
-    path: PathLike, format: str, version: int, header: Mapping[str, Any], arrays: Mapping[str, Any]
+    path: PathLike,
+    format: str,
+    version: int,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    *,
+    previous: PathLike | None = None,
 ) -> None:
     """Write named arrays with a JSON header, as ``save_npz`` does.
 
@@ -159,10 +195,11 @@ def save_described(
         version: The version of this format.
         header: Anything that JSON can hold; it becomes the array ``header``.
         arrays: The arrays; none may have that name.
+        previous: A name in the same folder under which the old file stays.
     """
     described = {"format": format, "version": version, **header}
     text = np.frombuffer(json.dumps(described, ensure_ascii=False).encode(), np.uint8)
-    save_npz(path, {HEADER: text, **arrays})
+    save_npz(path, {HEADER: text, **arrays}, previous=previous)
 
 
 def load_described(
@@ -189,12 +226,12 @@ def load_described(
         raise ValueError(f"{path} is no {format}: its header is damaged: {error}") from error
     if not isinstance(header, dict) or header.get("format") != format:
         found = header.get("format") if isinstance(header, dict) else type(header).__name__
-        raise ValueError(f"{path} is no {format}: it has the format {found!r}")
+        raise ValueError(f"{path} is no {format}: it has the format {describe_received(found)}")
     known = [versions] if isinstance(versions, int) else sorted(versions)
     found = header.get("version")
     if type(found) is not int or found not in known:
         raise ValueError(
-            f"{path} is of version {found!r}, this unspool reads version "
+            f"{path} is of version {describe_received(found)}, this unspool reads version "
             f"{' or '.join(map(str, known))}"
         )
     return header, arrays

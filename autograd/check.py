@@ -56,10 +56,7 @@ def check_grads(
     """
     check_callable("check_grads", "f", f, "check_grads(f, [x])")
     check_int("check_grads", "order", order)
-    check_float("check_grads", "step", step, above=0)
-    check_float("check_grads", "rtol", rtol, least=0)
-    if atol is not None:
-        check_float("check_grads", "atol", atol, least=0)
+    _check_tolerances(rtol, atol, step)
     if isinstance(args, (dict, np.ndarray, Tensor)) or not isinstance(args, Iterable):
         args = (args,)
     leaves: list[Any] = []
@@ -105,6 +102,13 @@ def check_grads(
     finally:
         for x, data in kept:
             x.data = data
+
+
+def _check_tolerances(rtol: Any, atol: Any, step: Any) -> None:
+    check_float("check_grads", "step", step, above=0)
+    check_float("check_grads", "rtol", rtol, least=0)
+    if atol is not None:
+        check_float("check_grads", "atol", atol, least=0)
 
 
 def _kind(x: Any) -> str:

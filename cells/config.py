@@ -252,7 +252,7 @@ def decode(value: Any, rng: np.random.Generator, made: list[Any]) -> Any:
     what = "class" if "class" in value else "kind"
     name = settings.pop(what, None)
     if not isinstance(name, str) or name not in CLASSES:
-        raise ValueError(f"a part of it is unknown here: {name!r}")
+        raise ValueError(f"a part of it is unknown here: {describe_received(name)}")
     kind = CLASSES[name]
     if unwanted := LEFT_OUT & set(settings):
         raise ValueError(f"{name}: {', '.join(sorted(unwanted))} is no setting of a configuration")

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
-from ..checks import describe_received
+from ..checks import describe_received, shown
 from ..files import PathLike, load_arrays, save_arrays
 from .config import Configured, accepts
 
 M = TypeVar("M", bound="Module")
+MOST_NAMED = 30  # problems in one message
 
 
 class Module(Configured):
@@ -128,7 +129,7 @@ class Module(Configured):
             array = np.asarray(value)
             target = aliases.get(name, name)
             if target not in names:
-                update.problems.append(f"unexpected {name} {array.shape}")
+                update.problems.append(f"unexpected {shown(name)} {array.shape}")
             elif update.fits(name, array, names[target].shape):
                 update.put(name, names[target], array, f"{target}, to which it is tied")
         given = {aliases.get(name, name) for name in state}
@@ -222,9 +223,9 @@ class Update:
     def fits(self, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> bool:
         """Whether an array has numbers and this shape; if not, it is a problem."""
         if array.dtype.kind not in "fiub":
-            self.problems.append(f"{name} holds {array.dtype}, expected numbers")
+            self.problems.append(f"{shown(name)} holds {array.dtype}, expected numbers")
         elif array.shape != shape:
-            self.problems.append(f"{name} is {array.shape}, expected {shape}")
+            self.problems.append(f"{shown(name)} is {array.shape}, expected {shape}")
         else:
             return True
         return False
@@ -247,7 +248,21 @@ class Update:
 
     def finish(self) -> None:
         """Set all values as new arrays, or raise one error that names every problem."""
+        new: list[tuple[Parameter, NDArray[Any]]] = []
+        for parameter, (name, array) in self.found.items():
+            with np.errstate(over="ignore"):
+                values = np.array(array, parameter.dtype, order="C")
+            if array.dtype.itemsize > values.itemsize and not same_finite(values, array):
+                self.problems.append(f"{name} holds numbers too large for {parameter.dtype}")
+            new.append((parameter, values))
         if self.problems:
-            raise ValueError(f"{self.who}: {'; '.join(self.problems)}")
-        for parameter, (_, array) in self.found.items():
-            parameter.data = np.array(array, parameter.dtype, order="C")
+            more = f"; and {len(self.problems) - MOST_NAMED} more"
+            shown = "; ".join(self.problems[:MOST_NAMED])
+            raise ValueError(f"{self.who}: {shown}{more * (len(self.problems) > MOST_NAMED)}")
+        for parameter, values in new:
+            parameter.data = values
+
+
+def same_finite(values: NDArray[Any], array: NDArray[Any]) -> bool:
+    """Whether the same elements are finite before and after a conversion."""
+    return bool((np.isfinite(values) == np.isfinite(array)).all())

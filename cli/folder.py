@@ -16,7 +16,7 @@ from typing import Any
 
 from ..cells import Module
 from ..files import unfinished, write_atomically
-from ..models import differences, fit, save_history, save_model
+from ..models import differences, fit, previous_of, save_history, save_model
 from .options import Run
 from .terminal import note
 
@@ -44,7 +44,8 @@ class Folder:
         self.checkpoint = self.path / "checkpoint.npz"
         self.history = self.path / "history.csv"
         written = self.path / "config.json"
-        files = [written, self.checkpoint, self.model, self.history]
+        before = previous_of(self.checkpoint)
+        files = [written, self.checkpoint, before, self.model, self.history]
         there = [file for file in files if file.exists()]
         if self.path.is_dir():  # also of a file that was never finished
             for left in (part for file in files for part in unfinished(file)):

@@ -77,6 +77,7 @@ from .training import (
     evaluate,
     fit,
     label_scores,
+    previous_of,
     save_history,
     schedules,
     span_f1,
@@ -102,7 +103,7 @@ __all__ = [
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
     "AdamW", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm", "clip_by_value",
-    "schedules", "save_history", "differences", "Saved", "save_model", "load_model",
+    "schedules", "save_history", "differences", "previous_of", "Saved", "save_model", "load_model",
     # Metrics.
     "accuracy", "bits_of", "confusion", "label_scores", "span_f1", "span_scores",
 ]  # fmt: skip

@@ -35,9 +35,7 @@ class Labels:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(
-            names if isinstance(names, str) else check_items("Labels", "names", names, "names")
-        )
+        self.names = tuple(check_items("Labels", "names", names, "a list of names"))
         for name in self.names:
             if not isinstance(name, str):
                 raise TypeError(f"Labels: names must be strings, got {describe_received(name)}")

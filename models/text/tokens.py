@@ -76,7 +76,7 @@ def join_words(tokens: Iterable[str]) -> str:
     """
     pieces: list[str] = []
     opened = True  # whether the next token follows without a space
-    for token in tokens:
+    for token in filter(None, tokens):
         closing = token == "()" or (token[0] in ".,;:!?)]}%…»”’" and not OPERATOR.fullmatch(token))
         pieces.append(token if opened or closing else f" {token}")
         opened = token[-1] in "([{«“‘"

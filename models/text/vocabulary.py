@@ -85,6 +85,10 @@ class Vocabulary(Configured):
         kept.sort(key=lambda token: (-counts[token], token))
         return cls(kept, level=level, lower=lower)
 
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the tokens also where they were given as a string."""
+        return super().arguments() | {"tokens": self.tokens}
+
     def __len__(self) -> int:
         return len(self.tokens)
 

@@ -28,12 +28,14 @@ from ...checks import (
 from ...files import PathLike
 from ..networks.layers import evaluating
 from ..text import perplexity_of
+from . import schema
 from .checkpoint import (
     describe_model,
     describe_optimizer,
     describe_task,
     generators,
     load_checkpoint,
+    previous_of,
     random_states,
     save_checkpoint,
     seeded,
@@ -127,7 +129,8 @@ def fit(
         save: A path for the best parameters, or a function that saves the model: written or
             called whenever there are new best ones.
         checkpoint: The checkpoint's path. Where writing fails (a full disk), the old file stays,
-            a RuntimeWarning is raised, and training goes on.
+            a RuntimeWarning is raised, and training goes on. Until training ends the checkpoint
+            before it is kept beside it, as ``NAME.previous.npz``, should the last one be damaged.
         every: Seconds between checkpoints, which are also written after each epoch; at 0, after
             each batch.
         resume: Whether to resume from the checkpoint if there is one, instead of starting over.
@@ -177,21 +180,11 @@ def fit(
     for name, limit in (("clip", clip), ("clip_value", clip_value), ("every", every)):
         if limit is not None:
             check_float("fit", name, limit, least=0)
-    for name, function in (("schedule", schedule), ("after_epoch", after_epoch)):
-        if function is not None:
-            check_callable("fit", name, function)
-    if save is not None and not callable(save):
-        check_path("fit", "save", save)
-    if checkpoint is not None:
-        check_path("fit", "checkpoint", checkpoint)
+    metrics = {} if metrics is None else metrics
+    check_functions({"schedule": schedule, "after_epoch": after_epoch}, metrics)
+    check_paths({"save": None if callable(save) else save, "checkpoint": checkpoint})
     check_bool("fit", "resume", resume)
     check_bool("fit", "progress", progress)
-    if not isinstance(metrics or {}, Mapping):
-        raise TypeError(
-            "fit: metrics must be a dict of functions by name, got " + describe_received(metrics)
-        )
-    for name, metric in (metrics or {}).items():
-        check_callable("fit", f"metrics[{name!r}]", metric)
     run = Run(
         model,
         task,
@@ -200,9 +193,9 @@ def fit(
         epochs=epochs,
         seconds=seconds,
         patience=patience,
-        metrics=metrics or {},
+        metrics=metrics,
         monitor=monitor,
-        sign=sign_of(monitor, mode, metrics or {}),
+        sign=sign_of(monitor, mode, metrics),
         clip=clip,
         clip_value=clip_value,
         schedule=schedule,
@@ -230,6 +223,25 @@ def check_model(who: str, model: Any) -> None:
         raise TypeError(
             f"{who}: expected a model, as Acceptor(...), got {describe_received(model)}"
         )
+
+
+def check_functions(functions: Mapping[str, Any], metrics: Any) -> None:
+    """Raise TypeError unless those given are functions, and ``metrics`` a dict of functions."""
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"fit: metrics must be a dict of functions by name, got {describe_received(metrics)}"
+        )
+    named = {f"metrics[{name!r}]": metric for name, metric in metrics.items()}
+    for name, function in (functions | named).items():
+        if function is not None or name in named:
+            check_callable("fit", name, function)
+
+
+def check_paths(paths: Mapping[str, Any]) -> None:
+    """Raise TypeError unless those given are paths."""
+    for name, path in paths.items():
+        if path is not None:
+            check_path("fit", name, path)
 
 
 def sign_of(monitor: str, mode: str | None, metrics: Iterable[str]) -> int:
@@ -336,6 +348,8 @@ class Run:
             if self.validation is not None and self.history:
                 by = self.monitor.replace("_", " ")
                 report.note(f"the model has its parameters {self.good_from}, the best by {by}")
+            if self.path is not None:
+                previous_of(self.path).unlink(missing_ok=True)
         except FloatingPointError:
             self.model.load_state_dict(self.good)
             raise
@@ -452,10 +466,14 @@ class Run:
         """A key by which the best row is the least one."""
         return self.sign * row[self.monitor], row["validation_loss"]
 
+    def finite(self) -> bool:
+        """Whether the parameters are finite."""
+        return all(np.isfinite(parameter.data).all() for parameter in self.model.parameters())
+
     def keep(self, which: str) -> None:
         """Remember the parameters as good ones, if they are finite, and save them."""
         state = self.model.state_dict()
-        if not all(np.isfinite(array).all() for array in state.values()):
+        if not self.finite():
             return
         self.good, self.good_from = state, which
         if callable(self.save):
@@ -509,7 +527,7 @@ class Run:
             raise PermissionError(f"fit: no checkpoint can be written in {path.parent}")
         if resume and path.exists():
             try:
-                self.restore(load_checkpoint(path, self.fingerprint))
+                self.restore(load_checkpoint(path, self.fingerprint, self.check_state))
             except ValueError as error:
                 raise ValueError(
                     f"fit: {error}. Give another checkpoint=, or resume=False to begin anew"
@@ -517,8 +535,11 @@ class Run:
         self.written = self.elapsed()
 
     def write_checkpoint(self) -> None:
-        """Write the checkpoint, if there is to be one; an OSError becomes a warning."""
-        if self.path is None:
+        """Write the checkpoint, if there is to be one; an OSError becomes a warning.
+
+        Parameters that are not finite are not written: the next batch raises and says why.
+        """
+        if self.path is None or not self.finite():
             return
         state = {
             "pass": vars(self.now),
@@ -541,6 +562,43 @@ class Run:
                 stacklevel=2,
             )
         self.written = self.elapsed()
+
+    def check_state(self, state: Any, place: str) -> None:
+        """Raise ValueError unless this is a state of this run; see ``write_checkpoint``."""
+        columns = ["seconds", "loss"]
+        if self.validation is not None:
+            columns += ["validation_loss", self.monitor]
+        parameters = schema.arrays_like(self.model.state_dict())
+        of_pass = {
+            **dict.fromkeys(("epoch", "batches", "tokens"), schema.count),
+            **dict.fromkeys(("total", "seconds"), schema.finite),
+            "carry": schema.carry,
+            "rngs": schema.each(schema.random_state),
+        }
+        of_plateau = {"now": schema.finite, "best": schema.number}
+        of_plateau |= {"waited": schema.count, "resting": schema.count}
+        whole = {
+            "pass": schema.fields(of_pass),
+            **dict.fromkeys(("updates", "waited"), schema.count),
+            "seconds": schema.finite,
+            "best": schema.number,
+            "good_from": schema.text,
+            "history": schema.rows(columns),
+            "plateaus": schema.parts([schema.fields(of_plateau) for _ in plateaus(self.schedule)]),
+            "rngs": schema.parts([schema.random_state for _ in self.rngs]),
+            "seeds": schema.parts([schema.count for _ in self.seeded]),
+            "replayed": schema.parts([schema.each(schema.signature) for _ in self.cells]),
+            "model": parameters,
+            "good": parameters,
+            "optimizer": lambda value, _: self.optimizer.check_state(value),
+        }
+        schema.fields(whole)(state, place)
+        now, epochs = state["pass"], len(state["history"])
+        if now["epoch"] != epochs + 1 or now["batches"] > len(self.task):
+            raise ValueError(
+                f"its state: {place}.pass is at batch {now['batches']} of {len(self.task)}, epoch "
+                f"{now['epoch']}, after {epochs} epochs"
+            )
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a checkpoint's state."""

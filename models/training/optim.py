@@ -187,22 +187,10 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state of an optimiser of the same class and parameters.
 
-        Missing, unexpected and misshapen entries raise a ValueError that names all of them, and
-        nothing is changed.
+        Missing, unexpected and misshapen entries, and such as are no finite numbers, raise a
+        ValueError that names all of them, and nothing is changed.
         """
-        expected: dict[str, tuple[int, ...]] = {"lr": ()}
-        for i, parameter in enumerate(self.parameters):
-            expected[f"{i}.steps"] = ()
-            if np.any(state.get(f"{i}.steps", 0)):
-                expected.update({f"{i}.{name}": parameter.shape for name in self.slots})
-        problems = [f"missing {name}" for name in expected if name not in state]
-        for name, value in state.items():
-            if name not in expected:
-                problems.append(f"unexpected {name}")
-            elif np.shape(value) != expected[name]:
-                problems.append(f"{name} is {np.shape(value)}, expected {expected[name]}")
-        if problems:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
+        self.check_state(state)
         self.lr = float(state["lr"])
         for i, parameter in enumerate(self.parameters):
             self.steps[i] = int(state[f"{i}.steps"])
@@ -211,6 +199,35 @@ class Optimizer:
                 for name in self.slots
                 if self.steps[i]
             }
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError unless ``load_state_dict`` could restore this state."""
+        if not isinstance(state, Mapping):
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: expected a dict of arrays by name, got "
+                f"{describe_received(state)}"
+            )
+        numbers = ["lr", *(f"{i}.steps" for i in range(len(self.parameters)))]
+        expected: dict[str, tuple[int, ...]] = dict.fromkeys(numbers, ())
+        for i, parameter in enumerate(self.parameters):
+            if np.any(state.get(f"{i}.steps", 0)):
+                expected.update({f"{i}.{name}": parameter.shape for name in self.slots})
+        problems = [f"missing {name}" for name in expected if name not in state]
+        for name, value in state.items():
+            if name not in expected:
+                problems.append(f"unexpected {name}")
+            elif np.shape(value) != expected[name]:
+                problems.append(f"{name} is {np.shape(value)}, expected {expected[name]}")
+            elif (array := np.asarray(value)).dtype.kind not in "fiu":
+                problems.append(f"{name} holds {array.dtype}, expected numbers")
+            elif not np.isfinite(array).all():
+                problems.append(f"{name} holds something else than finite numbers")
+            elif name in numbers and array < 0:
+                problems.append(f"{name} is {array.item()}, expected 0 or more")
+            elif name.endswith(".steps") and array.dtype.kind == "f":
+                problems.append(f"{name} is {array.item()}, expected an integer")
+        if problems:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
 
 
 class SGD(Optimizer):
