@@ -71,7 +71,7 @@ def describe_received(x: Any) -> str:
 
 
 def shown(text: Any, most: int = LONGEST) -> str:
-    """A text as messages show it: control characters escaped, and cut where it is long.
+    r"""A text as messages show it: control characters escaped, and cut where it is long.
 
     Example:
         >>> shown("a\x1b]0;title\x07b")

@@ -6,21 +6,26 @@ Arrays of objects are refused both ways: nothing is pickled, so loading a file r
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import platform
 import struct
-import tempfile
+import time
 import tokenize
+import uuid
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import describe_received
+from .checks import describe_received, shown
 
 __all__ = [
     "Arrays",
@@ -29,6 +34,8 @@ __all__ = [
     "load_described",
     "load_npz",
     "load_safetensors",
+    "locked",
+    "remove_unfinished",
     "save_arrays",
     "save_described",
     "save_npz",
@@ -41,7 +48,10 @@ PathLike = str | os.PathLike[str]
 Arrays = dict[str, NDArray[Any]]
 HEADER = "header"  # the array of bytes that holds a described file's JSON
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
-DEFLATE = 1100  # a byte of a zip unpacks to at most 1,032
+DAY = 86_400.0  # seconds
+LOCKED_BYTE = 1 << 30  # behind the end of the file
+TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # of a lock that another one holds
+SMALL, MOST_PACKED = 1 << 26, 32  # a zip unpacks to at most 64 MB, or 32 times its size
 
 
 def write_atomically(
@@ -60,24 +70,44 @@ def write_atomically(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path  # none yet
+
+    def finish() -> None:
+        if previous is not None:
+            keep_as(path, previous)
+        os.replace(temporary, path)
+
     try:
-        with os.fdopen(handle, "wb") as file:
+        while True:
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+            file = open(temporary, "xb")  # noqa: SIM115
+            # Locked, nobody else removes it while this process lives; or has it just been?
+            if hold(file) is not False and os.fstat(file.fileno()).st_nlink:
+                break
+            file.close()
+        with file:
             if callable(content):
                 content(file)
             else:
                 file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp lets only the owner read
-        if previous is not None:
-            keep_as(path, previous)
-        os.replace(temporary, path)
+            if os.name != "nt":  # Windows renames no open file
+                finish()
+        if os.name == "nt":
+            finish()
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+        if (
+            isinstance(error, OSError)
+            and error.errno is not None
+            and error.filename
+            in (
+                None,
+                str(temporary),
+            )
+        ):
             error.filename = str(path)  # an error of a full disk names no file
         raise
 
@@ -98,13 +128,107 @@ def keep_as(path: Path, other: PathLike) -> None:
 
 
 def unfinished(path: PathLike) -> list[Path]:
-    """Temporary files beside ``path``, left by writers that were killed."""
+    """Temporary files beside ``path``, of writers at work and of writers that were killed."""
     path = Path(path)
     return [
         found
         for found in path.parent.iterdir()
         if found.name.startswith(f".{path.name}.") and found.suffix == ".part"
     ]
+
+
+def remove_unfinished(path: PathLike) -> None:
+    """Remove the temporary files beside ``path`` that were left by writers that were killed.
+
+    Those of a writer that lives are locked, and stay. Where the file system has no locks, those
+    younger than a day stay too.
+    """
+    for found in unfinished(path):
+        with contextlib.suppress(OSError), open(found, "r+b") as file:
+            old = time.time() - found.stat().st_mtime > DAY
+            if hold(file) is True or (old and hold(file) is None):
+                if os.name == "nt":
+                    file.close()  # Windows removes no open file
+                found.unlink(missing_ok=True)
+
+
+# Locks ------------------------------------------------------------------------------------------
+
+
+def hold(file: IO[bytes]) -> bool | None:
+    """Lock an open file for this process, until it is closed: the system frees it at its death.
+
+    Returns:
+        Whether it is locked now: False if another one holds it; None if the file system has no
+        locks (some network ones).
+    """
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(LOCKED_BYTE)  # Windows lets nobody read what is locked
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            file.seek(0)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS too, between machines
+    except OSError as error:
+        if os.name == "nt":
+            file.seek(0)
+        return False if error.errno in TAKEN else None
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: PathLike, what: str) -> Iterator[None]:
+    """Hold a lock while a block runs; where the process dies, the system gives it back.
+
+    Args:
+        path: The lock's file, which is there while the lock is held.
+        what: What must not be used twice, for messages.
+
+    Raises:
+        BlockingIOError: Another one holds it; the message says who.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = open(path, "a+b")  # noqa: SIM115
+        state = hold(file)
+        if state is False:
+            file.seek(0)
+            holder = shown(file.read(200).decode(errors="replace")) or "another process"
+            file.close()
+            raise BlockingIOError(f"{what} is in use by {holder}; wait for its end, or end it")
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                break
+        except FileNotFoundError:
+            pass
+        file.close()  # its last holder has just removed it
+    with file:
+        if state is None:
+            warnings.warn(
+                f"{what}: the file system has no locks, and nothing keeps a second one out",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        file.truncate(0)
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {platform.node()}, since {now}".encode())
+        file.flush()
+        try:
+            yield
+        finally:
+            if os.name != "nt":
+                path.unlink(missing_ok=True)
+    if os.name == "nt":
+        with contextlib.suppress(OSError):  # another one may wait for it
+            path.unlink(missing_ok=True)
+
+
+# Named arrays -----------------------------------------------------------------------------------
 
 
 def save_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
@@ -142,10 +266,14 @@ def save_npz(
     plain = plain_arrays("save_npz", arrays)
 
     def write(file: IO[bytes]) -> None:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
+        try:
             for name, array in plain.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
+            archive.close()
+        finally:
+            archive.fp = None  # after an interrupt close() would raise an error of its own
 
     write_atomically(path, write, previous=previous)
 
@@ -158,11 +286,11 @@ def load_npz(path: PathLike) -> Arrays:
         ValueError: It is a folder, no ``.npz`` file, truncated, damaged, or holds pickled objects.
     """
     check_is_file(path)
-    most = DEFLATE * Path(path).stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
+            check_sizes(archive, Path(path).stat().st_size)
             return {
-                info.filename.removesuffix(".npy"): read_member(archive, info, most)
+                info.filename.removesuffix(".npy"): read_member(archive, info)
                 for info in archive.infolist()
             }
     except DAMAGED as error:
@@ -255,11 +383,31 @@ DAMAGED = (
 )
 
 
-def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> NDArray[Any]:
+def check_sizes(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError, before memory is taken, for a small file that unpacks to a huge one.
+
+    Our own files are not compressed. In others arrays of weights shrink by a tenth, of text to a
+    third; zeros could shrink a thousandfold, and members that overlap without a limit.
+    """
+    members = archive.infolist()
+    unpacked, packed = (
+        sum(sizes) for sizes in zip(*((m.file_size, m.compress_size) for m in members), (0, 0))
+    )
+    if packed > size:
+        raise ValueError(f"its members overlap: they are {packed:,} bytes, the file {size:,}")
+    if unpacked > max(SMALL, MOST_PACKED * size):
+        raise ValueError(
+            f"it unpacks to {unpacked:,} bytes, more than {MOST_PACKED} times the file's {size:,}; "
+            "save it without compression"
+        )
+    if len({m.filename for m in members}) < len(members):
+        raise ValueError("two of its members have one name")
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
     """One array of an ``.npz`` file, whose header is checked before memory is allocated.
 
-    A few bytes could ask for terabytes otherwise; ``most`` is the number of bytes that all arrays
-    of a file of this size can have.
+    A few bytes could ask for terabytes otherwise.
     """
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -274,7 +422,7 @@ def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> N
     if dtype.hasobject:
         raise ValueError(f"{info.filename} holds pickled objects, which could run any code")
     claimed = header + dtype.itemsize * int(np.prod(shape, dtype=object))
-    if claimed != info.file_size or claimed > most:
+    if claimed != info.file_size:
         raise ValueError(
             f"{info.filename} claims {dtype} {shape}, {claimed} bytes, and has {info.file_size}"
         )

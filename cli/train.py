@@ -75,24 +75,24 @@ def train_lm(
     """
     text = "\n\n".join(load_text(path, data.encoding) for path in files)
     parts = split_text(text, tokens, data.held_out)
-    folder = Folder(run, configuration("lm", files, data, tokens, network, training))
-    print_parts(parts)
-    model = make_language_model(network, len(parts.vocabulary), training.seed)
-    name = CELLS[network.model].__name__
-    print(f"model       {name}, {model.size():,} parameters", flush=True)
-    history = folder.fit(
-        model,
-        saved={"vocabulary": parts.vocabulary},
-        optimizer=Adam(model.parameters(), training.lr),
-        **stream_options(parts, training),
-    )
-    rows = baselines(parts)
-    trained = held_out_perplexity(model, parts)
-    rows.append((f"{name}, after {history[-1]['seconds']:.0f} s of training", trained))
-    print_perplexities(parts, rows)
-    if tokens.level == "character":
-        print("bits per character: " + ", ".join(f"{math.log2(p):.3f}" for _, p in rows))
-    print(f"the model is {folder.model}")
+    with Folder(run, configuration("lm", files, data, tokens, network, training)) as folder:
+        print_parts(parts)
+        model = make_language_model(network, len(parts.vocabulary), training.seed)
+        name = CELLS[network.model].__name__
+        print(f"model       {name}, {model.size():,} parameters", flush=True)
+        history = folder.fit(
+            model,
+            saved={"vocabulary": parts.vocabulary},
+            optimizer=Adam(model.parameters(), training.lr),
+            **stream_options(parts, training),
+        )
+        rows = baselines(parts)
+        trained = held_out_perplexity(model, parts)
+        rows.append((f"{name}, after {history[-1]['seconds']:.0f} s of training", trained))
+        print_perplexities(parts, rows)
+        if tokens.level == "character":
+            print("bits per character: " + ", ".join(f"{math.log2(p):.3f}" for _, p in rows))
+        print(f"the model is {folder.model}")
 
 
 def stream_options(parts: TextParts, training: StreamTraining) -> dict[str, Any]:
@@ -214,27 +214,27 @@ def train_on_labels(
     task = task_of(parts.train, labels=labels, batch=training.batch, rng=training.seed)
     validation = task_of(parts.development, labels=labels)
     tested = None if test is None else task_of(test, labels=known)
-    folder = Folder(run, config)
     sizes = f"{len(task.sequences):,} to learn from, {len(validation.sequences):,} to develop on"
-    print(f"{config['kind']:12}{sizes}; {len(labels)} labels")
-    print(f"model       {config['model']}, {model.size():,} parameters", flush=True)
-    metrics = metrics_for(labels, parts.development.labels)
-    folder.fit(
-        model,
-        task=task,
-        saved=saved,
-        optimizer=Adam(model.parameters(), training.lr),
-        validation=validation,
-        metrics=metrics,
-        monitor="validation_" + [*metrics][-1],
-        mode="max",
-        clip=training.clip,
-        schedule=schedules.cosine(),
-    )
-    print_scores("development part", model, labels, validation)
-    if tested is not None:
-        print_scores("test part", model, known, tested)
-    print(f"the model is {folder.model}")
+    with Folder(run, config) as folder:
+        print(f"{config['kind']:12}{sizes}; {len(labels)} labels")
+        print(f"model       {config['model']}, {model.size():,} parameters", flush=True)
+        metrics = metrics_for(labels, parts.development.labels)
+        folder.fit(
+            model,
+            task=task,
+            saved=saved,
+            optimizer=Adam(model.parameters(), training.lr),
+            validation=validation,
+            metrics=metrics,
+            monitor="validation_" + [*metrics][-1],
+            mode="max",
+            clip=training.clip,
+            schedule=schedules.cosine(),
+        )
+        print_scores("development part", model, labels, validation)
+        if tested is not None:
+            print_scores("test part", model, known, tested)
+        print(f"the model is {folder.model}")
 
 
 TRAIN = Group(

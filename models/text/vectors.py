@@ -16,6 +16,9 @@ from ...checks import check_dtype, check_rng
 from ...files import PathLike
 from .vocabulary import Vocabulary
 
+LONGEST_LINE = 1 << 20  # characters
+SMALL, MOST_PACKED = 1 << 22, 16  # characters in all; and as a multiple of the file's bytes
+
 
 def load_vectors(
     path: PathLike, words: Iterable[str] | None = None, *, dtype: Any = np.float32
@@ -48,8 +51,8 @@ def load_vectors(
     found: dict[str, NDArray[Any]] = {}
     promised = None
     d = count = 0
-    with opened(path) as lines:
-        for number, line in enumerate(lines, 1):
+    with opened(path) as file:
+        for number, line in enumerate(lines_of(path, file), 1):
             fields = line.rstrip(" \n").split(" ")
             if number == 1 and len(fields) == 2 and all(f.isdecimal() for f in fields):
                 promised, d = (int(field) for field in fields)
@@ -81,6 +84,28 @@ def load_vectors(
             "truncated or malformed"
         )
     return found
+
+
+def lines_of(path: PathLike, file: IO[str]) -> Iterator[str]:
+    """The lines of a file of vectors: of bounded length, and together of bounded size.
+
+    A ``.gz`` of real vectors shrinks to a third. Of zeros it could shrink a thousandfold.
+    """
+    most = max(SMALL, MOST_PACKED * Path(path).stat().st_size)
+    read = number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        read += len(line)
+        if len(line) == LONGEST_LINE and not line.endswith("\n"):
+            raise ValueError(
+                f"{path}, line {number}: it is longer than {LONGEST_LINE:,} characters; expected a "
+                "word and its numbers"
+            )
+        if read > most:
+            raise ValueError(
+                f"{path}: it unpacks to more than {MOST_PACKED} times its size; unpack it first"
+            )
+        yield line
 
 
 @contextmanager

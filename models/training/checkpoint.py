@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...autograd import Tensor
 from ...cells import Module
 from ...checks import describe_received, shown
-from ...files import PathLike, load_described, save_described, unfinished
+from ...files import PathLike, load_described, remove_unfinished, save_described
 from .optim import Optimizer
 from .schema import Check
 
@@ -75,8 +75,8 @@ def load_checkpoint(path: PathLike, fingerprint: Mapping[str, Any], check: Check
             f"{error}. The checkpoint before it is sound: rename {before.name} to {path.name} to "
             "resume from that"
         ) from error
-    for left in [*unfinished(path), *unfinished(previous_of(path))]:
-        left.unlink(missing_ok=True)
+    remove_unfinished(path)
+    remove_unfinished(previous_of(path))
     return state
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -25,7 +26,7 @@ from ...checks import (
     check_path,
     describe_received,
 )
-from ...files import PathLike
+from ...files import PathLike, locked
 from ..networks.layers import evaluating
 from ..text import perplexity_of
 from . import schema
@@ -149,7 +150,7 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the model has its best parameters, and they are saved.
         ValueError: A setting is out of range, the model has no Parameter, or the checkpoint is
             damaged or was written by another training; the differences are named.
-        OSError: The checkpoint's folder is not writable.
+        OSError: The checkpoint's folder is not writable, or another training uses the file.
 
     Example:
         >>> from unspool.models import LanguageModel, Sequences, fit
@@ -207,11 +208,14 @@ def fit(
     model.train()
     try:
         report = Report(epochs, len(task), unit) if progress else Silence()
-        if checkpoint is not None:
-            run.open_checkpoint(Path(checkpoint), every, resume)
-            if run.updates:
-                report.note(f"resuming from {checkpoint}, after update {run.updates}")
-        with freed_memory_kept():  # with glibc an update of an LSTM of 128 takes a quarter less
+        with contextlib.ExitStack() as used:
+            if checkpoint is not None:
+                used.enter_context(run.lock_checkpoint(Path(checkpoint)))
+                run.open_checkpoint(Path(checkpoint), every, resume)
+                if run.updates:
+                    report.note(f"resuming from {checkpoint}, after update {run.updates}")
+            # With glibc an update of an LSTM of 128 takes a quarter less.
+            used.enter_context(freed_memory_kept())
             return run.train(report)
     finally:
         model.train(was_training)
@@ -507,6 +511,13 @@ class Run:
 
     # Checkpoints ----------------------------------------------------------------------------------
 
+    def lock_checkpoint(self, path: Path) -> contextlib.AbstractContextManager[None]:
+        """Keep other trainings from a checkpoint."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(f"fit: no checkpoint can be written in {path.parent}")
+        return locked(path.with_name(f".{path.name}.lock"), str(path))
+
     def open_checkpoint(self, path: Path, every: float, resume: bool) -> None:
         """Write checkpoints to a file from now on; resume from it if it exists."""
         self.fingerprint = {
@@ -522,9 +533,6 @@ class Run:
             "schedule, plateaus": [plateau.settings() for plateau in plateaus(self.schedule)],
         }
         self.path, self.every = path, every
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(f"fit: no checkpoint can be written in {path.parent}")
         if resume and path.exists():
             try:
                 self.restore(load_checkpoint(path, self.fingerprint, self.check_state))
