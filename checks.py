@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 __all__ = [
+    "TEXT_CONTROLS",
     "check_annotated",
     "check_bool",
     "check_callable",
@@ -68,6 +69,10 @@ def describe_received(x: Any) -> str:
     if isinstance(x, (list, tuple, dict, set, frozenset)):
         return f"a {type(x).__name__} of {len(x)}"
     return type(x).__name__
+
+
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+TEXT_CONTROLS = {code: text for code, text in CONTROLS.items() if chr(code) not in "\n\t"}
 
 
 def shown(text: Any, most: int = LONGEST) -> str:

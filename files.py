@@ -29,6 +29,7 @@ from .checks import describe_received, shown
 
 __all__ = [
     "Arrays",
+    "MessageStream",
     "PathLike",
     "load_arrays",
     "load_described",
@@ -226,6 +227,55 @@ def locked(path: PathLike, what: str) -> Iterator[None]:
     if os.name == "nt":
         with contextlib.suppress(OSError):  # another one may wait for it
             path.unlink(missing_ok=True)
+
+
+# Streams ----------------------------------------------------------------------------------------
+
+
+class MessageStream:
+    """A text stream for messages, whose failure ends nothing.
+
+    The stream may be None (a process without a console), closed, on a full disk, or a pipe that
+    nobody reads. What cannot be written is dropped.
+
+    Args:
+        stream: Such as ``sys.stderr``.
+
+    Attributes:
+        error: The first error, or None.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.error: Exception | None = None
+
+    def attempt(self, name: str, *args: Any) -> None:
+        """Call a method of the stream."""
+        if self.stream is None or self.error is not None:
+            return
+        try:
+            getattr(self.stream, name)(*args)
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            self.error = error
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        self.attempt("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.attempt("flush")
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        try:
+            return self.stream is not None and self.stream.isatty()
+        except ValueError:
+            return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 # Named arrays -----------------------------------------------------------------------------------

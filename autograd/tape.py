@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, overload
 
 import numpy as np
 
+from ..checks import shown
 from .backward import backpropagate, no_path, reachable, seed_for
 from .context import path_text, step_of, without_steps
 from .messages import describe, options_text
@@ -159,6 +160,7 @@ class Tape:
                     show(record.output),
                 )
             )
+        rows = [tuple(shown(cell, 500) for cell in row) for row in rows]
         # A column without an entry (no time, no scope) is left out.
         columns = [c for c in zip(*rows, strict=True) if any(c[1:]) or c[0] == "#"]
         widths = [max(map(len, column)) for column in columns]

@@ -45,10 +45,12 @@ from .report import (
     print_scores,
 )
 from .signature import Group
+from .terminal import as_messages
 
 # Language models --------------------------------------------------------------------------------
 
 
+@as_messages()
 def train_lm(
     files: Sequence[Path],
     *,
@@ -110,6 +112,7 @@ def stream_options(parts: TextParts, training: StreamTraining) -> dict[str, Any]
 # Classifiers and taggers ------------------------------------------------------------------------
 
 
+@as_messages()
 def train_classifier(
     files: Sequence[Path],
     *,
@@ -152,6 +155,7 @@ def train_classifier(
     )
 
 
+@as_messages()
 def train_tagger(
     files: Sequence[Path],
     *,

@@ -110,7 +110,7 @@ def make_page(
         del scenes[name], painted[name]
     wanted = "folded" if fold else level
     data = {
-        "title": title or heading(structure, titles),
+        "title": printable(title or heading(structure, titles)),
         "caption": caption,
         "scenes": scenes,
         "scene": wanted if wanted in scenes else next(iter(scenes)),
@@ -582,11 +582,13 @@ def assemble(data: dict[str, Any], scenes: str, palette: Palette, theme: Theme) 
 
 
 def embedded(data: Any) -> str:
-    """JSON that may stand in a script element: nothing in it can end the element."""
+    """JSON that may stand in a script element: nothing in it can end the element.
+
+    Control characters and halves of surrogate pairs, which UTF-8 cannot hold, are escaped too.
+    """
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for letter in "<>&\u2028\u2029":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return text
+    letters = "[<>&\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+    return re.sub(letters, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def checksum(text: str) -> str:
