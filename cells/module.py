@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
@@ -52,11 +52,9 @@ class Module(Configured):
 
     def named_places(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every place where a Parameter stands, tied ones at each of them."""
-        for name, child in children(self, prefix):
+        for name, child in walk(self, prefix, into=(Module, *Containers)):
             if isinstance(child, Parameter):
                 yield name, child
-            else:
-                yield from child.named_places(f"{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name, Parameter) in order, each Parameter once, under its first name."""
@@ -191,25 +189,69 @@ class Module(Configured):
         return latex(self)
 
 
-def children(module: Module, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
+def children(module: Module) -> Iterator[tuple[str, Parameter | Module]]:
     """(name, child) of the Parameters and Modules in a Module's attributes, in order.
 
     Also inside of lists, tuples and dicts; not inside of the Modules.
     """
-    for name, value in vars(module).items():
-        yield from contained(f"{prefix}{name}", value)
+    return walk(module, "", into=Containers)
 
 
-def contained(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
-    """The Parameters and Modules in one attribute, named by their places."""
-    if isinstance(value, (Parameter, Module)):
-        yield name, value
-    elif isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            yield from contained(f"{name}.{i}", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from contained(f"{name}.{key}", item)
+Containers = (list, tuple, dict)
+
+
+def walk(
+    module: Module, prefix: str, into: tuple[type, ...]
+) -> Iterator[tuple[str, Parameter | Module]]:
+    """The Parameters and Modules below a Module, named by their places; without recursion.
+
+    Args:
+        module: Where the walk begins.
+        prefix: Of the names.
+        into: The classes whose parts are walked too; what is of none of them is a child.
+
+    Raises:
+        TypeError: Something holds itself, or a set holds a Parameter or Module.
+    """
+    above = [id(module)]
+    stack = [iter([(f"{prefix}{name}", value) for name, value in vars(module).items()])]
+    while stack:
+        name, value = next(stack[-1], ("", None))
+        if isinstance(value, (set, frozenset)):
+            check_set(name, value)
+        elif isinstance(value, into):
+            if id(value) in above:
+                raise TypeError(holds_itself(name, value))
+            above.append(id(value))
+            stack.append(iter([(f"{name}.{key}", item) for key, item in parts(value)]))
+        elif isinstance(value, (Parameter, Module)):
+            yield name, value
+        elif not name:
+            stack.pop()
+            above.pop()
+
+
+def parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    """The parts of a Module or container, each with its key."""
+    if isinstance(value, Module):
+        return vars(value).items()
+    return value.items() if isinstance(value, dict) else enumerate(value)
+
+
+def check_set(name: str, value: Iterable[Any]) -> None:
+    """Raise TypeError for a set of Parameters or Modules: their order differs from run to run."""
+    if any(isinstance(item, (Parameter, Module)) for item in value):
+        raise TypeError(f"{name} is a set of Parameters or Modules; make it a list, in order")
+
+
+def holds_itself(name: str, value: Any) -> str:
+    """The message for a part that is also above itself."""
+    if isinstance(value, Module):
+        return (
+            f"{name} is the {type(value).__name__} that this is a part of; a Module holds only its "
+            "parts: keep a parent as weakref.ref(parent)"
+        )
+    return f"{name} is a {type(value).__name__} that holds itself"
 
 
 class Update:
