@@ -1,4 +1,4 @@
-"""Checks of arguments, shared by all folders.
+"""Checks of arguments, and of what is installed, shared by all folders.
 
 Every message has four parts: the thing (``LSTM: d_h``), what it must be, what was received, and
 where it helps what to write instead. A value of the wrong type raises TypeError, one out of range
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import difflib
 import functools
+import importlib
 import inspect
 import math
 import numbers
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,7 +36,9 @@ __all__ = [
     "check_rng",
     "check_text",
     "describe_received",
+    "import_extra",
     "shown",
+    "wrong_type",
 ]
 
 T = TypeVar("T")
@@ -86,6 +90,18 @@ def shown(text: Any, most: int = LONGEST) -> str:
     if not text.isprintable():
         text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= most else f"{text[:most]}..."
+
+
+def wrong_type(expected: str, value: Any, cure: str = "") -> TypeError:
+    """The error for a value of another kind than was expected.
+
+    Example:
+        >>> raise wrong_type("Zoneout: expected a Cell", [1], "wrap layers one by one")
+        Traceback (most recent call last):
+        ...
+        TypeError: Zoneout: expected a Cell, got a list of 1; wrap layers one by one
+    """
+    return TypeError(f"{expected}, got {describe_received(value)}" + (f"; {cure}" if cure else ""))
 
 
 def check_int(
@@ -353,3 +369,22 @@ def passes_options(function: Callable[..., Any]) -> bool:
     """Whether a function takes ``**options``."""
     parameters = inspect.signature(function).parameters.values()
     return any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def import_extra(what: str, extra: str, *modules: str) -> Any:
+    """Import a package that an extra installs; an ImportError says how.
+
+    Args:
+        what: What needs it, for the message.
+        extra: The name of the extra.
+        modules: The package, and those of its modules that are needed.
+
+    Returns:
+        The package.
+    """
+    try:
+        for module in modules:
+            importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f'{what}: pip install "unspool[{extra}]"') from error
+    return sys.modules[modules[0]]

@@ -25,7 +25,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import describe_received, shown
+from .checks import describe_received, import_extra, shown
 
 __all__ = [
     "Arrays",
@@ -292,9 +292,7 @@ def save_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
 def load_arrays(path: PathLike) -> Arrays:
     """Read named arrays from a ``.safetensors`` or ``.npz`` file.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is truncated, damaged or a pickle.
+    One that is truncated, damaged or a pickle raises a ValueError.
     """
     if Path(path).suffix in PICKLES:
         raise ValueError(
@@ -331,14 +329,13 @@ def save_npz(
 def load_npz(path: PathLike) -> Arrays:
     """Read named arrays.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is a folder, no ``.npz`` file, truncated, damaged, or holds pickled objects.
+    A folder, a file of another kind, one that is truncated or damaged, and pickled objects raise
+    a ValueError.
     """
     check_is_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
-            check_sizes(archive, Path(path).stat().st_size)
+            check_members(archive, Path(path).stat().st_size)
             return {
                 info.filename.removesuffix(".npy"): read_member(archive, info)
                 for info in archive.infolist()
@@ -390,9 +387,7 @@ def load_described(
         format: The kind of file.
         versions: The version, or versions, that can be read; the header's ``version`` is one.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is truncated, damaged, or of another format or version.
+    One that is truncated, damaged, or of another format or version raises a ValueError.
     """
     arrays = load_npz(path)
     raw = arrays.pop(HEADER, None)
@@ -423,7 +418,6 @@ DAMAGED = (
     EOFError,
     KeyError,
     MemoryError,
-    NotImplementedError,
     OSError,
     RuntimeError,
     SyntaxError,
@@ -433,49 +427,52 @@ DAMAGED = (
 )
 
 
-def check_sizes(archive: zipfile.ZipFile, size: int) -> None:
-    """Raise ValueError, before memory is taken, for a small file that unpacks to a huge one.
+def check_members(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError, before memory is taken, for a file that is none of ours.
 
-    Our own files are not compressed. In others arrays of weights shrink by a tenth, of text to a
-    third; zeros could shrink a thousandfold, and members that overlap without a limit.
+    A few bytes could ask for terabytes: by an array's header, by zeros, which shrink a
+    thousandfold, or by members that overlap. Our own files are not compressed; in others weights
+    shrink by a tenth, and text to a third.
+
+    Args:
+        archive: The open file.
+        size: Its size in bytes.
     """
-    members = archive.infolist()
-    unpacked, packed = (
-        sum(sizes) for sizes in zip(*((m.file_size, m.compress_size) for m in members), (0, 0))
-    )
-    if packed > size:
+    members, most = archive.infolist(), max(SMALL, MOST_PACKED * size)
+    for info in members:
+        check_header(archive, info, most)
+    if (packed := sum(info.compress_size for info in members)) > size:
         raise ValueError(f"its members overlap: they are {packed:,} bytes, the file {size:,}")
-    if unpacked > max(SMALL, MOST_PACKED * size):
-        raise ValueError(
-            f"it unpacks to {unpacked:,} bytes, more than {MOST_PACKED} times the file's {size:,}; "
-            "save it without compression"
-        )
-    if len({m.filename for m in members}) < len(members):
+    if (unpacked := sum(info.file_size for info in members)) > most:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes, the file is {size:,}; save it anew")
+    if len({info.filename for info in members}) < len(members):
         raise ValueError("two of its members have one name")
 
 
-def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    """One array of an ``.npz`` file, whose header is checked before memory is allocated.
-
-    A few bytes could ask for terabytes otherwise.
-    """
+def check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> None:
+    """Raise ValueError if an array is pickled, or not as large as its header says."""
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
+    name = shown(info.filename)
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         if version not in read_header:
-            raise ValueError(f"{info.filename} has the .npy version {version}, expected 1.0 or 2.0")
+            raise ValueError(f"{name} has the .npy version {version}, expected 1.0 or 2.0")
         shape, _, dtype = read_header[version](member)
         header = member.tell()
     if dtype.hasobject:
-        raise ValueError(f"{info.filename} holds pickled objects, which could run any code")
+        raise ValueError(f"{name} holds pickled objects, which could run any code")
     claimed = header + dtype.itemsize * int(np.prod(shape, dtype=object))
-    if claimed != info.file_size:
+    if claimed != info.file_size or claimed > most:
         raise ValueError(
-            f"{info.filename} claims {dtype} {shape}, {claimed} bytes, and has {info.file_size}"
+            f"{name} claims {dtype} {shape}, {claimed} bytes, and has {info.file_size}"
         )
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array of an ``.npz`` file."""
     with archive.open(info) as member:
         array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     return array
@@ -496,9 +493,7 @@ def save_safetensors(path: PathLike, arrays: Mapping[str, Any]) -> None:
 def load_safetensors(path: PathLike) -> Arrays:
     """Read named arrays from a ``.safetensors`` file (extra ``io``); bfloat16 becomes float32.
 
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is truncated or damaged, or has a dtype that NumPy lacks.
+    One that is truncated or damaged, or has a dtype that NumPy lacks, raises a ValueError.
     """
     package = safetensors_package()
     check_is_file(path)
@@ -530,15 +525,9 @@ SAFETENSORS_TYPES = {
 
 
 def safetensors_package() -> Any:
-    """The package, or an error that names the extra to install."""
-    try:
-        import safetensors
-        import safetensors.numpy
-    except ImportError as error:
-        raise ImportError(
-            '.safetensors files need the package safetensors: pip install "unspool[io]"'
-        ) from error
-    return safetensors
+    """The package safetensors, or an error that names the extra to install."""
+    what = ".safetensors files need the package safetensors"
+    return import_extra(what, "io", "safetensors", "safetensors.numpy")
 
 
 def plain_arrays(who: str, arrays: Mapping[str, Any]) -> Arrays:

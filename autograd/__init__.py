@@ -73,15 +73,7 @@ from .numpy_core import scatter_add, unbroadcast
 from .recompute import checkpoint
 from .replay import LeafGradients, Plan, alike, made_by, reserve_numbers
 from .tape import Gradients, Record, Tape
-from .tensor import (
-    Op,
-    Parameter,
-    Tensor,
-    apply,
-    operand,
-    operands_of,
-    values,
-)
+from .tensor import Op, Parameter, Tensor, apply, arrays_of, operand, operands_of, values
 from .trees import flatten
 from .workspace import current_workspace
 
@@ -106,6 +98,6 @@ __all__ = [
     "reduce_loss", "Reduction", "flatten", "describe", "options_text", "path_text",
     # Internal names that other folders share, which may change.
     "recording", "current_scope", "anomaly_check", "ClassName", "split_scope", "without_steps",
-    "backpropagate", "reachable", "operands_of", "made_by", "reserve_numbers", "Plan",
+    "backpropagate", "reachable", "operands_of", "arrays_of", "made_by", "reserve_numbers", "Plan",
     "LeafGradients", "alike", "current_workspace", "freed_memory_kept", "keep_freed_memory",
 ]  # fmt: skip

@@ -75,9 +75,7 @@ ELU = Op(
 SOFTPLUS = Op("softplus", lambda x: np.logaddexp(x, 0), (lambda g, y, x: g * sigmoid(x),))
 LOG_SIGMOID = Op("log_sigmoid", lambda x: -np.logaddexp(-x, 0), (lambda g, y, x: g * sigmoid(-x),))
 SILU = Op(
-    "silu",
-    lambda x: x * _sigmoid(x),
-    (lambda g, y, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),),
+    "silu", lambda x: x * _sigmoid(x), (lambda g, y, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),)
 )
 HARD_SIGMOID = Op(
     "hard_sigmoid",
@@ -275,9 +273,7 @@ def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
 
 
 SOFTMAX = Op(
-    "softmax",
-    _softmax,
-    (lambda g, y, x, axis: y * (g - (g * y).sum(axis, keepdims=True)),),
+    "softmax", _softmax, (lambda g, y, x, axis: y * (g - (g * y).sum(axis, keepdims=True)),)
 )
 LOG_SOFTMAX = Op(
     "log_softmax",

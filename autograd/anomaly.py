@@ -33,7 +33,6 @@ class detect_anomaly(ContextSetting):
     ops that only move it may do so, as ``np.where`` may take it out again.
 
     Example:
-        >>> import numpy as np
         >>> from unspool import Tensor
         >>> from unspool.autograd import detect_anomaly
         >>> with detect_anomaly(), np.errstate(divide="ignore"):

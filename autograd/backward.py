@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 
 from .buffers import Accumulator
-from .context import anomaly_check, no_grad
+from .context import (
+    anomaly_check,
+    backward_scope,
+    current_scope,
+    no_grad,
+    scope_of_sum,
+    split_scope,
+)
 from .messages import describe
 from .tensor import BINARY, UNARY, Op, Tensor, apply, arrays_of, operands_of, provides
 from .workspace import Workspace, current_workspace
@@ -72,14 +79,17 @@ class BackwardPass:
         deliver: Called with each leaf and its gradient.
         every: Whether Tensors that require no gradient get one too.
         keep_all: Whether results are delivered as well as leaves.
-        recorded: Whether the pass is recorded, so that rules run on Tensors.
+        recorded: Whether the pass is recorded, so that rules run on Tensors. Its records then
+            have the scopes of those that they come from, after ``backward``, and the gradient of
+            ``h_2`` is called ``∂L/∂h_2``.
     """
 
-    __slots__ = ("check", "deliver", "every", "keep_all", "recorded", "sums")
+    __slots__ = ("check", "deliver", "every", "keep_all", "recorded", "sums", "uses")
 
     def __init__(self, deliver: Deliver, every: bool, keep_all: bool, recorded: bool) -> None:
         self.deliver, self.every, self.keep_all = deliver, every, keep_all
         self.recorded = recorded
+        self.uses: dict[Tensor, tuple[str, ...]] = {}  # leaf -> the scope around all its uses
         self.check = anomaly_check.get()
         self.sums = Accumulator(recorded, self.check)
 
@@ -90,11 +100,28 @@ class BackwardPass:
         for t, g in roots:
             if t.requires_grad or self.every:
                 self.sums.add(t, g)
-        self.walk(order)
+        if self.recorded:
+            self.walk_recorded(order)
+        else:
+            self.walk(order)
         for leaf in leaves:
+            if self.recorded:
+                self.enter(self.uses.get(leaf, ()), -1)
             g = self.sums.finish(leaf)
             if g is not None:
-                self.deliver(leaf, g)
+                self.deliver(leaf, named(leaf, g) if self.recorded else g)
+
+    def walk_recorded(self, order: Iterable[tuple[int, Tensor]]) -> None:
+        """``walk`` with the scopes of the records that it visits."""
+        for entry in order:
+            t = entry[1]
+            self.enter(t._record[3], entry[0])  # type: ignore[index]
+            g = self.sums.finish(t)
+            if g is not None:
+                named(t, g)
+                if self.keep_all:
+                    self.deliver(t, g)
+                self.propagate(t, g)
 
     def walk(self, order: Iterable[tuple[int, Tensor]]) -> None:
         """Finish the gradient of each result, the last one first, and propagate it.
@@ -140,6 +167,19 @@ class BackwardPass:
             else:
                 self.propagate(t, g)
 
+    def enter(self, path: tuple[str, ...], origin: int, end: int | None = None) -> None:
+        """Record what follows as backward from the record of this scope and number."""
+        if current_scope.get() is not None:  # outside of no_grad()
+            current_scope.set(backward_scope(path, origin, end))
+
+    def enter_sum(self, x: Tensor, path: tuple[str, ...], origin: int) -> None:
+        """Enter the scope in which a contribution to an operand is added to the others."""
+        self.enter(path, origin, scope_of_sum(path, () if x._record is None else x._record[3]))
+        if x._record is None:
+            around = (split_scope(path) or (path,))[0]
+            shared = scope_of_sum(around, self.uses.get(x, around))
+            self.uses[x] = around[:shared]
+
     def propagate(self, t: Tensor, g: Any) -> None:
         """Carry the gradient of a result on to the operands of its record."""
         record: Any = t._record
@@ -150,6 +190,8 @@ class BackwardPass:
         if op.variadic:
             for x, gx in zip(inputs, op.rules(g, y, *arrays, **params)):
                 if gx is not None and self.wants(x):
+                    if self.recorded:
+                        self.enter_sum(x, path, record[0])
                     self.sums.add(x, gx)
             return
         for x, (rule, batch_rule) in zip(inputs, op.operand_rules):
@@ -157,18 +199,31 @@ class BackwardPass:
                 continue
             if batch_rule is not None:
                 contribution = (g, params, y, *arrays)
+                if self.recorded:
+                    self.enter_sum(x, path, record[0])
                 self.sums.buffer(x, batch_rule, contribution, g, op.buffer_until)
                 continue
             gx = rule(g, y, *arrays, **params)
             if self.check:
                 self.check(op, (*inputs, g), gx, path, f"gradients of {describe(x)}")
+            if self.recorded:
+                self.enter_sum(x, path, record[0])
             self.sums.accumulate(x, gx, op.elementwise)
+            if self.recorded:
+                self.enter(path, record[0])
 
     def wants(self, x: Any) -> bool:
         """Whether an operand gets a gradient."""
         if not isinstance(x, Tensor):
             return False
         return x.requires_grad or (self.every and x.data.dtype.kind == "f")
+
+
+def named(x: Tensor, g: Any) -> Any:
+    """A recorded gradient under the name of its Tensor, ``∂L/∂h_2``, unless it has a name."""
+    if x.name and g._record is not None and not g.name:
+        g.name = f"∂L/∂{x.name}"
+    return g
 
 
 OF_THE_RECORD = Op("recorded", lambda x: x, (lambda g, y, x: g,))
@@ -203,7 +258,11 @@ def backpropagate(
     """
     if any(isinstance(g, Tensor) for _, g in roots):
         roots = [(y, g if isinstance(g, Tensor) else Tensor(g)) for y, g in roots]
-        BackwardPass(deliver, every, keep_all, recorded=True).run(roots, stop)
+        scope = current_scope.set(current_scope.get())
+        try:
+            BackwardPass(deliver, every, keep_all, recorded=True).run(roots, stop)
+        finally:
+            current_scope.reset(scope)
         return
     token = current_workspace.set(Workspace())  # products of this pass share copies of operands
     try:

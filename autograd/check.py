@@ -10,7 +10,7 @@ import numpy as np
 from ..checks import check_callable, check_float, check_int
 from .backward import backpropagate
 from .context import recording
-from .functional import argument_text, not_floats
+from .functional import argument_text, carry_back, not_floats
 from .messages import describe
 from .tensor import Tensor, operands_of, values
 from .trees import flatten, places
@@ -50,7 +50,6 @@ def check_grads(
             both numbers.
 
     Example:
-        >>> import numpy as np
         >>> from unspool import check_grads
         >>> check_grads(lambda x: np.sin(x) * x, [np.array([0.5, -1.0])], order=2)
     """
@@ -131,12 +130,8 @@ def _check(
         return float(sum((y.data * w).sum() for y, w in zip(run(), weights, strict=True)))
 
     def gradients(record: bool) -> list[Any]:
-        found: dict[Tensor, Any] = {}
-        with recording():
-            roots = [(y, Tensor(w) if record else w) for y, w in zip(run(), weights, strict=True)]
-            backpropagate(roots, lambda x, g: found.__setitem__(x, g), stop=leaves)
-        zeros = [np.zeros(x.shape) for x in leaves]
-        return [found.get(x, zero) for x, zero in zip(leaves, zeros, strict=True)]
+        found = carry_back(list(zip(run(), weights, strict=True)), leaves, record)
+        return [found[x] if x in found else np.zeros(x.shape) for x in leaves]
 
     for name, leaf, g in zip(names, leaves, gradients(False), strict=True):
         if g.shape != leaf.shape:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import operator
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
@@ -47,6 +48,22 @@ class ClassName(str):
 
     def __getnewargs__(self) -> tuple[str]:
         return (self.kind,)
+
+
+class BackwardName(str):
+    """The name of the scope of a backward record, ``backward``; ``origin`` is the running number
+    of the forward record that it comes from.
+    """
+
+    origin: int
+
+    def __new__(cls, name: str, origin: int) -> BackwardName:  # noqa: D102
+        self = super().__new__(cls, name)
+        self.origin = origin
+        return self
+
+    def __getnewargs__(self) -> tuple[str, int]:  # type: ignore[override]
+        return str(self), self.origin
 
 
 # Every sequence has the same steps, and making a StepName takes half a scope's time.
@@ -247,6 +264,33 @@ def split_scope(path: tuple[str, ...]) -> tuple[tuple[str, ...], int, tuple[str,
 def without_steps(path: tuple[str, ...]) -> tuple[str, ...]:
     """A scope's path without its time steps."""
     return tuple(name for name in path if not isinstance(name, StepName))
+
+
+def origin_of(path: tuple[str, ...]) -> int | None:
+    """The number of the record that a backward record comes from; None for a forward one."""
+    return path[0].origin if path and isinstance(path[0], BackwardName) else None
+
+
+def backward_scope(path: Path, origin: int, end: int | None = None) -> Path:
+    """The path of a backward record: ``backward``, and the forward record's own up to ``end``."""
+    return (BackwardName("backward", origin), *path[:end])
+
+
+def scope_of_sum(path: Path, operand: Path) -> int:
+    """Where what a record gives one of its operands is added: in its step, or in a scope there.
+
+    Args:
+        path: The scope of the record.
+        operand: The scope of the record that made the operand.
+
+    Returns:
+        How many names of ``path``: those up to its time step, and those that both share.
+    """
+    end = max((n for n, name in enumerate(path, 1) if isinstance(name, StepName)), default=0)
+    if step_of(path[:end]) != step_of(operand[:end]) or path[:end] != operand[:end]:
+        return end
+    shared = zip(path[end:], operand[end:], strict=False)
+    return end + sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], shared))
 
 
 def step_of(path: tuple[str, ...]) -> int | None:

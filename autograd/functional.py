@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from typing import Any
 
@@ -43,12 +43,8 @@ def alias_of(x: Any) -> Any:
 class Trace:
     """A run of a function on fresh Tensors; any number of backward passes may follow.
 
-    Args:
-        f: The function.
-        args: Its positional arguments.
-        wrt: Which of them to differentiate by.
-        kwargs: Its named arguments.
-        has_aux: Whether ``f`` returns a pair, a result and auxiliary data.
+    ``wrt`` says which positional arguments to differentiate by; with ``has_aux`` the function
+    returns a pair, a result and auxiliary data.
 
     Attributes:
         leaves: The fresh Tensors.
@@ -136,20 +132,9 @@ class Trace:
 
     def back(self, seeds: Sequence[Any]) -> list[Any]:
         """The gradient of every leaf, for one gradient an output."""
-        found: dict[Tensor, Any] = {}
         recorded = self.recorded or any(map(is_tensor, seeds))
-        roots = []
-        for y, seed in zip(self.outputs, seeds, strict=True):
-            g = seed_for(y, seed)
-            roots.append((y, Tensor(g) if recorded and not is_tensor(g) else g))
-        stop = set(self.leaves)
-
-        def deliver(x: Tensor, g: Any) -> None:
-            if x in stop:
-                found[x] = g
-
-        with recording() if recorded else contextlib.nullcontext():
-            backpropagate(roots, deliver, stop=stop)
+        roots = [(y, seed_for(y, seed)) for y, seed in zip(self.outputs, seeds, strict=True)]
+        found = carry_back(roots, self.leaves, recorded)
         return [_result(found.get(x), x, recorded) for x in self.leaves]
 
     def by_argument(self, leaves: Sequence[Any]) -> list[Any]:
@@ -160,6 +145,18 @@ class Trace:
             out.append(rebuild(leaves[at : at + count]))
             at += count
         return out
+
+
+def carry_back(
+    roots: Sequence[tuple[Tensor, Any]], leaves: Iterable[Tensor], recorded: bool
+) -> dict[Tensor, Any]:
+    """Gradients from the roots back to leaves, on a tape if they are to be differentiated again."""
+    found: dict[Tensor, Any] = {}
+    if recorded:
+        roots = [(y, g if is_tensor(g) else Tensor(g)) for y, g in roots]
+    with recording() if recorded else contextlib.nullcontext():
+        backpropagate(roots, found.__setitem__, stop=set(leaves))
+    return found
 
 
 def _result(g: Any, x: Tensor, recorded: bool) -> Any:
@@ -269,14 +266,12 @@ def value_and_grad(
     """A function that returns ``(value, gradient)`` of a scalar function.
 
     Args:
-        f: As in ``grad``.
-        argnums: As in ``grad``.
+        f, argnums: As in ``grad``.
         has_aux: Whether ``f`` returns ``(value, aux)``. The result is then
             ``((value, aux), gradient)``; ``aux`` may be any object, Tensors in it come back as
             the value does.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import value_and_grad
         >>> def loss(w, x):
         ...     scores = x @ w
@@ -351,7 +346,6 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         a tuple of one gradient for each of ``xs``. It may be called any number of times.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import vjp
         >>> y, pull = vjp(lambda x: x * x, np.array([1.0, 2.0]))
         >>> pull(np.array([1.0, 10.0]))
@@ -399,13 +393,7 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
         total = sum((np.sum(g * v) for g, v in zip(pulled, directions, strict=True)), Tensor(0.0))
     found: dict[Tensor, Any] = {}
     if total.requires_grad:
-        one = np.ones((), total.dtype)
-        with recording() if nested else contextlib.nullcontext():
-            backpropagate(
-                [(total, Tensor(one) if nested else one)],
-                lambda x, g: found.__setitem__(x, g),
-                stop=set(us),
-            )
+        found = carry_back([(total, np.ones((), total.dtype))], us, nested)
     dys = [_result(found.get(u), u, nested) for u in us]
     ys = [y if nested else y.data for y in trace.outputs]
     return trace.rebuild_output(ys), trace.rebuild_output(dys)
@@ -446,7 +434,6 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
     """All second derivatives of a scalar function: shape ``x.shape + x.shape``.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import hessian
         >>> hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
         array([[ 6.,  0.],

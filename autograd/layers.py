@@ -10,8 +10,8 @@ from ..checks import check_bool, check_choice, check_float, check_fraction, chec
 from .arguments import class_ids, floats
 from .context import scope
 from .messages import describe, here
-from .numpy_core import scatter_add
-from .tensor import Array, Op, Tensor, apply, operand, values
+from .numpy_core import gather_op
+from .tensor import Array, Op, apply, operand, values
 
 __all__ = ["conv1d", "dropout", "embedding", "layer_norm", "max_over_time"]
 
@@ -19,39 +19,28 @@ Padding = Literal["valid", "same", "causal"]
 inf = np.inf
 
 
-def _embedding(E: Array, ids: Array) -> Array:
-    return E[ids]
+EMBEDDING = gather_op("embedding", "ids", lambda E, ids: E[ids])
 
 
-def _embedding_batch(contributions: list[Any], E: Any) -> Any:
-    return scatter_add(
-        *(g for g, *_ in contributions),
-        indices=[p["ids"] for _, p, *_ in contributions],
-        shape=E.shape,
-    )
-
-
-EMBEDDING = Op(
-    "embedding",
-    _embedding,
-    (lambda g, y, E, ids: scatter_add(g, indices=[ids], shape=E.shape),),
-    batch_rules=(_embedding_batch,),
-)
-
-
-def embedding(E: Any, ids: Any) -> Any:
+def embedding(E: Any, ids: Any, padding_idx: int | None = None) -> Any:
     """Rows of a matrix by number: ``E[ids]``, the lectures' e_t = E x_t with one-hot x_t.
 
     Args:
         E: (vocabulary, d).
         ids: Integers of any shape, from 0 up to the vocabulary's size.
+        padding_idx: A row that gets no gradient, so that it stays as it is.
 
     Returns:
         (*ids.shape, d).
     """
     E = operand(E)
-    ids = class_ids(ids, len(E.data if isinstance(E, Tensor) else E), "embedding", "rows", E)
-    return apply(EMBEDDING, (E,), {"ids": ids})
+    rows = len(values(E))
+    ids = class_ids(ids, rows, "embedding", "rows", E)
+    vectors = apply(EMBEDDING, (E,), {"ids": ids})
+    if padding_idx is None:
+        return vectors
+    padding = int(class_ids(padding_idx, rows, "embedding", "rows", E))
+    return np.where((ids == padding)[..., None], values(E)[padding], vectors)
 
 
 DROPOUT = Op("dropout", lambda x, keep: x * keep, (lambda g, y, x, keep: g * keep,))
@@ -111,13 +100,7 @@ def layer_norm(
 
 
 def conv1d(
-    x: Any,
-    W: Any,
-    b: Any = None,
-    *,
-    padding: Padding = "valid",
-    stride: int = 1,
-    dilation: int = 1,
+    x: Any, W: Any, b: Any = None, *, padding: Padding = "valid", stride: int = 1, dilation: int = 1
 ) -> Any:
     """A convolution over time (as in all neural networks, without flipping the filter).
 

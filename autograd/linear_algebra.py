@@ -23,8 +23,7 @@ inf = np.inf
 
 def _run_einsum(*arrays: Array, subscripts: str) -> Array:
     big = max(x.size for x in arrays) > 4096  # then searching a BLAS path pays
-    out: Array = np.einsum(subscripts, *arrays, optimize=big)
-    return out
+    return np.einsum(subscripts, *arrays, optimize=big)
 
 
 def _einsum_rule(k: int, g: Any, y: Any, *inputs: Any, subscripts: str) -> Any:

@@ -1,7 +1,9 @@
 """Losses of scores and targets.
 
-Masked positions may hold any number: it changes neither the loss nor a gradient. Defaults are
-PyTorch's where it has the function; classes stand on the last axis.
+A ``mask`` is booleans of the targets' shape: a position where it is False may hold any number,
+which changes neither the loss nor a gradient. ``reduction`` is "mean" (over the positions that
+count), "sum" or "none". Defaults are PyTorch's where it has the function; classes stand on the last
+axis.
 """
 
 from __future__ import annotations
@@ -204,7 +206,6 @@ def cross_entropy(
         A scalar, or (...) for "none".
 
     Example:
-        >>> import numpy as np
         >>> from unspool.autograd import cross_entropy
         >>> cross_entropy(np.array([[0.0, 0.0]]), [1]).round(4)
         np.float64(0.6931)
@@ -285,10 +286,8 @@ def binary_cross_entropy(
     Args:
         logits: Any shape, scores before the sigmoid.
         targets: The same shape, from 0 to 1.
-        mask: The same shape, booleans; False positions do not count.
         weight: Multiplies each position's loss; broadcast.
         positive_weight: Multiplies the loss of positive targets.
-        reduction: "mean", "sum" or "none".
     """
     who = "binary_cross_entropy"
     _check_logits(who, logits, SIGMOID)
@@ -320,8 +319,6 @@ def hinge_loss(
         targets: For two classes -1 or 1, of the scores' shape: max(0, margin - target * score).
             Else integers (...): max(0, margin - (score of the target - best other score)).
         margin: The lead that the right score should have.
-        mask: (...), booleans; False positions do not count.
-        reduction: "mean", "sum" or "none".
     """
     check_reduction("hinge_loss", reduction)
     scores = floats(scores, "hinge_loss", "the scores")
@@ -386,7 +383,6 @@ def kl_divergence(
     Args:
         log_probabilities: The model's, any shape.
         targets: Probabilities of the same shape.
-        mask: The same shape, booleans.
         reduction: "mean" is over every element, as in PyTorch; divide the "sum" by the batch
             for the divergence of distributions.
     """

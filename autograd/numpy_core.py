@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import describe_received
+from ..checks import wrong_type
 from .tensor import TABLE, Array, Op, Rule, Tensor, apply, operand, values
 from .workspace import joined, transposed
 
@@ -192,6 +192,8 @@ def _matmul_left(g: Any, y: Any, a: Any, b: Any) -> Any:
         return g.dot(transposed(b) if len(g) > 4 else b.T)  # a copy pays from 5 rows on
     if b.ndim == 1:
         return g[..., None] * b if a.ndim > 1 else g * b
+    if a.ndim == 1 and b.ndim == 2:
+        return np.matmul(g, b.T)
     if a.ndim == 1:
         g = g[..., None, :]
     out = np.matmul(g, np.swapaxes(b, -1, -2))
@@ -332,11 +334,7 @@ row(np.ravel, _reshape_like, names="order")
 row(np.expand_dims, _reshape_like, names="axis")
 row(np.squeeze, _reshape_like, names="axis")
 row(np.transpose, _transpose_rule, names="axes", forward=lambda x, axes=None: x.transpose(axes))
-row(
-    np.swapaxes,
-    lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2),
-    names="axis1 axis2",
-)
+row(np.swapaxes, lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2), names="axis1 axis2")
 row(
     np.moveaxis,
     lambda g, y, x, source, destination: np.moveaxis(g, destination, source),
@@ -364,9 +362,7 @@ STACK = Op("stack", lambda *xs, axis=0: np.stack(xs, axis), _stack_rule)
 @composed("concatenate")
 def _concatenate(arrays: Any, axis: int | None = 0) -> Any:
     if not hasattr(arrays, "__getitem__"):  # NumPy has already exhausted a generator
-        raise TypeError(
-            f"np.concatenate: expected a list or tuple of arrays, got {describe_received(arrays)}"
-        )
+        raise wrong_type("np.concatenate: expected a list or tuple of arrays", arrays)
     parts = tuple(map(operand, arrays))
     if axis is None:
         parts, axis = tuple(np.reshape(x, -1) for x in parts), 0
@@ -433,9 +429,7 @@ def add_rows(out: Array, rows: Array, g: Array) -> None:
 
 
 SCATTER_ADD = Op(
-    "scatter_add",
-    _scatter_add,
-    lambda g, y, *gs, indices, shape: [g[index] for index in indices],
+    "scatter_add", _scatter_add, lambda g, y, *gs, indices, shape: [g[index] for index in indices]
 )
 
 
@@ -447,24 +441,22 @@ def scatter_add(*gs: Any, indices: list[Any], shape: tuple[int, ...]) -> Any:
     return apply(SCATTER_ADD, gs, {"indices": list(indices), "shape": shape})
 
 
-def _getitem_batch(contributions: list[Any], x: Any) -> Any:
-    return scatter_add(
-        *(g for g, *_ in contributions),
-        indices=[p["index"] for _, p, *_ in contributions],
-        shape=x.shape,
+def gather_op(name: str, key: str, forward: Callable[..., Any]) -> Op:
+    """An op that indexes its operand by the metadata named ``key``."""
+
+    def batch_rule(contributions: list[Any], x: Any) -> Any:
+        indices = [params[key] for _, params, *_ in contributions]
+        return scatter_add(*(g for g, *_ in contributions), indices=indices, shape=x.shape)
+
+    return Op(
+        name,
+        forward,
+        (lambda g, y, x, **params: batch_rule([(g, params)], x),),
+        batch_rules=(batch_rule,),
     )
 
 
-def _getitem(x: Array, index: Any) -> Any:
-    return x[index]
-
-
-TABLE[operator.getitem] = Op(
-    "getitem",
-    _getitem,
-    (lambda g, y, x, index: scatter_add(g, indices=[index], shape=x.shape),),
-    batch_rules=(_getitem_batch,),
-)
+TABLE[operator.getitem] = gather_op("getitem", "index", lambda x, index: x[index])
 TABLE[np.ndarray.astype] = Op(
     "astype", lambda x, dtype: x.astype(dtype), (lambda g, y, x, dtype: g.astype(x.dtype),)
 )

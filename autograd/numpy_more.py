@@ -92,16 +92,8 @@ row(np.cosh, lambda g, y, x: g * np.sinh(x))
 row(np.arcsinh, lambda g, y, x: g / np.hypot(x, 1))
 row(np.arccosh, lambda g, y, x: g / np.sqrt((x - 1) * (x + 1)))
 row(np.arctanh, lambda g, y, x: g / ((1 - x) * (1 + x)))
-row(
-    np.arctan2,
-    lambda g, y, a, b: g * _unit(b, a, b),
-    lambda g, y, a, b: -g * _unit(a, a, b),
-)
-row(
-    np.hypot,
-    lambda g, y, a, b: g * ratio(a, y),
-    lambda g, y, a, b: g * ratio(b, y),
-)
+row(np.arctan2, lambda g, y, a, b: g * _unit(b, a, b), lambda g, y, a, b: -g * _unit(a, a, b))
+row(np.hypot, lambda g, y, a, b: g * ratio(a, y), lambda g, y, a, b: g * ratio(b, y))
 row(
     np.logaddexp,
     lambda g, y, a, b: g * np.exp(_log_weight(a, y)),
@@ -333,8 +325,7 @@ def _run_pad(x: Array, pad_width: Any, mode: Any = "constant", **kw: Any) -> Arr
             f"np.pad of Tensors has no gradient rule for mode={mode!r}; there are constant, edge, "
             "reflect, symmetric and wrap"
         )
-    padded: Array = np.pad(x, pad_width, mode, **kw)
-    return padded
+    return np.pad(x, pad_width, mode, **kw)
 
 
 row(np.pad, _pad_rule, forward=_run_pad, names="pad_width mode constant_values")

@@ -6,15 +6,15 @@ records, so that drawings, tests and the printed table read the same thing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 
-from ..checks import shown
 from .backward import backpropagate, no_path, reachable, seed_for
-from .context import path_text, step_of, without_steps
+from .context import origin_of, path_text, step_of, without_steps
 from .messages import describe, options_text
+from .table import Table
 from .tensor import Op, Tensor, operands_of
 
 
@@ -41,6 +41,15 @@ class Record(NamedTuple):
     def step(self) -> int | None:
         """The innermost time step of its scope, counted from 1, or None outside of time."""
         return step_of(self.scope)
+
+    @property
+    def origin(self) -> int | None:
+        """The index of the forward record that a record of a backward pass comes from.
+
+        Its scope is that record's, after ``backward``. None for a forward record; -1 for a sum of
+        what several records give a leaf.
+        """
+        return origin_of(self.scope)
 
     def operand_gradients(self, g: Any) -> dict[Tensor, Any]:
         """The contribution of this record alone to the gradient of each operand.
@@ -141,14 +150,43 @@ class Tape:
     def __repr__(self) -> str:
         return f"<Tape of {len(self)} records to {', '.join(map(describe, self.outputs))}>"
 
-    def __str__(self) -> str:
+    def table(self, values: bool = False, gradients: Mapping[Tensor, Any] | None = None) -> Table:
+        """The records as a table, as textbooks show reverse mode: a line for each.
+
+        Args:
+            values: Whether a column shows the numbers of each result; the leaves then have lines
+                too, above.
+            gradients: What ``gradients()`` returned: a column shows the adjoint of each result,
+                and the leaves have lines.
+
+        Returns:
+            A table, to be printed; a notebook shows it as HTML.
+
+        Example:
+            >>> from unspool import Parameter, Tape
+            >>> a, b = Parameter(2.0, name="a"), Parameter(5.0, name="b")
+            >>> tape = Tape(a * b + b)
+            >>> print(tape.table(values=True, gradients=tape.gradients()))
+            #  op        operands     result  value  adjoint
+                                      a ()        2        5
+                                      b ()        5        3
+            1  multiply  a (), b ()   v1 ()      10        1
+            2  add       v1 (), b ()  v2 ()      15        1
+        """
         names = self.names()
 
         def show(x: Tensor) -> str:
             is_number = x._record is None and x.name is None and x.ndim == 0
             return names[x] if is_number else f"{names[x]} {x.shape}"
 
-        rows = [("#", "t", "scope", "op", "operands", "result")]
+        def numbers(x: Tensor) -> tuple[Any, Any]:
+            g = None if gradients is None else gradients.get(x)
+            return (x.data if values else None), (g.data if isinstance(g, Tensor) else g)
+
+        rows = []
+        for leaf in self.leaves if values or gradients is not None else ():
+            if leaf.name or leaf.requires_grad:
+                rows.append(("", "", "", "", "", show(leaf), *numbers(leaf)))
         for number, record in enumerate(self._records, 1):
             rows.append(
                 (
@@ -158,16 +196,18 @@ class Tape:
                     record.op + options_text(record.params),
                     ", ".join(map(show, record.inputs)),
                     show(record.output),
+                    *numbers(record.output),
                 )
             )
-        rows = [tuple(shown(cell, 500) for cell in row) for row in rows]
-        # A column without an entry (no time, no scope) is left out.
-        columns = [c for c in zip(*rows, strict=True) if any(c[1:]) or c[0] == "#"]
-        widths = [max(map(len, column)) for column in columns]
-        return "\n".join(
-            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-            for row in zip(*columns, strict=True)
-        )
+        heads = ("#", "t", "scope", "op", "operands", "result", "value", "adjoint")
+        return Table(heads, rows, self.__repr__()[1:-1])
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook."""
+        return self.table()._repr_html_()
 
     def gradients(self, seed: Any = None) -> Gradients:
         """The gradient of the outputs with respect to every Tensor on the tape.

@@ -67,7 +67,6 @@ class Op(str):
     Example:
         An exponential whose gradient is clipped, so that it cannot explode:
 
-        >>> import numpy as np
         >>> from unspool import Parameter, grad
         >>> from unspool.autograd import Op, apply
         >>> clipped_exp = Op("clipped_exp", np.exp, (lambda g, y, x: np.clip(g * y, -5, 5),))

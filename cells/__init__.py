@@ -4,22 +4,18 @@
 their relatives; ``composite`` stacks and reverses them, ``wrappers`` add noise. ``module`` holds
 parameters, ``config`` the arguments that a module was made with; ``exchange`` and ``onnx_export``
 lead to and from other libraries, ``flow`` measures gradients over time.
+
+Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for noise.
 """
 
 from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
 from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
 from .config import Configured, NotConfigurable, cell_maker, register
-from .exchange import (
-    load_concatenated,
-    load_keras,
-    load_torch,
-    to_keras,
-    to_torch,
-)
+from .exchange import load_concatenated, load_keras, load_torch, to_keras, to_torch
 from .flow import Flow, gradient_flow
 from .fused import kinds_seen, see_kinds
-from .initial import glorot_uniform, identity, orthogonal, uniform, zeros
+from .initial import calculate_gain, glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
 from .onnx_export import OnnxGraph, onnx_over_time, output_states, save_onnx, to_onnx, write_onnx
 from .recurrent import GRU, LSTM, Elman, GatedCell
@@ -35,8 +31,8 @@ __all__ = [
     "unroll", "State", "detached", "Stacked", "Bidirectional", "MERGES", "Wrapper",
     "InputDropout", "VariationalDropout", "Zoneout",
     # Parameters and settings.
-    "Module", "Configured", "NotConfigurable", "register", "cell_maker", "glorot_uniform",
-    "orthogonal", "uniform", "identity", "zeros",
+    "Module", "Configured", "NotConfigurable", "register", "cell_maker", "calculate_gain",
+    "glorot_uniform", "orthogonal", "uniform", "identity", "zeros",
     # Gradients over time.
     "Flow", "gradient_flow",
     # Weights to and from files and other libraries.

@@ -241,5 +241,4 @@ def check_member(who: str, member: Any) -> None:
 
 def width_out(member: Any) -> int:
     """The width of the output of a cell or composite."""
-    width: int = getattr(member, "d_out", None) or member.d_h
-    return width
+    return getattr(member, "d_out", None) or member.d_h

@@ -39,9 +39,7 @@ class NotConfigurable(TypeError):
 def register(kind: K, name: str | None = None) -> K:
     """Let configurations, and so saved files, name a class; a decorator for cells of one's own.
 
-    Args:
-        kind: A subclass of Module.
-        name: Its name in configurations, by default the class's own.
+    The name is the class's own, if none is given.
 
     Example:
         >>> from unspool import cells
@@ -129,8 +127,7 @@ class Configured:
             >>> LSTM(3, 4).to_config()
             {'class': 'LSTM', 'd_in': 3, 'd_h': 4, 'bias': True, 'dtype': 'float32'}
         """
-        config: Config = encode(self, NAMES.get(type(self), type(self).__name__), [])
-        return config
+        return encode(self, NAMES.get(type(self), type(self).__name__), [])
 
     @classmethod
     def from_config(cls: type[C], config: Mapping[str, Any], *, rng: Any = None) -> C:

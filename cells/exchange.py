@@ -8,7 +8,7 @@ without a counterpart raises, with a cure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import values
-from ..checks import check_choice, describe_received
+from ..checks import check_choice, wrong_type
 from ..files import load_arrays
 from .cell import Cell
 from .composite import Bidirectional, Stacked
 from .module import Module, Update
-from .recurrent import GRU, LSTM, Elman
+from .recurrent import GRU, LSTM, Elman, suffixed
 from .variants import MGU, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Zoneout
 
@@ -33,19 +33,12 @@ M = TypeVar("M", bound=Module)
 
 
 class System(NamedTuple):
-    """The layout of another library's recurrent layers.
+    """The layout of another library's recurrent layers."""
 
-    Attributes:
-        name: For messages.
-        gates: The order of the gates in its packed matrices, for each cell that it has.
-        merges: The merge modes of its bidirectional layers.
-        activations: Those of its Elman network.
-    """
-
-    name: str
-    gates: dict[type[Cell], tuple[str, ...]]
-    merges: tuple[str, ...]
-    activations: tuple[str, ...]
+    name: str  # for messages
+    gates: dict[type[Cell], tuple[str, ...]]  # of each of its cells, in packed matrices
+    merges: tuple[str, ...]  # of its bidirectional layers
+    activations: tuple[str, ...]  # of its Elman network
 
     def order(self, cell: Cell, who: str) -> tuple[str, ...]:
         """The gates of a cell in this library's order, or an error with a cure."""
@@ -97,10 +90,8 @@ class System(NamedTuple):
         if isinstance(module, Cell):
             self.order(module, who)
             return [(module,)]
-        raise TypeError(
-            f"{who}: expected a Cell, Stacked or Bidirectional, got {describe_received(module)}; "
-            "of a model pass the part that is unrolled, such as model.cell"
-        )
+        cure = "of a model pass the part that is unrolled, such as model.cell"
+        raise wrong_type(f"{who}: expected a Cell, Stacked or Bidirectional", module, cure)
 
 
 LSTM_GATES = ("i", "f", "g", "o")
@@ -138,29 +129,17 @@ CURES: dict[type[Cell], str] = {
 
 
 class Packed(NamedTuple):
-    """The arrays of a cell with its gates side by side: x W + b and h U + c.
+    """The arrays of a cell with its gates side by side: x W + b and h U + c."""
 
-    Attributes:
-        W: (d_in, gates * d_h).
-        U: (d_h, gates * d_h).
-        b: (gates * d_h,), or None without biases.
-        c: (gates * d_h,), or None: a second bias beside h U. Here it is 0 but for c_n.
-    """
-
-    W: Array
-    U: Array
-    b: Array | None
-    c: Array | None
+    W: Array  # (d_in, gates * d_h)
+    U: Array  # (d_h, gates * d_h)
+    b: Array | None  # (gates * d_h,), or None without biases
+    c: Array | None  # the same, a second bias beside h U; here it is 0 but for c_n
 
 
 def has_bias(cell: Cell) -> bool:
     """Whether a cell was made with ``bias=True``."""
     return any(name[0] == "b" for name, _ in cell.named_parameters())
-
-
-def suffixed(letter: str, gate: str) -> str:
-    """W_f of W and f, W of W alone."""
-    return f"{letter}_{gate}" if gate else letter
 
 
 def pack(cell: Cell, gates: Sequence[str]) -> Packed:
@@ -228,7 +207,7 @@ def plain(value: Any) -> Array:
 
 
 def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
-    """Fill a module with the weights of a PyTorch recurrent layer, in place.
+    """Fill a module with the weights of a PyTorch recurrent layer, in place; returns it.
 
     ``nn.RNN`` goes to Elman, ``nn.LSTM`` to LSTM, ``nn.GRU`` to ResetAfterGRU, and so do their
     Cells; several layers go to a Stacked, two directions to Bidirectionals in it::
@@ -243,9 +222,6 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
         state: A ``state_dict()``, a dict of arrays, the PyTorch layer itself, or the path of a
             ``.safetensors`` or ``.npz`` file.
         prefix: Read only the entries whose names begin so, as "encoder." in a larger model.
-
-    Returns:
-        The module.
 
     Raises:
         ValueError: Entries are missing, unexpected or misshapen (all are named, and nothing is
@@ -262,12 +238,10 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
     }
     update = Update(who)
     single = len(layers) == len(layers[0]) == 1 and "weight_ih" in given
-    for k, layer in enumerate(layers):
-        for cell, reverse in zip(layer, ("", "_reverse")):
-            suffix = "" if single else f"_l{k}{reverse}"
-            arrays = torch_cell_arrays(cell, suffix, given, update)
-            if arrays is not None:
-                put_all(update, f"weight_ih{suffix}", cell, arrays)
+    for cell, suffix in torch_suffixes(layers, single):
+        arrays = torch_cell_arrays(cell, suffix, given, update)
+        if arrays is not None:
+            put_all(update, f"weight_ih{suffix}", cell, arrays)
     for name, array in given.items():
         hint = ""
         if name.startswith("weight_hr"):
@@ -286,10 +260,8 @@ def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
     if hasattr(state, "state_dict"):
         state = state.state_dict()
     if not isinstance(state, Mapping):
-        raise TypeError(
-            f"{who}: expected a state_dict, a dict of arrays or the path of a .safetensors file, "
-            f"got {describe_received(state)}"
-        )
+        expected = "a state_dict, a dict of arrays or the path of a .safetensors file"
+        raise wrong_type(f"{who}: expected {expected}", state)
     return state
 
 
@@ -351,27 +323,27 @@ def to_torch(module: Module, *, cell: bool = False) -> dict[str, Array]:
     if cell and len(cells) > 1:
         raise ValueError(f"{who}: cell=True is for a single Cell, got {len(cells)}")
     state: dict[str, Array] = {}
-    for k, layer in enumerate(layers):
-        for one, reverse in zip(layer, ("", "_reverse")):
-            packed = pack(one, TORCH.order(one, who))
-            suffix = "" if cell else f"_l{k}{reverse}"
-            named = {
-                "weight_ih": packed.W.T,
-                "weight_hh": packed.U.T,
-                "bias_ih": packed.b,
-                "bias_hh": packed.c,
-            }
-            for name, array in named.items():
-                if array is not None:
-                    state[name + suffix] = np.array(array, order="C")
+    for one, suffix in torch_suffixes(layers, cell):
+        W, U, b, c = pack(one, TORCH.order(one, who))
+        named = {"weight_ih": W.T, "weight_hh": U.T, "bias_ih": b, "bias_hh": c}
+        for name, array in named.items():
+            if array is not None:
+                state[name + suffix] = np.array(array, order="C")
     return state
+
+
+def torch_suffixes(layers: list[tuple[Cell, ...]], single: bool) -> Iterator[tuple[Cell, str]]:
+    """The cells, and what their names end with: nothing for a single one of ``nn.LSTMCell``."""
+    for k, layer in enumerate(layers):
+        for cell, reverse in zip(layer, ("", "_reverse")):
+            yield cell, "" if single else f"_l{k}{reverse}"
 
 
 # Keras ------------------------------------------------------------------------------------------
 
 
 def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
-    """Fill a module with the weights of Keras layers, in place.
+    """Fill a module with the weights of Keras layers, in place; returns it.
 
     ``SimpleRNN`` goes to Elman, ``LSTM`` to LSTM, ``GRU`` to ResetAfterGRU, and
     ``GRU(reset_after=False)`` to GRU.
@@ -381,9 +353,6 @@ def load_keras(module: M, weights: Sequence[Any] | Mapping[str, Any]) -> M:
         weights: The list of ``layer.get_weights()``: kernel, recurrent_kernel and bias of each
             cell, a Bidirectional's forward cell first, layer after layer. For a single cell
             also a dict with these names.
-
-    Returns:
-        The module.
 
     Raises:
         ValueError: Arrays are missing, unexpected or misshapen (nothing is changed), or the module
@@ -458,7 +427,7 @@ def to_keras(module: Module) -> list[Array]:
 
 
 def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h") -> M:
-    """Fill a cell from one matrix a gate over the concatenation, W [h; x] + b, in place.
+    """Fill a cell from one matrix a gate over [h; x], W [h; x] + b, in place; returns it.
 
     Args:
         cell: A cell with pairs of matrices W_f and U_f (or W and U).
@@ -467,11 +436,7 @@ def load_concatenated(cell: M, matrices: Mapping[str, Any], *, first: str = "h")
             left out and are 0 then.
         first: "h" for [h; x], "x" for [x; h].
 
-    Returns:
-        The cell.
-
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import Elman, load_concatenated
         >>> cell = load_concatenated(Elman(1, 2), {"W": [[1, 2, 5], [3, 4, 6]]})
         >>> cell.U.data.tolist(), cell.W.data.tolist()

@@ -32,7 +32,6 @@ def gradient_flow(loss: Tensor | Tape, seed: Any = None) -> Flow:
     and of Pascanu, Mikolov and Bengio (2013).
 
     Example:
-        >>> import numpy as np
         >>> from unspool import unroll
         >>> from unspool.cells import Elman, gradient_flow
         >>> cell = Elman(1, 1, dtype=float)

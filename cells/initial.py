@@ -44,6 +44,36 @@ def zeros(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDA
     return np.zeros((d_in, d_out), dtype)
 
 
+# Nonlinearity -> the factor that keeps the variance of the activations from layer to layer.
+GAINS = {
+    "identity": 1.0,
+    "linear": 1.0,
+    "sigmoid": 1.0,
+    "tanh": 5 / 3,
+    "relu": np.sqrt(2.0),
+    "leaky_relu": np.sqrt(2.0),
+    "selu": 0.75,
+}
+
+
+def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
+    """The factor for the standard deviation of weights before a nonlinearity.
+
+    Args:
+        nonlinearity: "identity" (or "linear"), "sigmoid", "tanh", "relu", "leaky_relu", "selu".
+        slope: That of leaky_relu below 0: its gain is sqrt(2 / (1 + slope²)).
+
+    Returns:
+        PyTorch's numbers (Glorot and Bengio 2010; He et al. 2015).
+
+    Example:
+        >>> calculate_gain("tanh")
+        1.6666666666666667
+    """
+    gain = float(GAINS[check_choice("calculate_gain", "the nonlinearity", nonlinearity, GAINS)])
+    return gain / float(np.sqrt(1 + slope**2)) if nonlinearity == "leaky_relu" else gain
+
+
 INITIALISERS: dict[str, Initialiser] = {
     function.__name__: function
     for function in (glorot_uniform, orthogonal, uniform, identity, zeros)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
-from ..checks import describe_received, shown
+from ..checks import describe_received, shown, wrong_type
 from ..files import PathLike, load_arrays, save_arrays
 from .config import Configured, accepts
+from .summary import summary
 
 M = TypeVar("M", bound="Module")
 MOST_NAMED = 30  # problems in one message
@@ -50,6 +51,13 @@ class Module(Configured):
                 f"or net.{name} = Parameter({array})"
             )
 
+    def children(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
+        """(name, child) of the Parameters and Modules in the attributes, in order.
+
+        Also inside of lists, tuples and dicts; not inside of the Modules.
+        """
+        return walk(self, prefix, into=Containers)
+
     def named_places(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every place where a Parameter stands, tied ones at each of them."""
         for name, child in walk(self, prefix, into=(Module, *Containers)):
@@ -77,7 +85,7 @@ class Module(Configured):
             if id(module) not in seen:
                 seen.add(id(module))
                 yield module
-                below = [child for _, child in children(module) if isinstance(child, Module)]
+                below = [child for _, child in module.children() if isinstance(child, Module)]
                 stack.extend(reversed(below))
 
     def size(self) -> int:
@@ -111,10 +119,9 @@ class Module(Configured):
                 and nothing is changed.
         """
         if not isinstance(state, Mapping):
-            raise TypeError(
-                f"{type(self).__name__}.load_state_dict: expected a dict of arrays by name, got "
-                f"{describe_received(state)}; a file is read by load(path)"
-            )
+            who = f"{type(self).__name__}.load_state_dict"
+            cure = "a file is read by load(path)"
+            raise wrong_type(f"{who}: expected a dict of arrays by name", state, cure)
         names = dict(self.named_parameters())
         first_name = {parameter: name for name, parameter in names.items()}
         aliases = {
@@ -145,9 +152,7 @@ class Module(Configured):
     def load(self: M, path: PathLike) -> M:
         """Read a file of ``save`` into the Parameters, and return the Module.
 
-        Raises:
-            FileNotFoundError: There is no such file.
-            ValueError: It is damaged, or its entries do not fit; nothing is changed.
+        One that is damaged, or whose entries do not fit, raises a ValueError; nothing is changed.
         """
         state = load_arrays(path)
         try:
@@ -181,20 +186,29 @@ class Module(Configured):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.size():,} parameters)"
 
+    def __str__(self) -> str:
+        """The structure with settings, shapes and numbers of parameters, a line a Module.
+
+        Example:
+            >>> from unspool.cells import Elman, Stacked
+            >>> print(Stacked([Elman(3, 4, "relu"), Elman(4, 4)]))
+            StackedCell
+              0  Elman(3, 4, activation='relu')  W (3, 4)   U (4, 4)   b (4,)  32
+              1  Elman(4, 4)                     W U (4, 4)   b (4,)           36
+            68 parameters
+        """
+        return summary(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """The structure, where IPython shows a Module."""
+        printer.text(str(self))
+
     def _repr_latex_(self) -> str | None:
         """The equations of a cell or composite, for a notebook, read off its own tape."""
         latex = Module.latex
         if latex is None or not (hasattr(self, "unroll") and hasattr(self, "d_in")):
             return None
         return latex(self)
-
-
-def children(module: Module) -> Iterator[tuple[str, Parameter | Module]]:
-    """(name, child) of the Parameters and Modules in a Module's attributes, in order.
-
-    Also inside of lists, tuples and dicts; not inside of the Modules.
-    """
-    return walk(module, "", into=Containers)
 
 
 Containers = (list, tuple, dict)
@@ -275,13 +289,9 @@ class Update:
     def put(
         self, name: str, parameter: Parameter, array: NDArray[Any], other: str | None = None
     ) -> None:
-        """One array for one Parameter; a second one for it must be equal.
+        """The array of this name for a Parameter; a second one for it must be equal.
 
-        Args:
-            name: Of the array, for messages.
-            parameter: The Parameter.
-            array: Its new values.
-            other: The name of the other array, for messages; None for that of the first one.
+        ``other`` names that second one in the message; None for the first one's name.
         """
         if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
             first = f"{self.found[parameter][0]}, and both are one Parameter here"

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..checks import describe_received
+from ..checks import import_extra, wrong_type
 from ..files import PathLike, write_atomically
 from .cell import Cell
 from .composite import Bidirectional, Stacked, width_out
 from .exchange import KERAS, System, pack
-from .module import Module, children
+from .module import Module
 from .recurrent import GRU, LSTM, Elman
 from .variants import PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout
@@ -80,25 +80,12 @@ def save_onnx(module: Module, path: PathLike, *, lengths: bool = True, state: bo
     write_atomically(path, content)
 
 
-def onnx_package() -> Any:
-    """The package onnx, or an error that names the extra to install."""
-    try:
-        import onnx
-        import onnx.checker
-        import onnx.helper
-        import onnx.numpy_helper
-    except ImportError as error:
-        raise ImportError(
-            'ONNX export needs the package onnx: pip install "unspool[onnx]"'
-        ) from error
-    return onnx
-
-
 class OnnxGraph:
     """A builder of an ONNX graph. Tensors are names; float arrays are stored as float32."""
 
     def __init__(self, *, lengths: bool = False, state: bool = False) -> None:
-        self.onnx = onnx_package()
+        modules = ("onnx", "onnx.checker", "onnx.helper", "onnx.numpy_helper")
+        self.onnx = import_extra("ONNX export needs the package onnx", "onnx", *modules)
         self.nodes: list[Any] = []
         self.inputs: list[Any] = []
         self.outputs: list[Any] = []
@@ -154,10 +141,8 @@ class OnnxGraph:
 def write_onnx(module: Any, graph: OnnxGraph) -> None:
     """Write a whole module into a graph, its inputs and outputs included."""
     if not hasattr(module, "unroll"):
-        raise TypeError(
-            "to_onnx: expected a Cell, Stacked, Bidirectional or a model with an exporter, got "
-            f"{describe_received(module)}"
-        )
+        expected = "a Cell, Stacked, Bidirectional or a model with an exporter"
+        raise wrong_type(f"to_onnx: expected {expected}", module)
     xs = graph.input("xs", np.float32, ("batch", "time", module.d_in))
     ys = onnx_over_time(module, graph, xs)
     graph.output("ys", ys, ("batch", "time", width_out(module)))
@@ -259,11 +244,7 @@ ELMAN_ATTRIBUTES: dict[str, dict[str, Any]] = {
     "tanh": {"activations": ["Tanh"]},
     "relu": {"activations": ["Relu"]},
     "sigmoid": {"activations": ["Sigmoid"]},
-    "identity": {
-        "activations": ["Affine"],
-        "activation_alpha": [1.0],
-        "activation_beta": [0.0],
-    },
+    "identity": {"activations": ["Affine"], "activation_alpha": [1.0], "activation_beta": [0.0]},
 }
 
 
@@ -280,7 +261,7 @@ def output_states(module: Any, graph: OnnxGraph, path: str = "") -> None:
     if isinstance(module, (InputDropout, VariationalDropout)):
         output_states(module.cell, graph, path)
     elif isinstance(module, (Stacked, Bidirectional)):
-        for name, member in children(module, path):
+        for name, member in module.children(path):
             output_states(member, graph, f"{name}.")
     else:
         for s in module.states:

@@ -13,6 +13,11 @@ from .config import register
 from .initial import Initialiser, initialiser
 
 
+def suffixed(letter: str, gate: str) -> str:
+    """W_f of W and f, W of W alone."""
+    return f"{letter}_{gate}" if gate else letter
+
+
 class GatedCell(Cell):
     """Base of cells that have a W, U and b for each of their gates.
 
@@ -53,7 +58,7 @@ class GatedCell(Cell):
         rng = np.random.default_rng(rng)
         make_W, make_U = initialiser(W_init), initialiser(U_init)
         for gate in self.gates:
-            W, U, b = (f"{letter}_{gate}" if gate else letter for letter in "WUb")
+            W, U, b = (suffixed(letter, gate) for letter in "WUb")
             setattr(self, W, Parameter(make_W(rng, d_in, d_h, dtype)))
             setattr(self, U, Parameter(make_U(rng, d_h, d_h, dtype)))
             start = np.full(d_h, float(bias and b in self.ones), dtype)

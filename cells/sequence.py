@@ -21,14 +21,8 @@ Bools = NDArray[np.bool_]
 def real_positions(who: str, shape: tuple[int, ...], lengths: Any, mask: Any) -> Bools | None:
     """``lengths`` or ``mask`` as booleans of ``shape``, (batch, time) or (time,).
 
-    Args:
-        who: The function or class, for messages.
-        shape: The first axes of the sequences.
-        lengths: (batch,) integers from 0 to time: where each sequence ends.
-        mask: Booleans of ``shape`` in place of ``lengths``; holes are allowed.
-
-    Returns:
-        None where neither is given.
+    ``lengths`` (batch,), from 0 to time, say where each sequence ends; a ``mask`` may have holes.
+    None where neither is given.
     """
     if lengths is None and mask is None:
         return None
@@ -53,8 +47,7 @@ def real_positions(who: str, shape: tuple[int, ...], lengths: Any, mask: Any) ->
         raise ValueError(
             f"{who}: lengths must be from 0 to {shape[1]}, the time axis, got {outside[0]}"
         )
-    real: Bools = np.arange(shape[1]) < array[:, None]
-    return real
+    return np.arange(shape[1]) < array[:, None]
 
 
 def prepare(name: str, xs: Any, d_in: int, lengths: Any, mask: Any) -> tuple[Tensor, Bools | None]:
@@ -82,11 +75,7 @@ def masked_step(
 ) -> tuple[tuple[Any, ...], Any]:
     """``(state, y)`` after a step: at padding the old state and 0.
 
-    Args:
-        here: The sequences that are real at this step, (batch, 1); None for all.
-        new: The states after the step, Tensors or arrays.
-        y: Its output.
-        old: The states before it.
+    ``here`` (batch, 1) says which sequences are real at this step; None for all.
     """
     if here is None:
         return tuple(new), y

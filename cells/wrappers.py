@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tensor, dropout, scope
-from ..checks import check_fraction, describe_received
+from ..checks import check_fraction, wrong_type
 from .cell import Cell, State
 from .composite import Stacked
 from .config import register
@@ -25,10 +25,8 @@ class Wrapper(Cell):
     def __init__(self, cell: Cell, *, rng: Any = None) -> None:
         name = type(self).__name__
         if not isinstance(cell, Cell) or isinstance(cell, Stacked):
-            raise TypeError(
-                f"{name} wraps one Cell, got {describe_received(cell)}; wrap layers one by one, as "
-                f"in Stacked([{name}(LSTM(3, 4)), {name}(LSTM(4, 4))])"
-            )
+            layers = f"Stacked([{name}(LSTM(3, 4)), {name}(LSTM(4, 4))])"
+            raise wrong_type(f"{name} wraps one Cell", cell, f"wrap layers singly, as in {layers}")
         self.cell = cell
         self.states = cell.states
         self.d_in = cell.d_in
@@ -67,7 +65,6 @@ class InputDropout(Wrapper):
         cell: A Cell.
         p: The probability with which an element of x is dropped in training; the others are
             divided by 1 - p.
-        rng: A Generator, a seed, or None.
 
     Source: Zaremba, Sutskever and Vinyals (2014): on the connections that are not recurrent.
     """
@@ -97,7 +94,6 @@ class VariationalDropout(Wrapper):
         cell: A Cell.
         inputs: The probability with which a feature of x is dropped in training.
         recurrent: The same for h.
-        rng: A Generator, a seed, or None.
         names: The first letters of the matrices applied to x, and of those applied to h.
 
     Source: Gal and Ghahramani (2016), with one mask for all gates ("tied weights") and, as in
@@ -183,7 +179,6 @@ class Zoneout(Wrapper):
     Args:
         cell: A Cell.
         p: One probability for every state, or a tuple of one for each, as (p_h, p_c).
-        rng: A Generator, a seed, or None.
 
     Source: Krueger et al. (2017).
     """

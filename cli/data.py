@@ -116,10 +116,7 @@ class LabelledParts(NamedTuple):
 
 
 def read_parts(
-    read: Callable[[Iterable[Path]], Examples],
-    files: Iterable[Path],
-    data: LabelledData,
-    seed: int,
+    read: Callable[[Iterable[Path]], Examples], files: Iterable[Path], data: LabelledData, seed: int
 ) -> LabelledParts:
     """Read labelled examples; the development part is held out where no file is given for it.
 
@@ -143,10 +140,8 @@ def read_parts(
 def with_unknown(labels: Labels, examples: Examples) -> Labels:
     """Labels that were learnt, and behind them those that were not, which are named in a warning.
 
-    CoNLL-2000's test part has two I-LST, of which the other part has none.
-
-    Raises:
-        ValueError: None of those found was learnt.
+    CoNLL-2000's test part has two I-LST, of which the other part has none. ValueError if none of
+    those found was learnt.
     """
     names = {*examples.each_label()}
     others = sorted(names - {*labels.names})

@@ -106,7 +106,8 @@ def see_writable(path: Path) -> None:
 
 def samples(model: LanguageModel, vocabulary: Vocabulary) -> list[str]:
     """A text for each prompt."""
-    return [write(model, vocabulary, p, 40, 0.7, 20, i) for i, p in enumerate(PROMPTS)]
+    how = {"temperature": 0.7, "top_k": 20}
+    return [write(model, vocabulary, p, 40, rng=i, **how) for i, p in enumerate(PROMPTS)]
 
 
 def print_texts(title: str, texts: Sequence[str]) -> None:

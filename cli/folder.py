@@ -101,12 +101,7 @@ class Folder:
     def fit(self, model: Module, *, saved: Mapping[str, Any], **options: Any) -> Any:
         """``fit``, resumed from the checkpoint; the best model is kept in its file.
 
-        Args:
-            model, **options: Those of ``fit``.
-            saved: The keyword arguments of ``save_model``.
-
-        Returns:
-            The history.
+        ``saved`` are the keyword arguments of ``save_model``.
         """
 
         def save() -> None:
@@ -159,11 +154,7 @@ def described(value: Any) -> Any:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The options of the training in a folder, without format and version.
-
-    Raises:
-        ValueError: The file is damaged, or none of a training's.
-    """
+    """The options of the training in a folder, without format and version."""
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..cells import Bidirectional, Stacked
+from ..cells import Stacked
 from ..models import (
     CRF,
     Acceptor,
@@ -23,6 +23,7 @@ from ..models import (
     Vocabulary,
     align_vectors,
     load_vectors,
+    make_layers,
     tokenize,
 )
 from .data import LabelledParts
@@ -77,15 +78,8 @@ def make_tagger(
     options: TaggerNetwork, words: WordFeatures, parts: LabelledParts, seed: int
 ) -> tuple[Transducer, Features]:
     """A tagger of words, and the features of the sentences that it is to learn from."""
-    features = Features.count(
-        *([*column] for column in zip(*parts.train.inputs, strict=True)),
-        suffixes=words.suffixes,
-        prefixes=words.prefixes,
-        shape=words.shape,
-        letters=words.letters,
-        lower=words.lower,
-        minimum_count=words.minimum_count,
-    )
+    columns = ([*column] for column in zip(*parts.train.inputs, strict=True))
+    features = Features.count(*columns, **vars(words))
     rng, small = np.random.default_rng(seed), options.feature_embedding
     letters = None
     if words.letters:
@@ -109,11 +103,7 @@ def make_network(options: ClassifierNetwork | TaggerNetwork, d_in: int, rng: Any
     """Layers of a cell, with "bi" before its name of two, one in each direction."""
     both = options.model not in CELLS
     cell = CELLS[options.model.removeprefix("bi") if both else options.model]
-    members: list[Any] = []
-    for _ in range(options.layers):
-        made = [cell(d_in, options.width, rng=rng) for _ in range(1 + both)]
-        members.append(Bidirectional(*made) if both else made[0])
-        d_in = options.width * (1 + both)
+    members = make_layers("train", cell, d_in, options.width, options.layers, both=both, rng=rng)
     if options.layers == 1:
         return members[0]
     return Stacked(members, dropout=options.dropout, rng=rng)

@@ -331,7 +331,7 @@ class TaggerNetwork(EmbeddedNetwork):
     model: Annotated[str, Name(*CELLS, both=True)] = "bilstm"
     feature_embedding: Count = 25
     crf: bool = False
-    constraints: Literal["BIO", "BIOES"] | None = None
+    constraints: Literal["BIO", "IOB1", "BIOES", "BILOU", "BMES"] | None = None
     dropout: Probability = 0.4
     word_dropout: Probability = 0.1
 

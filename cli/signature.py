@@ -134,11 +134,7 @@ class Option(NamedTuple):
 
 
 def options_of(function: Callable[..., Any]) -> list[tuple[str, Any, list[Option]]]:
-    """The parameters of a function, and the options that each has: one, or those of a dataclass.
-
-    Returns:
-        For each parameter its name, the dataclass or None, and its options.
-    """
+    """For each parameter of a function its name, the dataclass or None, and its options."""
     parameters = inspect.signature(function).parameters.values()
     hints = hints_of(function)
     found: list[tuple[str, Any, list[Option]]] = []
@@ -164,11 +160,7 @@ def option_of(owner: Any, name: str, default: Any, positional: bool = False) -> 
 
 
 def argparse_settings(hint: Any, name: str) -> dict[str, Any]:
-    """A type as ``add_argument`` takes it.
-
-    Raises:
-        TypeError: It is none of those that a command line can give.
-    """
+    """A type as ``add_argument`` takes it; TypeError if a command line cannot give it."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return {**argparse_settings(args[0], name), "type": reader(args[1])}

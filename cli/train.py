@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import Adam, Labelled, Stream, load_text, schedules
+from . import options
 from .data import (
     LabelledParts,
     TextParts,
@@ -22,20 +23,6 @@ from .data import (
 )
 from .folder import Folder, configuration
 from .networks import make_classifier, make_language_model, make_tagger
-from .options import (
-    CELLS,
-    ClassifierNetwork,
-    Data,
-    LanguageNetwork,
-    Run,
-    Sentences,
-    StreamTraining,
-    TaggerNetwork,
-    Texts,
-    Tokens,
-    Training,
-    WordFeatures,
-)
 from .report import (
     baselines,
     held_out_perplexity,
@@ -54,11 +41,11 @@ from .terminal import as_messages
 def train_lm(
     files: Sequence[Path],
     *,
-    data: Data = Data(),
-    tokens: Tokens = Tokens(lower=False),
-    network: LanguageNetwork = LanguageNetwork(),
-    training: StreamTraining = StreamTraining(),
-    run: Run = Run(out=Path("lm"), epochs=12, patience=4),
+    data: options.Data = options.Data(),
+    tokens: options.Tokens = options.Tokens(lower=False),
+    network: options.LanguageNetwork = options.LanguageNetwork(),
+    training: options.StreamTraining = options.StreamTraining(),
+    run: options.Run = options.Run(out=Path("lm"), epochs=12, patience=4),
 ) -> None:
     """Train a language model on text files.
 
@@ -80,7 +67,7 @@ def train_lm(
     with Folder(run, configuration("lm", files, data, tokens, network, training)) as folder:
         print_parts(parts)
         model = make_language_model(network, len(parts.vocabulary), training.seed)
-        name = CELLS[network.model].__name__
+        name = options.CELLS[network.model].__name__
         print(f"model       {name}, {model.size():,} parameters", flush=True)
         history = folder.fit(
             model,
@@ -97,7 +84,7 @@ def train_lm(
         print(f"the model is {folder.model}")
 
 
-def stream_options(parts: TextParts, training: StreamTraining) -> dict[str, Any]:
+def stream_options(parts: TextParts, training: options.StreamTraining) -> dict[str, Any]:
     """The arguments of ``fit`` for a language model, with early stopping."""
     # <s> is learnt, so that generation can begin a paragraph, but counts in no perplexity.
     start, seed = parts.vocabulary.start, training.seed
@@ -116,11 +103,11 @@ def stream_options(parts: TextParts, training: StreamTraining) -> dict[str, Any]
 def train_classifier(
     files: Sequence[Path],
     *,
-    data: Texts = Texts(),
-    tokens: Tokens = Tokens(lower=True),
-    network: ClassifierNetwork = ClassifierNetwork(),
-    training: Training = Training(lr=0.002),
-    run: Run = Run(out=Path("classifier"), epochs=15),
+    data: options.Texts = options.Texts(),
+    tokens: options.Tokens = options.Tokens(lower=True),
+    network: options.ClassifierNetwork = options.ClassifierNetwork(),
+    training: options.Training = options.Training(lr=0.002),
+    run: options.Run = options.Run(out=Path("classifier"), epochs=15),
 ) -> None:
     """Train a classifier on labelled texts.
 
@@ -141,7 +128,6 @@ def train_classifier(
         unspool train classifier a.csv --label-column 1 --text-column 0 --header
         unspool train classifier names/ --level character --pooling last
     """
-
     parts = read_parts(partial(read_texts, columns=data), files, data, training.seed)
     model, vocabulary = make_classifier(network, tokens, parts, training.seed)
     train_on_labels(
@@ -159,11 +145,11 @@ def train_classifier(
 def train_tagger(
     files: Sequence[Path],
     *,
-    data: Sentences = Sentences(),
-    words: WordFeatures = WordFeatures(),
-    network: TaggerNetwork = TaggerNetwork(),
-    training: Training = Training(lr=0.004),
-    run: Run = Run(out=Path("tagger"), epochs=8),
+    data: options.Sentences = options.Sentences(),
+    words: options.WordFeatures = options.WordFeatures(),
+    network: options.TaggerNetwork = options.TaggerNetwork(),
+    training: options.Training = options.Training(lr=0.004),
+    run: options.Run = options.Run(out=Path("tagger"), epochs=8),
 ) -> None:
     """Train a tagger on tagged sentences.
 
@@ -180,7 +166,6 @@ def train_tagger(
         unspool train tagger chunks.tsv --label-column -1 --constraints BIO
         unspool train tagger chunks.txt --spaces --label-column 2 --extra-columns 1
     """
-
     parts = read_parts(partial(read_sentences, columns=data), files, data, training.seed)
     model, features = make_tagger(network, words, parts, training.seed)
     train_on_labels(
@@ -198,20 +183,15 @@ def train_on_labels(
     model: Any,
     parts: LabelledParts,
     task_of: Callable[..., Labelled],
-    training: Training,
-    run: Run,
+    training: options.Training,
+    run: options.Run,
     config: dict[str, Any],
     saved: dict[str, Any],
 ) -> None:
     """Train a classifier or a tagger, and print how good it is.
 
-    Args:
-        model: What is trained.
-        parts: The examples.
-        task_of: From examples, ``labels=``, ``batch=`` and ``rng=`` to a task.
-        training, run: How it is trained.
-        config: All options, for the folder.
-        saved: The keyword arguments of ``save_model``.
+    ``task_of`` makes a task of examples, ``labels=``, ``batch=`` and ``rng=``; ``config`` are all
+    options, for the folder, ``saved`` the keyword arguments of ``save_model``.
     """
     labels, test = parts.labels, parts.test
     known = labels if test is None else with_unknown(labels, test)

@@ -234,24 +234,15 @@ def generate(
     if (vocabulary.encode(prompt) == vocabulary.unknown).any():
         note("a part of the prompt is not in the vocabulary (<unk>)")
     rng = np.random.default_rng(seed)
+    how = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "rng": rng}
     for i in range(count):
         if i:
             print("\n---\n")
-        print(write(net, vocabulary, prompt, steps, temperature, top_k, rng, top_p))
+        print(write(net, vocabulary, prompt, steps, **how))
 
 
-def write(
-    model: TextModel,
-    vocabulary: Vocabulary,
-    prompt: str,
-    steps: int,
-    temperature: float,
-    top_k: int | None,
-    rng: Any,
-    top_p: float | None = None,
-) -> str:
-    """A prompt and its continuation; <unk> is never generated."""
+def write(model: TextModel, vocabulary: Vocabulary, prompt: str, steps: int, **how: Any) -> str:
+    """A prompt and its continuation; <unk> is never generated. ``how`` is that of ``generate``."""
     ids = vocabulary.encode(prompt, start=True)
-    unknown = [vocabulary.unknown]
-    new = model.generate(ids, steps, temperature, top_k, rng, top_p=top_p, exclude=unknown)
+    new = model.generate(ids, steps, exclude=[vocabulary.unknown], **how)
     return vocabulary.decode(np.concatenate([ids, new]))

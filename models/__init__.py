@@ -11,6 +11,9 @@ The tasks of the lectures, and their networks::
 ``networks`` holds them and their layers, ``text`` tokenisers, vocabularies, corpora and features,
 ``training`` the loop, optimisers and metrics, and ``keras`` the layers by Keras's names, with
 ``Sequential``. Imports run from ``text`` over ``networks`` and ``training`` to ``keras``.
+
+Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for dropout, and
+``dtype`` is that of the parameters.
 """
 
 from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
@@ -30,7 +33,7 @@ from .networks.encoder_decoder import EncoderDecoder, Pairs
 from .networks.generation import Hypothesis, next_distribution
 from .networks.hierarchical import HierarchicalAcceptor, punctuation_ids
 from .networks.language_model import LanguageModel
-from .networks.layers import Dense, Dropout, Embedding, FeedForward, evaluating
+from .networks.layers import Dense, Dropout, Embedding, FeedForward, evaluating, make_layers
 from .networks.text_model import TextModel
 from .networks.transducer import SplitHead, Transducer
 from .networks.window import WindowLanguageModel
@@ -61,7 +64,9 @@ from .training import (
     Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
+    NAdam,
     Optimizer,
     RMSprop,
     Sequences,
@@ -88,7 +93,7 @@ __all__ = [
     # Layers and attention.
     "Dense", "Dropout", "Embedding", "FeedForward", "CharacterEncoder", "FeatureEmbedding",
     "embedding_from", "Attention", "DotAttention", "ScaledDotAttention", "BilinearAttention",
-    "AdditiveAttention", "AttentionPooling", "evaluating",
+    "AdditiveAttention", "AttentionPooling", "evaluating", "make_layers",
     # Language models.
     "TextModel", "LanguageModel", "WindowLanguageModel", "Hypothesis", "next_distribution",
     # Classifiers, taggers, translators.
@@ -102,8 +107,10 @@ __all__ = [
     "perplexity_of",
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
-    "AdamW", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm", "clip_by_value",
-    "schedules", "save_history", "differences", "previous_of", "Saved", "save_model", "load_model",
+    "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",
+    "clip_by_value", "schedules", "save_history", "differences", "previous_of",
+    # Models in files.
+    "Saved", "save_model", "load_model",
     # Metrics.
     "accuracy", "bits_of", "confusion", "label_scores", "span_f1", "span_scores",
 ]  # fmt: skip

@@ -72,9 +72,7 @@ def save_model(
     Args:
         path: The file.
         model: The model.
-        vocabulary, features: From its texts to its ids.
-        labels: The names of its labels.
-        notes: Plain values of your own.
+        vocabulary, features, labels, notes: As in ``Saved``.
     """
     check_sizes("save_model", model, vocabulary, features, labels)
     try:

@@ -100,6 +100,7 @@ def assert_steps_as_pytorch(make: Any, options: dict[str, Any]) -> None:
     ours = [Parameter(rng.standard_normal(shape)) for shape in [(3, 4), (5,), (), (2, 1, 3)]]
     theirs = [torch.nn.Parameter(torch.tensor(p.data.copy())) for p in ours]
     a = make(ours, **options)
+    torch.set_default_dtype(torch.float64)  # NAdam keeps its products in the default dtype
     b = getattr(torch.optim, make.__name__)(theirs, **options)
     for step in range(20):
         for i, (p, q) in enumerate(zip(ours, theirs, strict=True)):
@@ -111,6 +112,7 @@ def assert_steps_as_pytorch(make: Any, options: dict[str, Any]) -> None:
             a.lr = b.param_groups[0]["lr"] = 0.003
         a.step()
         b.step()
+    torch.set_default_dtype(torch.float32)
     for p, q in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12, atol=1e-12)
 

@@ -20,12 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers import filled, sigmoid
+from helpers import filled, needs, sigmoid
 from unspool import Parameter, Tape, Tensor, check_grads, no_grad, unroll
 from unspool.cells import (
     GRU,
     LSTM,
     MGU,
+    Bidirectional,
     Cell,
     Elman,
     GatedCell,
@@ -38,6 +39,7 @@ from unspool.cells import (
     VariationalDropout,
     Wrapper,
     Zoneout,
+    calculate_gain,
     glorot_uniform,
     identity,
     load_npz,
@@ -389,6 +391,58 @@ def test_a_cell_that_forgets_its_equations_or_its_tuple():
 
 
 # Initialisers -----------------------------------------------------------------------------------
+
+
+# Printed ----------------------------------------------------------------------------------------
+
+
+def test_a_module_prints_its_structure():
+    net = Stacked([LSTM(3, 4), Bidirectional(Elman(4, 2, "relu"), Elman(4, 2), merge="sum")])
+    lines = str(net).splitlines()
+    assert [line.split()[:2] for line in lines[:-1]] == [
+        ["Stacked"], ["0", "LSTM(3,"], ["1", "Bidirectional(merge='sum')"],
+        ["forward", "Elman(4,"], ["backward", "Elman(4,"],
+    ]  # fmt: skip
+    assert "W_f W_i W_o W_g (3, 4)   U_f U_i U_o U_g (4, 4)   b_f b_i b_o b_g (4,)" in lines[1]
+    assert "activation='relu'" in lines[3]
+    counts = [int(line.split()[-1]) for line in lines if line.split()[-1].isdigit()]
+    assert counts == [4 * (3 * 4 + 4 * 4 + 4), 4 * 2 + 2 * 2 + 2, 4 * 2 + 2 * 2 + 2]
+    assert lines[-1] == f"{sum(counts)} parameters"
+    assert repr(net) == f"Stacked({sum(counts)} parameters)"
+
+
+def test_ties_frozen_parameters_and_shared_modules_are_said_when_printed():
+    class Net(Module):
+        def __init__(self) -> None:
+            self.E = Parameter(np.zeros((7, 2)))
+            self.layers = [Elman(2, 2), Elman(2, 2)]
+            self.again = self.layers[0]
+            self.V = self.E
+            self.scalar = Parameter(0.5)
+
+    net = Net()
+    net.layers[1].freeze()
+    lines = str(net).splitlines()
+    assert " ".join(lines[0].split()) == "Net E (7, 2) V = E scalar () 15"
+    assert [line.split()[0] for line in lines[1:4]] == ["layers.0", "layers.1", "again"]
+    assert lines[3].rstrip().endswith("above")
+    assert lines[-1] == "35 parameters, 10 of them frozen"
+    assert net.size() == 35
+
+
+GAINS = {"identity": 1, "sigmoid": 1, "tanh": 5 / 3, "relu": 2**0.5, "selu": 0.75}
+
+
+def test_gains():
+    for name, gain in GAINS.items():
+        assert calculate_gain(name) == pytest.approx(gain, rel=1e-15)
+    assert calculate_gain("leaky_relu", 0.2) == pytest.approx((2 / 1.04) ** 0.5, rel=1e-15)
+    with pytest.raises(ValueError, match=r"calculate_gain: the nonlinearity .* got 'gelu'"):
+        calculate_gain("gelu")
+    torch = needs("torch")
+    for name in [*GAINS, "linear", "leaky_relu"]:
+        theirs = torch.nn.init.calculate_gain("linear" if name == "identity" else name)
+        assert calculate_gain(name) == pytest.approx(theirs, rel=1e-15)
 
 
 def test_initialisers():

@@ -10,6 +10,7 @@ import pytest
 
 from helpers import needs, softmax
 from unspool import Parameter, Tensor, check_grads
+from unspool.autograd import values as arrays_of
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, VariationalDropout
 from unspool.models import pad_sequences
 from unspool.models.networks.attention import (
@@ -160,7 +161,64 @@ def test_scores_of_any_size_are_safe():
     np.testing.assert_array_equal(context, keys)
 
 
+@pytest.mark.parametrize("kind", ATTENTIONS)
+@pytest.mark.parametrize("scale", [0.3, "learned"])
+def test_scale_and_bias_of_the_scores(kind, scale):
+    plain, (queries, keys, values) = made(kind), arrays(kind)
+    attention = ATTENTIONS[kind](*widths(kind), scale=scale, dtype=np.float64)
+    attention.load_state_dict(plain.state_dict() | ({"g": 0.3} if scale == "learned" else {}))
+    bias = np.random.default_rng(1).standard_normal((2, 6, 4))
+    context, weights = attention(queries, keys, values, mask=MASK, bias=bias)
+    for b, t in np.ndindex(2, 6):
+        real = np.flatnonzero(MASK[b])
+        scores = [score(kind, plain, queries[b, t], keys[b, j]) for j in real]
+        a = softmax(0.3 * np.array(scores) + bias[b, t, real])
+        np.testing.assert_allclose(arrays_of(weights)[b, t, real], a)
+    one, _ = attention(queries[:, 2], keys, values, mask=MASK, bias=bias[:, 2])
+    np.testing.assert_allclose(*map(arrays_of, (one, context[:, 2])))
+    check_grads(
+        lambda q, k, v, bias, *_: attention(q, k, v, mask=MASK, bias=bias),
+        [queries, keys, values, bias, *attention.parameters()],
+    )
+
+
+@pytest.mark.parametrize("kind", ATTENTIONS)
+def test_padded_queries_read_nothing_and_do_no_harm(kind):
+    attention, (queries, keys, values) = made(kind), arrays(kind)
+    asked = np.arange(6) < np.array([[4], [6]])
+    context, weights = attention(queries, keys, values, mask=MASK)
+    damaged = Tensor(np.where(asked[..., None], queries, np.nan), requires_grad=True)
+    again, rows = attention(damaged, keys, values, mask=MASK, query_mask=asked)
+    wanted = [np.where(asked[..., None], arrays_of(x), 0) for x in (context, weights)]
+    np.testing.assert_allclose(again.data, wanted[0])
+    np.testing.assert_allclose(rows.data, wanted[1])
+    np.square(again).sum().backward()
+    assert np.isfinite(damaged.grad).all()
+    assert not damaged.grad[~asked].any()
+    one, _ = attention(queries[:, 4], keys, values, mask=MASK, query_mask=asked[:, 4])
+    np.testing.assert_allclose(arrays_of(one), wanted[0][:, 4])
+    alone, _ = attention(queries, keys, values, query_mask=asked)  # without a mask of keys
+    assert not arrays_of(alone)[~asked].any()
+
+
+def test_scaled_and_biased_attention_is_that_of_pytorch():
+    torch = needs("torch")
+    queries, keys, values = arrays("dot")
+    bias = np.random.default_rng(1).standard_normal((2, 6, 4))
+    attention = DotAttention(3, 3, scale=0.7)
+    expected = torch.nn.functional.scaled_dot_product_attention(
+        *map(torch.tensor, (queries, keys, values)), attn_mask=torch.tensor(bias), scale=0.7
+    )
+    np.testing.assert_allclose(attention(queries, keys, values, bias=bias)[0], expected.numpy())
+
+
 def test_attention_says_what_does_not_fit():
+    with pytest.raises(ValueError, match=r"DotAttention: scale must be one of learned, a number"):
+        DotAttention(3, 3, scale="big")
+    with pytest.raises(ValueError, match=r"a bias that broadcasts to the scores \(2, 6, 4\), got"):
+        DotAttention(3, 3)(np.ones((2, 6, 3)), np.ones((2, 4, 3)), bias=np.ones((6, 5)))
+    with pytest.raises(ValueError, match=r"mask must be booleans \(2, 6\)"):
+        DotAttention(3, 3)(np.ones((2, 6, 3)), np.ones((2, 4, 3)), query_mask=np.ones((2, 6)))
     with pytest.raises(
         ValueError, match=r"DotAttention: queries and keys must have one width, got 3"
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -26,7 +27,8 @@ from unspool.cells import (
 )
 from unspool.models import Dense, LanguageModel
 from unspool.viz import equations
-from unspool.viz.equations import Equations, latex_of
+from unspool.viz.equations import latex_of
+from unspool.viz.formulas import Equations
 from unspool.viz.structure import read
 
 
@@ -273,6 +275,229 @@ def test_parentheses_stand_where_they_must(program):
         np.testing.assert_allclose(eval(text, {}, names), y.data[0], rtol=1e-9)
 
 
+# Backpropagation through time -----------------------------------------------------------------
+
+
+def of_gate(letter, left="x_t", right="h_{t-1}"):
+    """The gradients of a gate's parameters: what they multiplied, times the gate's δ."""
+    delta = f"δ_{{{letter},t}}"
+    letter = letter[0]
+    return [
+        f"∂L/∂W_{letter} = Σ_t {left}ᵀ {delta}",
+        f"∂L/∂U_{letter} = Σ_t {right}ᵀ {delta}",
+        f"∂L/∂b_{letter} = Σ_t {delta}",
+    ]
+
+
+def through(matrix, gates):
+    """What comes back through the matrices of several gates."""
+    return " + ".join(f"δ_{{{letter},t}} {matrix}_{letter[0]}ᵀ" for letter in gates)
+
+
+# Derived by hand: the chain rule through the cells' equations, with σ' = σ (1 - σ) and
+# tanh' = 1 - tanh². As in Greff et al. (2017) for the LSTM, without peepholes.
+BY_HAND = {
+    Elman: [
+        "δ_t = ∂L/∂h_t ⊙ (1 - h_t^2)",
+        "∂L/∂h_{t-1} = δ_t Uᵀ + ∂L/∂y_{t-1}",
+        "∂L/∂x_t = δ_t Wᵀ",
+        "∂L/∂W = Σ_t x_tᵀ δ_t",
+        "∂L/∂U = Σ_t h_{t-1}ᵀ δ_t",
+        "∂L/∂b = Σ_t δ_t",
+    ],
+    LSTM: [
+        "∂L/∂c_t = ∂L/∂h_t ⊙ o_t ⊙ (1 - tanh(c_t)^2) + ∂L/∂c_{t+1} ⊙ f_{t+1}",
+        "δ_{o,t} = ∂L/∂h_t ⊙ tanh(c_t) ⊙ o_t ⊙ (1 - o_t)",
+        "δ_{g,t} = ∂L/∂c_t ⊙ i_t ⊙ (1 - g_t^2)",
+        "δ_{i,t} = ∂L/∂c_t ⊙ g_t ⊙ i_t ⊙ (1 - i_t)",
+        "δ_{f,t} = ∂L/∂c_t ⊙ c_{t-1} ⊙ f_t ⊙ (1 - f_t)",
+        f"∂L/∂h_{{t-1}} = {through('U', 'fiog')} + ∂L/∂y_{{t-1}}",
+        f"∂L/∂x_t = {through('W', 'fiog')}",
+        *of_gate("f"),
+        *of_gate("i"),
+        *of_gate("o"),
+        *of_gate("g"),
+    ],
+    GRU: [
+        "δ_{h̃,t} = ∂L/∂h_t ⊙ z_t ⊙ (1 - h̃_t^2)",
+        "δ_{r,t} = δ_{h̃,t} U_hᵀ ⊙ h_{t-1} ⊙ r_t ⊙ (1 - r_t)",
+        "δ_{z,t} = ∂L/∂h_t ⊙ (h̃_t - h_{t-1}) ⊙ z_t ⊙ (1 - z_t)",
+        f"∂L/∂h_{{t-1}} = {through('U', 'zr')} + δ_{{h̃,t}} U_hᵀ ⊙ r_t + ∂L/∂h_t ⊙ (1 - z_t)"
+        " + ∂L/∂y_{t-1}",
+        f"∂L/∂x_t = {through('W', ['z', 'r', 'h̃'])}",
+        *of_gate("z"),
+        *of_gate("r"),
+        *of_gate("h̃", right="(r_t ⊙ h_{t-1})"),
+    ],
+    ResetAfterGRU: [
+        "δ_{n,t} = ∂L/∂h_t ⊙ (1 - z_t) ⊙ (1 - n_t^2)",
+        "δ_{r,t} = δ_{n,t} ⊙ (h_{t-1} U_n + c_n) ⊙ r_t ⊙ (1 - r_t)",
+        "δ_{z,t} = ∂L/∂h_t ⊙ (h_{t-1} - n_t) ⊙ z_t ⊙ (1 - z_t)",
+        f"∂L/∂h_{{t-1}} = {through('U', 'zr')} + (δ_{{n,t}} ⊙ r_t) U_nᵀ + ∂L/∂h_t ⊙ z_t"
+        " + ∂L/∂y_{t-1}",
+        f"∂L/∂x_t = {through('W', 'zrn')}",
+        *of_gate("z"),
+        *of_gate("r"),
+        "∂L/∂W_n = Σ_t x_tᵀ δ_{n,t}",
+        "∂L/∂U_n = Σ_t h_{t-1}ᵀ (δ_{n,t} ⊙ r_t)",
+        "∂L/∂b_n = Σ_t δ_{n,t}",
+        "∂L/∂c_n = Σ_t δ_{n,t} ⊙ r_t",
+    ],
+}
+
+
+@pytest.mark.parametrize("cell", BY_HAND)
+def test_the_equations_of_the_pass_back_are_those_derived_by_hand(cell):
+    assert sorted(equations(cell(3, 4), backward=True)) == sorted(BY_HAND[cell])
+
+
+def test_vectors_of_the_pass_back_may_be_columns():
+    lines = equations(Elman(3, 4), backward=True, columns=True)
+    assert lines[1:5] == [
+        "∂L/∂h_{t-1} = Uᵀ δ_t + ∂L/∂y_{t-1}",
+        "∂L/∂x_t = Wᵀ δ_t",
+        "∂L/∂W = Σ_t δ_t x_tᵀ",
+        "∂L/∂U = Σ_t δ_t h_{t-1}ᵀ",
+    ]
+    latex = equations(Elman(3, 4), backward=True, columns=True, latex=True)
+    assert latex[0] == (r"\delta_t = \frac{\partial L}{\partial h_t} \odot (1 - {h_t}^{2})")
+    assert latex[4] == r"\frac{\partial L}{\partial U} = \sum_t \delta_t \, h_{t-1}^\top"
+
+
+def test_inner_gradients_have_lines_of_their_own():
+    lines = equations(LSTM(3, 4), backward=True, inner=True)
+    assert "∂L/∂o_t = ∂L/∂h_t ⊙ tanh(c_t)" in lines
+    assert "δ_{o,t} = ∂L/∂o_t ⊙ o_t ⊙ (1 - o_t)" in lines
+
+
+def test_the_pass_back_of_layers_and_of_a_reversed_pass():
+    lines = equations(Stacked([Elman(3, 4), Elman(4, 3)]), backward=True)
+    assert "∂L/∂h_{t-1}^(0) = δ_t^(0) U^(0)ᵀ + ∂L/∂x_{t-1}^(1)" in lines
+    assert "∂L/∂h_{t-1}^(1) = δ_t^(1) U^(1)ᵀ + ∂L/∂y_{t-1}^(1)" in lines
+    both = equations(Bidirectional(Elman(3, 4), Elman(3, 4)), backward=True)
+    assert "∂L/∂U^(backward) = Σ_t h_{t+1}^(backward)ᵀ δ_t^(backward)" in both
+    assert "∂L/∂U^(forward) = Σ_t h_{t-1}^(forward)ᵀ δ_t^(forward)" in both
+
+
+def test_the_pass_back_from_a_loss():
+    model = LanguageModel(9, 4, cell=Elman, rng=0)
+    lines = equations(model.loss([3, 4, 5, 6]), backward=True)
+    assert lines[:2] == [
+        "∂L/∂scores = (softmax(scores) - onehot(target)) / 3",
+        "∂L/∂ys = ∂L/∂scores E",
+    ]
+    assert "∂L/∂E = onehot(ids)ᵀ ∂L/∂embedding + ∂L/∂scoresᵀ ys" in lines
+
+
+class M(np.ndarray):
+    """A matrix whose ``**`` is the matrix product, which binds more closely than ``*``."""
+
+    def __pow__(self, other):
+        return np.matmul(self, other).view(M)
+
+    @property
+    def squared(self):
+        return self * self
+
+
+NAME = r"(?:[A-Za-zδσ]\u0303?|drive)"
+SYMBOL = re.compile(rf"(∂L/∂)?(?<![\w.])({NAME})(?:_(\{{[^}}]*\}}|[A-Za-z0-9]))?(?![\w(])")
+
+
+def solve(cell, xs, seed):
+    """Every gradient of ``(ys * seed).sum()`` by the equations that are printed, and no others."""
+    ys, _ = unroll(cell, xs)
+    tape, steps = Tape(ys), len(xs)
+    names = Equations(read(tape))
+    values, shapes = {}, {}
+    for i, name in names.names.items():
+        if name.when:
+            value = np.atleast_2d(tape[i].output.data).view(M)
+            base = name.base + ("\u0303" if name.bar else "")
+            values[base, int(name.when)] = value
+            shapes[base] = value.shape
+    parameters = {x.name: np.atleast_2d(x.data).view(M) for x in tape.leaves if x.requires_grad}
+    for base in ("h", "c"):
+        values.setdefault((base, 0), np.zeros((1, cell.d_h)).view(M))
+    printed = {}
+    for line in equations(cell, backward=True):
+        left, right = line.split(" = ", 1)
+        kind, letter, low = SYMBOL.fullmatch(left).groups()
+        printed[key(kind, letter, low)[0]] = (key(kind, letter, low)[1], right)
+    known = {}
+
+    def look_up(kind, letter, low, t):
+        name, offset = key(kind, letter, low)
+        if offset is None:
+            return parameters[name]
+        t += offset
+        if name == "∂L/∂y":
+            return seed[t - 1 : t].view(M) if t <= steps else np.zeros((1, cell.d_h)).view(M)
+        if name in printed:
+            if t > steps:
+                return np.zeros((1, cell.d_h)).view(M)
+            if (name, t) not in known:
+                ahead, right = printed[name]
+                known[name, t] = evaluate(right, t - ahead)
+            return known[name, t]
+        return values.get((name, t), np.zeros(shapes.get(name, (1, cell.d_h))).view(M))
+
+    def evaluate(text, t):
+        if text.startswith("Σ_t "):
+            return sum(evaluate(text[4:], t) for t in range(1, steps + 1))
+        text = text.replace("ᵀ", ".T").replace("^2", ".squared").replace("⊙", "*")
+        text = SYMBOL.sub(lambda m: f"look_up({m[1]!r}, {m[2]!r}, {m[3]!r}, t)", text)
+        text = re.sub(r"\[(.*?) > 0\]", r"(\1 > 0)", text)
+        text = re.sub(r"(?<=\d) (?=[(l])", " * ", text)
+        text = re.sub(r"(?<=[)T]) (?=[(l])", " ** ", text)
+        return eval(text, {"look_up": look_up, "t": t, "tanh": np.tanh})
+
+    grads = Tape((ys * seed).sum()).gradients()
+    for x in tape.leaves:
+        if x.requires_grad:
+            found = evaluate(printed[f"∂L/∂{x.name}"][1], None)
+            np.testing.assert_allclose(np.squeeze(found), grads[x], rtol=1e-10, atol=1e-12)
+
+
+def key(kind, letter, low):
+    """A name without its time, and how far from t it is: None for a parameter."""
+    subs = (low or "").strip("{}").split(",")
+    offset = None
+    if subs[-1].startswith("t"):
+        offset = int(subs.pop()[1:] or 0)
+    return (kind or "") + "_".join([letter, *filter(None, subs)]), offset
+
+
+CELLS = [Elman, LSTM, GRU, ResetAfterGRU, PeepholeLSTM, MGU, Leaky]
+
+
+@pytest.mark.parametrize("make", CELLS)
+def test_the_printed_equations_give_the_gradients(make):
+    rng = np.random.default_rng(0)
+    cell = make(3, 4)
+    for name, x in cell.named_parameters():
+        x.data = rng.normal(size=x.shape) * (0.3 if name == "h" else 0.7)
+    solve(cell, rng.normal(size=(5, 3)), rng.normal(size=(5, 4)))
+
+
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "identity"])
+def test_the_printed_equations_of_other_functions(activation):
+    rng = np.random.default_rng(1)
+    cell = Elman(3, 4, activation, rng=1, dtype=float)
+    solve(cell, rng.normal(size=(5, 3)), rng.normal(size=(5, 4)))
+
+
+def test_a_wrong_equation_is_found():
+    """The check is checked, with the mistake of a lost derivative of tanh."""
+    lines = equations(LSTM(3, 4), backward=True)
+    wrong = [line.replace("(1 - tanh(c_t)^2)", "tanh(c_t)") for line in lines]
+    rng = np.random.default_rng(0)
+    cell = LSTM(3, 4, rng=0, dtype=float)
+    patched = mock.patch.dict(globals(), {"equations": lambda *_, **__: wrong})
+    with patched, pytest.raises(AssertionError):
+        solve(cell, rng.normal(size=(5, 3)), rng.normal(size=(5, 4)))
+
+
 # LaTeX -----------------------------------------------------------------------------------------
 
 
@@ -294,7 +519,8 @@ def test_latex_can_be_set():
     parser = mathtext.MathTextParser("path")
     count = 0
     for what in all_kinds():
-        for line in equations(what, latex=True):
+        lines = equations(what, latex=True)
+        for line in [*lines, *equations(what, latex=True, backward=True)]:
             assert parser.parse(f"${line}$").width > 0, line
             assert "\n" not in line
             assert len(line) < 600

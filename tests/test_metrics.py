@@ -90,6 +90,8 @@ def test_spans_are_counted_as_by_conlleval(pairs):
         ("I-A B-A I-B", [("A", 0, 0), ("A", 1, 1), ("B", 2, 2)]),
         ("B-A I-A B-A O", [("A", 0, 1), ("A", 2, 2)]),  # IOB2
         ("B-A I-A E-A S-A S-B O", [("A", 0, 2), ("A", 3, 3), ("B", 4, 4)]),  # BIOES
+        ("B-A I-A L-A U-A U-B O", [("A", 0, 2), ("A", 3, 3), ("B", 4, 4)]),  # BILOU
+        ("B M M E S B E", [("", 0, 3), ("", 4, 4), ("", 5, 6)]),  # BMES
         ("B-A-x I-A-x", [("A-x", 0, 1)]),
         ("B I O", [("", 0, 1)]),
         ("E-A E-A", [("A", 0, 0), ("A", 1, 1)]),

@@ -12,6 +12,7 @@ import pytest
 
 from helpers import lstm, sigmoid, softmax
 from unspool import Parameter, Tape, Tensor, check_grads, no_grad
+from unspool.autograd import embedding
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked, detached
 from unspool.models import (
     Dense,
@@ -59,6 +60,25 @@ def test_embedding_gives_rows():
         Embedding(0, 3)
     with pytest.raises(TypeError, match=r"Embedding: d must be an integer >= 1, got 2\.5"):
         Embedding(3, 2.5)
+
+
+def test_the_vector_of_padding_is_0_and_stays():
+    layer = Embedding(5, 3, padding_idx=2, rng=0, dtype=np.float64)
+    same = Embedding(5, 3, rng=0, dtype=np.float64)
+    assert not layer.E.data[2].any()
+    np.testing.assert_array_equal(np.delete(layer.E.data, 2, 0), np.delete(same.E.data, 2, 0))
+    ids = np.array([[0, 2, 2], [4, 0, 2]])
+    np.square(layer(ids) + 1).sum().backward()
+    np.square(same(ids) + 1).sum().backward()
+    assert not layer.E.grad[2].any()
+    np.testing.assert_allclose(np.delete(layer.E.grad, 2, 0), np.delete(same.E.grad, 2, 0))
+    twice = [layer(ids)[:, t] for t in range(3)] + [layer([2, 1])]  # contributions in one batch
+    layer.E.grad = None
+    sum(np.square(x + 1).sum() for x in twice).backward()
+    assert not layer.E.grad[2].any()
+    check_grads(lambda E: embedding(E, ids, padding_idx=1) ** 2, (same.E.data,), order=2)
+    with pytest.raises(ValueError, match="padding_idx must be an id below n=5, got 5"):
+        Embedding(5, 3, padding_idx=5)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,16 @@ from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
 from unspool.models.keras import Dense as KerasDense
 from unspool.models.keras import Sequential
-from unspool.models.training.optim import SGD, Adadelta, Adagrad, AdamW, RMSprop, clip_by_value
+from unspool.models.training.optim import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adamax,
+    AdamW,
+    NAdam,
+    RMSprop,
+    clip_by_value,
+)
 from unspool.models.training.schedules import (
     Plateau,
     cosine,
@@ -80,6 +89,37 @@ def adamw(p, gradients, lr=0.001, betas=(0.9, 0.999), eps=1e-8, decay=0.01):
     return p
 
 
+def amsgrad(p, gradients, lr=0.001, betas=(0.9, 0.999), eps=1e-8, amsgrad=True, decay=0):
+    seen, largest = [], 0.0
+    for t, gradient in enumerate(gradients, 1):
+        seen.append(gradient + decay * p)
+        largest = np.maximum(largest, averages([g**2 for g in seen], betas[1]))
+        m = averages(seen, betas[0]) / (1 - betas[0] ** t)
+        p = p - lr * m / (np.sqrt(largest / (1 - betas[1] ** t)) + eps)
+    return p
+
+
+def nadam(p, gradients, lr=0.002, betas=(0.9, 0.999), eps=1e-8, momentum_decay=0.004, decay=0):
+    seen = []
+    for t, gradient in enumerate(gradients, 1):
+        seen.append(gradient + decay * p)
+        mu = [betas[0] * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in range(1, t + 2)]
+        m = mu[t] * averages(seen, betas[0]) / (1 - np.prod(mu))
+        m = m + (1 - mu[t - 1]) * seen[-1] / (1 - np.prod(mu[:t]))
+        v = averages([g**2 for g in seen], betas[1]) / (1 - betas[1] ** t)
+        p = p - lr * m / (np.sqrt(v) + eps)
+    return p
+
+
+def adamax(p, gradients, lr=0.002, betas=(0.9, 0.999), eps=1e-8, decay=0):
+    seen = []
+    for t, gradient in enumerate(gradients, 1):
+        seen.append(gradient + decay * p)
+        sizes = [betas[1] ** (t - 1 - k) * (abs(g) + eps) for k, g in enumerate(seen)]
+        p = p - lr / (1 - betas[0] ** t) * averages(seen, betas[0]) / np.max(sizes, axis=0)
+    return p
+
+
 RULES = {
     "Adagrad": (Adagrad, adagrad, {}),
     "Adagrad's settings": (
@@ -95,6 +135,15 @@ RULES = {
     "Adadelta's settings": (Adadelta, adadelta, {"lr": 0.4, "rho": 0.6, "eps": 1e-3}),
     "AdamW": (AdamW, adamw, {}),
     "AdamW's settings": (AdamW, adamw, {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-2}),
+    "AMSGrad": (Adam, amsgrad, {"lr": 0.1, "betas": (0.7, 0.6), "amsgrad": True}),
+    "NAdam": (NAdam, nadam, {}),
+    "NAdam's settings": (
+        NAdam,
+        nadam,
+        {"lr": 0.1, "betas": (0.7, 0.9), "eps": 1e-3, "momentum_decay": 0.3},
+    ),
+    "Adamax": (Adamax, adamax, {}),
+    "Adamax's settings": (Adamax, adamax, {"lr": 0.1, "betas": (0.7, 0.6), "eps": 1e-2}),
 }
 # None is the class's own weight decay: 0, and 0.01 for AdamW.
 DECAYS = [None, 0.0, 0.3]
@@ -138,6 +187,11 @@ SAVED = {
     "Adadelta's settings": [0.9428454746959267, -1.9864332585862279, 0.4080632173054248],
     "AdamW": [0.9965419226261233, -2.0016663227445064, 0.5020522851677566],
     "AdamW's settings": [0.6718988698397744, -2.0683046052212735, 0.48733851243171933],
+    "AMSGrad": [0.6820590963771764, -2.1849658865052186, -0.004508719814839114],
+    "NAdam": [0.9946139579708856, -2.001011046159538, 0.4902205054352057],
+    "NAdam's settings": [0.6915324532278976, -2.0334710085486085, 0.05151880989114459],
+    "Adamax": [0.9944944488666426, -2.005191783434375, 0.48821312289207713],
+    "Adamax's settings": [0.6886593089731987, -2.2036268227231393, -0.07623573069391472],
 }
 GRADIENTS = [
     np.array([0.5 * (-1) ** t + 0.1 * t, 10 * math.sin(t + 1.0), 1e-3 * (t - 2)]) for t in range(6)
@@ -242,7 +296,10 @@ def test_a_state_of_other_settings_is_refused():
         functools.partial(SGD, momentum=0.5),
         functools.partial(SGD, momentum=0.5, nesterov=True),
         Adam,
+        functools.partial(Adam, amsgrad=True),
         AdamW,
+        NAdam,
+        Adamax,
         Adagrad,
         RMSprop,
         functools.partial(RMSprop, momentum=0.5),

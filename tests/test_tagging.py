@@ -71,6 +71,9 @@ CASES = [
     ("crf", "BIO", LABELS),
     ("pairwise", "BIO", LABELS),
     ("crf", "BIOES", BIOES),
+    ("crf", "BILOU", ["O", "B-X", "I-X", "L-X", "U-X"]),
+    ("pairwise", "BMES", ["B", "M", "E", "S"]),
+    ("crf", "IOB1", LABELS),
 ]
 KINDS = pytest.mark.parametrize("kind", ["crf", "pairwise"])
 
@@ -100,6 +103,44 @@ def test_crf_equals_full_enumeration(kind, constraints, labels, time):
         for k in (1, 2, 3):  # a few: what is kept at each step is cut off
             few = min(k, len(every))
             assert [tuple(row) for row in crf.nbest(x, k)[0][:few]] == every[:few]
+
+
+@pytest.mark.parametrize(("kind", "constraints", "labels"), CASES)
+def test_observed_labels_leave_the_sequences_that_have_them(kind, constraints, labels):
+    crf = random_crf(kind, 3, constraints, labels)
+    x = inputs(crf, 4)
+    every, scores, p = enumerated(crf, x)
+    last = every[-1]
+    for held in ({1: last[1]}, {0: last[0], 3: last[3]}, {}, dict(enumerate(last))):
+        observed = np.full(4, -1)
+        observed[list(held)] = list(held.values())
+        left = [i for i, s in enumerate(every) if all(s[t] == label for t, label in held.items())]
+        total = np.log(np.exp(scores[left]).sum())
+        np.testing.assert_allclose(crf.log_partition(x, observed=observed).item(), total)
+        assert tuple(crf.decode(x, observed=observed)) == every[left[0]]
+        marginals = np.zeros((4, crf.n_labels))
+        for i in left:
+            marginals[np.arange(4), every[i]] += p[i] / p[left].sum()
+        np.testing.assert_allclose(crf.marginals(x, observed=observed), marginals, atol=1e-12)
+        tags, values = crf.nbest(x, 2, observed=observed)
+        assert [tuple(row) for row in tags[: len(left)]] == [every[i] for i in left[:2]]
+        np.testing.assert_allclose(values[: len(left)], scores[left[:2]])
+
+
+@KINDS
+def test_observed_labels_of_a_batch_with_holes(kind):
+    crf = random_crf(kind)
+    x = inputs(crf, 2, 5)
+    mask = np.array([[True, False, True, True, False], [False, True, True, False, True]])
+    observed = np.array([[2, 9, -1, 0, 9], [9, -1, 1, 9, 2]])  # at padding anything
+    best = crf.decode(x, mask=mask, observed=observed)
+    for i, here in enumerate(mask):
+        alone = crf.decode(x[i, here], observed=observed[i, here])
+        assert (best[i, here] == alone).all()
+        known = here & (observed[i] >= 0)
+        assert (best[i, known] == observed[i, known]).all()
+    crf.log_partition(Tensor(x, requires_grad=True), mask=mask, observed=observed).sum().backward()
+    assert all(np.isfinite(p.grad).all() for p in crf.parameters() if p.grad is not None)
 
 
 @KINDS
@@ -257,6 +298,18 @@ def test_span_constraints():
     }
     assert start == {"O", "B-X", "S-X"}
     assert end == set(closed)
+    bioes = [array.tolist() for array in span_constraints(BIOES, "BIOES")]
+    bilou = span_constraints(["O", "B-X", "I-X", "L-X", "U-X"], "BILOU")
+    assert [array.tolist() for array in bilou] == bioes
+    bmes = span_constraints(["O", "B", "M", "E", "S"], "BMES")
+    assert [array.tolist() for array in bmes] == bioes
+
+    pairs, start, end = allowed(LABELS, "IOB1")
+    assert pairs == {f"{a} {b}" for a in LABELS for b in ("O", "I-X", "I-Y")} | {
+        "I-X B-X", "B-X B-X", "I-Y B-Y", "B-Y B-Y",
+    }  # fmt: skip
+    assert start == {"O", "I-X", "I-Y"}
+    assert end == set(LABELS)
 
 
 def test_crf_steps_are_scopes():
@@ -277,7 +330,31 @@ def test_crf_steps_are_scopes():
         (lambda: CRF(2.5), TypeError, "must be a number or names"),
         (lambda: CRF("BIO"), TypeError, "must be a number or names"),
         (lambda: CRF(3, "BIO"), ValueError, "labels' names"),
-        (lambda: CRF(LABELS, "IOB"), ValueError, "scheme must be one of BIO, BIOES"),
+        (
+            lambda: CRF(3).decode(np.zeros((4, 3)), observed=[0, 1]),
+            ValueError,
+            r"CRF.decode: expected observed \(4,\), one a position, got \(2,\)",
+        ),
+        (
+            lambda: CRF(3).decode(np.zeros((2, 3)), observed=[0, 3]),
+            ValueError,
+            r"CRF.decode: id 3 at \[0, 1\] is outside of 0..2, the 3 labels",
+        ),
+        (
+            lambda: CRF(LABELS, "BIO").decode(np.zeros((1, 5)), observed=[LABELS.index("I-X")]),
+            ValueError,
+            "no best labels, .* and for observed labels that the constraints forbid",
+        ),
+        (
+            lambda: span_constraints(["O", "B"], "BILOU"),
+            ValueError,
+            "a label of BILOU is O, or one of B, I, L, U with a type, as in B-NP; got 'B'",
+        ),
+        (
+            lambda: CRF(LABELS, "IOB"),
+            ValueError,
+            "scheme must be one of IOB1, BIO, BIOES, BILOU, BMES",
+        ),
         (lambda: CRF(["O", "NP"], "BIO"), ValueError, "got 'NP'"),
         (lambda: CRF(["O", "B"], "BIO"), ValueError, "got 'B'"),
         (lambda: CRF(["O-X"], "BIO"), ValueError, "got 'O-X'"),

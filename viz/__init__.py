@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import html
 import math
 import os
 import warnings
@@ -45,6 +46,29 @@ __all__ = ["Drawing", "draw", "equations", "latex_of"]
 
 CELL_STEPS = 3  # over how many steps a cell is unrolled to be drawn
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
+
+
+class Walk:
+    """A page to be shown in a notebook's cell, in a frame of its own that no script leaves.
+
+    Args:
+        page: The page, as HTML.
+        height: Of the frame, in pixels.
+    """
+
+    def __init__(self, page: str, height: int) -> None:
+        self.page, self.height = page, height
+
+    def _repr_html_(self) -> str:
+        """The frame for a notebook."""
+        return (
+            f'<iframe srcdoc="{html.escape(self.page)}" sandbox="allow-scripts" width="100%" '
+            f'height="{self.height}" style="border:1px solid #D5DBE1" title="Walk along the tape">'
+            "</iframe>"
+        )
+
+    def __repr__(self) -> str:
+        return f"<Walk: a page of {len(self.page.encode()) / 1000:,.0f} KB>"
 
 
 class Drawing:
@@ -151,6 +175,23 @@ class Drawing:
             RuntimeError: For a GIF, no Graphviz is installed, or it failed.
         """
         return animate(self.scene, self.theme, path, by=by, seconds=seconds)
+
+    def walk(self, height: int = 640) -> Walk:
+        """The page in a notebook's cell: the walk forward and back, and numbers to be changed.
+
+        A tape with one scalar output, a loss, gets its backward pass if ``draw`` was not given
+        ``grads``.
+
+        Args:
+            height: Of the page, in pixels.
+        """
+        page = self.page
+        tape = self.scene.view.structure.tape
+        (output, *others) = tape.outputs
+        with_loss = not others and output.ndim == 0 and output.dtype.kind == "f"
+        if isinstance(page, partial) and page.keywords.get("gradients") is None and with_loss:
+            page = partial(page, gradients=tape.gradients())
+        return Walk(page(), height)
 
     def _repr_svg_(self) -> str:
         """The picture for a notebook."""
@@ -298,6 +339,8 @@ def draw(
             gradients=grads,
             title=title,
             caption=caption,
+            words=texts,
+            keep=keep if keep == "last" else None,
             theme=THEMES[theme],
         )
         return Drawing(scene, f"{what_it_is}, level {view.level}", THEMES[theme], page)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..autograd import path_text
 from ..files import write_atomically
 from . import dot, render
-from .equations import Equations
+from .formulas import Equations
 from .graph import Vertex
 from .layers import Path as Points
 from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width

@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .layers import Arrangement, Name, Net, Path, Unit, arrange, assign_tiers, simplify
+from .layers import Arrangement, Name, Net, Path, Unit, arrange, assign_tiers, fixed_x, simplify
 from .look import GAP, PILL, TITLE, text_width
 from .structure import Group
 
 MOST_TURNS = 6_000  # turns of wires in a diagram; beyond, long wires run freely
 MOST_HOPS = 60_000  # the same, counted for each end of each wire
 NEAR = 6  # tiers over which wires then still keep to their channels
+ASIDE = 8  # from a rising wire to what hangs at its left
 PAD = 8  # between a box and what stands in it
 
 
@@ -44,14 +45,19 @@ class Item:
     note_high: int = 0  # and how high
     note_left: bool = False  # whether that is at its left, until the step is turned round
     count: int = 1  # how many steps have it
+    aside: bool = False  # whether what hangs above it hangs at the left, before it is turned round
 
-    def hang_above(self) -> None:
-        """Put what hangs beside it above it: at its sides there is the rail."""
+    def hang_above(self, rises: bool) -> None:
+        """Put what hangs beside it above it: at its sides there is the rail.
+
+        Where a wire of its own ``rises`` there, it hangs at the left of that.
+        """
         several = self.left > 0
         width = (self.left - self.half if several else self.pill) - GAP
         if width > 0:
             self.pill = self.under = 0
-            self.left = max(self.half, width // 2)
+            self.aside = rises
+            self.left = max(self.half, width + ASIDE if rises else width // 2)
             self.right = max(self.right, self.left + (width + 6 if several else 0))
             self.up = max(self.up, self.high + self.note_high + 2 * PILL + 16)
 
@@ -264,6 +270,7 @@ class Diagram:
                 pins_in=block.pins_in,
                 pins_out=block.pins_out,
                 prefer=order,
+                fixed=0 if any(self.items[key].span for key in block.places) else None,
             )
         item = self.items[name]
         half = item.half
@@ -381,24 +388,23 @@ class Diagram:
         return [] if len(found) > 6 or not all(n in self.items for n in found) else found
 
     def part_bars(self, units: dict[Name, Unit]) -> None:
-        """Tiers for bars alone: a bar reaches over everything but bars beside it."""
-        if not any(u.span for u in units.values()):
+        """Tiers for bars alone, and for boxes around them: they reach over all but each other."""
+        if all(u.fixed is None for u in units.values()):
             return
         rows: dict[int, list[Unit]] = {}
         for u in sorted(units.values(), key=lambda u: u.prefer):
             rows.setdefault(u.tier, []).append(u)
         tier = 0
         for _, row in sorted(rows.items()):
-            bars = [u for u in row if u.span]
-            others = [u for u in row if not u.span]
             lines: list[list[Unit]] = []
-            for bar in bars:
+            for bar in (u for u in row if u.fixed is not None):
                 line = next((line for line in lines if all(apart(bar, b) for b in line)), None)
                 if line is None:
                     lines.append(line := [])
                 line.append(bar)
                 bar.tier = tier + lines.index(line)
             tier += len(lines)
+            others = [u for u in row if u.fixed is None]
             for u in others:
                 u.tier = tier
             tier += bool(others)
@@ -531,9 +537,8 @@ def cut_long_ways(units: dict[Name, Unit], nets: list[Net]) -> None:
 
 def apart(a: Unit, b: Unit) -> bool:
     """Whether two bars can stand side by side."""
-    assert a.span is not None
-    assert b.span is not None
-    return a.span[1] + GAP < b.span[0] or b.span[1] + GAP < a.span[0]
+    left, right = sorted((a, b), key=fixed_x)
+    return fixed_x(left) + left.right + GAP < fixed_x(right) - right.left
 
 
 def is_port(name: Name, kind: str) -> bool:

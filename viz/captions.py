@@ -55,7 +55,7 @@ class Words(NamedTuple):
 
 
 class Captions:
-    """Puts texts into a scene, and turns those aside that wires cross.
+    """Puts texts into a scene, and turns titles aside that wires cross.
 
     Args:
         rows, grid, zones, nodes: Where everything is.
@@ -86,33 +86,13 @@ class Captions:
         self.title, self.caption, self.words = title, caption, words
         self.legend, self.missing_gradients = legend, missing_gradients
         self.share_room = 0
-        self.turn_labels_aside()
         self.turn_titles_aside()
         self.emit_texts()
-
-    def turn_labels_aside(self) -> None:
-        """Let the text of a bar stand at its left or right where wires cross its middle."""
-        crossed: dict[Vertex, list[int]] = {}
-        for edge in self.out.edges:
-            points = edge.curve.points
-            for (ax, ay), (bx, by) in itertools.pairwise(points):
-                for v in self.rows.bars if ax == bx else ():
-                    node = self.nodes.at[v]
-                    if min(ay, by) < node.y - node.high and max(ay, by) > node.y + node.high:
-                        crossed.setdefault(v, []).append(ax + edge.dx)
-        for v, xs in crossed.items():
-            node = self.nodes.at[v]
-            half = text_width(v.detail) // 2 + 6
-            middles = {"": node.x, "l": node.x - node.half + half, "r": node.x + node.half - half}
-            free = {
-                side: all(abs(x - middle) > half for x in xs) for side, middle in middles.items()
-            }
-            self.out.sides[v.id] = next((side for side in middles if free[side]), "")
 
     def turn_titles_aside(self) -> None:
         """Let the title of a frame stand at its right where a wire crosses it.
 
-        Frames outside of time are looked at one by one; all columns are titled alike.
+        Frames outside of time are looked at one by one; all columns of a block are titled alike.
         """
         frames = [box for box in self.out.boxes if box.kind == "gate"]
         columns = [box for box in self.out.boxes if box.kind == "column"]
@@ -144,10 +124,15 @@ class Captions:
             at_left, at_right = crossed(box, TITLE)
             box.mirrored = at_left and not at_right
             frames += [inner for inner in box.boxes if inner.kind == "gate"]
-        sides = [crossed(box, NAME) for box in columns]
-        if any(at_left for at_left, _ in sides) and not any(at_right for _, at_right in sides):
-            for box in columns:
-                box.mirrored = True
+        blocks: dict[str, list[SceneBox]] = {}
+        for box in columns:
+            blocks.setdefault(box.id.partition("_")[2], []).append(box)
+        for alike in blocks.values():
+            sides = [crossed(box, NAME) for box in alike]
+            turned = any(at_left for at_left, _ in sides)
+            turned = turned and not any(at_right for _, at_right in sides)
+            for box in alike:
+                box.mirrored = turned
 
     def emit_texts(self) -> None:
         """The names of the rows, and below the picture the parameters and the gradients' scale."""

@@ -322,11 +322,13 @@ class Courses:
             z = self.rows.zone[a]
             points += self.zones.leaving(e)
         passing = self.grid.passing(e)
-        for z, x1, x2 in self.zones.crossings(e):
-            if passing is not None and (z, passing[0]) in self.zones.jog_y:
-                y = self.zones.jog_y[z, passing[0]]
-                if aside := self.zones.aside.get((z, passing[0])):
-                    points += [(x1, self.zones.aside_y[z]), (x1 + aside, self.zones.aside_y[z])]
+        for z, x1, x2, early in self.zones.crossings(e):
+            turn = (z, passing[0] if passing is not None else None, early)
+            if turn in self.zones.jog_y:
+                y = self.zones.jog_y[turn]
+                if aside := self.zones.aside.get(turn):
+                    low = self.zones.aside_y[z, early]
+                    points += [(x1, low), (x1 + aside, low)]
                     x1 += aside
                 points += [(x1, y), (x2, y)]
         if b.place is not None:

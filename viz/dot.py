@@ -189,13 +189,10 @@ class Writer:
         bar, grade = v.id in self.scene.bars, self.scene.grades.get(v.id, -1)
         style = node_style(v, bar, grade, self.theme)
         out = label(label_lines(v, bar, grade, self.theme))
-        if side := self.scene.sides.get(v.id, ""):
-            out = f'{out[:-1]}\\{side}"'
         if style.stroke and style.stroke != of(WIRE):
             out += f' color="{style.stroke}"'
-        if style.fill and (style.fill, style.opacity) != (of(PAPER), 1):
-            alpha = "" if style.opacity == 1 else f"{round(255 * style.opacity):02X}"
-            out += f' fillcolor="{style.fill}{alpha}"'
+        if style.fill not in ("", of(PAPER)):
+            out += f' fillcolor="{style.fill}"'
         if style.ink:
             out += f' fontcolor="{style.ink}"'
         if style.width != 1.2 and v.kind not in UNFRAMED:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import numpy as np
+
 from .graph import Edge, Vertex
 from .look import (
+    SMALL,
     TRACK,
     text_width,
 )
+from .numbers import value_text
 from .rows import Rows
 from .scene import (
     Measure,
@@ -108,6 +112,8 @@ class Grid:
         self.dots_x: dict[int, int] = {}
         self.block_span: dict[int, tuple[int, int]] = {}
         x = 0
+        ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
+        back = self.way_back_x + 14 * ways if self.view.generic else 0
         for block in sorted(set(self.rows.block.values())):
             loops = [i for i in self.rows.active if self.rows.block[i] == block]
             before, after = self.reach(block, loops)
@@ -119,7 +125,7 @@ class Grid:
             room = max(width for width, _ in beside)
             if block:  # beside the block before there must be room for the row's name
                 titles = [text_width(self.rows.row_title(i), 15) + 24 - self.gap for i in loops]
-                room = max(room, *titles) + self.room_for_first_states(block)
+                room = max(room, *titles) + self.room_for_first_states(block) + 2 * back
             x += room
             first = x
             for t in steps:
@@ -187,6 +193,9 @@ class Grid:
                 width = 2 * self.measure.size(v)[0] + COLUMN_GAP // 2 + 10
                 if self.measure.norms:
                     width = max(width, GRADIENT_GAP + 24)
+                if self.measure.values and v.tensor is not None:
+                    value = value_text(np.asarray(v.tensor.data))
+                    width = max(width, text_width(value, SMALL) + COLUMN_GAP // 2 + 10)
                 if (v.kind == "end") != self.loops[loop].reverse:
                     after = max(after, width)
                 else:

@@ -497,15 +497,28 @@ class _Arranger:
             groups: list[list[Unit]] = [[] for _ in edges[1:]]
             room = [right - left - 20 for left, right in itertools.pairwise(edges)]
             first = 0
+            places = {u: self.middle_of(u) for u in others}
+            if any(u.thin and self.leaves_bar(u) for u in others):
+                others.sort(key=places.__getitem__)
             for u in others:
-                xs = [v.x + t - own for v, own, t in self.neighbours[u.name]]
-                wanted, wide = sum(xs) / len(xs) if xs else 0.0, u.left + u.right + GAP
+                wanted, wide = places[u], u.left + u.right + GAP
                 slots = [n for n in range(first, len(room)) if room[n] >= wide]
                 first = min(slots, key=lambda n: max(edges[n] - wanted, wanted - edges[n + 1], 0.0))
                 groups[first].append(u)
                 room[first] -= wide
             line = [u for group, wire in zip(groups, wires, strict=False) for u in (*group, wire)]
             row[:] = [*line, *groups[-1]]
+
+    def leaves_bar(self, u: Unit) -> bool:
+        """Whether a unit is connected with a bar, which it may meet anywhere."""
+        return any(v.span is not None for v, _, _ in self.neighbours[u.name])
+
+    def middle_of(self, u: Unit) -> float:
+        """The mean position of what a unit is connected with; a bar counts if nothing else does."""
+        near = self.neighbours[u.name]
+        near = [n for n in near if n[0].span is None] or near
+        xs = [v.x + theirs - own for v, own, theirs in near]
+        return sum(xs) / len(xs) if xs else 0.0
 
     def work(self) -> int:
         """How long one judgement of an order takes, about, in hops looked at."""
@@ -580,7 +593,9 @@ class _Arranger:
         for tier in reversed(tiers):
             row = self.rows[tier]
             if not any(
-                v.tier < u.tier and not v.thin for u in row for v, _, _ in self.neighbours[u.name]
+                v.tier < u.tier and not (v.thin and v.fixed is None)
+                for u in row
+                for v, _, _ in self.neighbours[u.name]
             ):
                 self.place_row(tier, 1)
         for u in self.units.values():
@@ -605,6 +620,9 @@ class _Arranger:
         near = self.neighbours[u.name]
         facing = [n for n in near if (n[0].tier - u.tier) * side > 0]
         chosen = facing or near
+        bars = [v.span for v, _, _ in near if v.span is not None]
+        if u.thin and bars and len(bars) < len(near):  # it may leave a bar anywhere
+            return min(max(self.middle_of(u), bars[0][0] + 10), bars[0][1] - 10), 1e4
         if not u.thin:  # rather above a thing that has its place than above a wire
             chosen = [n for n in chosen if self.is_placed(n[0], side)] or chosen
         places = [pull(u, *n) for n in chosen]

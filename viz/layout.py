@@ -5,7 +5,8 @@ column, so that the insides of all columns are placed alike. What lies outside o
 in zones below, between and above the rows; what feeds or gathers many columns is a bar as wide
 as they are. The parts follow each other: ``rows`` says in which row and zone everything stands,
 ``grid`` lays the columns out, ``zones`` what is outside of them and all heights; then ``nodes``,
-``courses`` (the wires) and ``captions`` write the scene.
+``courses`` (the wires), ``buses`` (the bars that wires of others cross) and ``captions`` write the
+scene.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Hashable, Mapping
 from typing import Any
 
 from ..autograd import Tensor
+from .buses import open_bars
 from .captions import Captions, Words
 from .courses import Courses
 from .graph import View
@@ -63,6 +65,7 @@ def lay_out(
     zones = Zones(rows, grid)
     nodes = Nodes(rows, grid, zones, out)
     Courses(rows, grid, zones, nodes, norms, backward and known)
+    open_bars(rows, nodes)
     Captions(
         rows,
         grid,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .blocks import Block
+from .blocks import ASIDE, Block
 from .graph import Vertex
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .layers import shifted
@@ -20,6 +20,8 @@ from .scene import (
     SceneNode,
 )
 from .zones import Zones
+
+PAUSE = 10  # how far beyond a column its pause reaches
 
 
 class Nodes:
@@ -71,6 +73,8 @@ class Nodes:
                     box.nodes.append(node)
                     if v.sides:
                         hang = "above" if key in template.rail else block.pills[key]
+                        if item.aside:
+                            hang += " right" if self.loops[loop].reverse else " left"
                         box.nodes += self.hang_sides(node, hang, (loop, key), x0)
         self.emit_beside()
 
@@ -92,7 +96,19 @@ class Nodes:
             title = "step t" if self.view.generic else f"t={t}"
             bands[block, t] = SceneBox(name, "column", title, x1 - 2, low, x2 + 2, high)
         self.out.boxes += bands.values()
+        self.emit_pauses(bands)
         return bands
+
+    def emit_pauses(self, bands: dict[tuple[int, int], SceneBox]) -> None:
+        """Where something outside of time stands between two rows the columns pause."""
+        timeless = {self.rows.zone[v] for v in self.rows.outside if v not in self.rows.bars}
+        for (block, t), band in bands.items():
+            rows = [self.rows.row[i] for i in self.rows.active if self.rows.block[i] == block]
+            for z in sorted(timeless & set(range(min(rows) + 1, max(rows) + 1))):
+                low = max(self.zones.row_span[row][1] for row in rows if row < z)
+                high = min(self.zones.row_span[row][0] for row in rows if row >= z)
+                frame = (band.x1 - PAUSE, low, band.x2 + PAUSE, high)
+                self.out.boxes.append(SceneBox(f"pause{block}_{z}_{t}", "pause", "", *frame))
 
     def emit_frames(
         self, block: Block, x0: int, y0: int, name: str, outermost: list[SceneBox]
@@ -153,7 +169,12 @@ class Nodes:
         out = []
         for n, side in enumerate(node.vertex.sides):
             half = self.grid.measure.size(side)[0]
-            if hang == "above":
+            if hang.startswith("above "):
+                sign = 1 if hang == "above right" else -1
+                x = node.x + sign * (half + ASIDE)
+                y = node.y + node.high + 14 + PILL + (2 * PILL + 4) * n
+                path = [(x, y - PILL), (node.x + sign * 4, node.y + node.high - 1)]
+            elif hang == "above":
                 high = node.high + self.out.note_size(node.vertex.id)[1]
                 x, y = node.x + (2 * half + 6) * n, node.y + high + 14 + PILL
                 end = (
@@ -176,6 +197,16 @@ class Nodes:
                 curve = self.curves[name] = Curve(shifted(path, -x0, 0))
             self.side_curves[side] = (curve, x0)
         return out
+
+    def replace(self, old: SceneNode, new: SceneNode) -> SceneNode:
+        """Put a node in the place of another of the same vertex."""
+        boxes = list(self.out.boxes)
+        for box in boxes:
+            boxes += box.boxes
+        for nodes in (self.out.nodes, *(box.nodes for box in boxes)):
+            nodes[:] = [new if node is old else node for node in nodes]
+        self.at[new.vertex] = new
+        return new
 
     def node(self, v: Vertex, x: int, y: int, size: tuple[int, int, bool]) -> SceneNode:
         """A node, kept for edges to find."""

@@ -1,19 +1,22 @@
-"""A drawing as a page: one HTML file, to be opened, stepped through and asked for numbers.
+"""A drawing as a page: one HTML file, to be opened, walked through, asked for numbers and changed.
 
-The page holds each scene as the painter writes it, and the numbers of the tape as JSON; the
-script looks numbers up, toggles classes, and moves what is painted. Opening and closing needs no
-layout there. A closed box covers what is in it, and room that only covered things need is
-squeezed out of the x axis and the y axis, in order, so that every wire stays straight; any
-mixture of open and closed is one picture.
+The page holds each scene as the painter writes it, and the tape: its leaves in full, and what each
+record is. The script computes the tape (``assets/ops.js``), so that a number can be changed and
+both passes follow; a tape with an op that it does not know has its numbers in the file, and is a
+walk alone. Opening and closing needs no layout there. A closed box covers what is in it, and room
+that only covered things need is squeezed out of the x axis and the y axis, in order, so that every
+wire stays straight; any mixture of open and closed is one picture.
 
 Nothing leaves the page: its policy allows no request, and only the scripts and styles whose
-checksums stand in it. Labels are escaped where they are painted, all other text comes as JSON
-and is set as text, so that a name is never markup.
+checksums stand in it. Scenes and JSON are compressed (gzip, base64), so no name of the user's
+stands in the file as it is; labels are escaped where they are painted, all other text is set as
+text, so that a name is never markup.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import html
 import json
@@ -29,9 +32,11 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
-from .equations import Equations
+from .captions import Words
+from .formulas import Equations
 from .graph import loop_label
 from .layout import lay_out
+from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
 from .notation import GREEK, RULES, is_number, printable
 from .numbers import Flows, Norms
@@ -68,6 +73,8 @@ def make_page(
     gradients: Mapping[Tensor, Any] | None = None,
     title: str = "",
     caption: str = "",
+    words: Words | None = None,
+    keep: str | None = None,
     theme: Theme = THEMES["light"],
 ) -> str:
     """The page of a tape, as HTML.
@@ -79,6 +86,9 @@ def make_page(
         values: Whether shapes and small values stand beside the ops all the time.
         gradients: What ``tape.gradients()`` returned; without it there is no backward pass.
         title, caption: Text above and below.
+        words: What stands below and above the columns.
+        keep: Whether the "first" or the "last" steps are shown when it is opened; by default the
+            last where a loss stands at the end.
         theme: "dark" and "print" are kept to; "light" follows what the reader's system wants.
     """
     structure = read(tape)
@@ -89,7 +99,10 @@ def make_page(
         structure = read(tape)
         limit = steps_that_fit(structure)
     titles: list[str] = []
-    book = Book(tape, structure, gradients, limit)
+    against = reason_against(tape, gradients)
+    if len(tape) < whole or len(records_of(structure, limit)) < len(tape):
+        against = "it holds a part of the tape"
+    book = Book(tape, structure, gradients, limit, live=not against)
     scenes, painted = {}, {}
     ink = Palette(theme.name)
     for name in SCENES if structure.loops else SCENES[2:]:
@@ -99,7 +112,8 @@ def make_page(
         view = make_view(tape, level=at_level, fold=folded, steps=shown)
         titles = view.titles
         known = None if folded else gradients
-        scene = lay_out(view, values=values, gradients=known, legend=False)
+        said = None if folded else words
+        scene = lay_out(view, values=values, gradients=known, legend=False, words=said)
         book.add_shares(scene)
         book.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
         scene = without_legend(scene)
@@ -109,6 +123,7 @@ def make_page(
     for name in left_out[: len(scenes) - 1]:
         del scenes[name], painted[name]
     wanted = "folded" if fold else level
+    at_the_end = any(output.ndim == 0 for output in tape.outputs)
     data = {
         "title": printable(title or heading(structure, titles)),
         "caption": caption,
@@ -118,12 +133,26 @@ def make_page(
             (len(choose_steps(loop, steps, None, False)) for loop in structure.loops), default=0
         ),
         "at": at or 0,
+        "keep": keep or ("last" if at_the_end else "first"),
         "greek": GREEK,
-        "notes": [*notes(structure, whole, limit, left_out, gradients), *book.remarks],
+        "notes": [
+            *notes(structure, whole, limit, left_out, gradients),
+            *([f"Numbers cannot be changed here: {against}."] if against else []),
+            *book.remarks,
+        ],
         "end": backward and gradients is not None,
+        "words": words_of(words),
         **book.tables(titles),
     }
-    return assemble(data, "".join(painted.values()), ink, theme)
+    return assemble(data, painted, ink, theme)
+
+
+def words_of(words: Words | None) -> dict[str, list[list[str]]]:
+    """The texts of the time steps by kind: words, targets, predictions."""
+    if words is None:
+        return {}
+    named = zip(("words", "targets", "predictions"), words, strict=False)
+    return {name: [list(map(printable, row)) for row in rows] for name, rows in named if rows}
 
 
 def without_legend(scene: Scene) -> Scene:
@@ -247,6 +276,7 @@ class Book:
         structure: The tape, read.
         gradients: Tensor -> gradient, or None.
         limit: How many steps are in the page.
+        live: Whether the page computes the numbers itself; else they are written here.
     """
 
     def __init__(
@@ -255,8 +285,12 @@ class Book:
         structure: Structure,
         gradients: Mapping[Tensor, Any] | None,
         limit: int,
+        live: bool,
     ) -> None:
-        self.structure = structure
+        self.structure, self.live = structure, live
+        self.given = leaf_arrays(tape) if live else {}
+        self.floating = differentiable(tape) if live else set()
+        self.seeds = seeds_of(tape, gradients) if live else {}
         self.gradients = gradients or {}
         self.names = tape.names()
         self.equations = Equations(structure)
@@ -291,10 +325,15 @@ class Book:
             ],
             "reach": self.reach(),
             "shares": self.shares,
+            "live": self.live,
+            "seeds": [[self.number[x], encoded(g)] for x, g in self.seeds.items()],
+            "rules": RULES,
         }
 
     def add_shares(self, scene: Scene) -> None:
         """Each step's share in the gradient of each parameter: [loop, step, norm]."""
+        if self.live:
+            return
         for x, columns in scene.shares.items():
             self.shares[self.number[x]] = [
                 [*(place or (-1, 0)), rounded(norm(share))] for place, share in columns.items()
@@ -304,14 +343,19 @@ class Book:
         """A Tensor: its names on the tape and in equations, shape, dtype, numbers, gradient."""
         name = self.names.get(x, "·")
         out: dict[str, Any] = {"n": printable(name), "s": list(x.shape), "d": str(x.dtype)}
-        out["v"] = self.numbers(np.asarray(x.data))
+        if not self.live:
+            out["v"] = self.numbers(np.asarray(x.data))
+        elif x in self.given:
+            out["x"] = encoded(self.given[x])
+        if x in self.floating:
+            out["f"] = 1
         made = self.structure.made.get(x)
         if made is not None and not x.name:
             left, equals, _ = self.equations.statement(made).partition(" = ")
             out |= {"e": left} if equals and not left.startswith("v_") else {}
         if x._record is None:
             out["k"] = "number" if is_number(x) else "parameter" if x.requires_grad else "input"
-        g = self.gradient(x)
+        g = None if self.live else self.gradient(x)
         if g is not None:
             out["g"] = self.numbers(g)
             out["m"] = rounded(norm(g))
@@ -354,13 +398,14 @@ class Book:
         path = path_text(without_steps(record.scope))
         if path:
             out["p"] = printable(path)
-        passed_on = self.passed_on(i)
+        if self.live:
+            out["m"] = metadata(record)
+        passed_on = {} if self.live else self.passed_on(i)
         if passed_on:
             out["c"] = {  # where it is the whole gradient, it stands there already
                 self.number[x]: self.numbers(share) if self.uses[x] > 1 else "all"
                 for x, share in passed_on.items()
             }
-            out["q"] = RULES.get(str(record.op), "")
         if place is not None:
             out["l"], out["t"] = place
         return out
@@ -391,6 +436,10 @@ class Book:
             seed = self.gradient(state)
             visits += i + 1
             if seed is None or i not in self.row or visits > MOST_VISITS:
+                continue
+            if self.live:  # the page goes back itself
+                places = [self.number[x] for x, *_ in inputs]
+                out.setdefault(str(loop), {})[t] = [self.number[state], *places]
                 continue
             found: dict[Tensor, Any] = {}
             backpropagate([(state, seed)], found.__setitem__, every=True, stop=sources)
@@ -442,7 +491,7 @@ class Book:
         for box in scene.boxes:
             self.add_box(scene, box, -1, boxes, inside)
         number = {n.vertex: k for k, n in enumerate(scene.nodes)}
-        flows = Flows(scene.view, Norms(self.gradients))
+        flows = Flows(scene.view, Norms(None if self.live else self.gradients))
         edges = [
             [
                 number[e.edge.tail],
@@ -558,10 +607,27 @@ def asset(name: str) -> str:
     return resources.files(__package__).joinpath("assets", name).read_text(encoding="utf-8")
 
 
-def assemble(data: dict[str, Any], scenes: str, palette: Palette, theme: Theme) -> str:
+# The script, in the order in which its parts build on each other.
+SCRIPTS = (
+    "ops",
+    "text",
+    "live",
+    "scenes",
+    "picture",
+    "view",
+    "walk",
+    "panel",
+    "touch",
+    "tour",
+    "page",
+)
+
+
+def assemble(data: dict[str, Any], scenes: dict[str, str], palette: Palette, theme: Theme) -> str:
     """The parts of the page in one file, with the policy that allows these and nothing else."""
     style = colours(theme, palette) + asset("page.css")
-    scripts = [asset("d3.js"), asset("page.js")]
+    script = "\n".join(asset(f"{name}.js") for name in SCRIPTS)
+    scripts = [asset("d3.js"), f'(async () => {{\n"use strict";\n{script}}})();\n']
     policy = [
         "default-src 'none'",
         f"style-src {checksum(style)}",
@@ -573,22 +639,17 @@ def assemble(data: dict[str, Any], scenes: str, palette: Palette, theme: Theme) 
         "policy": "; ".join(policy),
         "title": html.escape(data["title"]),
         "style": style,
-        "scenes": scenes,
-        "data": embedded(data),
+        "data": packed({"page": data, "scenes": scenes}),
         "library": scripts[0],
         "script": scripts[1],
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], asset("page.html"))
 
 
-def embedded(data: Any) -> str:
-    """JSON that may stand in a script element: nothing in it can end the element.
-
-    Control characters and halves of surrogate pairs, which UTF-8 cannot hold, are escaped too.
-    """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    letters = "[<>&\x7f-\x9f\u2028\u2029\ud800-\udfff]"
-    return re.sub(letters, lambda found: f"\\u{ord(found[0]):04x}", text)
+def packed(data: Any) -> str:
+    """JSON, compressed: letters and digits, that no browser takes for markup."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 
 def checksum(text: str) -> str:

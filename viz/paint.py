@@ -193,9 +193,7 @@ class Painter:
         bar, grade = v.id in scene.bars, scene.grades.get(v.id, -1)
         style = node_style(v, bar, grade, self.theme)
         half, high = node.half, node.high
-        ground = f'fill="{style.fill}"' if style.fill and style.opacity else 'fill="none"'
-        if 0 < style.opacity < 1:
-            ground += f' fill-opacity="{style.opacity:g}"'
+        ground = f'fill="{style.fill}"' if style.fill else 'fill="none"'
         if style.stroke:
             ground += f' stroke="{style.stroke}" stroke-width="{style.width:g}"'
         if style.dashed:
@@ -211,10 +209,7 @@ class Painter:
         if not (style.fill or style.stroke):
             shape = shape.replace("/>", ' class="unframed"/>')
         lines = label_lines(v, bar, grade, self.theme)
-        side = scene.sides.get(v.id, "")
-        x, anchor = {"l": (8 - half, "start"), "r": (half - 8, "end")}.get(side, (0, ""))
-        side = f' text-anchor="{anchor}"' if anchor else ""
-        label = text_lines(lines, x, side, style.ink)
+        label = text_lines(lines, style.ink)
         return v.kind + (" bar" if bar else ""), shape, label
 
     def note(self, node: SceneNode) -> str:
@@ -327,14 +322,14 @@ def course_of(curve: Curve, size: float) -> tuple[str, str]:
     return "".join(out), f"M{tip}Z"
 
 
-def text_lines(lines: list[list[Run]], x: float, look: str, ink: str) -> str:
-    """Lines of text around the middle of a node; ``look`` are their attributes."""
+def text_lines(lines: list[list[Run]], ink: str) -> str:
+    """Lines of text around the middle of a node."""
     sizes = [max(run.size for run in line) for line in lines]
     top = -sum(1.15 * size for size in sizes) / 2
     out = []
     for line, size in zip(lines, sizes, strict=True):
         middle = STAR if line[0].text == "*" else MIDDLE
-        out.append(text_element(line, (x, top + 1.15 * size / 2 + middle * size), look, ink))
+        out.append(text_element(line, (0, top + 1.15 * size / 2 + middle * size), ink=ink))
         top += 1.15 * size
     return "".join(out)
 

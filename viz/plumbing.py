@@ -1,4 +1,4 @@
-"""At the level of cells: x_t and y_t stand for taking a sequence apart and joining it."""
+"""At the levels of cells and gates x_t and y_t stand for taking sequences apart and joining them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Plumbing:
         structure: The tape.
         of_record: Position of a record -> its vertex.
         fold: Whether the picture is folded.
-        vertices, edges: The graph at the level of cells.
+        vertices, edges: The graph at the level of cells or gates.
     """
 
     def __init__(
@@ -47,29 +47,34 @@ class Plumbing:
         return vertex
 
     def drop_plumbing(self) -> None:
-        """Let cells hand on to cells directly, and show the outputs of the last ones."""
+        """Let steps hand on to steps directly, and show the outputs of the last ones."""
         for v in [v for v in self.vertices if v.place is None and v.kind == "op"]:
             parts = self.parts_of(v)
             if parts is None:
                 continue
             uses = self.out_of.get(v, [])
-            taken = {e: self.taken(e.head, parts) for e in uses}
-            if uses and all(position in parts for position in taken.values()):
-                self.hand_on(v, parts, taken)
-            elif not uses and v.bold:
-                self.show_outputs(v, parts)
-            else:
+            places = {e: self.taken(e.head, parts) for e in uses}
+            taken = {e: position for e, position in places.items() if position in parts}
+            whole = len(taken) < len(uses)
+            stacks = [e.tail for e in self.into[v] if e.tail.place is None]
+            if not uses and not v.bold:
                 continue
-            self.gone.add(v)
-            self.gone.update(e.tail for e in self.into[v] if e.tail.place is None)
+            joined = self.hand_on(v, parts, taken)
+            self.gone.update(stacks)
+            if not uses:
+                self.show_outputs(v, parts)
+            elif whole and stacks:
+                self.gather(v, parts, joined)
+            if not whole:
+                self.gone.add(v)
         self.gone.update(v for v in self.vertices if self.is_only_taken_apart(v))
         self.vertices = [v for v in self.vertices if v not in self.gone]
         self.edges = self.remaining()
 
     def hand_on(
         self, v: Vertex, parts: dict[int, list[Vertex]], taken: dict[Edge, int | None]
-    ) -> None:
-        """The layer above takes the sequence apart again: cell to cell."""
+    ) -> dict[int, list[Vertex]]:
+        """The layer above takes the sequence apart again: step to step."""
         joined: dict[int, list[Vertex]] = {}
         for e, position in taken.items():
             assert position is not None
@@ -85,6 +90,18 @@ class Plumbing:
             self.lost.update(heads)
             if e.head.kind != "dots":
                 self.gone.add(e.head)
+        return joined
+
+    def gather(
+        self, v: Vertex, parts: dict[int, list[Vertex]], joined: dict[int, list[Vertex]]
+    ) -> None:
+        """What is used as a whole too is gathered from what was joined step by step."""
+        v.label = "stack"
+        assert v.tensor is not None
+        for position, cells in parts.items():
+            for tail in joined.get(position) or self.join(v, cells):
+                kind = "hidden" if tail.kind == "dots" else "data"
+                self.added.append(Edge(tail, v, position, v.tensor, None, kind))
 
     def is_only_taken_apart(self, v: Vertex) -> bool:
         """Whether an input is a sequence that only x_1, x_2, ... are taken out of."""
@@ -108,7 +125,7 @@ class Plumbing:
         return edges
 
     def share_inputs(self) -> None:
-        """At the level of cells: one x_t for all that read it, such as both directions."""
+        """One x_t for all that read it, such as both directions."""
         first: dict[Hashable, Vertex] = {}
         same: dict[Vertex, Vertex] = {}
         for v in self.vertices:
@@ -178,7 +195,7 @@ class Plumbing:
             Vertex(
                 f"{v.id}_{last.place[1]}",
                 "op",
-                v.label,
+                MERGED.get(str(self.s.records[v.records[0]].op), v.label),
                 last.place,
                 ("join", v.id),
                 tensor=v.tensor,

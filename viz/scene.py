@@ -70,7 +70,8 @@ class SceneEdge(NamedTuple):
 class SceneBox:
     """A frame with a title at its upper left, and what stands in it.
 
-    Its kind is "column", "step" or "gate"; ``mirrored`` puts the title at the right.
+    Its kind is "column", "step" or "gate"; ``mirrored`` puts the title at the right. A "bus" is a
+    piece of the line of a bar, a "pause" an interruption of a column, both without a title.
     """
 
     id: str
@@ -116,7 +117,6 @@ class Scene:
         notes: Vertex id -> the lines beside it.
         bars: Ids of the vertices that reach over many columns.
         x1, y1, x2, y2: The corners.
-        sides: Id of a bar -> "l" or "r", where its text stands at one side, clear of wires.
         strips: Vertex id -> the numbers, from -1 to 1, of its value, shown as colours below these
             lines, row by row.
         grades: Vertex id -> how large the gradient of its value is, from 0 to 4.
@@ -140,7 +140,6 @@ class Scene:
     grades: dict[str, int] = field(default_factory=dict)
     beside: int = BESIDE_WIRE
     shares: Shares = field(default_factory=dict)
-    sides: dict[str, str] = field(default_factory=dict)
 
     def outline(self, margin: int) -> None:
         """Set the corners, so that nothing is cut off."""

@@ -102,16 +102,12 @@ def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run
 
 
 class NodeStyle(NamedTuple):
-    """A node's colours and line; without a ``stroke`` it has no frame, without ``fill`` no ground.
-
-    ``opacity`` is that of the ground: wires run through bars and are seen in them.
-    """
+    """A node's colours and line; without a ``stroke`` it has no frame, without ``fill`` no ground."""
 
     fill: str
     stroke: str
     width: float = 1.2
     ink: str = ""
-    opacity: float = 1.0
     dashed: bool = False
 
 
@@ -124,7 +120,7 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
         ink = of(PAPER) if grade >= 3 else ""
         return NodeStyle(of(GRADIENT[grade]), of(hue), wide, ink)
     if v.kind == "op":
-        return NodeStyle(of(PAPER), of(INK if v.bold else hue), wide, opacity=0.0 if bar else 1.0)
+        return NodeStyle(of(PAPER), of(INK if v.bold else hue), wide)
     if v.kind == "gate":
         return NodeStyle(tint(hue), of(hue), wide)
     if v.kind == "cell":
@@ -136,7 +132,7 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     if v.kind == "constant":
         return NodeStyle(of(PAPER), of(GREY), 0.8, of(WIRE))
     if v.kind in ("input", "output"):
-        return NodeStyle(of(PANEL), of(WIRE), wide, opacity=0.7 if bar else 1.0)
+        return NodeStyle(of(PANEL), of(WIRE), wide)
     if v.kind == "cut":
         return NodeStyle(of(PAPER), "", 0, of(VERMILLION))
     if v.kind == "share":
@@ -153,13 +149,16 @@ def look_of(scene: Scene, node: SceneNode) -> Hashable:
     v = node.vertex
     outside = v.place is None and shown_text(v)
     detail = v.detail if v.kind != "share" else ""
-    shape = (node.half, node.high, node.round, v.id in scene.bars, scene.sides.get(v.id, ""))
+    shape = (node.half, node.high, node.round, v.id in scene.bars)
     grade = scene.grades.get(v.id, -1)
     return (v.kind, v.label, detail, v.colour, v.bold, outside, grade, *shape)
 
 
 def box_colours(box: SceneBox, theme: Theme) -> tuple[str, str]:
     """The fill and the line of a frame."""
+    if box.kind in ("bus", "pause"):
+        colour = theme.of(box.colour or PAPER)
+        return colour, colour
     if box.kind == "gate":
         return theme.tint(box.colour or WIRE), theme.tint(box.colour or WIRE, 0.55)
     return theme.of(PAPER if box.kind == "step" else BAND), theme.of(BAND_EDGE)

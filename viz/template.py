@@ -18,6 +18,7 @@ from .notation import TAKING
 from .scene import Measure
 from .structure import Key
 
+CROWN = 8  # from a step's insides to its output above
 GUTTER = 10  # between a step's insides and the wires beside them
 CELL: Name = ("cell",)  # the key of a cell's box
 LAST = 10**9
@@ -124,6 +125,7 @@ class _Maker:
         self.keys: dict[Vertex, Name] = {}
         self.wires: dict[Name, Wire] = {}
         self.leaving: dict[tuple[int, Name], None] = {}  # (state, item that makes it)
+        self.outputs: dict[Name, tuple[Item, int]] = {}  # maker -> the output y_t above, operand
 
     def template(
         self, columns: dict[tuple[int, int], list[Vertex]], edges: Iterable[Edge]
@@ -131,6 +133,7 @@ class _Maker:
         """The whole template."""
         self.collect_items(columns)
         touched = self.collect_wires(edges)
+        self.take_outputs_out()
         self.lower_inputs()
         through = self.states_through_cell(touched)
         for state in through:
@@ -146,8 +149,11 @@ class _Maker:
         diagram.rail = rail
         if rail is not None:
             for key in rail.items:
-                self.items[key].hang_above()
+                wire = self.wires["v", key]
+                beyond = any(sink not in rail.items for sink, _ in wire.sinks)
+                self.items[key].hang_above(rises=wire.above or beyond)
         out = self.with_gutters(diagram.arranged())
+        self.crown(out)
         if rail is not None:
             out.rail = frozenset(rail.items)
             out.rail_state = rail.net[1]  # type: ignore[index]
@@ -220,6 +226,39 @@ class _Maker:
                 if (head, e.operand) not in wire.sinks:
                     wire.sinks.append((head, e.operand))
         return touched
+
+    def take_outputs_out(self) -> None:
+        """An output of one maker stands on top of all, where that one's wire leaves the step."""
+        makers: dict[Name, list[tuple[Name, int]]] = {}
+        for wire in self.wires.values():
+            for key, operand in wire.sinks:
+                makers.setdefault(key, []).append((wire.name, operand))
+        for key, item in list(self.items.items()):
+            found = makers.get(key, [])
+            if item.order != LAST or len(found) != 1 or self.wires["v", key].sinks:
+                continue
+            name, operand = found[0]
+            wire = self.wires[name]
+            if wire.source is None or wire.above or wire.source in self.outputs:
+                continue
+            wire.sinks.remove((key, operand))
+            wire.above = True
+            del self.items[key], self.wires["v", key]
+            self.outputs[wire.source] = item, operand
+
+    def crown(self, out: Template) -> None:
+        """Put the outputs above the step."""
+        top = out.height
+        for source, (item, operand) in self.outputs.items():
+            path = out.rise.pop(source)
+            x = path[-1][0]
+            y = top + CROWN + item.high
+            out.block.places[item.key] = (x, y)
+            out.block.pills[item.key] = "right"
+            where = (("v", source), item.key, operand)
+            out.block.paths[where] = simplify([*path[:-1], (x, y - item.high)])
+            out.items[item.key] = item
+            out.height = max(out.height, y + item.high + 4, y + item.up)
 
     def lower_inputs(self) -> None:
         """What takes the inputs in stands in the lowest tier."""
@@ -300,6 +339,13 @@ class _Maker:
 
     def with_gutters(self, block: Block) -> Template:
         """The wires beside the insides, where states go up or down to cross the boundary."""
+        for source, (item, _) in self.outputs.items():
+            if ("v", source) in block.ports:
+                x = block.ports["v", source][-1][0]
+                block.left, block.right = (
+                    min(block.left, x - item.half),
+                    max(block.right, x + item.half),
+                )
         out = Template(block, self.keys, self.items, block.left, block.right, block.height)
         out.rise = {name[1]: path for name, path in block.ports.items()}  # type: ignore[index]
         out.bottom = {name[1]: x for name, x in block.pins_in.items()}  # type: ignore[index]
@@ -339,6 +385,9 @@ class _Maker:
             if moves or (wire.above and wire.name not in block.ports):
                 lanes[wire.name] = block.right + GUTTER + TRACK * len(lanes)
         out.right = block.right + GUTTER + TRACK * len(lanes)
+        for wire in leaving:
+            if wire.source in self.outputs and wire.name in lanes:
+                out.right = max(out.right, lanes[wire.name] + self.outputs[wire.source][0].half + 4)
         for wire in leaving:
             path = block.exits[wire.name]
             y, lane = path[-1][1], lanes.get(wire.name)

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Hashable
 
 from ..autograd import Parameter, Record, Tape, Tensor
-from .equations import Equations, write_name
+from .formulas import Equations, write_name
 from .graph import Edge, Shared, Vertex, View, cell_title
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
@@ -205,7 +205,7 @@ class _Maker:
         if self.at is not None:
             self.keep_neighbours()
         self.make_ends()
-        if self.level == "cell":
+        if self.level != "op":
             plumbing = Plumbing(self.s, self.of_record, self.fold, self.vertices, self.edges)
             self.vertices, self.edges = plumbing.vertices, plumbing.edges
         self.finish_details()
@@ -374,7 +374,8 @@ class _Maker:
         label = symbol(record)
         note = self.note_of(i)
         kind = "op"
-        if self.level == "cell" and place is not None and self.is_inside(i):
+        taken = self.level == "cell" or (self.level == "gate" and self.is_input(i))
+        if taken and place is not None and self.is_inside(i):
             kind, label, note = "input", note or f"x_{place[1]}", ""
         if self.fold and place is not None:
             label = (

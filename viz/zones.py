@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable
+from typing import NamedTuple
 
 from .blocks import Block, Diagram, Item, Wire
 from .graph import Edge, Vertex
 from .grid import Grid
 from .layers import End, Name, Path, Unit, assign_tracks, shifted
 from .look import (
+    GAP,
     TRACK,
     text_width,
 )
@@ -18,6 +20,20 @@ from .rows import Rows
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
 MOST_WAYS = 40  # so many wires between bars and columns are kept clear of other things
+
+
+class Crossing(NamedTuple):
+    """Where a wire crosses a zone: x below and above, and whether it turns below what is there."""
+
+    zone: int
+    below: int
+    above: int
+    early: bool
+
+    @property
+    def x(self) -> int:
+        """Where it passes what stands in the zone."""
+        return self.above if self.early else self.below
 
 
 class Zones:
@@ -46,6 +62,10 @@ class Zones:
         spans = list(self.grid.block_span.values()) or [(0, 0)]
         beside = [self.grid.beside_width(i) for i in self.rows.active] or [(0, 0)]
         right = max(b for _, b in spans) + max(width for _, width in beside) + 16
+        sizes = self.grid.measure
+        for v in self.rows.bars:  # what hangs beside a bar
+            hanging = max((2 * sizes.size(side)[0] for side in v.sides), default=-GAP)
+            right = max(right, self.bar_span(v)[1] + GAP + hanging + 10)
         ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
         back = self.grid.way_back_x + 14 * ways if self.view.generic else 0  # outside of these
         self.margin: dict[Vertex, int] = {}
@@ -60,12 +80,15 @@ class Zones:
             elif e.slot is not None and (name := self.comes_in(e)) not in self.state_margin:
                 _, block, from_right = name
                 number = taken[block, from_right] = taken.get((block, from_right), -1) + 1
-                loops = [i for i in self.rows.active if self.rows.block[i] == block]
+                ways = range(self.rows.zone.get(e.tail, 0), self.rows.row[e.slot.loop] + 1)
+                in_block = [i for i in self.rows.active if self.rows.block[i] == block]
+                loops = [i for i in in_block if self.rows.row[i] in ways]
                 out = 16 + back + TRACK * number
                 out += max(self.grid.beside_width(i)[from_right] for i in loops)
-                row = self.rows.row[e.head.place[0]]
-                if not from_right and any(self.rows.row[i] < row for i in loops):
-                    out += max(text_width(self.rows.row_title(i), 15) for i in loops)
+                if not from_right:  # past the names of the rows below
+                    passed = [i for i in loops if i != e.slot.loop]
+                    names = [text_width(self.rows.row_title(i), 15) for i in passed]
+                    out += max(names, default=0)
                 left, end = self.grid.block_span[block]
                 self.state_margin[name] = end + out if from_right else left - out
 
@@ -77,6 +100,7 @@ class Zones:
 
     def place_zones(self) -> None:
         """Arrange what is outside of time, zone by zone."""
+        self.occupied = {self.rows.zone[v] for v in self.rows.outside}
         self.set_margins()
         self.find_rising()
         self.zone_block: dict[int, Block] = {}
@@ -96,10 +120,14 @@ class Zones:
                 diagram = Diagram(named, self.zone_wires(items), late=True)
                 self.zone_block[z] = diagram.arranged()
 
+    def bar_span(self, v: Vertex) -> tuple[int, int]:
+        """From where to where the columns reach with which a bar is connected."""
+        spans = [self.grid.column_span[self.rows.block[loop], t] for loop, t in self.rows.bars[v]]
+        return min(a for a, _ in spans), max(b for _, b in spans)
+
     def widen(self, v: Vertex, item: Item) -> None:
         """Make a bar reach over the columns with which it is connected."""
-        spans = [self.grid.column_span[self.rows.block[loop], t] for loop, t in self.rows.bars[v]]
-        low, high = min(a for a, _ in spans), max(b for _, b in spans)
+        low, high = self.bar_span(v)
         middle = (low + high) // 2
         half = max(text_width(v.detail) // 2 + 10, (high - low) // 2)
         item.half, item.round, item.high = half, False, 12
@@ -149,9 +177,9 @@ class Zones:
         for e in self.view.edges:
             if e.tail in items or e.head in items:
                 continue
-            for zone, x, _ in self.crossings(e):
-                if zone == z:
-                    xs[x] = None
+            for crossing in self.crossings(e):
+                if crossing.zone == z:
+                    xs[crossing.x] = None
         if len(xs) > MOST_WAYS:
             return []
         return [Wire(("by", x), None, [], False, False, True, True, x, x, x) for x in xs]
@@ -175,9 +203,13 @@ class Zones:
         return self.grid.outer_x(e) if e.slot is None else self.state_margin[self.comes_in(e)]
 
     def way_out(self, e: Edge) -> Name:
-        """The net by which it leaves its zone: one for each x, that of the zone's for one alone."""
+        """The net by which it leaves its zone: one for each x, that of the zone's for one alone.
+
+        A first state leaves a bar by itself, near to where it comes in.
+        """
+        apart = e.tail in self.rows.bars and e.slot is not None
         several = len(self.rising.get(e.tail, ())) > 1
-        return ("up", e.tail, self.rising_x(e)) if several else ("z", e.tail)
+        return ("up", e.tail, self.rising_x(e)) if several or apart else ("z", e.tail)
 
     def leaving(self, e: Edge) -> Path:
         """The first part of a wire, from a vertex outside of time to where it leaves its zone."""
@@ -189,27 +221,25 @@ class Zones:
         self.row_y: dict[int, int] = {}
         self.zone_y: dict[int, int] = {}
         self.row_span: dict[int, tuple[int, int]] = {}
-        self.jog_y: dict[tuple[int, Hashable], int] = {}
-        self.aside: dict[tuple[int, Hashable], int] = {}
-        self.aside_y: dict[int, int] = {}
+        self.jog_y: dict[tuple[int, Hashable, bool], int] = {}
+        self.aside: dict[tuple[int, Hashable, bool], int] = {}
+        self.aside_y: dict[tuple[int, bool], int] = {}
         y = 0
         for z in range(self.rows.top_zone + 1):
             here = [i for i in self.rows.active if self.rows.row[i] == z]
             below = [i for i in self.rows.active if self.rows.row[i] == z - 1]
             block = self.zone_block.get(z)
+            several = len(self.rows.active) > 1
+            if several:
+                y = self.lay_jogs(z, True, y)
             if block is not None:
                 y += 24 if below else 0
                 self.zone_y[z] = y
                 y += block.height + (24 if here else 0)
             elif below and here:
                 y += 30
-            # Turns stand above bars: below them the wires of a row run up into the bars.
-            jogs = self.jogs(z) if len(self.rows.active) > 1 else {}
-            first = int(any((z, name) in self.aside for name in jogs))  # a track to step aside
-            self.aside_y[z] = y
-            for name, number in jogs.items():
-                self.jog_y[z, name] = y + TRACK * (number + first)
-            y += 12 + TRACK * (max(jogs.values()) + first) if jogs else 0
+            if several:
+                y = self.lay_jogs(z, False, y)
             top = y
             for loop in here:
                 self.row_y[loop] = y + ROW_PAD
@@ -220,7 +250,16 @@ class Zones:
                 self.row_span[z] = (y, top)
             y = top
 
-    def jogs(self, z: int) -> dict[Hashable, int]:
+    def lay_jogs(self, z: int, early: bool, y: int) -> int:
+        """The heights at which wires turn in a zone, from y upwards; returns where they end."""
+        jogs = self.jogs(z, early)
+        first = int(any((z, name, early) in self.aside for name in jogs))  # a track to step aside
+        self.aside_y[z, early] = y
+        for name, number in jogs.items():
+            self.jog_y[z, name, early] = y + TRACK * (number + first)
+        return y + (12 + TRACK * (max(jogs.values()) + first) if jogs else 0)
+
+    def jogs(self, z: int, early: bool) -> dict[Hashable, int]:
         """Tracks for wires that change their x between two rows: class -> track."""
         found: dict[Hashable, set[End]] = {}
         done: set[Hashable] = set()
@@ -236,8 +275,9 @@ class Zones:
             place = e.tail.place or e.head.place
             assert place is not None
             edge, _ = self.grid.column_span[self.rows.block[place[0]], place[1]]
-            for zone, x1, x2 in self.crossings(e):
-                if zone == z and x1 != x2:  # seen from the column's edge: all columns are alike
+            for zone, x1, x2, turns_early in self.crossings(e):
+                here = zone == z and turns_early == early
+                if here and x1 != x2:  # seen from the column's edge: all columns are alike
                     ends = found.setdefault(name, set())
                     ends.add(End(Unit("below", thin=True, x=x1 - edge), "top", name))
                     ends.add(End(Unit("above", thin=True, x=x2 - edge), "bottom", name))
@@ -251,11 +291,15 @@ class Zones:
                 ]
                 near = min(gaps, key=abs)
                 if abs(near) < 7:
-                    self.aside[z, name] = TRACK if near > 0 else -TRACK
+                    self.aside[z, name, early] = TRACK if near > 0 else -TRACK
         return tracks
 
-    def crossings(self, e: Edge) -> list[tuple[int, int, int]]:
-        """(zone, x below, x above) wherever a wire between rows crosses a zone."""
+    def crossings(self, e: Edge) -> list[Crossing]:
+        """Wherever a wire between rows crosses a zone.
+
+        A wire out of a step turns below what stands in the zone, to where it goes on; one that
+        has passed a row in its lane turns above. So it crosses bars where no other wire is.
+        """
         passing = self.grid.passing(e)
         if passing is None:
             return []
@@ -269,7 +313,10 @@ class Zones:
         if b is not None:
             xs.append(self.grid.column_x(e, False))
         first = start if a is not None else start + 1
-        return [(first + n, x1, x2) for n, (x1, x2) in enumerate(itertools.pairwise(xs))]
+        return [
+            Crossing(first + n, x1, x2, a is not None and n == 0 and first in self.occupied)
+            for n, (x1, x2) in enumerate(itertools.pairwise(xs))
+        ]
 
     def level(self, loop: int, state: int) -> int:
         """How high a state crosses the boundaries of a loop's steps."""

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import cells
-from ...autograd import ACTIVATIONS, Parameter, conv1d, max_over_time, scope, values
-from ...cells import MERGES, Cell, GatedCell, Module, glorot_uniform, orthogonal
-from ...checks import check_choice, check_fraction, check_int
+from ...autograd import Parameter, conv1d, max_over_time, scope, values
+from ...cells import Cell, GatedCell, Module, glorot_uniform, orthogonal
+from ...checks import check_choice, check_fraction, check_int, wrong_type
 from ..networks import layers
-from ..networks.layers import Activation
+from ..networks.acceptor import final_output
+from ..networks.layers import Activation, activation_function
 
 __all__ = [
     "GRU",
@@ -90,13 +91,9 @@ def shown(shape: Iterable[int | None]) -> str:
     return str(tuple(shape))
 
 
-def activation_function(who: str, activation: Activation) -> Callable[[Any], Any]:
-    """The function of an activation: a name, "linear" or None, or a function already."""
-    if activation is None or activation == "linear":
-        return ACTIVATIONS["identity"]
-    if isinstance(activation, str):
-        return ACTIVATIONS[check_choice(who, "activation", activation, ACTIVATIONS)]
-    return activation
+def keras_activation(who: str, activation: Activation) -> Callable[[Any], Any]:
+    """The function of an activation, which may be "linear"."""
+    return activation_function(who, None if activation == "linear" else activation)
 
 
 class Embedding(Layer):
@@ -170,7 +167,7 @@ class Dense(Layer):
     def __init__(self, units: int, activation: Activation = None, use_bias: bool = True) -> None:
         self.units = check_int("Dense", "units", units)
         self.activation = activation
-        self.g = activation_function("Dense", activation)
+        self.g = keras_activation("Dense", activation)
         self.use_bias = use_bias
 
     def build(self, shape: Shape, rng: np.random.Generator, dtype: Any) -> None:
@@ -233,7 +230,7 @@ class Conv1D(Layer):
         self.filters = check_int("Conv1D", "filters", filters)
         self.kernel_size = check_int("Conv1D", "kernel_size", kernel_size)
         self.padding: Any = check_choice("Conv1D", "padding", padding, ("valid", "same", "causal"))
-        self.g = activation_function("Conv1D", activation)
+        self.g = keras_activation("Conv1D", activation)
         self.use_bias = use_bias
 
     def build(self, shape: Shape, rng: np.random.Generator, dtype: Any) -> None:
@@ -400,10 +397,7 @@ class Bidirectional(Layer):
 
     def __init__(self, layer: Recurrent, merge_mode: str = "concat") -> None:
         if not isinstance(layer, Recurrent):
-            raise TypeError(
-                "Bidirectional: expected LSTM(...), GRU(...) or SimpleRNN(...), got "
-                f"{type(layer).__name__}"
-            )
+            raise wrong_type("Bidirectional: expected LSTM(...), GRU(...) or SimpleRNN(...)", layer)
         self.layer = layer
         check_choice("Bidirectional", "merge_mode", merge_mode, ("concat", "sum", "ave", "mul"))
         self.merge = "mean" if merge_mode == "ave" else merge_mode
@@ -416,12 +410,10 @@ class Bidirectional(Layer):
 
     def call(self, x: Any, mask: Mask) -> tuple[Any, Mask]:
         """The merged outputs at all positions and the mask, or the merged last outputs."""
-        network = self.network
-        ys, (ahead, back) = network.unroll(x, mask=mask)
+        ys, state = self.network.unroll(x, mask=mask)
         if self.layer.return_sequences:
             return ys, mask
-        ends = network.forward.output(ahead), network.backward.output(back)
-        return MERGES[self.merge](*ends), None
+        return final_output(self.network, state), None
 
     def output_shape(self, shape: Shape) -> Shape:
         """(time, width) or (width,); concatenation doubles the width."""

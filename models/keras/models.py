@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...autograd import Tensor, reduce_loss, scope, values
 from ...cells import Module
-from ...checks import check_choice, check_int, describe_received
+from ...checks import check_choice, check_int, describe_received, wrong_type
 from ..networks.layers import evaluating
 from ..training import loop
 from ..training.optim import Optimizer
@@ -35,7 +35,6 @@ class Sequential(Module):
         dtype: Of the parameters and the results.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.keras import LSTM, Dense, Embedding, Sequential
         >>> model = Sequential([Embedding(10, 4, mask_zero=True), LSTM(8)], rng=0)
         >>> model.add(Dense(1, activation="sigmoid"))
@@ -62,10 +61,8 @@ class Sequential(Module):
     def add(self, layer: Layer) -> None:
         """Append a layer, which may not be part of another network."""
         if not isinstance(layer, Layer):
-            raise TypeError(
-                "Sequential.add: expected a layer of unspool.models.keras, as in Dense(10), got "
-                f"{describe_received(layer)}"
-            )
+            expected = "a layer of unspool.models.keras, as in Dense(10)"
+            raise wrong_type(f"Sequential.add: expected {expected}", layer)
         if self.built:
             raise ValueError("Sequential.add: the network has its parameters; add layers before")
         if layer.built or layer in self.layers:

@@ -42,10 +42,7 @@ def RMSprop(
 
 
 def Adam(
-    learning_rate: float = 0.001,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-7,
+    learning_rate: float = 0.001, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7
 ) -> Factory:
     """Adam."""
     return partial(optim.Adam, lr=learning_rate, betas=(beta_1, beta_2), eps=epsilon)
@@ -69,9 +66,7 @@ def AdamW(
 
 
 def Adagrad(
-    learning_rate: float = 0.001,
-    initial_accumulator_value: float = 0.1,
-    epsilon: float = 1e-7,
+    learning_rate: float = 0.001, initial_accumulator_value: float = 0.1, epsilon: float = 1e-7
 ) -> Factory:
     """Adagrad."""
     return partial(

@@ -49,18 +49,19 @@ from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 Bools = NDArray[np.bool_]
 
 
+def check_embedding(who: str, embedding: Any, d_in: int) -> None:
+    """Raise ValueError if an Embedding has another width than the network reads."""
+    if isinstance(embedding, Embedding) and embedding.d != d_in:
+        raise ValueError(f"{who}: the embedding has width {embedding.d}, expected d_in = {d_in}")
+
+
 def vectors_of(
     who: str, x: Any, embedding: Callable[[Any], Any] | None, d_in: int, lengths: Any, mask: Any
 ) -> tuple[Any, Bools]:
     """The vectors of a sequence, 0 at padding, and where there are real ones.
 
-    Args:
-        who: For messages.
-        x: Vectors (batch, time, d_in) or (time, d_in); with an Embedding ids (batch, time) or
-            (time,), any at padding; with another ``embedding`` its argument.
-        embedding: From x to vectors, or None.
-        d_in: The expected width.
-        lengths, mask: As in ``unroll``.
+    x is (batch, time, d_in) or (time, d_in); with an Embedding ids, any at padding; with another
+    ``embedding`` its argument.
     """
     if isinstance(embedding, Embedding):
         ids = one_array(who, x)
@@ -86,14 +87,10 @@ def vectors_of(
 
 
 def final_output(network: Any, state: Any) -> Any:
-    """The output that belongs to a network's last state, (batch, d_out), not ``ys[:, -1]``.
+    """The output that belongs to the last state of an unroll, (batch, d_out), not ``ys[:, -1]``.
 
     A Bidirectional merges forward's, after the last position, with backward's, after the first;
     a residual Stacked adds its layers' up.
-
-    Args:
-        network: A Cell, Stacked or Bidirectional.
-        state: The state that its ``unroll`` returned.
     """
     if isinstance(network, Stacked):
         outputs = [final_output(m, s) for m, s in zip(network.members, state, strict=True)]
@@ -140,7 +137,7 @@ class Classifier(Module):
     """Base of the classifiers of sequences: ŷ = softmax(MLP(read(x_1 ... x_n))).
 
     A subclass defines ``read``. With ``d_out=1`` there are two classes and one score, and ŷ is a
-    sigmoid.
+    sigmoid. All methods take x, ``lengths`` and ``mask`` as ``logits`` does.
 
     Args:
         d_in: The width of the vectors.
@@ -152,8 +149,6 @@ class Classifier(Module):
         dropout: The probability of dropping an element of the vectors, of the output of ``read``
             and of the hidden layers in training.
         objective: "cross_entropy" or "hinge".
-        rng: A Generator, a seed, or None.
-        dtype: Of the head's parameters.
     """
 
     def __init__(
@@ -171,10 +166,7 @@ class Classifier(Module):
         dtype: Any = np.float32,
     ) -> None:
         name = type(self).__name__
-        if isinstance(embedding, Embedding) and embedding.d != d_in:
-            raise ValueError(
-                f"{name}: the embedding has width {embedding.d}, expected d_in = {d_in}"
-            )
+        check_embedding(name, embedding, d_in)
         rng = np.random.default_rng(rng)
         self.d_in, self.d_out = d_in, check_int(name, "d_out", d_out)
         self.objective = check_choice(name, "objective", objective, ["cross_entropy", "hinge"])
@@ -185,13 +177,9 @@ class Classifier(Module):
         self.dropout = Dropout(dropout, rng=rng)
 
     def new_head(self, d_out: int, *, rng: Any = None) -> None:
-        """Replace the head with an untrained one, for another task.
+        """Replace the head with an untrained one, for a task of ``d_out`` classes.
 
         The encoder keeps its parameters. Make a new optimiser afterwards.
-
-        Args:
-            d_out: The number of classes of the new task; 1 for two classes and one score.
-            rng: A Generator, a seed, or None.
         """
         self.d_out = check_int(type(self).__name__, "d_out", d_out)
         old = self.head.layers
@@ -208,10 +196,7 @@ class Classifier(Module):
         raise NotImplementedError(f"{type(self).__name__} defines no read(xs, real)")
 
     def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
-        """Each sequence as one vector, the input of the head: (batch, width) or (width,).
-
-        Args as in ``logits``.
-        """
+        """Each sequence as one vector, the input of the head: (batch, width) or (width,)."""
         name = type(self).__name__
         xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
         return self.read(self.dropout(xs), real)
@@ -243,7 +228,6 @@ class Classifier(Module):
         """The cross entropy (in nats) or hinge loss of the targets.
 
         Args:
-            x, lengths, mask: As in ``logits``.
             targets: (batch,) class ids, or one for a single sequence; 0 or 1 for ``d_out=1``.
             weight: (classes,), how much each class counts, for the cross entropy; the mean
                 divides by their sum.
@@ -278,20 +262,14 @@ class Classifier(Module):
         return cross_entropy(pair, t, weight=weight, reduction=reduction)
 
     def probabilities(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
-        """P(class), (batch, d_out), or for ``d_out=1`` P(class 1), (batch,): a plain array.
-
-        Computed without dropout. Args as in ``logits``.
-        """
+        """P(class), (batch, d_out), or for ``d_out=1`` P(class 1), (batch,); without dropout."""
         with evaluating(self):
             logits = self.logits(x, lengths, mask)
             p = sigmoid(logits[..., 0]) if self.d_out == 1 else softmax(logits)
         return np.asarray(values(p))
 
     def predict(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[np.intp]:
-        """The most probable class, (batch,) integers, or one of no axis for a single sequence.
-
-        Args as in ``logits``.
-        """
+        """The most probable class, (batch,) integers, or one of no axis for a single sequence."""
         with evaluating(self):
             logits = np.asarray(values(self.logits(x, lengths, mask)))
         if self.d_out == 1:
@@ -317,14 +295,12 @@ class Acceptor(Classifier):
         network: Any Cell, Stacked or Bidirectional.
         d_out: The number of classes; 1 for two classes and one score.
         pooling: "last", "mean", "max" or "sum", over real positions.
-        **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
-            and ``dtype`` of ``Classifier``.
+        **options: Those of ``Classifier``.
 
     Source: the acceptor of Goldberg (2016), and the sentence-level classifier of the lectures,
     softmax(MLP(RNN(x_{1:n}))).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding
         >>> from unspool.models.networks.acceptor import Acceptor
@@ -361,8 +337,7 @@ class BagClassifier(Classifier):
         d_out: The number of classes; 1 for two classes and one score.
         pooling: "mean", "max" or "sum".
         d_in: The width of the vectors, where ``embedding`` is no Embedding (None: x is vectors).
-        **options: ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng`` and ``dtype``
-            of ``Classifier``.
+        **options: Those of ``Classifier``.
 
     Source: the deep averaging network of Iyyer et al. (2015).
     """
@@ -404,8 +379,7 @@ class TextCNN(Classifier):
         d_out: The number of classes; 1 for two classes and one score.
         widths: The widths of the filters, in positions.
         filters: The number of filters of each width.
-        **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
-            and ``dtype`` of ``Classifier``.
+        **options: Those of ``Classifier``.
 
     Source: Kim (2014).
     """

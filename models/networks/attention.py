@@ -13,21 +13,15 @@ from numpy.typing import NDArray
 
 from ...autograd import Parameter, describe, operand, scope, softmax
 from ...cells import Module, glorot_uniform, real_positions, register
-from ...checks import check_int
+from ...checks import check_choice, check_float, check_int
 
 
 class Memory(NamedTuple):
-    """Keys and values of attention, prepared once for any number of queries.
+    """Keys and values of attention, prepared once for any number of queries."""
 
-    Attributes:
-        keys: (..., time, width), projected as the kind of attention compares them.
-        values: (..., time, d_value), 0 at padded positions.
-        mask: (..., time), True at real positions, or None where all are.
-    """
-
-    keys: Any
-    values: Any
-    mask: NDArray[np.bool_] | None
+    keys: Any  # (..., time, width), projected as the kind of attention compares them
+    values: Any  # (..., time, d_value), 0 at padded positions
+    mask: NDArray[np.bool_] | None  # (..., time), True at real positions; None where all are
 
 
 class Attention(Module):
@@ -41,13 +35,11 @@ class Attention(Module):
     Args:
         d_query: The width of a query.
         d_key: The width of a key.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
+        scale: A factor of the scores; "learned" for a parameter ``g`` that begins at 1.
 
     Source: Bahdanau, Cho and Bengio (2015); Luong, Pham and Manning (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.networks.attention import DotAttention
         >>> keys = np.array([[1.0, 0.0], [0.0, 1.0], [9.0, 9.0]])
         >>> mask = np.array([True, True, False])
@@ -57,9 +49,19 @@ class Attention(Module):
     """
 
     def __init__(
-        self, d_query: int, d_key: int, *, rng: Any = None, dtype: Any = np.float32
+        self,
+        d_query: int,
+        d_key: int,
+        *,
+        scale: float | str = 1.0,
+        rng: Any = None,
+        dtype: Any = np.float32,
     ) -> None:
         name = type(self).__name__
+        if isinstance(scale, str):
+            check_choice(name, "scale", scale, ["learned"], also="a number")
+            self.g = Parameter(np.ones((), dtype))
+        self.scale = scale if isinstance(scale, str) else check_float(name, "scale", scale)
         self.d_query, self.d_key = (
             check_int(name, "d_query", d_query),
             check_int(name, "d_key", d_key),
@@ -110,7 +112,9 @@ class Attention(Module):
         with scope("keys"):
             return Memory(self.compared(keys), values, real)
 
-    def read(self, queries: Any, memory: Memory) -> tuple[Any, Any]:
+    def read(
+        self, queries: Any, memory: Memory, *, query_mask: Any = None, bias: Any = None
+    ) -> tuple[Any, Any]:
         """``(context, weights)`` of queries in a prepared memory; see calling."""
         queries = operand(queries)
         keys, values, real = memory
@@ -126,31 +130,68 @@ class Attention(Module):
                 f"{type(self).__name__}: expected queries ({batch}steps, {self.d_query}), or "
                 f"({batch}{self.d_query}) for one each, got {describe(queries)}"
             )
+        asked = real_positions(type(self).__name__, shape[:-1], None, query_mask)
+        seen = None if real is None else real[..., None, :]
+        if asked is not None:
+            rows = asked[..., None, None] if one else asked[..., None]
+            seen = rows & np.ones(keys.shape[-2], bool) if seen is None else rows & seen
+            queries = np.where(asked[..., None], queries, 0)
         with scope("attention"):
             scores = self.scores(queries[..., None, :] if one else queries, keys)
-            weights = masked_softmax(scores, None if real is None else real[..., None, :])
+            if self.scale == "learned":
+                scores = scores * self.g
+            elif self.scale != 1:
+                scores = scores * self.scale
+            if bias is not None:
+                scores = self._biased(scores, bias, one)
+            weights = masked_softmax(scores, seen)
             context = weights @ values
         if one:
             context, weights = context[..., 0, :], weights[..., 0, :]
         return context, weights
 
     def __call__(
-        self, queries: Any, keys: Any, values: Any = None, *, mask: Any = None
+        self,
+        queries: Any,
+        keys: Any,
+        values: Any = None,
+        *,
+        mask: Any = None,
+        query_mask: Any = None,
+        bias: Any = None,
     ) -> tuple[Any, Any]:
         """``(context, weights)``.
 
         Args:
             queries: (..., steps, d_query), or (..., d_query) for one query each.
-            keys: (..., time, d_key).
-            values: (..., time, d_value); None for the keys.
-            mask: (..., time), booleans: False at padding, whose weight is exactly 0; where all
-                is padding, weights and context are 0.
+            keys, values, mask: As in ``memory``. The weight of padding is exactly 0; where all is
+                padding, weights and context are 0.
+            query_mask: (..., steps), or (...) for one query each, booleans: False at padding,
+                whose weights and context are 0.
+            bias: Added to the scores before the softmax, (..., steps, time) or broadcast to it;
+                (..., time) for one query each.
 
         Returns:
             The context (..., steps, d_value), and the attention matrix (..., steps, time), whose
             rows sum to 1; without the axis of steps for one query each.
         """
-        return self.read(queries, self.memory(keys, values, mask=mask))
+        memory = self.memory(keys, values, mask=mask)
+        return self.read(queries, memory, query_mask=query_mask, bias=bias)
+
+    def _biased(self, scores: Any, bias: Any, one: bool) -> Any:
+        bias = operand(bias)
+        if one and np.ndim(bias):
+            bias = bias[..., None, :]
+        try:
+            fits = np.broadcast_shapes(np.shape(bias), scores.shape) == scores.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                f"{type(self).__name__}: expected a bias that broadcasts to the scores "
+                f"{scores.shape}, got {describe(bias)}"
+            )
+        return scores + bias
 
 
 def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:
@@ -165,8 +206,6 @@ def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:
 @register
 class DotAttention(Attention):
     """score = q · k, for queries and keys of one width.
-
-    Args: as in ``Attention``.
 
     Source: Luong, Pham and Manning (2015), "dot".
     """
@@ -188,8 +227,6 @@ class DotAttention(Attention):
 class ScaledDotAttention(DotAttention):
     """score = q · k / √d: of variance 1 where the elements of q and k have it.
 
-    Args: as in ``Attention``.
-
     Source: Vaswani et al. (2017).
     """
 
@@ -201,8 +238,6 @@ class ScaledDotAttention(DotAttention):
 @register
 class BilinearAttention(Attention):
     """score = q W k.
-
-    Args: as in ``Attention``.
 
     Source: Luong, Pham and Manning (2015), "general".
     """
@@ -223,8 +258,6 @@ class BilinearAttention(Attention):
 @register
 class AdditiveAttention(Attention):
     """score = v · tanh(q W + k U + b), a network of one hidden layer, as wide as the query.
-
-    Args: as in ``Attention``.
 
     Source: Bahdanau, Cho and Bengio (2015).
     """
@@ -258,13 +291,10 @@ class AttentionPooling(Module):
 
     Args:
         d: The width of the vectors.
-        rng: A Generator, a seed, or None.
-        dtype: Of w.
 
     Source: Felbo et al. (2017), after Yang et al. (2016).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import AttentionPooling
         >>> pool = AttentionPooling(2, rng=0)
         >>> pool.w.data[...] = [1, 0]

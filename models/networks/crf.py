@@ -32,17 +32,19 @@ from ...autograd import (
     values,
 )
 from ...cells import Module, glorot_uniform, real_positions, register
-from ...checks import check_choice, check_int, describe_received
+from ...checks import check_choice, check_int, wrong_type
 
 Bools = NDArray[np.bool_]
 Ids = NDArray[np.intp]
 
 # The prefixes that may follow a prefix, for each scheme: within a span (of the same type), and
-# otherwise.
-# "" stands before the first label and behind the last one.
+# otherwise. "" stands before the first label and behind the last one.
 SCHEMES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "IOB1": ({"B": "BI", "I": "BI"}, dict.fromkeys(["", "O", "B", "I"], "OI")),
     "BIO": ({"B": "I", "I": "I"}, dict.fromkeys(["", "O", "B", "I"], "OB")),
     "BIOES": ({"B": "IE", "I": "IE"}, dict.fromkeys(["", "O", "E", "S"], "OBS")),
+    "BILOU": ({"B": "IL", "I": "IL"}, dict.fromkeys(["", "O", "L", "U"], "OBU")),
+    "BMES": ({"B": "ME", "M": "ME"}, dict.fromkeys(["", "O", "E", "S"], "OBS")),
 }
 
 
@@ -63,12 +65,14 @@ class Constraints(NamedTuple):
 def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
     """The constraints of labels that mark spans, from the labels' names.
 
-    In BIO (IOB2), I-X follows only B-X or I-X. In BIOES a span of several tokens is B-X, any
-    number of I-X, E-X, and one of a single token is S-X.
+    In BIO (IOB2), I-X follows only B-X or I-X. In IOB1 spans begin with I-X, and with B-X only
+    right behind another span of the type X. In BIOES a span of several tokens is B-X, any number
+    of I-X, E-X, and one of a single token is S-X; BILOU has L and U in place of E and S, BMES
+    (words from characters) M in place of I.
 
     Args:
         labels: Names such as ``O``, ``B-NP``, ``I-NP``, in the order of their ids.
-        scheme: "BIO" or "BIOES".
+        scheme: "BIO", "IOB1", "BIOES", "BILOU" or "BMES".
 
     Example:
         >>> from unspool.models.networks.crf import span_constraints
@@ -80,10 +84,11 @@ def span_constraints(labels: Sequence[str], scheme: str = "BIO") -> Constraints:
     pairs = []
     for label in labels:
         prefix, _, kind = label.partition("-")
-        if label != "O" and not (prefix in set(scheme) - {"O"} and kind):
+        letters = [letter for letter in scheme if letter.isalpha() and letter != "O"]
+        if label != "O" and not (prefix in letters and (kind or scheme == "BMES")):
             raise ValueError(
-                f"span_constraints: a label of {scheme} is O, or one of "
-                f"{', '.join(p for p in scheme if p != 'O')} with a type, as in B-NP; got {label!r}"
+                f"span_constraints: a label of {scheme} is O, or one of {', '.join(letters)} with "
+                f"a type, as in B-NP; got {label!r}"
             )
         pairs.append((prefix, kind))
 
@@ -117,7 +122,9 @@ class Scored(NamedTuple):
 class Chain(Module):
     """Base of the linear-chain models: inference and losses, given a chain's scores.
 
-    A subclass sets ``d_in``, the width of its input at each position, and defines ``scores``.
+    A subclass sets ``d_in``, the width of its input at each position, and defines ``scores``. All
+    methods take x, ``lengths`` and ``mask`` as ``log_partition`` does, those that infer also
+    ``observed``.
 
     Args:
         labels: The number of labels, or their names.
@@ -132,9 +139,7 @@ class Chain(Module):
     ) -> None:
         name = type(self).__name__
         if isinstance(labels, str) or not isinstance(labels, (int, np.integer, Sequence)):
-            raise TypeError(
-                f"{name}: labels must be a number or names, got {describe_received(labels)}"
-            )
+            raise wrong_type(f"{name}: labels must be a number or names", labels)
         self.labels = list(labels) if isinstance(labels, Sequence) else None
         count = labels if self.labels is None else len(self.labels)
         self.n_labels = n = check_int(name, "the number of labels", count)
@@ -169,17 +174,22 @@ class Chain(Module):
 
     # Probabilities ----------------------------------------------------------------------------
 
-    def log_partition(self, x: Any, lengths: Any = None, mask: Any = None) -> Tensor:
+    def log_partition(
+        self, x: Any, lengths: Any = None, mask: Any = None, *, observed: Any = None
+    ) -> Tensor:
         """log Z, the logarithm of the sum of exp(score) over all label sequences: (batch,).
 
         Args:
             x: (batch, time, d_in), or (time, d_in) for a single sequence with a scalar result.
             lengths: As in ``unroll``; a sequence of length 0 has log Z = 0.
             mask: As in ``unroll``; the positions on both sides of a hole are neighbours.
+            observed: (batch, time) or (time,), the label ids that are known and -1 where none
+                is: the sum is over the sequences that have them, so that less ``log_partition``
+                without it is the log probability of what was observed.
 
         Source: the forward algorithm (Rabiner 1989), in log space.
         """
-        found = self._prepared("log_partition", x, lengths, mask)
+        found = self._prepared("log_partition", x, lengths, mask, observed)
         total = self._forward(found)
         return total if found.batched else total[0]
 
@@ -187,7 +197,6 @@ class Chain(Module):
         """The score of given label sequences, before it is normalised: (batch,).
 
         Args:
-            x, lengths, mask: As in ``log_partition``.
             tags: (batch, time) or (time,), label ids; at padding anything.
         """
         found = self._prepared("score", x, lengths, mask)
@@ -206,7 +215,7 @@ class Chain(Module):
         """-log P(tags), in nats.
 
         Args:
-            x, tags, lengths, mask: As in ``score``.
+            tags: As in ``score``.
             reduction: "mean" over the sequences that have a position, "sum", or "none" for one
                 a sequence, (batch,).
         """
@@ -221,15 +230,15 @@ class Chain(Module):
             return total
         return total / max(int(found.real.any(1).sum()), 1)
 
-    def marginals(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
+    def marginals(
+        self, x: Any, lengths: Any = None, mask: Any = None, *, observed: Any = None
+    ) -> NDArray[Any]:
         """P(label at t) over all sequences, (batch, time, n), 0 at padding: a plain array.
 
         It is the gradient of log Z by the scores of the labels.
-
-        Args as in ``log_partition``.
         """
         with no_grad():
-            found = self._prepared("marginals", operand(values(x)), lengths, mask)
+            found = self._prepared("marginals", operand(values(x)), lengths, mask, observed)
         with recording():
             added = Tensor(np.zeros(found.unary.shape, found.unary.dtype), requires_grad=True)
             total = np.sum(self._forward(found._replace(unary=found.unary + added)))
@@ -273,30 +282,29 @@ class Chain(Module):
 
     # The best sequences -----------------------------------------------------------------------
 
-    def decode(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
-        """The most probable label sequence, (batch, time), -1 at padding.
+    def decode(self, x: Any, lengths: Any = None, mask: Any = None, *, observed: Any = None) -> Ids:
+        """The most probable label sequence, (batch, time), -1 at padding (Viterbi 1967).
 
-        Args as in ``log_partition``. Scores without a best sequence (NaN, or -inf for all) raise
-        ValueError.
+        It has the labels that are ``observed``, -1 where none is.
 
-        Source: Viterbi (1967).
+        Scores without a best sequence (NaN, or -inf for all) raise ValueError.
         """
-        tags, scores = self.nbest(x, 1, lengths, mask)
+        tags, scores = self._best("decode", x, 1, lengths, mask, observed)
         bad = np.flatnonzero(~(scores[..., 0] > -np.inf))
         if bad.size:
             raise ValueError(
                 f"{type(self).__name__}.decode: sequence {bad[0]} has no best labels, its highest "
                 f"score is {scores[..., 0].flat[bad[0]]}; look for NaN in the inputs and parameters"
+                f"{' and for observed labels that the constraints forbid' * (observed is not None)}"
             )
         return tags[..., 0, :]
 
     def nbest(
-        self, x: Any, n: int, lengths: Any = None, mask: Any = None
+        self, x: Any, n: int, lengths: Any = None, mask: Any = None, *, observed: Any = None
     ) -> tuple[Ids, NDArray[Any]]:
         """The n most probable label sequences, best first, and their scores.
 
         Args:
-            x, lengths, mask: As in ``log_partition``.
             n: How many sequences.
 
         Returns:
@@ -305,8 +313,13 @@ class Chain(Module):
             score -inf and ids -1.
         """
         n = check_int(f"{type(self).__name__}.nbest", "n", n)
+        return self._best("nbest", x, n, lengths, mask, observed)
+
+    def _best(
+        self, what: str, x: Any, n: int, lengths: Any, mask: Any, observed: Any
+    ) -> tuple[Ids, NDArray[Any]]:
         with no_grad():
-            found = self._prepared("nbest", operand(values(x)), lengths, mask)
+            found = self._prepared(what, operand(values(x)), lengths, mask, observed)
         unary, pair, end = (np.asarray(values(a)) for a in found[:3])
         found = found._replace(unary=unary, pair=pair, end=end)
         size, time, labels = unary.shape
@@ -340,7 +353,7 @@ class Chain(Module):
 
     # Checked arguments ------------------------------------------------------------------------
 
-    def _prepared(self, what: str, x: Any, lengths: Any, mask: Any) -> Scored:
+    def _prepared(self, what: str, x: Any, lengths: Any, mask: Any, observed: Any = None) -> Scored:
         who = f"{type(self).__name__}.{what}"
         x = floats(operand(x))
         shape = np.shape(x)
@@ -372,7 +385,18 @@ class Chain(Module):
                 unary = np.concatenate([first, unary[:, 1:]], axis=1)
                 pair, end = np.where(follows, pair, -np.inf), np.where(ends, end, -np.inf)
                 self._check_possible(who, real.sum(1))
-        return Scored(unary, pair, end, real, order, batched, shape[-2])
+            found = Scored(unary, pair, end, real, order, batched, shape[-2])
+            return found if observed is None else self._held(what, found, observed)
+
+    def _held(self, what: str, found: Scored, observed: Any) -> Scored:
+        """The scores with -inf for all labels but the observed one, where there is one."""
+        who = f"{type(self).__name__}.{what}"
+        array = one_array(who, observed)
+        known = array != -1
+        ids = self._in_order(who, "observed", np.where(known, array, 0), found)
+        free = self._in_order(who, "observed", np.where(known, 0, 1), found).astype(bool)
+        allowed = free[..., None] | (ids[..., None] == np.arange(self.n_labels))
+        return found._replace(unary=np.where(allowed, found.unary, -np.inf))
 
     def _check_possible(self, who: str, lengths: NDArray[Any]) -> None:
         """Raise if no sequence of one of these lengths keeps the constraints."""
@@ -390,7 +414,14 @@ class Chain(Module):
     def _checked_tags(self, what: str, tags: Any, found: Scored) -> Ids:
         """The tags, 0 at padding, in the order of the prepared positions."""
         who = f"{type(self).__name__}.{what}"
-        array = one_array(who, tags)
+        array = self._in_order(who, "tags", one_array(who, tags), found)
+        if self.constraints is not None:
+            self._check_allowed(who, array, found.real)
+        return array
+
+    def _in_order(self, who: str, name: str, array: NDArray[Any], found: Scored) -> Ids:
+        """Label ids of the positions as they were given, 0 at padding, as they were prepared."""
+        given = array.shape
         if not found.batched and array.ndim == 1:
             array = array[None]
         real = found.real
@@ -398,13 +429,10 @@ class Chain(Module):
             return np.zeros(real.shape, np.intp)
         if array.shape != real.shape:
             want = real.shape if found.batched else real.shape[1:]
-            raise ValueError(f"{who}: expected tags {want}, one a position, got {np.shape(tags)}")
+            raise ValueError(f"{who}: expected {name} {want}, one a position, got {given}")
         if found.order is not None:
             array = np.take_along_axis(array, found.order, 1)
-        array = class_ids(np.where(real, array, 0), self.n_labels, who, "labels")
-        if self.constraints is not None:
-            self._check_allowed(who, array, real)
-        return array
+        return class_ids(np.where(real, array, 0), self.n_labels, who, "labels")
 
     def _check_allowed(self, who: str, tags: Ids, real: Bools) -> None:
         """Raise if constraints forbid a sequence of labels: its probability would be 0."""
@@ -452,13 +480,11 @@ class CRF(Chain):
 
     Args:
         labels, constraints: As in ``Chain``.
-        dtype: Of the parameters.
 
     Source: Lafferty, McCallum and Pereira (2001); on top of a BiLSTM: Huang, Xu and Yu (2015),
     Lample et al. (2016).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.networks.crf import CRF
         >>> crf = CRF(["O", "B-NP", "I-NP"], constraints="BIO")
         >>> emissions = np.array([[0.0, 0.0, 9.0], [0.0, 1.0, 5.0]])
@@ -502,8 +528,6 @@ class PairwiseCRF(Chain):
     Args:
         labels, constraints: As in ``Chain``.
         d_in: The width of h.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
 
     Source: score_lstm-crf of the lecture on applications of RNNs; the pairwise form of Ma and
     Hovy (2016).

@@ -34,16 +34,13 @@ class DeepMoji(Classifier):
         layers: The number of bidirectional layers.
         pooling: "attention" as the paper has it, or "mean", the average over time of the
             lectures' drawing.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
-        **options: ``hidden``, ``activation``, ``dropout`` and ``objective`` of ``Classifier``.
+        **options: Those of ``Classifier``.
 
     Source: Felbo et al. (2017), "Using millions of emoji occurrences to learn any-domain
     representations for detecting sentiment, emotion and sarcasm". With the defaults and a
     vocabulary of 50,000 it has the paper's 22,395,200 parameters for 64 emojis.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import DeepMoji
         >>> model = DeepMoji(100, 64, d=8, cells=5, rng=0)
         >>> ids = np.array([[4, 5, 6, 7], [8, 9, 0, 0]])
@@ -98,10 +95,7 @@ class DeepMoji(Classifier):
             return pool(seen, real)
 
     def attention(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
-        """The attention weights, (batch, time), rows that sum to 1: a plain array.
-
-        Args as in ``logits``.
-        """
+        """The attention weights, (batch, time), rows that sum to 1: a plain array."""
         if self.pooling != "attention":
             raise ValueError(
                 f'DeepMoji.attention: pooling is {self.pooling!r}; make it with pooling="attention"'

@@ -30,8 +30,6 @@ class CharacterEncoder(Module):
         d: The width of a letter's vector.
         d_h: The width of each direction's state.
         cell: A cell's class, or ``cell(d_in, d_h, rng=, dtype=)`` that returns one.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
 
     Attributes:
         d_out: The width of its output, 2 d_h.
@@ -73,10 +71,7 @@ class CharacterEncoder(Module):
         with scope("letters"):
             letters = self.embedding(words[:, :longest])
             _, state = self.network.unroll(letters, mask=real[:, :longest])
-            vectors: Tensor = embedding(
-                final_output(self.network, state), which.reshape(array.shape[:-1])
-            )
-        return vectors
+            return embedding(final_output(self.network, state), which.reshape(array.shape[:-1]))
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments; the cell's class and options are read off a cell."""
@@ -99,8 +94,6 @@ class FeatureEmbedding(Module):
         letters: A CharacterEncoder for all further columns.
         word_dropout: The probability with which a word's id, the first column, is set to 0 in
             training, so that the network learns to read unknown words.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
 
     Attributes:
         d: The sum of the widths.

@@ -6,6 +6,7 @@ first, and with attention each step of the decoder looks back at all of the enco
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -25,7 +26,6 @@ from ...autograd import (
 )
 from ...cells import (
     LSTM,
-    Bidirectional,
     Module,
     Stacked,
     State,
@@ -39,7 +39,7 @@ from ...checks import check_choice, check_float, check_fraction, check_int, chec
 from ..text import pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
-from .layers import Dense, Dropout, Embedding, evaluating, make_cell
+from .layers import Dense, Dropout, Embedding, evaluating, make_layers
 
 Ids = NDArray[np.intp]
 
@@ -64,7 +64,7 @@ class EncoderDecoder(Module):
         P(y_t) = softmax(V o_t)
 
     Ids are (batch, time), or (time,) for a single pair. Targets begin with ``<s>`` and end with
-    ``</s>``; sources are read as they are.
+    ``</s>``; sources are read as they are. Methods of given targets take them as ``loss`` does.
 
     Args:
         source_size: The number of ids in sources.
@@ -79,14 +79,11 @@ class EncoderDecoder(Module):
             layers, and of o_t in training.
         start: The id of ``<s>``.
         end: The id of ``</s>``.
-        rng: A Generator, a seed, or None: for the weights and for dropout.
-        dtype: Of the parameters.
 
     Source: Sutskever, Vinyals and Le (2014); Cho et al. (2014); attention after the step, without
     input feeding, from Luong, Pham and Manning (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models.networks.encoder_decoder import EncoderDecoder
         >>> model = EncoderDecoder(8, 8, d=16, attention="bilinear", rng=0)
         >>> source = np.array([[3, 4, 5], [6, 7, 0]])
@@ -118,25 +115,14 @@ class EncoderDecoder(Module):
         self.layers = check_int("EncoderDecoder", "layers", layers)
         self.start = check_int("EncoderDecoder", "start", start, 0, self.target_size - 1)
         self.end = check_int("EncoderDecoder", "end", end, 0, self.target_size - 1)
-        self.bidirectional = bool(bidirectional)
+        self.bidirectional = bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
-        options = {"rng": rng, "dtype": dtype}
-
-        def make(d_in: int) -> Any:
-            return make_cell("EncoderDecoder", cell, d_in, d, **options)
-
+        options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.source_embedding = Embedding(source_size, d, **options)
-        encoders: list[Any] = []
-        for _ in range(layers):
-            below = width_out(encoders[-1]) if encoders else d
-            ahead = make(below)
-            encoders.append(Bidirectional(ahead, make(below)) if bidirectional else ahead)
-        self.encoder = Stacked(encoders, dropout=dropout, rng=rng)
+        make = functools.partial(make_layers, "EncoderDecoder", cell, d, d, layers, **options)
+        self.encoder = Stacked(make(both=bidirectional), dropout=dropout, rng=rng)
         self.target_embedding = Embedding(target_size, d, **options)
-        decoders: list[Any] = []
-        for _ in range(layers):
-            decoders.append(make(width_out(decoders[-1]) if decoders else d))
-        self.decoder: Any = Stacked(decoders, dropout=dropout, rng=rng)
+        self.decoder: Any = Stacked(make(), dropout=dropout, rng=rng)
         self.bridges: list[Dense] = []
         if bidirectional:
             states, _ = flatten(self.decoder.initial_state(1))
@@ -175,13 +161,8 @@ class EncoderDecoder(Module):
         """From each layer's states of two directions to its states in the decoder."""
         ahead, rebuild = flatten(tuple(ahead for ahead, _ in state))
         back, _ = flatten(tuple(back for _, back in state))
-        bridged: State = rebuild(
-            [
-                bridge(np.concatenate([f, b], axis=-1))
-                for bridge, f, b in zip(self.bridges, ahead, back, strict=True)
-            ]
-        )
-        return bridged
+        pairs = zip(self.bridges, ahead, back, strict=True)
+        return rebuild([bridge(np.concatenate(pair, axis=-1)) for bridge, *pair in pairs])
 
     def _written(self, h: Any, memory: Memory | None) -> tuple[Tensor, Any]:
         """The scores of the next token from the decoder's output, and the attention (or None)."""
@@ -213,7 +194,7 @@ class EncoderDecoder(Module):
     ) -> Tensor:
         """The scores with teacher forcing, (batch, time - 1, target_size).
 
-        Position t predicts token t + 1. Args as in ``loss``.
+        Position t predicts token t + 1.
         """
         inputs, _, _ = self._shifted(target, target_lengths)
         return self._forced(self._encoded(source, source_lengths, inputs), inputs)[0]
@@ -265,16 +246,12 @@ class EncoderDecoder(Module):
             with scope(f"t={t + 1}", step=t + 1):
                 logits, state = self._step(decoder, ids, state, memory)
             steps.append(logits)
-        stacked: Any = np.stack(steps, axis=-2)  # type: ignore[call-overload]
-        return stacked  # type: ignore[no-any-return]
+        return np.stack(steps, axis=-2)  # type: ignore[call-overload, return-value]
 
     def score(
         self, source: Any, target: Any, source_lengths: Any = None, target_lengths: Any = None
     ) -> Tensor:
-        """log P(target | source) of each pair, (batch,) or a scalar; without dropout or a tape.
-
-        Args as in ``loss``.
-        """
+        """log P(target | source) of each pair, (batch,) or a scalar; without dropout or a tape."""
         inputs, targets, counted = self._shifted(target, target_lengths)
         with evaluating(self):
             logits, _ = self._forced(self._encoded(source, source_lengths, inputs), inputs)
@@ -377,13 +354,7 @@ class EncoderDecoder(Module):
 
         logits, state = advance(np.array([self.start]), state)
         return beam_search(
-            logits,
-            state,
-            advance,
-            steps=steps,
-            width=width,
-            end=self.end,
-            length_penalty=alpha,
+            logits, state, advance, steps=steps, width=width, end=self.end, length_penalty=alpha
         )
 
     # Checked arguments ----------------------------------------------------------------------------

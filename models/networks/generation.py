@@ -46,7 +46,6 @@ def next_distribution(
     Source: top-k from Fan, Lewis and Dauphin (2018); the nucleus from Holtzman et al. (2020).
 
     Example:
-        >>> import numpy as np
         >>> next_distribution(np.log([0.1, 0.2, 0.3, 0.4]), top_k=2).round(3)
         array([0.   , 0.   , 0.429, 0.571])
         >>> next_distribution(np.log([0.1, 0.2, 0.3, 0.4]), top_p=0.8).round(3)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...autograd import scope, values
 from ...cells import check_member, register, width_out
-from ...checks import check_choice, check_int, describe_received
+from ...checks import check_choice, check_int, wrong_type
 from ..text import pad_sequences
 from .acceptor import POOLINGS, Bools, Classifier, read_by, vectors_of
 
@@ -20,9 +20,6 @@ MARKS = frozenset(".,;:!?…–—")
 def punctuation_ids(tokens: Iterable[str]) -> list[int]:
     """The ids of the tokens that end a span: those made of . , ; : ! ? … and dashes alone.
 
-    Args:
-        tokens: By id, as ``Vocabulary.tokens``.
-
     Example:
         >>> punctuation_ids(["<unk>", "but", ",", "...", "3.5", "(", "?!"])
         [2, 3, 6]
@@ -31,13 +28,9 @@ def punctuation_ids(tokens: Iterable[str]) -> list[int]:
 
 
 def spans_of(marks: Any, real: Any) -> list[NDArray[np.intp]]:
-    """The positions of each span of one text.
+    """The positions of each span of one text, from where its marks and its tokens are, (time,).
 
     A span ends with a mark, or with several in a row, or with the text.
-
-    Args:
-        marks: (time,) booleans, where punctuation stands.
-        real: (time,) booleans; padding belongs to no span.
 
     Example:
         >>> marks = np.array([0, 0, 1, 0, 1, 1, 0, 0], bool)
@@ -67,14 +60,12 @@ class HierarchicalAcceptor(Classifier):
         punctuation: The ids that end a span, as from ``punctuation_ids``; or a function from x
             to booleans (batch, time), True where a mark stands.
         pooling: How the spans become one vector: "last", "mean", "max" or "sum".
-        **options: ``embedding``, ``hidden``, ``activation``, ``dropout``, ``objective``, ``rng``
-            and ``dtype`` of ``Classifier``.
+        **options: Those of ``Classifier``.
 
     Source: the lectures, after Li et al. (2015), "When are tree structures necessary for deep
     learning of representations?"; for documents Tang, Qin and Liu (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding, HierarchicalAcceptor
         >>> words = Bidirectional(LSTM(8, 5, rng=0), LSTM(8, 5, rng=1))
@@ -106,10 +97,9 @@ class HierarchicalAcceptor(Classifier):
             )
         if not callable(punctuation):
             if isinstance(punctuation, str) or not isinstance(punctuation, Collection):
-                raise TypeError(
-                    f"{name}: punctuation must be ids, as from punctuation_ids(vocabulary.tokens), "
-                    f"or a function from x to booleans, got {describe_received(punctuation)}"
-                )
+                ids = "ids, as from punctuation_ids(vocabulary.tokens)"
+                expected = f"{name}: punctuation must be {ids}, or a function from x to booleans"
+                raise wrong_type(expected, punctuation)
             punctuation = [check_int(name, "punctuation", i, least=0) for i in punctuation]
         self.pooling = check_choice(name, "pooling", pooling, ["last", *POOLINGS])
         self.words, self.spans = words, spans
@@ -131,10 +121,7 @@ class HierarchicalAcceptor(Classifier):
         return marks
 
     def split(self, x: Any, lengths: Any = None, mask: Any = None) -> list[Any]:
-        """The positions of the spans of each text; for a single text one such list.
-
-        Args as in ``logits``.
-        """
+        """The positions of the spans of each text; for a single text one such list."""
         name = type(self).__name__
         _, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
         marks = self.marks(x, real.shape)
@@ -143,10 +130,7 @@ class HierarchicalAcceptor(Classifier):
         return [spans_of(*row) for row in zip(marks, real, strict=True)]
 
     def vector(self, x: Any, lengths: Any = None, mask: Any = None) -> Any:
-        """Each text as one vector, the input of the head: (batch, width) or (width,).
-
-        Args as in ``logits``. A text without words has no span.
-        """
+        """Each text as one vector, the input of the head: (batch, width) or (width,)."""
         name = type(self).__name__
         xs, real = vectors_of(name, x, self.embedding, self.d_in, lengths, mask)
         marks = np.atleast_2d(self.marks(x, real.shape))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from ...autograd import Parameter, Tensor, scope
 from ...cells import LSTM, Stacked, State, cell_maker, glorot_uniform, register, width_out
 from ...checks import check_int
-from .layers import Dropout, Embedding, make_cell
+from .layers import Dropout, Embedding, make_layers
 from .text_model import Ids, TextModel
 
 
@@ -25,8 +24,7 @@ class LanguageModel(TextModel):
         h_t = cell(e_t, h_{t-1})
         y_t = softmax(V h_t)     tied: V is E itself
 
-    Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
-    the axes of the ids. Dropout is applied to embeddings, to outputs between layers, and to h_t.
+    Dropout is applied to embeddings, to outputs between layers, and to h_t.
 
     Args:
         vocab_size: The number of ids.
@@ -35,14 +33,11 @@ class LanguageModel(TextModel):
         layers: The number of stacked layers.
         tied: Whether V is E, the same Parameter, counted once.
         dropout: The probability with which an element is dropped.
-        rng: A Generator, a seed, or None: for the weights and for dropout.
-        dtype: Of the parameters.
 
     Source: Mikolov et al. (2010); weight tying from Press and Wolf (2017) and Inan et al.
     (2017); where dropout stands from Zaremba et al. (2014).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import LanguageModel
         >>> model = LanguageModel(vocab_size=10, d=8, rng=0)
         >>> ids = np.array([[1, 4, 5, 2], [1, 6, 2, 0]])
@@ -70,8 +65,7 @@ class LanguageModel(TextModel):
         self.tied = bool(tied)
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(vocab_size, d, rng=rng, dtype=dtype)
-        make = functools.partial(make_cell, "LanguageModel", cell, rng=rng, dtype=dtype)
-        members = [make(d, d) for _ in range(layers)]
+        members = make_layers("LanguageModel", cell, d, d, layers, rng=rng, dtype=dtype)
         self.cell: Any = members[0] if layers == 1 else Stacked(members, dropout=dropout, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)
         width = width_out(self.cell)
@@ -90,13 +84,11 @@ class LanguageModel(TextModel):
 
     def initial_state(self, batch: int | None = None) -> State:
         """The cell's."""
-        state: State = self.cell.initial_state(batch)
-        return state
+        return self.cell.initial_state(batch)
 
     def _outputs(self, ids: Ids, state: State | None, lengths: Any) -> tuple[Any, State]:
         es = self.dropout(self.embedding(ids))
-        outputs: tuple[Any, State] = self.cell.unroll(es, state, lengths=lengths)
-        return outputs
+        return self.cell.unroll(es, state, lengths=lengths)
 
     def _scores(self, h: Any) -> Tensor:
         """V h, for h (..., d)."""

@@ -20,10 +20,20 @@ from ...autograd import (
     operand,
     scope,
 )
-from ...cells import Cell, Module, glorot_uniform, register
-from ...checks import check_choice, check_fraction, check_int, describe_received
+from ...cells import Bidirectional, Cell, Module, glorot_uniform, register, width_out
+from ...checks import check_choice, check_fraction, check_int, describe_received, wrong_type
 
 Activation = str | Callable[[Any], Any] | None
+
+
+def activation_function(who: str, activation: Activation) -> Callable[[Any], Any]:
+    """The function of an activation: a name in ACTIVATIONS, a function, or None."""
+    if activation is None:
+        return ACTIVATIONS["identity"]
+    if callable(activation):
+        return activation
+    check_choice(who, "activation", activation, ACTIVATIONS, also="a function or None")
+    return ACTIVATIONS[activation]
 
 
 @register
@@ -35,20 +45,34 @@ class Embedding(Module):
     Args:
         n: The number of ids.
         d: The width of a vector.
-        rng: A Generator, a seed, or None.
-        dtype: Of E.
+        padding_idx: An id whose vector begins as 0 and gets no gradient, or None for none.
     """
 
-    def __init__(self, n: int, d: int, *, rng: Any = None, dtype: Any = np.float32) -> None:
+    def __init__(
+        self,
+        n: int,
+        d: int,
+        *,
+        padding_idx: int | None = None,
+        rng: Any = None,
+        dtype: Any = np.float32,
+    ) -> None:
         self.n, self.d = check_int("Embedding", "n", n), check_int("Embedding", "d", d)
         values = np.random.default_rng(rng).standard_normal((self.n, self.d)) * 0.1
+        if padding_idx is not None:
+            padding_idx = check_int("Embedding", "padding_idx", padding_idx, least=0)
+            if padding_idx >= n:
+                raise ValueError(
+                    f"Embedding: padding_idx must be an id below n={n}, got {padding_idx}"
+                )
+            values[padding_idx] = 0
+        self.padding_idx = padding_idx
         self.E = Parameter(values.astype(dtype))
 
     def __call__(self, ids: Any) -> Tensor:
         """The vectors of ids of any shape: (*ids.shape, d)."""
         with scope("embedding"):
-            vectors: Tensor = embedding(self.E, ids)
-        return vectors
+            return embedding(self.E, ids, self.padding_idx)
 
 
 @register
@@ -62,8 +86,6 @@ class Dense(Module):
         d_out: The width of y.
         activation: g: a name in ``autograd.ACTIVATIONS``, a function, or None for the identity.
         bias: Whether there is a b.
-        rng: A Generator, a seed, or None.
-        dtype: Of W and b.
     """
 
     def __init__(
@@ -77,8 +99,7 @@ class Dense(Module):
         dtype: Any = np.float32,
     ) -> None:
         self.d_in, self.d_out = check_int("Dense", "d_in", d_in), check_int("Dense", "d_out", d_out)
-        if activation is not None and not callable(activation):
-            check_choice("Dense", "activation", activation, ACTIVATIONS, also="a function or None")
+        activation_function("Dense", activation)
         self.activation = activation
         self.W = Parameter(glorot_uniform(np.random.default_rng(rng), d_in, d_out, dtype))
         if bias:
@@ -93,9 +114,7 @@ class Dense(Module):
             y = x @ self.W
             if hasattr(self, "b"):
                 y = y + self.b
-            g = self.activation
-            out: Tensor = y if g is None else (ACTIVATIONS[g] if isinstance(g, str) else g)(y)
-            return out
+            return activation_function("Dense", self.activation)(y)
 
 
 @register
@@ -104,7 +123,6 @@ class Dropout(Module):
 
     Args:
         p: From 0 to 1.
-        rng: A Generator, a seed, or None.
 
     Source: Srivastava et al. (2014).
     """
@@ -133,11 +151,8 @@ class FeedForward(Module):
         final: The activation of the last layer; None leaves scores, as losses want them.
         dropout: The probability of dropping a hidden element in training.
         bias: Whether the layers have biases.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import FeedForward
         >>> mlp = FeedForward([4, 8, 8, 3], activation="tanh", rng=0)
         >>> mlp(np.zeros((5, 4), np.float32)).shape, mlp.size()
@@ -184,17 +199,25 @@ class FeedForward(Module):
 def make_cell(who: str, cell: Any, d_in: int, d_h: int, **options: Any) -> Cell:
     """A layer of a model's own: ``cell(d_in, d_h, rng=, dtype=)``, checked."""
     if not callable(cell) or isinstance(cell, Module):
-        raise TypeError(
-            f"{who}: cell must be a class or a function, got {describe_received(cell)}; write "
-            "cell=LSTM, or functools.partial(Elman, activation='relu')"
-        )
+        cure = "write cell=LSTM, or functools.partial(Elman, activation='relu')"
+        raise wrong_type(f"{who}: cell must be a class or a function", cell, cure)
     made = cell(d_in, d_h, **options)
     if not isinstance(made, Cell):
-        raise TypeError(
-            f"{who}: cell(d_in, d_h, rng=, dtype=) must make a Cell, which reads from left to "
-            f"right, got {describe_received(made)}"
-        )
+        call = "cell(d_in, d_h, rng=, dtype=)"
+        raise wrong_type(f"{who}: {call} must make a Cell, which reads from left to right", made)
     return made
+
+
+def make_layers(
+    who: str, cell: Any, d_in: int, d_h: int, layers: int, *, both: bool = False, **options: Any
+) -> list[Any]:
+    """Layers of a cell, each above the one before; with ``both`` in both directions."""
+    members: list[Any] = []
+    for _ in range(layers):
+        made: list[Any] = [make_cell(who, cell, d_in, d_h, **options) for _ in range(1 + both)]
+        members.append(Bidirectional(*made) if both else made[0])
+        d_in = width_out(members[-1])
+    return members
 
 
 @contextmanager

@@ -26,8 +26,9 @@ class TextModel(Module):
     """Base of the language models: P(w_1 ... w_n) = Π P(w_{t+1} | w_1 ... w_t), a softmax each.
 
     Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
-    the axes of the ids. A subclass sets ``vocab_size``, and defines ``initial_state``,
-    ``_outputs`` and ``_scores``.
+    the axes of the ids. All methods take ids and ``lengths`` as calling the model or ``loss``
+    does. A subclass sets ``vocab_size``, and defines ``initial_state``, ``_outputs`` and
+    ``_scores``.
     """
 
     vocab_size: int
@@ -63,10 +64,7 @@ class TextModel(Module):
         return self._forward(ids, state, lengths)
 
     def logits(self, ids: Any, lengths: Any = None) -> Tensor:
-        """The scores of the next token, (batch, time, vocab): position t predicts t + 1.
-
-        Args as in calling the model.
-        """
+        """The scores of the next token, (batch, time, vocab): position t predicts t + 1."""
         return self(ids, None, lengths)[0]
 
     # Probabilities of given texts -------------------------------------------------------------
@@ -82,11 +80,7 @@ class TextModel(Module):
         return self.stream_loss(ids, lengths=lengths)[0]
 
     def stream_loss(
-        self,
-        ids: Any,
-        state: State | None = None,
-        lengths: Any = None,
-        ignore: int | None = None,
+        self, ids: Any, state: State | None = None, lengths: Any = None, ignore: int | None = None
     ) -> tuple[Tensor, State]:
         """``(loss, state)`` of a piece of a long text, for truncated backpropagation.
 
@@ -113,8 +107,8 @@ class TextModel(Module):
     def score(self, ids: Any, lengths: Any = None) -> Tensor:
         """log P of each sequence: the sum of its tokens' log probabilities, (batch,) or a scalar.
 
-        A plain value, computed without dropout and without a tape. Args as in
-        ``loss``; a sequence of length 0 or 1 predicts nothing and has log P = 0.
+        A plain value, computed without dropout and without a tape. A sequence of length 0 or 1
+        predicts nothing and has log P = 0.
         """
         inputs, targets, before, counted = self._shifted("score", ids, lengths)
         with evaluating(self):
@@ -123,7 +117,7 @@ class TextModel(Module):
             return -np.sum(nats, axis=-1)  # type: ignore[no-any-return]
 
     def perplexity(self, ids: Any, lengths: Any = None) -> float:
-        """exp of the loss, computed without dropout. Args as in ``loss``."""
+        """exp of the loss, computed without dropout."""
         with evaluating(self):
             return perplexity_of(self.loss(ids, lengths).item())
 
@@ -193,8 +187,6 @@ class TextModel(Module):
             new ids without ``end``, their log probability, and whether they are finished. For
             (batch, time) a list of such lists.
 
-        Source: as in ``unspool.models.networks.generation.beam_search``.
-
         Example:
             >>> from unspool.models import LanguageModel
             >>> model = LanguageModel(vocab_size=10, d=8, rng=0)
@@ -213,21 +205,14 @@ class TextModel(Module):
             hs, state = self._outputs(new[:, None], state, None)
             return self._scores(hs[:, -1]).data, state
 
+        how: dict[str, Any] = {"steps": steps, "width": width, "end": end, "exclude": exclude}
         found = []
         with evaluating(self):
             for row in np.atleast_2d(ids):
                 hs, state = self._outputs(row[None], None, None)
+                logits = self._scores(hs[:, -1]).data
                 found.append(
-                    beam_search(
-                        self._scores(hs[:, -1]).data,
-                        state,
-                        advance,
-                        steps=steps,
-                        width=width,
-                        end=end,
-                        length_penalty=length_penalty,
-                        exclude=exclude,
-                    )
+                    beam_search(logits, state, advance, length_penalty=length_penalty, **how)
                 )
         return found if ids.ndim == 2 else found[0]
 

@@ -30,10 +30,10 @@ from ...cells import (
     register,
     width_out,
 )
-from ...checks import check_int, describe_received
-from .acceptor import Bools, vectors_of
+from ...checks import check_int, wrong_type
+from .acceptor import Bools, check_embedding, vectors_of
 from .crf import Chain, PairwiseCRF
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
+from .layers import Activation, Dropout, FeedForward, evaluating
 
 Ids = NDArray[np.intp]
 
@@ -42,14 +42,8 @@ Ids = NDArray[np.intp]
 class SplitHead(Module):
     """h_f V_f + h_b V_b + b: the scores of two directions, each with a matrix of its own.
 
-    The same function as one matrix over [h_f; h_b], written as the lecture has it.
-
-    Args:
-        d_f: The width of the forward states.
-        d_b: The width of the backward states.
-        d_out: The number of labels.
-        rng: A Generator, a seed, or None.
-        dtype: Of the parameters.
+    The same function as one matrix over [h_f; h_b], written as the lecture has it; d_f and d_b are
+    the widths of the states, d_out the number of labels.
     """
 
     def __init__(
@@ -63,8 +57,7 @@ class SplitHead(Module):
 
     def __call__(self, h: Any) -> Tensor:
         """h (..., d_f + d_b) to (..., d_out)."""
-        scores: Tensor = h[..., : self.d_f] @ self.V_f + h[..., self.d_f :] @ self.V_b + self.b
-        return scores
+        return h[..., : self.d_f] @ self.V_f + h[..., self.d_f :] @ self.V_b + self.b
 
 
 @register
@@ -78,7 +71,8 @@ class Transducer(Module):
         L = Σ_t -log ŷ_t[label_t]          or their mean, or their weighted mean
 
     With ``crf=CRF(...)`` the MLP's scores are the CRF's emissions and labels are chosen together
-    (BiLSTM-CRF); with ``crf=PairwiseCRF(...)`` it reads h_1 ... h_n itself.
+    (BiLSTM-CRF); with ``crf=PairwiseCRF(...)`` it reads h_1 ... h_n itself. All methods take x,
+    ``lengths`` and ``mask`` as ``features`` does.
 
     Args:
         network: Any Cell, Stacked or Bidirectional.
@@ -92,13 +86,10 @@ class Transducer(Module):
         crf: A CRF or PairwiseCRF over the labels.
         dropout: The probability of dropping an element of the vectors, of h and of the hidden
             layers in training.
-        rng: A Generator, a seed, or None.
-        dtype: Of the head's parameters.
 
     Source: the transducer of Goldberg (2016); BiLSTM-CRF: Huang, Xu and Yu (2015).
 
     Example:
-        >>> import numpy as np
         >>> from unspool.cells import LSTM, Bidirectional
         >>> from unspool.models import Embedding
         >>> from unspool.models.networks.crf import CRF
@@ -131,26 +122,17 @@ class Transducer(Module):
         self.n_labels = check_int("Transducer", "n_labels", n_labels)
         self.d_in: int = network.d_in
         width = width_out(network)
-        if isinstance(embedding, Embedding) and embedding.d != self.d_in:
-            raise ValueError(
-                f"Transducer: the embedding has width {embedding.d}, but the network has d_in = "
-                f"{self.d_in}"
-            )
+        check_embedding("Transducer", embedding, self.d_in)
         if crf is not None and not isinstance(crf, Chain):
-            raise TypeError(
-                "Transducer: crf must be a CRF, a PairwiseCRF or None, got "
-                f"{describe_received(crf)}"
-            )
+            raise wrong_type("Transducer: crf must be a CRF, a PairwiseCRF or None", crf)
         reads_states = isinstance(crf, PairwiseCRF)
+        reads = width if reads_states else n_labels
         if crf is not None and crf.n_labels != n_labels:
             raise ValueError(
                 f"Transducer: there are {n_labels} labels, but the crf has {crf.n_labels}"
             )
-        if crf is not None and crf.d_in != (width if reads_states else n_labels):
-            raise ValueError(
-                f"Transducer: the crf has d_in = {crf.d_in}, expected "
-                f"{width if reads_states else n_labels}"
-            )
+        if crf is not None and crf.d_in != reads:
+            raise ValueError(f"Transducer: the crf has d_in = {crf.d_in}, expected {reads}")
         if hidden and (split or reads_states):
             raise ValueError(
                 "Transducer: hidden layers do not go with "
@@ -211,7 +193,6 @@ class Transducer(Module):
         """The local losses -log ŷ_t[label_t] put together; with a CRF -log P(labels), in nats.
 
         Args:
-            x, lengths, mask: As in ``features``.
             targets: (batch, time) or (time,), label ids; at padding anything.
             weight: (batch, time), how much each position counts.
             label_weight: (n_labels,), how much positions of each label count.
@@ -257,10 +238,9 @@ class Transducer(Module):
         return array
 
     def probabilities(self, x: Any, lengths: Any = None, mask: Any = None) -> NDArray[Any]:
-        """P(label at t), (batch, time, n_labels), 0 at padding: a plain array.
+        """P(label at t), (batch, time, n_labels), 0 at padding, with a CRF its marginals.
 
-        With a CRF these are its marginals. Computed without dropout. Args and errors are those
-        of ``features``.
+        A plain array, computed without dropout.
         """
         with evaluating(self):
             scores, real = self.features(x, lengths, mask)
@@ -271,10 +251,7 @@ class Transducer(Module):
     def predict(self, x: Any, lengths: Any = None, mask: Any = None) -> Ids:
         """The most probable label of each position, with a CRF the most probable sequence.
 
-        Args as in ``features``.
-
-        Returns:
-            (batch, time) integers, -1 at padding.
+        (batch, time) integers, -1 at padding.
         """
         with evaluating(self):
             scores, real = self.features(x, lengths, mask)

@@ -35,13 +35,10 @@ class WindowLanguageModel(TextModel):
         activation: Of the hidden layers; as in Dense.
         dropout: The probability of dropping an element of embeddings and hidden layers in
             training.
-        rng: A Generator, a seed, or None: for the weights and for dropout.
-        dtype: Of the parameters.
 
     Source: Bengio et al. (2003), without their direct connections from x to the scores.
 
     Example:
-        >>> import numpy as np
         >>> from unspool.models import WindowLanguageModel
         >>> model = WindowLanguageModel(vocab_size=10, d=8, window=3, hidden=[16], rng=0)
         >>> ids = np.array([[1, 4, 5, 2], [1, 6, 2, 0]])

@@ -35,20 +35,14 @@ def perplexity_of(loss: float) -> float:
 
 
 class Counts(NamedTuple):
-    """The k-grams of a text: a history of k - 1 tokens, and a word.
+    """The k-grams of a text: a history of k - 1 tokens, and a word."""
 
-    Attributes:
-        keys: The history's number * V + the word, sorted for bisection; the index in this array
-            is the number of the k-gram, which is a history of the (k + 1)-grams.
-        counts: c(h, w) of each.
-        followed: c(h), by the number of the history.
-        kinds: N1+(h), by the number of the history.
-    """
-
+    # The history's number * V + the word, sorted for bisection; the index in this array is the
+    # number of the k-gram, which is a history of the (k + 1)-grams.
     keys: Ints
-    counts: NDArray[Any]
-    followed: NDArray[Any]
-    kinds: NDArray[Any]
+    counts: NDArray[Any]  # c(h, w) of each
+    followed: NDArray[Any]  # c(h), by the number of the history
+    kinds: NDArray[Any]  # N1+(h), by the number of the history
 
     def find(self, keys: Ints) -> Ints:
         """The numbers of k-grams, -1 for unseen ones."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Tensor, class_ids, one_array
-from ...checks import check_bool, check_int, check_items, check_rng, describe_received
+from ...checks import check_bool, check_int, check_items, check_rng, describe_received, wrong_type
 from .padding import pad_sequences
 
 Ids = NDArray[np.int64]
@@ -237,9 +237,7 @@ def predictions(model: Any, task: Labelled) -> list[Ids] | Ids:
         Label ids: (time,) for each sequence from a model of tokens, else (n,).
     """
     if isinstance(task, type) or not hasattr(task, "rows"):
-        raise TypeError(
-            f"predictions: task must be a Labelled(sequences), got {describe_received(task)}"
-        )
+        raise wrong_type("predictions: task must be a Labelled(sequences)", task)
     found: list[Any] = [None] * len(task.sequences)
     for rows, (x, _, lengths) in zip(task.rows(0), task.batches(0), strict=True):
         for i, labels, length in zip(rows, model.predict(x, lengths), lengths, strict=True):

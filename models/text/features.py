@@ -111,14 +111,10 @@ class Features(Configured):
                 for which a vector is learnt.
         """
         kinds = 1 + len(suffixes) + len(prefixes) + bool(shape) + len(extra) + bool(letters)
-        blank = cls(
-            [Vocabulary(())] * kinds,
-            suffixes=suffixes,
-            prefixes=prefixes,
-            shape=shape,
-            letters=letters,
-            lower=lower,
+        make = functools.partial(
+            cls, suffixes=suffixes, prefixes=prefixes, shape=shape, letters=letters, lower=lower
         )
+        blank = make([Vocabulary(())] * kinds)
         columns: list[list[str]] = [[] for _ in range(kinds)]
         corpora = [list(part) for part in (words, *extra)]
         if len({len(part) for part in corpora}) > 1:
@@ -130,14 +126,7 @@ class Features(Configured):
                 columns[-1] += "".join(sentence[0])
         if not columns[0]:
             raise ValueError("Features.count: there is no word to count")
-        return cls(
-            [Vocabulary.count(column, minimum_count) for column in columns],
-            suffixes=suffixes,
-            prefixes=prefixes,
-            shape=shape,
-            letters=letters,
-            lower=lower,
-        )
+        return make([Vocabulary.count(column, minimum_count) for column in columns])
 
     @property
     def names(self) -> list[str]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ...checks import check_choice, check_float, check_path
+from ...checks import check_choice, check_float, check_path, import_extra
 from ...files import PathLike, write_atomically
 
 __all__ = [
@@ -228,9 +228,6 @@ def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) ->
         sha256: The expected checksum, 64 hexadecimal digits.
         timeout: In seconds.
 
-    Returns:
-        The path.
-
     Raises:
         ValueError: The checksum differs from the file's.
         OSError: The download failed.
@@ -270,12 +267,7 @@ def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) ->
 
 def nltk_corpus(name: str) -> Any:
     """A corpus of NLTK; an error names the package to install or the corpus to download."""
-    try:
-        import nltk  # type: ignore[import-untyped]
-    except ImportError as error:
-        raise ImportError(
-            f'the corpus {name} is read through NLTK: pip install "unspool[data]"'
-        ) from error
+    nltk = import_extra(f"the corpus {name} is read through NLTK", "data", "nltk")
     folders = [folder for folder in os.environ.get("NLTK_DATA", "").split(os.pathsep) if folder]
     nltk.data.path[:0] = [folder for folder in folders if folder not in nltk.data.path]
     try:

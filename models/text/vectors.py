@@ -149,7 +149,6 @@ def align_vectors(
     Args:
         vectors: Vectors (d,) by word, as ``load_vectors`` returns.
         vocabulary: A Vocabulary, or the words by id.
-        rng: A Generator, a seed, or None.
 
     Returns:
         The matrix (words, d) in the vectors' dtype, and booleans (words,): which were found.

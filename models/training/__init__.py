@@ -10,7 +10,9 @@ from .optim import (
     Adadelta,
     Adagrad,
     Adam,
+    Adamax,
     AdamW,
+    NAdam,
     Optimizer,
     RMSprop,
     clip_by_global_norm,
@@ -21,7 +23,7 @@ from .tasks import Sequences, Stream, Task, count_targets
 
 __all__ = [
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "count_targets", "History",
-    "save_history", "differences", "Optimizer", "SGD", "Adam", "AdamW", "Adagrad", "RMSprop",
-    "Adadelta", "clip_by_global_norm", "clip_by_value", "schedules", "accuracy", "bits_of",
-    "confusion", "label_scores", "previous_of", "span_f1", "span_scores",
+    "save_history", "differences", "Optimizer", "SGD", "Adam", "AdamW", "NAdam", "Adamax",
+    "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm", "clip_by_value", "schedules",
+    "accuracy", "bits_of", "confusion", "label_scores", "previous_of", "span_f1", "span_scores",
 ]  # fmt: skip

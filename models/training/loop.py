@@ -25,6 +25,7 @@ from ...checks import (
     check_int,
     check_path,
     describe_received,
+    wrong_type,
 )
 from ...files import PathLike, locked
 from ..networks.layers import evaluating
@@ -42,14 +43,7 @@ from .checkpoint import (
     seeded,
     set_random_states,
 )
-from .optim import (
-    Adam,
-    Optimizer,
-    clip_by_global_norm,
-    clip_by_value,
-    global_norm,
-    gradients,
-)
+from .optim import Adam, Optimizer, clip_by_global_norm, clip_by_value, global_norm, gradients
 from .report import History, Report, Silence
 from .schedules import plateaus
 from .tasks import Task, check_task
@@ -169,10 +163,8 @@ def fit(
     if optimizer is None:
         optimizer = Adam(model.parameters())
     elif not isinstance(optimizer, Optimizer):
-        raise TypeError(
-            "fit: expected an Optimizer, as Adam(model.parameters(), lr=0.001), got "
-            f"{describe_received(optimizer)}"
-        )
+        expected = "an Optimizer, as Adam(model.parameters(), lr=0.001)"
+        raise wrong_type(f"fit: expected {expected}", optimizer)
     check_int("fit", "epochs", epochs)
     if patience is not None:
         check_int("fit", "patience", patience)
@@ -224,9 +216,7 @@ def fit(
 def check_model(who: str, model: Any) -> None:
     """Raise TypeError unless it is a Module."""
     if not isinstance(model, Module):
-        raise TypeError(
-            f"{who}: expected a model, as Acceptor(...), got {describe_received(model)}"
-        )
+        raise wrong_type(f"{who}: expected a model, as Acceptor(...)", model)
 
 
 def check_functions(functions: Mapping[str, Any], metrics: Any) -> None:

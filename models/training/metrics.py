@@ -87,10 +87,15 @@ def confusion(gold: Any, predicted: Any, n_labels: int) -> NDArray[np.int64]:
 # Spans ------------------------------------------------------------------------------------------
 
 
-def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
-    """The spans of a sequence of tags, (type, first, last), in any of IOB1, IOB2 and BIOES.
+# The letter of BIOES for each letter of BILOU and BMES.
+BIOES_LETTERS = {letter: letter for letter in "BIEOS"} | {"L": "E", "M": "I", "U": "S"}
 
-    A tag is ``O``, or a letter B, I, E or S and a type, as in ``B-NP``. A span ends between two
+
+def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
+    """The spans of tags, (type, first, last), in any of IOB1, IOB2, BIOES, BILOU and BMES.
+
+    A tag is ``O``, or a letter B, I, E or S and a type, as in ``B-NP``; BILOU's L and U are E and
+    S, and BMES's M is I. A span ends between two
     tags if the former is O, E or S, the latter O, B or S, or their types differ. Any sequence of
     tags has spans, also one that violates the scheme: an I after an O begins a span.
 
@@ -104,11 +109,12 @@ def spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     found = []
     letter, kind, first = "O", "", 0
     for i, tag in enumerate([*tags, "O"]):
-        after, _, new_kind = tag.partition("-")
-        if after not in set("BIEOS") or (after == "O" and new_kind):
+        prefix, _, new_kind = tag.partition("-")
+        after = BIOES_LETTERS.get(prefix)
+        if after is None or (after == "O" and new_kind):
             raise ValueError(
-                f"spans: a tag must be O, or one of B, I, E, S with a type, as in B-NP; tag {i} is "
-                f"{tag!r}"
+                "spans: a tag must be O, or one of B, I, E, S (or L, M, U) with a type, as in "
+                f"B-NP; tag {i} is {tag!r}"
             )
         if letter in "OES" or after in "OBS" or kind != new_kind:
             if letter != "O":
@@ -230,9 +236,6 @@ def label_scores(gold: Any, predicted: Any, names: Sequence[str]) -> LabelScores
         gold: Label ids: (n,), or a list of (time,).
         predicted: The same, in the same order.
         names: The names of the labels by id.
-
-    Raises:
-        ValueError: As in ``confusion``.
 
     Example:
         >>> scores = label_scores([0, 0, 1], [0, 1, 1], ["neg", "pos"])

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Parameter, Tensor, describe, operands_of
-from ...checks import check_float, describe_received
+from ...checks import check_float, describe_received, wrong_type
 
 Array = NDArray[Any]
 # Parameters, or groups of them: {"parameters": [...], "scale": 0.1, "weight_decay": 0.0}.
@@ -67,9 +67,10 @@ def check_trainable(who: str, parameter: Any) -> None:
 class Optimizer:
     """Base of the optimisers.
 
-    A subclass names its memories in ``slots`` (arrays of a parameter's shape, zero at first) and
-    defines ``update``. Where ``decoupled`` is True, weight decay multiplies the parameter by
-    1 - lr * ``weight_decay`` and does not enter the gradient.
+    All take ``parameters``, ``lr`` and ``weight_decay``. A subclass names its memories in
+    ``slots`` (arrays of a parameter's shape, zero at first) and defines ``update``. Where
+    ``decoupled`` is True, weight decay multiplies the parameter by 1 - lr * ``weight_decay`` and
+    does not enter the gradient.
 
     Args:
         parameters: Parameters, such as ``model.parameters()``; or groups of them, each a dict of
@@ -79,7 +80,6 @@ class Optimizer:
         weight_decay: The factor of the parameter that is added to the gradient (an L2 penalty).
 
     Example:
-        >>> import numpy as np
         >>> from unspool import Parameter
         >>> from unspool.models import SGD
         >>> E, W = Parameter([1.0]), Parameter([1.0])
@@ -98,10 +98,8 @@ class Optimizer:
         if isinstance(parameters, Tensor):
             raise TypeError(f"{name}: pass the parameters as a list, as in [W, b]")
         if not isinstance(parameters, Iterable):
-            raise TypeError(
-                f"{name}: expected Parameters, as {name}(model.parameters(), lr=...), got "
-                f"{describe_received(parameters)}"
-            )
+            expected = f"Parameters, as {name}(model.parameters(), lr=...)"
+            raise wrong_type(f"{name}: expected {expected}", parameters)
         self.lr = check_float(name, "lr", lr, least=0)
         self.weight_decay = check_float(name, "weight_decay", weight_decay, least=0)
         # By parameter: the factor of lr, and the group's own decay or None.
@@ -236,7 +234,6 @@ class SGD(Optimizer):
     v starts as the first gradient. Nesterov's form is p -= lr (g + m v).
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         momentum: m, from 0 to below 1.
         nesterov: Whether to use Nesterov's form, which needs a momentum.
 
@@ -288,14 +285,14 @@ class Adam(Optimizer):
         p -= lr (m / (1 - β1^t)) / (sqrt(v / (1 - β2^t)) + ε)
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         betas: (β1, β2), the decays of m and v; each from 0 to below 1.
         eps: ε.
+        amsgrad: Whether v in the last line is the largest that v has been.
 
-    Source: Kingma and Ba (2015).
+    Source: Kingma and Ba (2015); amsgrad: Reddi, Kale and Kumar (2018).
     """
 
-    slots = ("m", "v")
+    slots: tuple[str, ...] = ("m", "v")
 
     def __init__(
         self,
@@ -305,6 +302,7 @@ class Adam(Optimizer):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.0,
+        amsgrad: bool = False,
     ) -> None:
         super().__init__(parameters, lr, weight_decay=weight_decay)
         name = type(self).__name__
@@ -312,6 +310,8 @@ class Adam(Optimizer):
             raise ValueError(f"{name}: betas must be two numbers, as (0.9, 0.999), got {betas!r}")
         self.betas = tuple(check_float(name, "betas", beta, least=0, below=1) for beta in betas)
         self.eps = check_float(name, "eps", eps, least=0)
+        if amsgrad:
+            self.slots = (*self.slots, "largest")
 
     def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
         """The rule above."""
@@ -320,6 +320,8 @@ class Adam(Optimizer):
         work = self.scratch(p)
         average(m, beta_m, g, work)
         average(v, beta_v, np.multiply(g, g, out=work), work)
+        if "largest" in memory:
+            v = np.maximum(memory["largest"], v, out=memory["largest"])
         # lr m' / (sqrt(v') + ε), with the bias corrections as scalars.
         np.sqrt(v, out=work)
         work *= 1 / math.sqrt(1 - beta_v**t)
@@ -350,8 +352,107 @@ class AdamW(Adam):
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0.01,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(
+            parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay, amsgrad=amsgrad
+        )
+
+
+class NAdam(Adam):
+    """Adam that looks ahead, as Nesterov's momentum does.
+
+    ::
+
+        m, v                   as Adam's
+        μ_t = β1 (1 - 0.96^(t ψ) / 2)
+        m' = μ_(t+1) m / (1 - μ_1 ... μ_(t+1)) + (1 - μ_t) g / (1 - μ_1 ... μ_t)
+        p -= lr m' / (sqrt(v / (1 - β2^t)) + ε)
+
+    Args:
+        parameters, lr, betas, eps, weight_decay: As in ``Adam``.
+        momentum_decay: ψ, how fast μ rises to β1.
+
+    Source: Dozat (2016).
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.002,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum_decay: float = 0.004,
     ) -> None:
         super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+        self.momentum_decay = check_float("NAdam", "momentum_decay", momentum_decay, least=0)
+        self._products = [1.0]  # [t]: μ_1 ... μ_t
+
+    def mu(self, t: int) -> float:
+        """μ_t."""
+        return self.betas[0] * (1 - 0.96 ** (t * self.momentum_decay) / 2)
+
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
+        """The rule above."""
+        m, v = memory["m"], memory["v"]
+        beta_m, beta_v = self.betas
+        while len(self._products) < t + 2:
+            self._products.append(self._products[-1] * self.mu(len(self._products)))
+        work, ahead = self.scratch(p), self.scratch(p, "ahead")
+        average(m, beta_m, g, work)
+        average(v, beta_v, np.multiply(g, g, out=work), work)
+        np.multiply(m, self.mu(t + 1) / (1 - self._products[t + 1]), out=ahead)
+        ahead += np.multiply(g, (1 - self.mu(t)) / (1 - self._products[t]), out=work)
+        np.sqrt(v, out=work)
+        work *= 1 / math.sqrt(1 - beta_v**t)
+        work += self.eps
+        np.divide(ahead, work, out=work)
+        work *= lr
+        return work
+
+
+class Adamax(Adam):
+    """Adam with the largest gradient in place of the root of the mean square.
+
+    ::
+
+        m = β1 m + (1 - β1) g
+        u = max(β2 u, |g| + ε)
+        p -= lr / (1 - β1^t) m / u
+
+    Args: those of ``Adam``.
+
+    Source: Kingma and Ba (2015), section 7.1.
+    """
+
+    slots = ("m", "u")
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        lr: float = 0.002,
+        *,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    def update(self, p: Array, g: Array, lr: float, t: int, **memory: Array) -> Array:
+        """The rule above."""
+        m, u = memory["m"], memory["u"]
+        beta_m, beta_u = self.betas
+        work = self.scratch(p)
+        average(m, beta_m, g, work)
+        np.abs(g, out=work)
+        work += self.eps
+        u *= beta_u
+        np.maximum(u, work, out=u)
+        np.divide(m, u, out=work)
+        work *= lr / (1 - beta_m**t)
+        return work
 
 
 class Adagrad(Optimizer):
@@ -363,7 +464,6 @@ class Adagrad(Optimizer):
         p -= lr / (1 + (t - 1) d) g / (sqrt(s) + ε)
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         lr_decay: d, by which lr falls with t.
         initial_accumulator_value: The initial s.
         eps: ε.
@@ -417,7 +517,6 @@ class RMSprop(Optimizer):
     Where rounding makes v - m² negative, it is set to 0 (PyTorch returns NaN).
 
     Args:
-        parameters, lr, weight_decay: As in ``Optimizer``.
         alpha: α, the decay of v and m; from 0 to below 1.
         momentum: μ, from 0 to below 1.
         centered: Whether to divide by the standard deviation.
@@ -479,7 +578,6 @@ class Adadelta(Optimizer):
         p -= lr d
 
     Args:
-        parameters: Parameters, such as ``model.parameters()``.
         lr: The learning rate; 1 is the paper's rule.
         rho: ρ, the decay of v and u; from 0 to below 1.
         eps: ε, inside the roots; it sets the size of the first steps.

@@ -19,7 +19,7 @@ from ...checks import (
     check_int,
     check_items,
     check_rng,
-    describe_received,
+    wrong_type,
 )
 from ..text import one_text, pad_sequences, stream_batches
 
@@ -167,7 +167,5 @@ def check_task(who: str, task: Any) -> None:
     """Raise TypeError unless an object has the methods of a Task."""
     complete = all(hasattr(task, name) for name in ("__len__", "batches", "loss"))
     if isinstance(task, type) or not complete:
-        raise TypeError(
-            f"{who}: expected a Task, as Labelled(x, y, batch=32), Sequences(ids) or Stream(ids), "
-            f"got {describe_received(task)}"
-        )
+        expected = "a Task, as Labelled(x, y, batch=32), Sequences(ids) or Stream(ids)"
+        raise wrong_type(f"{who}: expected {expected}", task)

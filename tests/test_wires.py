@@ -1,0 +1,260 @@
+"""Wires and places: no wire crosses what is not its own, each time has its own columns."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from unspool import Tape, Tensor, scope, unroll
+from unspool.cells import GRU, LSTM, Bidirectional, Elman, PeepholeLSTM, Stacked
+from unspool.models import (
+    CRF,
+    Acceptor,
+    DeepMoji,
+    Embedding,
+    EncoderDecoder,
+    HierarchicalAcceptor,
+    LanguageModel,
+    Transducer,
+)
+from unspool.viz import draw
+from unspool.viz.structure import read
+from unspool.viz.times import times_of
+
+
+def inputs(steps=3, width=3, batch=None):
+    shape = (steps, width) if batch is None else (batch, steps, width)
+    return Tensor(np.random.default_rng(0).standard_normal(shape), name="xs")
+
+
+def unrolled(cell, *, lengths=None, batch=None, steps=3):
+    return Tape(unroll(cell, inputs(steps, batch=batch), lengths=lengths)[0])
+
+
+def both(make, width=3, out=4):
+    return Bidirectional(make(width, out, rng=0), make(width, out, rng=1))
+
+
+def tagger():
+    model = Transducer(both(GRU, 4, 3), 3, embedding=Embedding(9, 4, rng=2), crf=CRF(3), rng=3)
+    return Tape(model.loss(np.array([[4, 5, 6, 7]]), np.array([[0, 1, 2, 1]])))
+
+
+def encoder_decoder(**options):
+    model = EncoderDecoder(9, 9, d=4, rng=0, **options)
+    return Tape(model.loss([3, 4, 5, 6], [1, 5, 4, 2]))
+
+
+def hierarchical():
+    words, spans = both(LSTM, 4, 3), LSTM(6, 3, rng=2)
+    model = HierarchicalAcceptor(
+        words, spans, 2, punctuation=[3], embedding=Embedding(9, 4, rng=3), rng=4
+    )
+    return Tape(model.loss(np.array([[4, 5, 3, 6, 7]]), np.array([1])))
+
+
+NETWORKS = {
+    "Elman": lambda: unrolled(Elman(3, 4, rng=0)),
+    "LSTM": lambda: unrolled(LSTM(3, 4, rng=0)),
+    "peephole": lambda: unrolled(PeepholeLSTM(3, 4, rng=0)),
+    "GRU with lengths": lambda: unrolled(GRU(3, 4, rng=0), lengths=[3, 2], batch=2),
+    "stacked": lambda: unrolled(Stacked([LSTM(3, 4, rng=0), GRU(4, 4, rng=1)])),
+    "bidirectional": lambda: unrolled(both(LSTM)),
+    "bidirectional with lengths": lambda: unrolled(both(GRU), lengths=[3, 2], batch=2),
+    "sum of directions": lambda: unrolled(
+        Bidirectional(GRU(3, 4, rng=0), GRU(3, 4, rng=1), merge="sum")
+    ),
+    "stacked bidirectional": lambda: unrolled(Stacked([both(LSTM), both(GRU, 8)])),
+    "acceptor": lambda: Tape(Acceptor(both(LSTM), 2, rng=0)(inputs())),
+    "language model": lambda: Tape(LanguageModel(12, 4, GRU, layers=2, rng=0).loss([1, 4, 5, 2])),
+    "tagger": tagger,
+    "encoder-decoder": encoder_decoder,
+    "attention": lambda: encoder_decoder(attention="dot", cell=GRU),
+    "bidirectional encoder-decoder": lambda: encoder_decoder(bidirectional=True),
+    "bidirectional attention": lambda: encoder_decoder(bidirectional=True, attention="bilinear"),
+    "DeepMoji": lambda: Tape(
+        DeepMoji(30, 4, d=4, cells=3, rng=0).loss(np.array([[3, 4, 5]]), np.array([1]))
+    ),
+    "hierarchical": hierarchical,
+}
+networks = pytest.mark.parametrize("name", NETWORKS)
+levels = pytest.mark.parametrize("level", ["op", "gate", "cell"])
+folds = pytest.mark.parametrize("fold", [False, True])
+
+
+def all_boxes(boxes):
+    for box in boxes:
+        yield box
+        yield from all_boxes(box.boxes)
+
+
+def inside(box):
+    """The vertices in a box, and in those in it."""
+    return {n.vertex for b in all_boxes([box]) for n in b.nodes}
+
+
+def crossed(scene):
+    """(wire, what it crosses) for every node, step and gate that is not the wire's own."""
+    outlines = [
+        (n.vertex.id, {n.vertex}, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
+        for n in scene.nodes
+    ]
+    outlines += [
+        (box.title or box.id, inside(box), box.x1, box.y1, box.x2, box.y2)
+        for box in all_boxes(scene.boxes)
+        if box.kind in ("step", "gate") and inside(box)
+    ]
+    found = []
+    for e in scene.edges:
+        if e.edge.kind == "side":
+            continue
+        ends = {e.edge.tail, e.edge.head}
+        points = [(x + e.dx, y) for x, y in e.curve.points]
+        for (ax, ay), (bx, by) in itertools.pairwise(points):
+            for what, own, x1, y1, x2, y2 in outlines:
+                across = min(ax, bx) < x2 - 1 and max(ax, bx) > x1 + 1
+                along = min(ay, by) < y2 - 1 and max(ay, by) > y1 + 1
+                if across and along and not own & ends:
+                    found.append((e.edge.tail.id, e.edge.head.id, what))
+    return found
+
+
+@networks
+@levels
+@folds
+def test_no_wire_crosses_a_box_that_is_not_its_own(name, level, fold):
+    assert crossed(draw(NETWORKS[name](), level=level, fold=fold).scene) == []
+
+
+@networks
+@levels
+def test_with_gradients_and_values_neither(name, level):
+    tape = NETWORKS[name]()
+    (result,) = tape.outputs
+    grads = tape.gradients(np.ones(result.shape, result.dtype))
+    scene = draw(tape, level=level, backward=True, values=True, grads=grads).scene
+    assert [c for c in crossed(scene) if "share" not in c[2]] == []
+
+
+@levels
+def test_the_line_of_a_bus_has_gaps_where_others_pass(level):
+    scene = draw(NETWORKS["DeepMoji"](), level=level).scene
+    lines = [box for box in scene.boxes if box.kind == "bus"]
+    assert lines
+    for box in lines:
+        name = box.id.split("_")[1]
+        for e in scene.edges:
+            if name in (e.edge.tail.id, e.edge.head.id):
+                continue
+            for (ax, ay), (bx, by) in itertools.pairwise(e.curve.points):
+                if ax == bx and min(ay, by) < box.y1 and max(ay, by) > box.y2:
+                    assert not box.x1 - 3 < ax + e.dx < box.x2 + 3
+    # Its own wires end at the line, or at the box in which its name stands.
+    nodes = {n.vertex.id: n for n in scene.nodes}
+    for e in scene.edges:
+        for node, (x, y) in ((nodes[e.edge.head.id], e.curve.points[-1]),):
+            own = [box for box in lines if box.id.startswith(f"bus_{node.vertex.id}_")]
+            if own and e.edge.kind != "side" and abs(x + e.dx - node.x) > node.half:
+                assert any(b.x1 <= x + e.dx <= b.x2 and abs(y - node.y) == 2 for b in own)
+
+
+TIMES = {
+    "stacked": [0, 0],
+    "bidirectional": [0, 0],
+    "stacked bidirectional": [0, 0, 0, 0],
+    "tagger": [0, 0, 0],  # the CRF runs along the words
+    "encoder-decoder": [0, 1],
+    "attention": [0, 1],
+    "bidirectional attention": [0, 0, 1],
+    "DeepMoji": [0, 0, 0, 0],
+    "hierarchical": [0, 0, 1],  # words, and spans of words
+}
+
+
+@pytest.mark.parametrize("name", TIMES)
+def test_loops_of_one_time_are_known(name):
+    assert times_of(read(NETWORKS[name]())) == TIMES[name]
+
+
+def test_steps_that_read_each_other_directly_share_a_time():
+    xs, h, g = inputs(4), np.zeros(3), np.zeros(3)
+    lower, upper = [], []
+    for t in range(4):
+        with scope("lower"), scope("step", step=t + 1):
+            lower.append(h := np.tanh(h + xs[t]))
+    for t in range(4):
+        with scope("upper"), scope("step", step=t + 1):
+            upper.append(g := np.tanh(g + lower[t]))
+    assert times_of(read(Tape(upper[-1]))) == [0, 0]
+    for t in range(4):
+        with scope("late"), scope("step", step=t + 1):
+            g = np.tanh(g + lower[3 - t])
+    assert times_of(read(Tape(g))) == [0, 0, 1]
+
+
+@pytest.mark.parametrize("name", [name for name, times in TIMES.items() if max(times)])
+@levels
+def test_two_times_stand_side_by_side(name, level):
+    tape = NETWORKS[name]()
+    times = times_of(read(tape))
+    scene = draw(tape, level=level).scene
+    spans = {}
+    for n in scene.nodes:
+        if n.vertex.place is not None and n.vertex.kind not in ("state", "end"):
+            low, high = spans.get(times[n.vertex.place[0]], (n.x, n.x))
+            spans[times[n.vertex.place[0]]] = min(low, n.x - n.half), max(high, n.x + n.half)
+    assert spans[0][1] < spans[1][0]
+
+
+def test_the_bar_of_a_crf_covers_all_columns_and_its_score_stands_in_none():
+    scene = draw(tagger(), level="cell").scene
+    columns = [box for box in scene.boxes if box.kind == "column"]
+    pauses = [box for box in scene.boxes if box.kind == "pause"]
+    (bar,) = (n for n in scene.nodes if n.vertex.label == "crf")
+    assert bar.x - bar.half <= min(box.x1 for box in columns) + 2
+    assert bar.x + bar.half >= max(box.x2 for box in columns) - 2
+    for label in ("score", "head"):
+        (node,) = (n for n in scene.nodes if n.vertex.label == label)
+        assert any(b.y1 < node.y - node.high and node.y + node.high < b.y2 for b in pauses), label
+
+
+@pytest.mark.parametrize("name", ["tagger", "bidirectional encoder-decoder"])
+def test_a_state_from_outside_enters_beside_its_own_columns(name):
+    scene = draw(NETWORKS[name](), level="cell").scene
+    left = {}
+    for box in scene.boxes:
+        if box.kind == "column":
+            block = box.id.partition("_")[2]
+            left[block] = min(left.get(block, box.x1), box.x1)
+    last = left[max(left)]
+    entering = [e for e in scene.edges if e.edge.slot and e.edge.tail.place is None]
+    assert entering
+    for e in entering:
+        xs = [x + e.dx for x, _ in e.curve.points[-3:-1]]
+        assert all(last - 60 < x < last for x in xs)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("level", ["gate", "cell"])
+def test_what_only_hands_on_is_left_out(level, steps):
+    for cell in (LSTM(3, 4, rng=0), both(GRU), Stacked([both(LSTM), Elman(8, 4, rng=0)])):
+        scene = draw(unrolled(cell, steps=steps), level=level).scene
+        labels = {n.vertex.label for n in scene.nodes}
+        assert {f"x_{t}" for t in range(1, steps + 1)} <= labels
+        assert {f"y_{t}" for t in range(1, steps + 1)} <= labels
+        assert not any("stack" in label or label.startswith("[") for label in labels)
+        texts = " ".join(t.text for t in scene.texts)
+        assert "1 step" not in texts
+
+
+@pytest.mark.parametrize(("merge", "said"), [("concat", "concat"), ("sum", "sum")])
+@pytest.mark.parametrize("level", ["gate", "cell"])
+def test_a_merge_stays_said(merge, said, level):
+    network = Bidirectional(GRU(3, 4, rng=0), GRU(3, 4, rng=1), merge=merge)
+    scene = draw(unrolled(network), level=level).scene
+    assert sum(lines == [said] for lines in scene.notes.values()) == 3
+    head = Tape(unroll(network, inputs())[0] @ np.ones((8 if merge == "concat" else 4, 2)))
+    joined = [n.vertex.label for n in draw(head, level=level).scene.nodes]
+    assert joined.count(said) == 3

@@ -1,0 +1,135 @@
+// The page of a drawing. Its script is one function; this part unpacks the data and sets text. All
+// text is set as text, never as markup.
+
+async function unpacked(text) {
+  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
+
+const { page: data, scenes: painted } = await unpacked(document.getElementById("data").textContent);
+const { tensors, records, scenes } = data;
+const $ = (id) => document.getElementById(id);
+const picture = $("picture");
+const world = $("world");
+
+function element(kind, attributes = {}, ...children) {
+  const out = document.createElement(kind);
+  for (const [name, value] of Object.entries(attributes)) out.setAttribute(name, value);
+  out.append(...children);
+  return out;
+}
+
+function svg(kind, attributes = {}, ...children) {
+  const out = document.createElementNS("http://www.w3.org/2000/svg", kind);
+  for (const [name, value] of Object.entries(attributes)) out.setAttribute(name, value);
+  out.append(...children);
+  return out;
+}
+
+const note = (...parts) => element("p", { class: "note" }, ...parts);
+
+const NAME = /([\p{L}\p{N}\u0303]+)_(\{[^{}]*\}|[\p{L}\p{N}−]{1,5})(?![\p{L}\p{N}_])/gu;
+
+// A text in parts: plain ones, and names with their subscripts.
+function* parts(text) {
+  let end = 0;
+  for (const found of text.matchAll(NAME)) {
+    if (found.index > end) yield [text.slice(end, found.index), ""];
+    yield [data.greek[found[1]] ?? found[1], found[2].replace(/^\{|\}$/g, "")];
+    end = found.index + found[0].length;
+  }
+  if (end < text.length) yield [text.slice(end), ""];
+}
+
+// A name in a line of words.
+function mathematics(text) {
+  const out = document.createDocumentFragment();
+  for (const [base, low] of parts(text)) {
+    // What follows ^ in parentheses says where a value of this name is from.
+    base.split(/\^\(([^()]*)\)/).forEach((piece, k) => out.append(k % 2 ? element("sup", {}, `(${piece})`) : piece));
+    if (low) out.append(element("sub", {}, low));
+  }
+  return out;
+}
+
+// Equations as MathML, which screen readers read and browsers set -------------------------------------
+
+function math(kind, ...children) {
+  const out = document.createElementNS("http://www.w3.org/1998/Math/MathML", kind);
+  out.append(...children);
+  return out;
+}
+
+const PIECE = new RegExp(
+  [
+    "(∂L)/(∂)(?=\\p{L})", // a derivative, whose name follows
+    "(?<name>[\\p{L}\\p{N}\\u0303]*\\p{L}[\\p{L}\\p{N}\\u0303]*)(?:_(?<low>\\{[^{}]*\\}|[\\p{L}\\p{N}−]{1,5}(?![\\p{L}\\p{N}_])))?",
+    "(?<number>\\d[\\d.,]*(?:e[−+-]?\\d+)?)",
+    "\\^\\((?<high>[^()]*)\\)",
+    "\\^(?<power>\\w+)",
+    "(?<space>\\s+)",
+    "(?<sign>.)",
+  ].join("|"),
+  "gu",
+);
+
+// An equation's text as MathML: names with subscripts, what stands high, numbers and signs.
+function equationOf(text, words = "") {
+  const out = math("mrow");
+  let derivative = false;
+  const put = (node) => {
+    if (derivative) {
+      derivative = false;
+      node = math("mfrac", math("mrow", math("mo", "∂"), math("mi", "L")), math("mrow", math("mo", "∂"), node));
+    }
+    out.append(node);
+  };
+  const raise = (node) => { const base = out.lastChild; if (base) out.append(math("msup", base, node)); else put(node); };
+  for (const found of text.matchAll(PIECE)) {
+    const { name, low, number: digits, high, power, space, sign } = found.groups;
+    if (space !== undefined) continue;
+    if (found[1]) derivative = true;
+    else if (name !== undefined) {
+      const turned = name.length > 1 && name.endsWith("ᵀ");
+      const letters = math("mi", data.greek[name] ?? (turned ? name.slice(0, -1) : name));
+      if (name.replace("\u0303", "").length > 1 && !turned) letters.setAttribute("mathvariant", "normal");
+      put(low === undefined ? letters : math("msub", letters, math("mtext", low.replace(/^\{|\}$/g, ""))));
+      if (turned) raise(math("mo", "⊤"));
+    } else if (digits !== undefined) put(math("mn", digits));
+    else if (high !== undefined) raise(math("mtext", `(${high})`));
+    else if (power !== undefined) raise(math("mn", power));
+    else if (sign === "ᵀ") raise(math("mo", "⊤"));
+    else if (sign === "²") raise(math("mn", "2"));
+    else put(math("mo", sign));
+  }
+  const whole = math("math", out);
+  whole.setAttribute("displaystyle", "true");
+  whole.setAttribute("alttext", text);
+  const line = element("p", { class: "equation", "data-text": text + words }, whole);
+  if (words) line.append(element("span", { class: "shape" }, words));
+  return line;
+}
+
+// Numbers --------------------------------------------------------------------------------------------
+
+function number(value) {
+  return String(value).replaceAll("-", "−");
+}
+
+const DIGITS = 4;
+
+function rounded(v) {
+  if (Number.isFinite(v)) return Number(v.toPrecision(DIGITS));
+  return Number.isNaN(v) ? "NaN" : v > 0 ? "∞" : "−∞";
+}
+
+const pen = document.createElement("canvas").getContext("2d");
+pen.font = '100px Helvetica, Arial, "DejaVu Sans", sans-serif';
+const widths = new Map();
+
+// How wide a text is, in bold rather than not.
+function width(text, size) {
+  if (!widths.has(text)) widths.set(text, pen.measureText(text).width * 1.08);
+  return (widths.get(text) * size) / 100;
+}
