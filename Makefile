@@ -16,7 +16,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 # The test files that compare with other libraries, or read corpora by NLTK's own readers.
 BESIDE := needs\("(torch|sklearn|nltk)|needs_corpus|needs_data
 
-.PHONY: help demo gallery test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
+.PHONY: help demo gallery drawings test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ demo: .venv-demo/ready ## Train a language model on Python's own manual, write f
 
 gallery: .venv-gallery/ready ## Draw every kind of picture, from real models: gallery/index.html.
 	$(CLEAN) .venv-gallery/bin/python notebooks/gallery.py --out gallery
+
+drawings: .venv-gallery/ready ## Draw the pictures of docs/drawings.md.
+	$(CLEAN) .venv-gallery/bin/python notebooks/drawings.py
 
 test: .venv-test/ready ## Run all tests on the installed wheel, with the locked versions.
 	$(CLEAN) .venv-test/bin/pytest -m "" -W error $(TESTS)

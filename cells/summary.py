@@ -17,7 +17,7 @@ class Line(NamedTuple):
 
     title: str
     shapes: str
-    count: int | None
+    size: int | None
 
 
 def summary(module: Any) -> str:
@@ -29,7 +29,7 @@ def summary(module: Any) -> str:
     """
     lines = list(_lines(module, type(module).__name__, 0, {}, set()))
     wide = [max(len(line.title) for line in lines), max(len(line.shapes) for line in lines)]
-    numbers = ["" if line.count is None else f"{line.count:,}" for line in lines]
+    numbers = ["" if line.size is None else f"{line.size:,}" for line in lines]
     places = max(map(len, numbers))
     rows = [
         f"{line.title:{wide[0]}}  {line.shapes:{wide[1]}}  {number:>{places}}".rstrip()

@@ -6,7 +6,7 @@
 """
 
 from .demo import run_demo
-from .draw import draw_cell
+from .draw import draw_network
 from .signature import Group, Parser, build_parser, call, parse
 from .terminal import note, streams
 from .train import TRAIN
@@ -24,6 +24,7 @@ COMMANDS = Group(
         unspool train tagger train.tsv --out upos
         unspool predict upos words.txt
         unspool draw lstm --steps 3 --level op --out lstm.svg
+        unspool draw book --words "Once upon a" --generate 4 --out generation.svg
     """,
     "COMMAND",
     {
@@ -32,6 +33,6 @@ COMMANDS = Group(
         "evaluate": evaluate_model,
         "predict": predict,
         "generate": generate,
-        "draw": draw_cell,
+        "draw": draw_network,
     },
 )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..models import Adam, Labelled, Stream, load_text, schedules
-from . import options
+from . import options, report
 from .data import (
     LabelledParts,
     TextParts,
@@ -23,14 +23,6 @@ from .data import (
 )
 from .folder import Folder, configuration
 from .networks import make_classifier, make_language_model, make_tagger
-from .report import (
-    baselines,
-    held_out_perplexity,
-    metrics_for,
-    print_parts,
-    print_perplexities,
-    print_scores,
-)
 from .signature import Group
 from .terminal import as_messages
 
@@ -65,7 +57,7 @@ def train_lm(
     text = "\n\n".join(load_text(path, data.encoding) for path in files)
     parts = split_text(text, tokens, data.held_out)
     with Folder(run, configuration("lm", files, data, tokens, network, training)) as folder:
-        print_parts(parts)
+        report.print_parts(parts)
         model = make_language_model(network, len(parts.vocabulary), training.seed)
         name = options.CELLS[network.model].__name__
         print(f"model       {name}, {model.size():,} parameters", flush=True)
@@ -75,10 +67,10 @@ def train_lm(
             optimizer=Adam(model.parameters(), training.lr),
             **stream_options(parts, training),
         )
-        rows = baselines(parts)
-        trained = held_out_perplexity(model, parts)
+        rows = report.baselines(parts)
+        trained = report.held_out_perplexity(model, parts)
         rows.append((f"{name}, after {history[-1]['seconds']:.0f} s of training", trained))
-        print_perplexities(parts, rows)
+        report.print_perplexities(parts, rows)
         if tokens.level == "character":
             print("bits per character: " + ", ".join(f"{math.log2(p):.3f}" for _, p in rows))
         print(f"the model is {folder.model}")
@@ -202,7 +194,7 @@ def train_on_labels(
     with Folder(run, config) as folder:
         print(f"{config['kind']:12}{sizes}; {len(labels)} labels")
         print(f"model       {config['model']}, {model.size():,} parameters", flush=True)
-        metrics = metrics_for(labels, parts.development.labels)
+        metrics = report.metrics_for(labels, parts.development.labels)
         folder.fit(
             model,
             task=task,
@@ -215,9 +207,9 @@ def train_on_labels(
             clip=training.clip,
             schedule=schedules.cosine(),
         )
-        print_scores("development part", model, labels, validation)
+        report.print_scores("development part", model, labels, validation)
         if tested is not None:
-            print_scores("test part", model, known, tested)
+            report.print_scores("test part", model, known, tested)
         print(f"the model is {folder.model}")
 
 

@@ -20,6 +20,7 @@ from ..cells import Module, NotConfigurable
 from ..checks import shown
 from ..files import PathLike, load_described, save_described
 from .networks.embeddings import FeatureEmbedding
+from .networks.illustration import Illustrated
 from .text import SPECIALS, Features, Labels, Vocabulary
 
 FORMAT = "unspool model"
@@ -133,6 +134,8 @@ def load_model(path: PathLike, model: Module | None = None) -> Saved:
         reason = str(error) or type(error).__name__
         reason = reason.removeprefix(f"{path}: ").removeprefix(f"{path} is ")
         raise ValueError(f"{str(path)!r} is no readable model of unspool: {reason}") from error
+    if isinstance(model, Illustrated):  # it can be drawn over words
+        model.vocabulary, model.labels = vocabulary or columns, names
     return Saved(model.eval(), vocabulary, columns, names, header.get("notes") or {})
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -1097,6 +1098,33 @@ def test_draw_writes_a_picture(fold, tmp_path):
     result = run("draw", "gru", "--level", "gate", *fold, "--out", "gru.svg", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "<svg" in (tmp_path / "gru.svg").read_text(encoding="utf-8")
+
+
+def svg_texts(path):
+    root = ET.parse(path).getroot()
+    return ["".join(t.itertext()) for t in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_draw_shows_a_trained_model_over_words(trained, classifier, tagger, folder, here):
+    for model, args, wanted in (
+        ("lm", ["--words", "All the cats", "--generate", 2], ["<s>", "cats", "purr", "softmax"]),
+        ("lm", ["--words", "All the cats purr", "--width", 978], ["cats", "L"]),
+        ("reviews", ["--words", "good film"], ["good", "film", "predictions"]),
+        ("upos", ["--words", "the cat sees"], ["sees", "DET", "head"]),
+    ):
+        out = folder / "drawn.svg"
+        result = here("draw", model, *args, "--out", out, cwd=folder)
+        assert result.returncode == 0, result.stderr
+        shown = " ".join(svg_texts(out))
+        assert all(word in shown for word in wanted), (model, shown)
+
+
+def test_draw_says_what_a_model_needs(trained, folder, here):
+    assert "--words, --targets and --generate are for" in refused(
+        here("draw", "lstm", "--words", "a b", cwd=folder)
+    )
+    assert "predicts the next word" in refused(here("draw", "lm", cwd=folder))
+    assert "targets" in refused(here("draw", "lm", "--words", "the", "--targets", "x", cwd=folder))
 
 
 def test_draw_refuses_an_unknown_kind_of_file(tmp_path):

@@ -18,13 +18,16 @@ from unspool.models.networks.encoder_decoder import EncoderDecoder
 from unspool.viz import plots
 from unspool.viz.plots import (
     activations,
+    plot_activations,
     plot_attention,
     plot_gates,
     plot_gradient_flow,
     plot_sensitivity,
+    plot_shares,
     plot_states,
     plot_training,
     sensitivity,
+    shares,
     states,
 )
 
@@ -432,3 +435,89 @@ def test_norms_read_off_the_structure_are_gradient_flows(network):
     assert list(found) == list(wanted)
     for name, norms in found.items():
         np.testing.assert_allclose(norms, np.ravel(wanted[name]), rtol=1e-5)
+
+
+# Shares by step, curves of activations ------------------------------------------------------------
+
+
+def test_the_shares_of_the_steps_are_those_of_a_weight_of_each_steps_own():
+    rng = np.random.default_rng(0)
+    xs, W, U = rng.normal(size=(4, 3)), rng.normal(size=(3, 2)), rng.normal(size=(2, 2))
+
+    def loss(*weights):
+        """An Elman network whose steps have matrices of their own, by hand."""
+        h = np.zeros(2)
+        for t in range(4):
+            h = np.tanh(xs[t] @ weights[t] + h @ weights[4 + t])
+        return (h * h).sum()
+
+    ways = [W] * 4 + [U] * 4
+    own = []
+    for k, matrix in enumerate(ways):
+        slopes = np.zeros_like(matrix)
+        for place in np.ndindex(*matrix.shape):
+            up, down = (list(ways), list(ways))
+            up[k], down[k] = matrix.copy(), matrix.copy()
+            up[k][place] += 1e-6
+            down[k][place] -= 1e-6
+            slopes[place] = (loss(*up) - loss(*down)) / 2e-6
+        own.append(np.linalg.norm(slopes))
+    cell = Elman(3, 2, bias=False, rng=0, dtype=float)
+    cell.W.data, cell.U.data = W, U
+    _, (h,) = unroll(cell, xs)
+    found = shares((h * h).sum())
+    np.testing.assert_allclose(found["W"], own[:4], rtol=1e-6)
+    np.testing.assert_allclose(found["U"], own[4:], rtol=1e-6, atol=1e-9)
+
+
+def test_shares_have_full_names_and_zeros():
+    xs = np.ones((3, 2), np.float32)
+    ys, _ = unroll(Stacked([Elman(2, 3, rng=0), GRU(3, 2, rng=0)]), xs)
+    found = shares(ys[0].sum())
+    assert list(found)[:3] == ["0.W", "0.U", "0.b"]
+    assert "1.W_z" in found
+    assert not found["0.W"][1:].any()  # a loss at the first step owes the later ones nothing
+    with pytest.raises(ValueError, match="no parameter is used in a time step"):
+        shares(np.tanh(Parameter([1.0])).sum())
+
+
+def test_plot_shares_has_a_row_for_each_parameter_and_words():
+    ys, _ = unroll(GRU(2, 3, rng=0), np.ones((3, 2), np.float32))
+    figure = plot_shares(ys.sum(), ["a", "b", "c"], names=["U_z", "W_h"])
+    (ax, *_) = figure.axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["U_z", "W_h"]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["a", "b", "c"]
+    image = ax.images[0].get_array()
+    assert image.shape == (2, 3)
+    assert image.max() == 1
+    with pytest.raises(ValueError, match="the parameters are"):
+        plot_shares(ys.sum(), names="V")
+
+
+def test_plot_activations_shows_functions_and_their_derivatives():
+    figure = plot_activations(["tanh", "sigmoid"], span=2)
+    curves = [{line.get_label(): line.get_data() for line in ax.lines} for ax in figure.axes]
+    x, y = curves[0]["tanh"]
+    np.testing.assert_allclose(y, np.tanh(x))
+    assert (x[0], x[-1]) == (-2, 2)
+    np.testing.assert_allclose(curves[1]["tanh"][1], 1 / np.cosh(x) ** 2, rtol=1e-6)
+    s = 1 / (1 + np.exp(-x))
+    np.testing.assert_allclose(curves[1]["sigmoid"][1], s * (1 - s), rtol=1e-6)
+    own = plot_activations({"cube": lambda x: x**3}, theme="dark")
+    assert own.axes[0].get_legend().get_texts()[0].get_text() == "cube"
+    for wrong, options in (("tanhh", {}), ("tanh", {"span": 0})):
+        with pytest.raises(ValueError, match="plot_activations: "):
+            plot_activations(wrong, **options)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark", "print"])
+def test_no_text_of_a_plot_is_smaller_than_nine_points(theme):
+    ys, _ = unroll(GRU(2, 3, rng=0), np.ones((3, 2), np.float32))
+    for figure in (
+        plot_shares(ys.sum(), theme=theme),
+        plot_activations(theme=theme),
+        plot_states(ys, theme=theme),
+        plot_gradient_flow({"a": ys.sum()}, theme=theme),
+    ):
+        texts = [t for t in figure.findobj(lambda x: hasattr(x, "get_fontsize")) if t.get_text()]
+        assert min(t.get_fontsize() for t in texts) >= 9

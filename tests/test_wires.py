@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from unspool import Tape, Tensor, scope, unroll
-from unspool.cells import GRU, LSTM, Bidirectional, Elman, PeepholeLSTM, Stacked
+from unspool.cells import (
+    GRU,
+    LSTM,
+    MGU,
+    Bidirectional,
+    Elman,
+    LayerNormLSTM,
+    PeepholeLSTM,
+    ResetAfterGRU,
+    Stacked,
+)
 from unspool.models import (
     CRF,
     Acceptor,
@@ -258,3 +268,33 @@ def test_a_merge_stays_said(merge, said, level):
     head = Tape(unroll(network, inputs())[0] @ np.ones((8 if merge == "concat" else 4, 2)))
     joined = [n.vertex.label for n in draw(head, level=level).scene.nodes]
     assert joined.count(said) == 3
+
+
+CELLS = [Elman, LSTM, GRU, PeepholeLSTM, MGU, ResetAfterGRU, LayerNormLSTM]
+
+
+def places_of(drawing, step=2):
+    """Where the gates of a step, and the ops beside them, stand: name or record -> (x, y)."""
+    found = {}
+    for n in drawing.scene.nodes:
+        v = n.vertex
+        if v.place is not None and v.place[1] == step and not v.group:
+            if v.kind == "gate":
+                found[v.label] = (n.x, n.y)
+            elif v.kind in ("op", "input"):
+                found[v.records] = (n.x, n.y)
+    for box in all_boxes(drawing.scene.boxes):
+        if box.kind == "gate" and box.id.startswith(f"t{step}_"):
+            found[box.title] = ((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2)
+    return found
+
+
+@pytest.mark.parametrize("make", CELLS)
+def test_the_insides_of_a_step_keep_their_places_from_level_to_level(make):
+    tape = unrolled(make(3, 4, rng=0))
+    op, gate = (places_of(draw(tape, level=level)) for level in ("op", "gate"))
+    assert gate.keys() <= op.keys()
+    for a, b in itertools.combinations(gate, 2):
+        for axis in (0, 1):
+            before, after = op[a][axis] - op[b][axis], gate[a][axis] - gate[b][axis]
+            assert before * after >= 0 or min(abs(before), abs(after)) <= 20, (a, b, axis)

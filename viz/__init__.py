@@ -33,16 +33,19 @@ from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations, latex_of
-from .layout import Words, lay_out
+from .language import check_labels, speaking
+from .lattice import lattice_scene
+from .layout import lay_out
 from .look import THEMES, Theme
 from .page import make_page
-from .paint import PADDING, svg
+from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
-from .structure import read
+from .stepwise import by_steps
 from .trace import tape_of
 from .view import LEVELS, make_view
+from .words import Words, check_words
 
-__all__ = ["Drawing", "draw", "equations", "latex_of"]
+__all__ = ["Drawing", "draw", "equations", "latex_of", "lattice"]
 
 CELL_STEPS = 3  # over how many steps a cell is unrolled to be drawn
 SUFFIXES = (".svg", ".png", ".pdf", ".dot", ".html")
@@ -186,12 +189,18 @@ class Drawing:
             height: Of the page, in pixels.
         """
         page = self.page
-        tape = self.scene.view.structure.tape
+        # The page's own tape: that of the scene may be a step-by-step one.
+        tape = page.args[0] if isinstance(page, partial) else self.scene.view.structure.tape
         (output, *others) = tape.outputs
         with_loss = not others and output.ndim == 0 and output.dtype.kind == "f"
         if isinstance(page, partial) and page.keywords.get("gradients") is None and with_loss:
             page = partial(page, gradients=tape.gradients())
         return Walk(page(), height)
+
+    @property
+    def alt(self) -> str:
+        """The picture in words, as screen readers say it: for ``alt=`` of an image."""
+        return f"{title_of(self.scene)}. {description_of(self.scene)}"
 
     def _repr_svg_(self) -> str:
         """The picture for a notebook."""
@@ -212,13 +221,16 @@ def draw(
     backward: bool = False,
     values: bool = False,
     grads: Mapping[Tensor, Any] | None = None,
-    words: Sequence[Any] | None = None,
-    targets: Sequence[Any] | None = None,
-    predictions: Sequence[Any] | None = None,
+    words: Any = None,
+    targets: Any = None,
+    predictions: Any = None,
+    generate: int | None = None,
     width: int | None = None,
+    weights: bool | None = None,
     legend: bool = True,
     scale: tuple[float, float] | None = None,
     keep: str = "first",
+    labels: Mapping[str, str] | None = None,
     title: str = "",
     caption: str = "",
     theme: str = "light",
@@ -229,10 +241,13 @@ def draw(
     network without steps is drawn in layers.
 
     Args:
-        what: A Tensor (all that led to it), a Tape, or a cell or composite of cells, which is
-            unrolled over zeros.
+        what: A Tensor (all that led to it), a Tape, a cell or composite of cells, which is
+            unrolled over zeros, or a model of words (a language model, classifier, tagger or
+            encoder-decoder), which reads ``words``.
         level: "op" shows every record of the tape once, "gate" one box for each gate, "cell"
-            one box for each step. By default the finest that fits ``width``.
+            one box for each step; at these two, layers and losses that run once over a whole
+            sequence are shown at each step. By default the finest that fits ``width``; of a model
+            "cell".
         fold: Whether to show one step that stands for all, its states coming back by a delay.
         steps: How many steps to show: by default all of up to 6, else the first two and the
             last. For a cell over how many it is unrolled (3), all of which are shown.
@@ -243,13 +258,21 @@ def draw(
             every state. Without it no gradient is drawn.
         words, targets, predictions: Texts below and above the time steps, such as tokens: a str
             for each step, or a list of them for each sequence of a batch. Of several loops words
-            stand below the first, the others above the last.
+            stand below the first, the others above the last, unless a dictionary gives them by
+            the name of a loop's scope: ``{"encoder": [...], "decoder": [...]}``. A model takes a
+            text, tokens or ids, and has predictions of its own.
+        generate: Of a model: how many words it writes, each fed back as the next input.
         width: How many pixels wide the picture may be (a notebook's cell is 978): coarser levels
             and fewer steps are taken, as far as these are not given, and text never shrinks.
+        weights: Whether the names of weights stand beside the arrows into cells, at level "cell"
+            and without numbers; by default in cells of one weight for each arrow (U, W), not of
+            gates (W_fiog).
         legend: Whether the parameters and the scale of the gradients stand below.
         scale: The decades of the gradients' norms that the colours stand for, such as (-4, 0) for
             0.0001 to 1: pictures of one scale can be compared. By default one that fits.
         keep: Whether the "first" or the "last" steps of a long loop are shown.
+        labels: What the picture says in another language: a dictionary from the names of scopes
+            and the phrases of an English picture (``viz.language.PHRASES``).
         title: A line above the picture.
         caption: Text below it; long lines are broken.
         theme: The colours: "light", "dark", or "print" (black and white).
@@ -270,29 +293,32 @@ def draw(
         >>> draw(ys, level="cell")
         <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
     """
-    if level not in (None, *LEVELS):
-        raise ValueError(f'draw: level is "op", "gate" or "cell", got {level!r}')
-    if keep not in ("first", "last"):
-        raise ValueError(f'draw: keep is "first" or "last", got {keep!r}')
-    if theme not in tuple(THEMES):
-        raise ValueError(f'draw: theme is "light", "dark" or "print", got {theme!r}')
-    for name, text in (("title", title), ("caption", caption)):
-        if not isinstance(text, str):
-            raise TypeError(f"draw: {name} is a text, got {text!r}")
+    check_choices(level, keep, theme, title, caption)
     options = {"fold": fold, "backward": backward, "values": values, "legend": legend}
     for name, flag in options.items():
         check_bool("draw", name, flag)
     check_count("steps", steps)
     check_count("at", at)
     check_count("width", width)
+    check_count("generate", generate)
     check_scale(scale)
-    tries = candidates(level, steps, width, whole=fold or at is not None)
+    check_labels(labels)
     if fold and at is not None:
         raise ValueError(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
         )
     if not isinstance(what, (Tape, Tensor)) and hasattr(what, "unroll"):
         steps = steps or max(CELL_STEPS, at or 0)
+    feeds: Sequence[int] = ()
+    if hasattr(what, "illustration"):
+        level = level or ("cell" if width is None else None)
+        seen = what.illustration(words=words, targets=targets, generate=generate)
+        what, words, targets, feeds = seen.output, seen.words, seen.targets, seen.fed_back
+        predictions = seen.predictions if predictions is None else predictions
+    elif generate is not None:
+        raise TypeError(
+            f"draw: generate={generate} is for a model that writes words, got {type(what).__name__}"
+        )
     tape = tape_of("draw", what, steps or 0)
     check_time(tape, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
@@ -300,19 +326,23 @@ def draw(
         check_words("words", words, tape),
         check_words("targets", targets, tape),
         check_words("predictions", predictions, tape),
+        frozenset(feeds),
     )
-    with without_collection():
+    tries = candidates(level, steps, width, whole=fold or at is not None)
+    with without_collection(), speaking(labels):
         for tried, count in tries:
             level = tried
-            view = make_view(tape, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
+            shown, known = (tape, grads) if level == "op" else by_steps(tape, grads)
+            view = make_view(shown, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
             scene = lay_out(
                 view,
                 values=values,
-                gradients=grads,
+                gradients=known,
                 backward=backward,
                 title=title,
                 caption=caption,
                 words=texts,
+                weights=weights,
                 legend=legend,
                 scale=scale,
             )
@@ -362,6 +392,51 @@ def candidates(
     return [*((one, count) for one in levels for count in (None, 3, 2)), (levels[-1], 1)]
 
 
+def lattice(
+    tagger: Any,
+    words: Any,
+    *,
+    targets: Any = None,
+    title: str = "",
+    caption: str = "",
+    theme: str = "light",
+) -> Drawing:
+    """Draw what a conditional random field scores: labels over words, and the best path.
+
+    Args:
+        tagger: A Transducer with a CRF.
+        words: A sentence that it reads: a text, words or ids.
+        targets: The right labels, shown above; None for none.
+        title, caption: A line of text above and below.
+        theme: "light", "dark", or "print".
+
+    Returns:
+        A Drawing; its page is that of the forward algorithm.
+
+    Raises:
+        TypeError: It has no lattice.
+        ValueError: It has no CRF, or there are too many words or labels to be read.
+
+    Source: Lafferty, McCallum and Pereira (2001); the best path: Viterbi (1967).
+    """
+    check_choices(None, "first", theme, title, caption)
+    scene = lattice_scene(tagger, words, targets, title, caption)
+    return Drawing(scene, scene.title.lower(), THEMES[theme])
+
+
+def check_choices(level: Any, keep: Any, theme: Any, title: Any, caption: Any) -> None:
+    """Raise unless names are among those known, and texts are texts."""
+    if level not in (None, *LEVELS):
+        raise ValueError(f'draw: level is "op", "gate" or "cell", got {level!r}')
+    if keep not in ("first", "last"):
+        raise ValueError(f'draw: keep is "first" or "last", got {keep!r}')
+    if theme not in tuple(THEMES):
+        raise ValueError(f'draw: theme is "light", "dark" or "print", got {theme!r}')
+    for name, text in (("title", title), ("caption", caption)):
+        if not isinstance(text, str):
+            raise TypeError(f"draw: {name} is a text, got {text!r}")
+
+
 def check_scale(scale: Any) -> None:
     """Raise unless a scale is None or two powers of ten, the lower first."""
     if scale is None:
@@ -373,32 +448,6 @@ def check_scale(scale: Any) -> None:
         raise TypeError(f"{wanted}; got {scale!r}")
     if scale[0] >= scale[1]:
         raise ValueError(f"{wanted}; got {scale!r}")
-
-
-def check_words(name: str, given: Any, tape: Tape) -> list[list[str]]:
-    """Texts for the time steps as a row for each sequence; raise unless there is one a step."""
-    if given is None:
-        return []
-    rows = [given] if isinstance(given, Sequence) and given and isinstance(given[0], str) else given
-    if isinstance(given, str) or not isinstance(rows, Sequence) or not all(map(is_texts, rows)):
-        raise TypeError(
-            f"draw: {name} is a list of a str for each time step, or of one such list for each "
-            f"sequence, got {given!r}"
-        )
-    counts = {max(loop.steps) for loop in read(tape).loops}
-    for row in rows:
-        if not any(len(row) == count for count in counts):
-            raise ValueError(
-                f"draw: {name} has {len(row)} texts, but this tape has "
-                f"{' or '.join(map(str, sorted(counts))) or 'no'} time steps"
-            )
-    return [list(row) for row in rows]
-
-
-def is_texts(row: Any) -> bool:
-    """Whether something is a sequence of str."""
-    is_list = isinstance(row, Sequence) and not isinstance(row, str)
-    return is_list and all(isinstance(word, str) for word in row)
 
 
 def check_count(name: str, value: Any) -> None:

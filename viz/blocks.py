@@ -45,6 +45,7 @@ class Item:
     note_high: int = 0  # and how high
     note_left: bool = False  # whether that is at its left, until the step is turned round
     count: int = 1  # how many steps have it
+    gate: bool = False  # whether it is a gate, which is a box at a finer level
     aside: bool = False  # whether what hangs above it hangs at the left, before it is turned round
 
     def hang_above(self, rises: bool) -> None:
@@ -270,6 +271,7 @@ class Diagram:
                 pins_in=block.pins_in,
                 pins_out=block.pins_out,
                 prefer=order,
+                is_gate=True,
                 fixed=0 if any(self.items[key].span for key in block.places) else None,
             )
         item = self.items[name]
@@ -290,6 +292,7 @@ class Diagram:
             under=item.under,
             prefer=order,
             span=item.span,
+            is_gate=item.gate,
             fixed=(item.span[0] + item.span[1]) // 2 if item.span else None,
         )
 
@@ -385,7 +388,8 @@ class Diagram:
             if name in making:
                 making.update(other for other, _ in inputs[name] if other in after)
         found = [n for n in after if n in making]
-        return [] if len(found) > 6 or not all(n in self.items for n in found) else found
+        plain = all(n in self.items and not self.items[n].gate for n in found)
+        return found if plain and len(found) <= 6 else []  # gates stand alike at every level
 
     def part_bars(self, units: dict[Name, Unit]) -> None:
         """Tiers for bars alone, and for boxes around them: they reach over all but each other."""

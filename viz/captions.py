@@ -5,14 +5,13 @@ from __future__ import annotations
 import bisect
 import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
 from ..autograd import Tensor
 from .graph import Shared, Vertex
 from .grid import Grid
+from .language import say
 from .look import (
     CAPTION,
     FAINT,
@@ -39,19 +38,14 @@ from .scene import (
     shape_text,
 )
 from .view import CUT
+from .words import WordRows, Words
 from .zones import Zones
 
 MOST_IN_MATRIX = 48  # numbers of a parameter that is written out
 LINE = 14  # from one row of a matrix to the next
-WORD = 14  # size of the words below and above the columns
-
-
-class Words(NamedTuple):
-    """Texts for each time step, a row for each sequence: below the columns and above them."""
-
-    words: Sequence[Sequence[str]] = ()
-    targets: Sequence[Sequence[str]] = ()
-    predictions: Sequence[Sequence[str]] = ()
+BARS = "Bars: each step's share of ∂L/∂W"
+NORM = "Norm of the gradient (log scale)"
+LARGEST = "Norm of the gradient, the largest of all steps (log scale)"
 
 
 class Captions:
@@ -145,7 +139,7 @@ class Captions:
             x -= self.grid.way_back_x if self.view.generic else 0
             y = self.zones.row_span[self.rows.row[loop]][1] - 12
             texts.append(SceneText(f"row{loop}", text, x, y, 13, "right", bold=True))
-        self.emit_words()
+        WordRows(self.rows, self.grid, self.nodes, self.words)
         self.out.outline(0)
         left, y = self.out.x1, self.out.y1 - 16
         right = min(max(self.out.x2, left + 420), left + 1400)
@@ -156,50 +150,29 @@ class Captions:
         if self.norms.scale and self.legend:
             y = self.emit_scale(left, y) - 26
         if any(v.kind == "cut" for v in self.rows.beside):
-            text = f"{CUT} The gradient stops here: backpropagation through time is truncated."
+            truncated = "The gradient stops here: backpropagation through time is truncated."
+            text = f"{CUT} {say(truncated)}"
             texts.append(SceneText("cut", text, left, y, SMALL, "left"))
             y -= 26
         if self.out.strips:
-            text = "Strips: values below 0 in blue (print: dark), above in orange (light)"
+            text = say("Strips: values below 0 in blue (print: dark), above in orange (light)")
             texts.append(SceneText("strips", text, left, y, SMALL, "left"))
             y -= 26
         if self.view.remark:
-            texts.append(SceneText("remark", self.view.remark, left, y, SMALL, "left"))
-            y -= 26
+            lines = self.emit_paragraph("remark", self.view.remark, left, y, SMALL)
+            y -= 12 + (SMALL + 4) * lines
         if self.missing_gradients:
-            text = "no gradient is drawn: give grads=tape.gradients()"
+            text = say("no gradient is drawn: give grads=tape.gradients()")
             texts.append(SceneText("missing", text, left, y, SMALL, "left", FAINT))
             y -= 26
         self.emit_paragraph("caption", self.caption, left, y, CAPTION)
         self.emit_paragraph("title", self.title, left, self.out.y2 + 22, HEADING)
 
-    def emit_words(self) -> None:
-        """Words below the columns of the first block, targets and predictions above the last's."""
-        self.out.outline(0)
-        below, above = self.out.y1 - WORD - 2, self.out.y2 + WORD + 2
-        first, last = min(self.grid.block_span, default=0), max(self.grid.block_span, default=0)
-        for n, row in enumerate(self.words.words):
-            self.emit_row("" if n else "words", row, first, below)
-            below -= WORD + 6
-        for name in ("predictions", "targets"):
-            for n, row in enumerate(getattr(self.words, name)):
-                self.emit_row("" if n else name, row, last, above)
-                above += WORD + 6
+    def emit_paragraph(self, name: str, text: str, left: int, y: int, size: int) -> int:
+        """The title or the caption: lines as long as the picture is wide, or can be read.
 
-    def emit_row(self, name: str, words: Sequence[str], block: int, y: int) -> None:
-        """A row of words, each in the middle of its time step's column; its name at the left."""
-        number = len(self.out.texts)
-        for (place, t), (x1, x2) in self.grid.column_span.items():
-            if place == block and 1 <= t <= len(words):
-                text = shorten(words[t - 1], max((x2 - x1 + self.grid.gap // 2) // 8, 6))
-                ident, x = f"word{number}_{t}", (x1 + x2) // 2
-                self.out.texts.append(SceneText(ident, text, x, y, WORD, "middle"))
-        if name:
-            x = self.grid.block_span[block][0] - 12
-            self.out.texts.append(SceneText(f"word{number}", name, x, y, SMALL, "right", FAINT))
-
-    def emit_paragraph(self, name: str, text: str, left: int, y: int, size: int) -> None:
-        """The title or the caption: lines as long as the picture is wide, or can be read."""
+        Returns how many.
+        """
         width = max(min(self.out.x2 - left, 64 * size), 320)
         lines = [shorten(line, MOST_LETTERS) for line in wrap(text, width, size)]
         y += (len(lines) - 1) * (size + 4) if size == HEADING else 0
@@ -207,12 +180,13 @@ class Captions:
             at = y - n * (size + 4)
             bold = size == HEADING
             self.out.texts.append(SceneText(f"{name}{n}", line, left, at, size, "left", bold=bold))
+        return len(lines)
 
     def emit_parameters(self, left: int, right: int, y: int) -> int:
         """The shared parameters, each one solid node, in rows; returns the y of the last row."""
         shared = self.view.shared
         groups = [(loop, list(g)) for loop, g in itertools.groupby(shared, key=lambda s: s.loop)]
-        title = "Parameters"
+        title = say("Parameters")
         x, top = left, y
         # One bar by itself would compare nothing.
         several = any(len(self.share_columns(x)) > 1 for x in self.out.shares)
@@ -220,12 +194,15 @@ class Captions:
         for loop, members in groups:
             uses = {s.uses for s in members}
             alike = loop is not None and len(uses) == 1
-            common = f", each shared by {members[0].uses}" if alike and uses != {"1 step"} else ""
+            alone = uses == {say("{n} step", n=1)}
+            common = ""
+            if alike and not alone:
+                common = f", {say('each shared by {uses}', uses=members[0].uses)}"
             if len(groups) > 1:
                 y -= 28 + self.share_room if x > left else 20
-                line = (
-                    self.rows.row_title(loop) if loop is not None else "outside of time"
-                ) + common
+                in_steps = any(s.in_steps for s in members)
+                other = say("input and output layers" if in_steps else "outside of time")
+                line = (self.rows.row_title(loop) if loop is not None else other) + common
                 name = f"parameters{len(self.out.texts)}"
                 self.out.texts.append(SceneText(name, line, left, y + 2, SMALL, "left"))
                 x = left
@@ -236,7 +213,7 @@ class Captions:
             for _, family in itertools.groupby(members, key=lambda s: s.family):
                 x, y = self.emit_family(list(family), not alike, x, y, left, right)
         if several:
-            title += ". Bars: each step's share of ∂L/∂W"
+            title += f". {say(BARS)}"
         self.out.texts.append(SceneText("parameters", title, left, top, NOTE, "left", bold=True))
         return y - self.share_room
 
@@ -247,7 +224,8 @@ class Captions:
         halves = []
         for s in family:
             s.vertex.detail = shape_text(s.vertex.tensor) or "()"
-            s.vertex.detail += f"  ×{s.uses}" if count and s.uses != "1 use" else ""
+            once = s.uses == say("{n} use", n=1)
+            s.vertex.detail += f"  ×{s.uses}" if count and not once else ""
             width = name_width(s.vertex.label) + text_width(f" {s.vertex.detail}", SMALL)
             bars = len(self.share_columns(s.vertex.tensor))
             halves.append(max(width // 2 + 9, bars * 4 + 2))
@@ -334,8 +312,7 @@ class Captions:
 
     def emit_scale(self, left: int, y: int) -> int:
         """What the gradients' colours and widths mean."""
-        largest = ", the largest of all steps" if self.view.generic else ""
-        title = f"Norm of the gradient{largest} (log scale)"
+        title = say(LARGEST if self.view.generic else NORM)
         self.out.texts.append(SceneText("scale", title, left, y, NOTE, "left", bold=True))
         x, y = left, y - 24
         for n, bound in enumerate(self.norms.scale):

@@ -7,6 +7,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ..autograd import Tensor
+from .language import say
 from .notation import printable
 from .structure import Group, Key, Slot, Structure
 
@@ -55,7 +56,8 @@ class Edge(NamedTuple):
 
     Attributes:
         kind: ``data``, ``state`` (across a step's boundary), ``side`` (a parameter beside its
-            op), ``hidden`` (standing for steps that are not shown), ``delay``.
+            op), ``hidden`` (standing for steps that are not shown), ``delay``, ``feedback`` (a
+            prediction that the next step reads), ``arc`` (of a lattice).
         origin: The state of another loop that goes on as this one.
     """
 
@@ -75,6 +77,7 @@ class Shared(NamedTuple):
     uses: str
     family: str
     loop: int | None
+    in_steps: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -105,18 +108,18 @@ class View:
     remark: str = ""
 
 
-def cell_title(path: tuple[str, ...]) -> str:
-    """What the cell of a loop is called: ``LSTM``, with its layer in front if it has one."""
+def cell_title(path: tuple[str, ...], step: str = "") -> str:
+    """What the cell of a loop is called: ``LSTM``; a loop of one's own as its steps are called."""
     known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
     if not path:
-        return "cell"
+        return say(step.replace("_", " ") or "cell")
     name = path[-1]
-    return getattr(name, "kind", None) or known.get(name) or name.replace("_", " ")
+    return say(getattr(name, "kind", None) or known.get(name) or name.replace("_", " "))
 
 
 def loop_label(path: tuple[str, ...], title: str) -> str:
     """The text at the left of a row: ``1 · forward · LSTM``."""
-    parts = [f"layer {name}" if name.isdigit() else name for name in path[:-1]]
+    parts = [say("layer {n}", n=name) if name.isdigit() else say(name) for name in path[:-1]]
     return " · ".join([*parts, title])
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from .look import GAP, TRACK
 
 WORK = 600_000  # how many hops may be looked at to improve an order: a fraction of a second
+KEPT = 300  # the price of an op on the other side of a gate: they stand alike at every level
 
 Point = tuple[int, int]
 Path = list[Point]
@@ -40,6 +41,7 @@ class Unit:
         pins_in, pins_out: For a box: net -> where it enters below and leaves above.
         span: For a bar: from where to where it reaches; wires meet it anywhere.
         fixed: Where it must stand, if that is given.
+        is_gate: Whether it is a gate or the box of one.
         pill: The width of what hangs beside it, on one side or the other.
         under: How far down it would reach with its pill below it, 0 if it may not hang there.
         note: How far what is written above it reaches to the right of its middle, or, below 0,
@@ -64,6 +66,7 @@ class Unit:
     pins_out: dict[Name, int] | None = None
     span: tuple[int, int] | None = None
     fixed: int | None = None
+    is_gate: bool = False
     pill: int = 0
     prefer: float = 0.0
     pill_side: int = 0
@@ -437,8 +440,10 @@ class _Arranger:
         """A price for ``a - b`` drawn with b at the left, a low one for any change of order."""
         price = 0.0
         for row in self.rows.values():
-            solid = [u.prefer for u in row if not u.thin]
-            price += 60 * sum(a > b for a, b in itertools.combinations(solid, 2))
+            solid = [u for u in row if not u.thin]
+            for a, b in itertools.combinations(solid, 2):
+                if a.prefer > b.prefer:
+                    price += KEPT if a.is_gate != b.is_gate else 60
         for u in self.units.values():
             if u.ordered:
                 sources = [

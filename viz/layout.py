@@ -16,7 +16,7 @@ from typing import Any
 
 from ..autograd import Tensor
 from .buses import open_bars
-from .captions import Captions, Words
+from .captions import Captions
 from .courses import Courses
 from .graph import View
 from .grid import Grid
@@ -24,9 +24,11 @@ from .nodes import Nodes
 from .numbers import Norms, shares_by_column
 from .rows import Rows
 from .scene import BESIDE_TWO, BESIDE_WIRE, Measure, Scene
+from .weights import Weights
+from .words import Words
 from .zones import Zones
 
-__all__ = ["Words", "lay_out"]
+__all__ = ["lay_out"]
 
 
 def lay_out(
@@ -40,6 +42,7 @@ def lay_out(
     words: Words | None = None,
     legend: bool = True,
     scale: tuple[float, float] | None = None,
+    weights: bool | None = None,
 ) -> Scene:
     """Place a view.
 
@@ -52,6 +55,8 @@ def lay_out(
         words: What stands below and above the columns.
         legend: Whether the parameters and the gradients' scale are shown.
         scale: The decades of that scale, as powers of ten; None for one that fits.
+        weights: Whether weights stand beside the arrows into cells; None for those of a cell with
+            one weight for each arrow.
     """
     known = gradients is not None
     norms = Norms(gradients, same_in_all_steps(view) if view.generic else None)
@@ -66,6 +71,8 @@ def lay_out(
     nodes = Nodes(rows, grid, zones, out)
     Courses(rows, grid, zones, nodes, norms, backward and known)
     open_bars(rows, nodes)
+    if weights is not False and not (values or known):
+        Weights(nodes, several=bool(weights))
     Captions(
         rows,
         grid,

@@ -41,6 +41,7 @@ GRADIENT = ("#E8C5DC", "#D99BC3", "#C46BA5", "#A03A80", "#6E1557")
 DIVERGING = (BLUE, PAPER, VERMILLION)
 
 OP, NAME, TITLE, NOTE, SMALL = 14, 13, 11, 11, 10  # font sizes
+LEAST = 9  # of all sizes, subscripts too
 HEADING, CAPTION = 17, 12  # of the title and the text below
 MOST_LETTERS = 90  # in a line of text
 RADIUS = 12  # of an op's circle

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from .blocks import ASIDE, Block
 from .graph import Vertex
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
+from .language import say
 from .layers import shifted
 from .look import (
     GAP,
@@ -93,7 +94,7 @@ class Nodes:
             name = "t" if self.view.generic else f"t{t}"
             if len(self.grid.block_span) > 1:
                 name += f"_block{block}"
-            title = "step t" if self.view.generic else f"t={t}"
+            title = say("step t") if self.view.generic else f"t={t}"
             bands[block, t] = SceneBox(name, "column", title, x1 - 2, low, x2 + 2, high)
         self.out.boxes += bands.values()
         self.emit_pauses(bands)
@@ -119,7 +120,7 @@ class Nodes:
             title = f.group[-1][0]
             corners = (x0 + f.x1, y0 + f.y1, x0 + f.x2, y0 + f.y2)
             colour = self.view.gates.get(title, "")
-            title = f"layer {title}" if title.isdigit() else title
+            title = say("layer {n}", n=title) if title.isdigit() else say(title)
             box = frames[f.group] = SceneBox(f"{name}{n}", "gate", title, *corners, colour)
             around = frames.get(f.group[:-1])
             (around.boxes if around is not None else outermost).append(box)

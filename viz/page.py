@@ -32,7 +32,6 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
-from .captions import Words
 from .formulas import Equations
 from .graph import loop_label
 from .layout import lay_out
@@ -44,6 +43,7 @@ from .paint import Painter, course_of
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
 from .structure import Structure, read
 from .view import LAST, Part, choose_steps, is_input_leaf, make_view
+from .words import Words
 
 __all__ = ["make_page"]
 
@@ -91,6 +91,7 @@ def make_page(
             last where a loss stands at the end.
         theme: "dark" and "print" are kept to; "light" follows what the reader's system wants.
     """
+    words = (words or Words())._replace(fed_back=frozenset())  # such an arrow is no operand
     structure = read(tape)
     limit = steps_that_fit(structure)
     whole = len(tape)
@@ -152,7 +153,7 @@ def words_of(words: Words | None) -> dict[str, list[list[str]]]:
     if words is None:
         return {}
     named = zip(("words", "targets", "predictions"), words, strict=False)
-    return {name: [list(map(printable, row)) for row in rows] for name, rows in named if rows}
+    return {name: [list(map(printable, row)) for _, row in rows] for name, rows in named if rows}
 
 
 def without_legend(scene: Scene) -> Scene:

@@ -363,6 +363,8 @@ def shown(words: str) -> str:
 
 def title_of(scene: Scene) -> str:
     """What the picture is, in a line."""
+    if scene.title:
+        return scene.title
     view = scene.view
     whats = ", ".join(dict.fromkeys(view.titles)) or "Network"
     longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
@@ -373,6 +375,8 @@ def title_of(scene: Scene) -> str:
 
 def description_of(scene: Scene) -> str:
     """What a reader who does not see the picture is told of it."""
+    if scene.description:
+        return scene.description
     view = scene.view
     parts = []
     columns = sorted({t for steps in view.shown for t in steps})

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import autograd
 from ..autograd import Tape, Tensor, backpropagate, describe
 from ..files import write_atomically
 from .look import (
@@ -43,6 +44,7 @@ from .notation import printable
 from .numbers import norm_of
 from .structure import Structure, read, stem
 from .trace import tape_of
+from .view import parameter_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,13 +52,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "activations",
+    "plot_activations",
     "plot_attention",
     "plot_gates",
     "plot_gradient_flow",
     "plot_sensitivity",
+    "plot_shares",
     "plot_states",
     "plot_training",
     "sensitivity",
+    "shares",
     "states",
 ]
 
@@ -193,6 +198,59 @@ def gradient_norms(loss: Tensor | Tape) -> dict[str, Array]:
     if any(structure.slots) or not named:
         found |= over_time("plot_gradient_flow", structure, norm)
     return {name: values[:, 0] for name, values in found.items()}
+
+
+def shares(loss: Tensor | Tape) -> dict[str, Array]:
+    """How much of each parameter's gradient comes from each time step.
+
+    The gradient of a shared parameter is the sum of what its uses give; a step's share is the
+    norm of its part of that sum.
+
+    Args:
+        loss: A loss computed from an ``unroll``, or its tape.
+
+    Returns:
+        The parameter's name -> (T,), in the order of first use. Those of a composite's cells are
+        named as its parameters are: "0.W_f".
+
+    Raises:
+        ValueError: No parameter is used in a time step.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool import unroll
+        >>> from unspool.cells import Elman
+        >>> ys, _ = unroll(Elman(3, 4, rng=0), np.ones((5, 3), np.float32))
+        >>> {name: norms.shape for name, norms in shares(ys.sum()).items()}
+        {'W': (5,), 'U': (5,), 'b': (5,)}
+    """
+    tape = loss if isinstance(loss, Tape) else Tape(loss)
+    gradients, structure = tape.gradients(), read(tape)
+    sums: dict[tuple[int, Tensor], dict[int, Array]] = {}
+    for record, place in zip(structure.records, structure.where, strict=True):
+        used = [x for x in record.inputs if x in structure.parameters]
+        if place is None or not used:
+            continue
+        g = gradients.get(record.output)
+        given = record.operand_gradients(g) if g is not None else {}
+        for x in used:
+            by_step = sums.setdefault((place[0], x), {})
+            share = np.asarray(given[x]) if x in given else np.zeros(x.shape)
+            by_step[place[1]] = by_step[place[1]] + share if place[1] in by_step else share
+    if not sums:
+        raise ValueError(
+            "shares: no parameter is used in a time step of this tape; compute it with "
+            "unroll(cell, xs), or in a loop with scope(name, step=t)"
+        )
+    found = {
+        (loop, parameter_name(structure, x)): {
+            t: np.asarray(norm_of(by_step[t]) if t in by_step else 0.0)
+            for t in sorted(structure.loops[loop].steps)
+        }
+        for (loop, x), by_step in sums.items()
+    }
+    named = by_time("shares", found, [loop.path for loop in structure.loops], 0)
+    return {name: norms[:, 0] for name, norms in named.items()}
 
 
 def sensitivity(ys: Tensor, xs: Tensor, sequence: int = 0) -> Array:
@@ -448,7 +506,7 @@ def heat_map(
         spine.set_visible(True)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.015, aspect=12)
     bar.set_label(plain(label), color=theme.of(WIRE), fontsize=9)
-    bar.ax.tick_params(color=theme.of(FAINT), labelcolor=ink, labelsize=8)
+    bar.ax.tick_params(color=theme.of(FAINT), labelcolor=ink, labelsize=9)
     bar.outline.set_edgecolor(theme.of(FAINT))  # type: ignore[operator]
 
 
@@ -756,6 +814,111 @@ def plot_matrix(
     name_places(one.xaxis, columns_named, columns, upright=True)
     name_places(one.yaxis, rows_named, rows)
     return figure
+
+
+@needs_matplotlib
+def plot_shares(
+    loss: Any,
+    words: Sequence[str] | None = None,
+    *,
+    names: Sequence[str] | str | None = None,
+    ax: Any = None,
+    theme: str = "light",
+) -> Figure:
+    """Which steps a shared parameter's gradient comes from: a row for each parameter.
+
+    The norm of each step's part, beside that of the parameter's largest: where only the last
+    columns are dark, the network learns from the last words alone.
+
+    Args:
+        loss: A loss computed from an ``unroll``, its tape, or what ``shares`` returned.
+        words: One for each time step; without them steps are numbered.
+        names: Which parameters, by the names of ``shares``; all by default.
+        ax: matplotlib Axes to draw into; by default a new Figure.
+        theme: "light", "dark" or "print".
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ImportError: There is no matplotlib; the message says what to install.
+        ValueError: As in ``shares``, or there is no such parameter, or another number of words.
+    """
+    found = dict(loss) if isinstance(loss, Mapping) else shares(loss)
+    found = chosen("plot_shares", "the parameters", found, names)
+    steps = max(len(norms) for norms in found.values())
+    rows = np.full((len(found), steps), np.nan)
+    for row, norms in zip(rows, found.values(), strict=True):
+        row[: len(norms)] = norms / (norms.max() or 1.0)
+    return plot_matrix(
+        "plot_shares",
+        rows,
+        ("words", words, "" if words else "time step t"),
+        ("names", list(found), ""),
+        "Each step's share in a parameter's gradient",
+        ("beside the largest", (0.0, 1.0)),
+        ax,
+        theme,
+    )
+
+
+@needs_matplotlib
+def plot_activations(
+    functions: Any = ("sigmoid", "tanh", "relu"),
+    *,
+    span: float = 5.0,
+    ax: Any = None,
+    theme: str = "light",
+) -> Figure:
+    """Activation functions, and below them their derivatives, computed by the tape.
+
+    Where the derivative is near 0, a gradient that comes back through it vanishes.
+
+    Args:
+        functions: Names, of ``unspool.autograd`` or of NumPy; or name -> function of yours.
+        span: From -span to span.
+        ax: Two matplotlib Axes to draw into; by default a new Figure.
+        theme: "light", "dark" or "print".
+
+    Returns:
+        The Figure.
+
+    Raises:
+        ImportError: There is no matplotlib; the message says what to install.
+        ValueError: There is no such function, or ``span`` is not above 0.
+    """
+    if not span > 0:
+        raise ValueError(f"plot_activations: span is a number above 0, got {span!r}")
+    look, known = THEMES[theme], named_functions(functions)
+    x = Tensor(np.linspace(-span, span, 401), requires_grad=True)
+    values = {name: function(x) for name, function in known.items()}
+    slopes = {name: Tape(y).gradients(np.ones(y.shape))[x] for name, y in values.items()}
+    figure, axes = panels(ax, 2, (6.4, 5.6), theme)
+    rows = (("Activation", "f(x)", values), ("Derivative", "f′(x)", slopes))
+    for one, (title, label, curves) in zip(axes, rows, strict=True):
+        dress(one, look, title, "x" if one is axes[-1] else "", label)
+        one.grid(axis="y", color=look.of(BAND_EDGE), linewidth=0.6)
+        for number, (name, ys) in enumerate(curves.items()):
+            style = line_style(look, number, len(x.data))
+            one.plot(x.data, ys.data if isinstance(ys, Tensor) else ys, **style, label=name)
+    legend(axes[0], look, list(known))
+    return figure
+
+
+def named_functions(functions: Any) -> dict[str, Callable[[Any], Any]]:
+    """Functions by name: of autograd, of NumPy, or as they are given."""
+    if isinstance(functions, Mapping):
+        return dict(functions)
+    names = [functions] if isinstance(functions, str) else list(functions)
+    found: dict[str, Any] = {}
+    for name in names:
+        found[name] = function = getattr(autograd, name, getattr(np, name, None))
+        if not callable(function):
+            raise ValueError(
+                "plot_activations: functions are names of unspool.autograd or NumPy, such as "
+                f"'sigmoid', or a dictionary of functions, got {name!r}"
+            )
+    return found
 
 
 @needs_matplotlib

@@ -1,4 +1,4 @@
-"""At the levels of cells and gates x_t and y_t stand for taking sequences apart and joining them."""
+"""At the levels of cells and gates x_t and y_t stand for taking apart and joining sequences."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from ..autograd import Tensor
 from .blocks import Item
 from .graph import Edge, Vertex, View
 from .layers import Name, Path
-from .look import GAP, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
+from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
 from .notation import ADDITIVE, ORDERED, split_name
 from .numbers import Shares, is_strip, strip, value_text
 from .structure import Structure
@@ -121,6 +121,7 @@ class Scene:
             lines, row by row.
         grades: Vertex id -> how large the gradient of its value is, from 0 to 4.
         beside: How far from a vertex's middle the text beside it begins.
+        title, description: What screen readers say; empty for what the view tells.
         shares: Parameter -> column (loop, step), with step 0 for the steps left out, or None
             for what lies outside of time -> its share in the parameter's gradient.
     """
@@ -140,6 +141,8 @@ class Scene:
     grades: dict[str, int] = field(default_factory=dict)
     beside: int = BESIDE_WIRE
     shares: Shares = field(default_factory=dict)
+    title: str = ""
+    description: str = ""
 
     def outline(self, margin: int) -> None:
         """Set the corners, so that nothing is cut off."""
@@ -182,7 +185,7 @@ def name_width(name: str, size: float = NAME) -> int:
     parts = split_name(name)
     if parts is None:
         return text_width(shorten(name), size)
-    return text_width(parts[0], size) + text_width(parts[1], size * 0.75)
+    return text_width(parts[0], size) + text_width(parts[1], max(LEAST, size * 0.75))
 
 
 def shape_text(x: Tensor | None) -> str:
@@ -288,7 +291,7 @@ class Measure:
     def item(self, v: Vertex, key: Name, order: int) -> Item:
         """A vertex as something to be placed."""
         half, high, is_round = self.size(v)
-        item = Item(key, v.group, order, half, high, is_round)
+        item = Item(key, v.group, order, half, high, is_round, gate=v.kind == "gate")
         pill = max((self.size(side)[0] * 2 + GAP for side in v.sides), default=0)
         if len(v.sides) > 1:
             item.left = item.right = half + pill

@@ -12,7 +12,7 @@ import re
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from ..autograd import Record, Tape, Tensor, split_scope
+from ..autograd import Record, Tape, Tensor, path_text, split_scope
 
 Group = tuple[tuple[str, int], ...]  # scopes inside a step; the number tells namesakes apart
 Key = Hashable  # a place in a step; of a record a number, which stands for group, op and count
@@ -34,11 +34,13 @@ class Loop:
         index: Its number on the tape.
         path: The scopes around its steps, such as ``("0", "forward", "lstm")``.
         steps: Step -> positions of its records on the tape.
+        name: What its steps are called, if all are called the same.
     """
 
     index: int
     path: tuple[str, ...]
     steps: dict[int, list[int]] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def order(self) -> list[int]:
@@ -108,6 +110,13 @@ def read(tape: Tape) -> Structure:
     records = list(tape)
     made = {record.output: i for i, record in enumerate(records)}
     loops, where, inner = find_loops(records, made)
+    for x, within in getattr(tape, "columns", {}).items():
+        place = where[made[within]] if x in made and within in made else None
+        if place is None:
+            continue
+        where[made[x]] = place
+        loops[place[0]].steps[place[1]].append(made[x])
+        loops[place[0]].steps[place[1]].sort()
     adopt(records, made, loops, where)
     group, key = find_groups(records, made, where, inner)
     structure = Structure(tape, records, made, where, group, key, loops)
@@ -127,14 +136,15 @@ ROLES = {"matmul": "W", "add": "b", "embedding": "E", "einsum": "W"}  # by first
 def name_parameters(structure: Structure) -> None:
     """A name for each parameter: its own, or a letter by its use; numbers tell namesakes apart.
 
-    Parameters of different loops are no namesakes: the loops are told apart already.
+    Parameters of different loops' cells are no namesakes: the loops are told apart already.
     """
     loops: dict[Tensor, set[int | None]] = {}
     names: dict[Tensor, str] = {}
     for i, (place, record) in enumerate(zip(structure.where, structure.records, strict=True)):
         for k, x in enumerate(record.inputs):
             if x._record is None and x.requires_grad and (i, k) not in structure.entering:
-                loops.setdefault(x, set()).add(place[0] if place is not None else None)
+                inside = place is not None and record.step is not None
+                loops.setdefault(x, set()).add(place[0] if place and inside else None)
                 names.setdefault(x, x.name or ROLES.get(str(record.op), "θ"))
     namesakes: dict[tuple[int | None, str], list[Tensor]] = {}
     for x, name in names.items():
@@ -179,8 +189,12 @@ def find_loops(
         loop = open_loops.get(prefix)
         if loop is None or run is None or run[0] is not loop or run[1] != step:
             if loop is None or not goes_on(i, step, loop, records, made, where, gathered):
-                loop = open_loops[prefix] = Loop(len(found), prefix)
+                name = str(path[len(prefix)])
+                name = "" if str(step) in name else name
+                loop = open_loops[prefix] = Loop(len(found), prefix, name=name)
                 found.append(loop)
+            elif loop.name != path[len(prefix)]:
+                loop.name = ""  # t=1, t=2, ...
             run = (loop, step)
         loop.steps.setdefault(step, []).append(i)
         where[i] = (loop.index, step)
@@ -359,17 +373,18 @@ def find_groups(
         if place is None and i and where[i - 1] is not None:
             seen.pop(None, None)
         before, group = seen.get(place, ((), ()))
-        if path != before:
+        if path is not before:
             common = 0
             for a, b in zip(path, before, strict=False):
-                if a != b:
+                if a != b or getattr(a, "step", 0) != getattr(b, "step", 0):  # names are texts
                     break
                 common += 1
             group = group[:common]
             for name in path[common:]:
-                counter = (place, group, str(name))
+                named = path_text((name,))
+                counter = (place, group, named)
                 counts[counter] = number = counts.get(counter, 0) + 1
-                group = (*group, (str(name), number))
+                group = (*group, (named, number))
             seen[place] = (path, group)
         groups.append(group)
         kinds = []

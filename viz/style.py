@@ -19,6 +19,7 @@ from .look import (
     GRADIENT,
     GREY,
     INK,
+    LEAST,
     NAME,
     OP,
     PANEL,
@@ -30,12 +31,12 @@ from .look import (
     Theme,
     shorten,
 )
-from .notation import split_name
-from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
+from .notation import GREEK, split_name
+from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shape_text, shown_text
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut
-NUMBER = re.compile(r"\^(\([\w.]+\))$")  # of a parameter among its namesakes
+HIGH = re.compile(r"\^(\([\w.,]+\)|\w{1,3}|[*+−-])$")  # what stands high behind a name
 LOW_SIZE = 0.72  # of a subscript, beside its letter's
 ROUND = {"cell": 14, "gate": 9, "op": 8}  # radius of the corners; others are as round as can be
 SQUARE_KINDS = ("share", "delay")
@@ -58,11 +59,11 @@ class Run(NamedTuple):
 
 
 def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
-    """A name with its subscript small and low, and its number small and high: ``W_f^(2)``."""
-    number = NUMBER.search(name)
+    """A name with its subscript small and low, and its superscript high: ``W_f^(2)``."""
+    number = HIGH.search(name)
     base = name[: number.start()] if number else name
-    parts = split_name(base) or (shorten(base), "")
-    small = max(7, round(size * LOW_SIZE))
+    parts = split_name(base) or (GREEK.get(base) or shorten(base), "")
+    small = max(LEAST, round(size * LOW_SIZE))
     runs = [Run(parts[0], size, colour=colour)]
     if parts[1]:
         runs.append(Run(parts[1], small, -1, colour=colour))
@@ -94,7 +95,8 @@ def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run
     if v.kind == "share":
         return []
     if v.kind == "input" and v.place is None:
-        return [[Run(shown_text(v), NAME)]]
+        shape = shape_text(v.tensor)
+        return [[*name_runs(v.label, NAME), *([Run(f" {shape}", NAME)] if shape else [])]]
     return [name_runs(v.label, NAME)]
 
 
@@ -102,7 +104,7 @@ def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run
 
 
 class NodeStyle(NamedTuple):
-    """A node's colours and line; without a ``stroke`` it has no frame, without ``fill`` no ground."""
+    """A node's colours and line; without a stroke it has no frame, without a fill no ground."""
 
     fill: str
     stroke: str
@@ -180,6 +182,10 @@ def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> WireStyle:
     """A wire; ``faint`` where the gradients' ways back are the subject."""
     kind, state = edge.edge.kind, edge.state
     hue = STATES[state % len(STATES)] if state >= 0 else ""
+    if kind == "arc":
+        return WireStyle(theme.tint(FAINT, 0.7), 1)
+    if kind == "feedback":
+        return WireStyle(theme.of(FAINT), 1.4, dotted=True)
     if edge.back:
         return WireStyle(theme.of(GRADIENT[edge.grade]), 1.2 + 0.6 * edge.grade)
     if kind == "side":

@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 
 from ..autograd import Parameter, Record, Tape, Tensor
 from .formulas import Equations, write_name
 from .graph import Edge, Shared, Vertex, View, cell_title
+from .language import say
 from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
 from .plumbing import Plumbing
@@ -78,11 +79,25 @@ def make_view(
         warnings.warn(f"draw: {remark}", stacklevel=3)
     view = _Maker(structure, level, fold, steps, at, keep).view()
     view.remark = remark or (unlike_steps(structure) if fold else "")
-    if not structure.loops and len(structure.records) > MANY:
-        view.remark = view.remark or (
+    view.remark = view.remark or without_scopes(structure, level)
+    return view
+
+
+def without_scopes(structure: Structure, level: str) -> str:
+    """What would help where there are no time steps, or nothing that a level could join."""
+    if structure.loops:
+        return ""
+    named = any(structure.group)
+    if level != "op" and not named:
+        return (
+            f'Level "{level}" joins what stands in scopes, and there are none: with scope("name") '
+            'around a part, with scope("step", step=t) in a loop over time.'
+        )
+    if len(structure.records) > MANY:
+        return (
             'No time steps: with scope("step", step=t) in its loop a network is drawn in columns.'
         )
-    return view
+    return ""
 
 
 def unlike_steps(structure: Structure) -> str:
@@ -103,6 +118,7 @@ class Part(Tape):
 
     def __init__(self, tape: Tape, count: int) -> None:
         self.outputs, self._records = tape.outputs, tape[len(tape) - count :]
+        self.columns = getattr(tape, "columns", {})
 
 
 def bearable(
@@ -165,11 +181,16 @@ class _Maker:
         self.at = at
         self.shown = [choose_steps(loop, steps, at, fold, keep) for loop in structure.loops]
         self.visible = {(loop, t) for loop, chosen in enumerate(self.shown) for t in chosen}
-        self.titles = [cell_title(loop.path) for loop in structure.loops]
+        self.titles = [cell_title(loop.path, loop.name) for loop in structure.loops]
         self.vertices: list[Vertex] = []
         self.edges: list[Edge] = []
         self.gates = gate_colours(name for group in structure.group for name, _ in group)
         self.outputs = set(structure.tape.outputs)
+        self.users: dict[Tensor, list[int]] = {}
+        for i, record in enumerate(structure.records):
+            for x in record.inputs:
+                self.users.setdefault(x, []).append(i)
+        self.merged = self.find_merged() if level != "op" else {}
         self.collapsed = self.collapse_depths() if level == "gate" else {}
         self.dots: list[Vertex | None] = [None] * len(structure.loops)
         self.of_record: list[Vertex | None] = [None] * len(structure.records)
@@ -244,7 +265,9 @@ class _Maker:
         for loop in self.s.loops:
             hidden = sorted(set(loop.steps) - set(self.shown[loop.index]))
             if hidden:
-                span = f"t={hidden[0]}" + (f" to {hidden[-1]}" if len(hidden) > 1 else "")
+                span = f"t={hidden[0]}"
+                if len(hidden) > 1:
+                    span = say("{n} to {m}", n=span, m=hidden[-1])
                 self.dots[loop.index] = self.add(
                     Vertex(
                         f"dots{loop.index}", "dots", "…", (loop.index, 0), ("dots",), detail=span
@@ -311,16 +334,41 @@ class _Maker:
             if inside and not self.is_input(i):
                 assert place is not None
                 return self.unit(i, ("cell", place), "cell", self.titles[place[0]], (), ("cell",))
+            if place is not None and not inside and s.group[i]:
+                outer = s.group[i][:1]
+                return self.unit(i, (place, outer), "gate", outer[0][0], (), (outer,))
             outer = s.group[i][: self.around(s.group[i]) + 1]
             if place is None and not self.is_loops_own(i) and outer:
                 return self.unit(i, ("box", outer), "gate", outer[-1][0], (), (outer,))
+        j = self.merged.get(i, i)
+        if j in self.by_unit:
+            return self.by_unit[j]
         depth = self.collapsed.get((place is None, s.group[i]), 0)
         if self.level == "gate" and depth and not (place is None and self.is_loops_own(i)):
             outer = s.group[i][:depth]
             name = outer[-1][0]
             group = outer[:-1] if place is not None else self.beside_loops(outer)[:-1]
             return self.unit(i, (place, outer), "gate", name, group, (outer,))
-        return self.op_vertex(i)
+        return self.op_vertex(j)
+
+    def find_merged(self) -> dict[int, int]:
+        """Records that are shown in the op that alone uses them: record -> that op.
+
+        What is stacked to be summed, and a parameter that is transposed for a product.
+        """
+        merged: dict[int, int] = {}
+        for i, record in enumerate(self.s.records):
+            users = self.users.get(record.output, [])
+            if len(users) != 1 or record.output in self.outputs:
+                continue
+            user = self.s.records[users[0]]
+            summed = user.op in ("sum", "mean") and not user.output.ndim
+            if record.op == "stack" and summed and self.s.where[users[0]] is None:
+                merged[i] = users[0]
+            product = record.op == "transpose" and user.op == "matmul"
+            if product and self.s.where[i] is not None and record.inputs[0] in self.s.parameters:
+                merged[i] = users[0]
+        return merged
 
     def is_loops_own(self, i: int) -> bool:
         """Whether a record outside of time stands in the scope of a loop, like its ``stack``."""
@@ -386,7 +434,7 @@ class _Maker:
             note = self.generic_name(note, place[1])
         group = s.group[i] if place is not None else self.beside_loops(s.group[i])
         colour = self.gates.get(group[-1][0], "") if group else ""
-        return self.add(
+        vertex = self.by_unit[i] = self.add(
             Vertex(
                 f"r{i + 1}",
                 kind,
@@ -403,6 +451,7 @@ class _Maker:
                 out in self.outputs,
             )
         )
+        return vertex
 
     def note_of(self, i: int) -> str:
         """What a result is called beside its op: its own name, or the letter of its gate."""
@@ -444,6 +493,11 @@ class _Maker:
     def connect(self, i: int, record: Record, head: Vertex) -> None:
         """The edges into one record."""
         s = self.s
+        user = s.records[self.merged.get(i, i)]
+        if record.op == "transpose" and user is not record and head.kind == "op":
+            (x,), k = record.inputs, [y is record.output for y in user.inputs].index(True)
+            self.side(self.merged[i], k, x, head, "copy", f"{self.parameter_name(x)}^T")
+            return
         folded: dict[Vertex, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
         for k, x in enumerate(record.inputs):
             slot = s.entering.get((i, k))
@@ -504,7 +558,7 @@ class _Maker:
         identity = (kind, slot.loop, slot.number)
         vertex = self.leaf_vertex.get(identity)
         if vertex is None:
-            label = "delay" if self.fold else x.name or slot.name or ""
+            label = say("delay") if self.fold else x.name or slot.name or ""
             vertex = self.leaf_vertex[identity] = self.add(
                 Vertex(
                     f"{kind}{slot.loop}_{slot.number}",
@@ -579,8 +633,7 @@ class _Maker:
 
     def parameter_name(self, x: Tensor) -> str:
         """A parameter's name, with its number among its namesakes: ``W^(2)``."""
-        name, number = self.s.parameters.get(x, (x.name or "θ", ""))
-        return f"{name}^({number})" if number else name
+        return parameter_name(self.s, x)
 
     def first_name(self, x: Tensor, slot: Slot) -> str:
         """What a state begins with: h_0, or h_{T+1} where time runs from the end."""
@@ -695,7 +748,7 @@ class _Maker:
         if end is not None and tail is not None:
             self.edges.append(Edge(tail, delay, 0, self.s.records[end].output, slot, "delay"))
         first = self.first_value(loop, slot)
-        delay.detail = f"first {with_low_digits(first)}" if first else ""
+        delay.detail = say("first {state}", state=with_low_digits(first)) if first else ""
 
     def first_value(self, loop: Loop, slot: Slot) -> str:
         """What a state begins with, as far as it has a name."""
@@ -737,30 +790,39 @@ class _Maker:
                 vertex.note = ""
             vertex.bold = vertex.bold and vertex.id not in used  # results, not ways to them
             if vertex.kind == "gate" and vertex.label.isdigit():
-                vertex.label = f"layer {vertex.label}"
+                vertex.label = say("layer {n}", n=vertex.label)
+            elif vertex.kind in ("gate", "op"):
+                vertex.label = say(vertex.label)
+            elif vertex.kind == "output":
+                vertex.note = say(vertex.note)
+
+    def parameter_uses(self) -> Iterator[tuple[int, Tensor]]:
+        """(record, parameter), for each operand that wants a gradient and is no first state."""
+        for i, record in enumerate(self.s.records):
+            for k, x in enumerate(record.inputs):
+                wanted = isinstance(x, Parameter) or x.requires_grad
+                if x._record is None and wanted and (i, k) not in self.s.entering:
+                    yield i, x
 
     def shared_parameters(self) -> list[Shared]:
         """The parameters that are drawn in many places, each once, with their colours."""
         s = self.s
         first_group: dict[Tensor, str] = {}
         uses: dict[Tensor, dict[int | None, set[int]]] = {}
-        for i, record in enumerate(s.records):
+        inside: dict[Tensor, int] = {}  # the loop whose cell uses it
+        for i, x in self.parameter_uses():
             place = s.where[i]
-            for k, x in enumerate(record.inputs):
-                if x._record is not None or (i, k) in s.entering:
-                    continue
-                if not (isinstance(x, Parameter) or x.requires_grad):
-                    continue
-                if x not in first_group:
-                    first_group[x] = s.group[i][-1][0] if s.group[i] else ""
-                loop = place[0] if place else None
-                uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
+            first_group.setdefault(x, s.group[i][-1][0] if s.group[i] else "")
+            loop = place[0] if place else None
+            uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
+            if place is not None and self.is_inside(i):
+                inside.setdefault(x, place[0])
         numbers: dict[Hashable, int] = {}
         colours: dict[Tensor, str] = {}
         shared = []
         for n, (x, places) in enumerate(uses.items(), 1):
             name = first_group[x]
-            loop = next((index for index in places if index is not None), None)
+            loop = inside.get(x)
             count = numbers[loop, name] = numbers.get((loop, name), -1) + 1
             base = self.gates.get(name) or OTHERS[(n - 1) % len(OTHERS)]
             colours[x] = colour = parameter_colour(base, count if name else 0)
@@ -768,7 +830,8 @@ class _Maker:
             if total > 1 or None not in places or s.loops:
                 label = self.parameter_name(x)
                 vertex = Vertex(f"p{n}", "parameter", label, tensor=x, colour=colour)
-                shared.append(Shared(vertex, uses_text(places), name, loop))
+                in_steps = any(index is not None for index in places)
+                shared.append(Shared(vertex, uses_text(places), name, loop, in_steps))
         for vertex in self.vertices:
             for side in vertex.sides:
                 side.colour = colours.get(side.tensor, GREY) if side.tensor is not None else GREY
@@ -777,15 +840,22 @@ class _Maker:
         return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
 
 
+def parameter_name(structure: Structure, x: Tensor) -> str:
+    """A parameter's name, with its number among its namesakes: ``W^(2)``."""
+    name, number = structure.parameters.get(x, (x.name or "θ", ""))
+    return f"{name}^({number})" if number else name
+
+
 def uses_text(places: dict[int | None, set[int]]) -> str:
     """In how many places a parameter is used: ``3 steps``, ``3 steps + 1 use``."""
     parts = []
     in_steps = sum(len(where) for loop, where in places.items() if loop is not None)
     outside = len(places.get(None, ()))
     if in_steps:
-        parts.append(f"{in_steps} step{'s' * (in_steps > 1)}")
+        parts.append(say("{n} steps" if in_steps > 1 else "{n} step", n=in_steps))
     if outside:
-        parts.append(f"{outside} use{'s' * (outside > 1)}" + (" outside" if in_steps else ""))
+        times = say("{n} uses" if outside > 1 else "{n} use", n=outside)
+        parts.append(say("{n} outside", n=times) if in_steps else times)
     return " + ".join(parts)
 
 

@@ -25,6 +25,7 @@ from ...autograd import (
     max_over_time,
     one_array,
     operand,
+    recording,
     relu,
     scope,
     sigmoid,
@@ -35,7 +36,6 @@ from ...cells import (
     MERGES,
     Bidirectional,
     Cell,
-    Module,
     Stacked,
     check_member,
     glorot_uniform,
@@ -44,6 +44,7 @@ from ...cells import (
     width_out,
 )
 from ...checks import check_choice, check_int
+from .illustration import Illustrated, Illustration, probabilities
 from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
 
 Bools = NDArray[np.bool_]
@@ -133,7 +134,7 @@ def read_by(network: Any, pooling: str, xs: Any, real: Bools) -> Any:
         return POOLINGS[pooling](ys, real)
 
 
-class Classifier(Module):
+class Classifier(Illustrated):
     """Base of the classifiers of sequences: ŷ = softmax(MLP(read(x_1 ... x_n))).
 
     A subclass defines ``read``. With ``d_out=1`` there are two classes and one score, and ŷ is a
@@ -275,6 +276,31 @@ class Classifier(Module):
         if self.d_out == 1:
             return np.asarray(logits[..., 0] > 0).astype(np.intp)
         return np.asarray(np.argmax(logits, axis=-1))
+
+    def illustration(
+        self, words: Any = None, targets: Any = None, generate: int | None = None
+    ) -> Illustration:
+        """The class of a text, with ``targets`` its loss.
+
+        Args:
+            words: The words of a text, or their ids.
+            targets: The text's class, a name or an id, by itself or as a list of one; without it
+                there is no loss.
+            generate: Not given.
+        """
+        x, shown = self._labelled(words, generate)
+        last = [""] * (len(shown) - 1)
+        best = [*last, *self._label_names(np.atleast_1d(self.predict(x)))]
+        with evaluating(self), recording():
+            if targets is None:
+                scores = self.logits(x)
+                output = probabilities(scores) if self.d_out > 1 else sigmoid(scores)
+                return Illustration(output, shown, None, best)
+            given = targets if isinstance(targets, (list, tuple)) else [targets]
+            (target,) = self._label_ids(given)
+            return Illustration(
+                self.loss(x, target), shown, [*last, *self._label_names([target])], best
+            )
 
 
 @register

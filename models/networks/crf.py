@@ -230,6 +230,22 @@ class Chain(Module):
             return total
         return total / max(int(found.real.any(1).sum()), 1)
 
+    def scored(self, x: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        """The scores of a single sequence x (time, d_in): of labels and of pairs of neighbours.
+
+        Returns:
+            (time, n), the first with that of beginning and the last with that of ending, and
+            (time - 1, n, n).
+        """
+        with no_grad():
+            found = self._prepared("scored", operand(values(x)), None, None)
+        unary, pair, end = (np.asarray(values(a)) for a in found[:3])
+        unary = unary[0].copy()
+        unary[-1] += end
+        time = len(unary)
+        shape = (time - 1, self.n_labels, self.n_labels)
+        return unary, np.broadcast_to(pair, shape) if pair.ndim == 2 else pair[0]
+
     def marginals(
         self, x: Any, lengths: Any = None, mask: Any = None, *, observed: Any = None
     ) -> NDArray[Any]:

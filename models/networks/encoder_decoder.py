@@ -21,12 +21,12 @@ from ...autograd import (
     flatten,
     log_softmax,
     one_array,
+    recording,
     scope,
     values,
 )
 from ...cells import (
     LSTM,
-    Module,
     Stacked,
     State,
     cell_maker,
@@ -36,9 +36,10 @@ from ...cells import (
     width_out,
 )
 from ...checks import check_choice, check_float, check_fraction, check_int, check_rng
-from ..text import pad_sequences
+from ..text import Vocabulary, pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
+from .illustration import Illustrated, Illustration, most_probable, probabilities
 from .layers import Dense, Dropout, Embedding, evaluating, make_layers
 
 Ids = NDArray[np.intp]
@@ -52,7 +53,7 @@ class Encoded(NamedTuple):
 
 
 @register
-class EncoderDecoder(Module):
+class EncoderDecoder(Illustrated):
     """P(target | source), one token of the target at a time.
 
     ::
@@ -134,6 +135,8 @@ class EncoderDecoder(Module):
             self.combine = Dense(width + read, width, "tanh", **options)
         self.dropout = Dropout(dropout, rng=rng)
         self.V = Parameter(glorot_uniform(rng, target_size, width, dtype))
+
+    target_vocabulary: Vocabulary | None = None  # of targets, if it is not that of sources
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments; the cell's class and options are read off a layer."""
@@ -356,6 +359,39 @@ class EncoderDecoder(Module):
         return beam_search(
             logits, state, advance, steps=steps, width=width, end=self.end, length_penalty=alpha
         )
+
+    # To be drawn ----------------------------------------------------------------------------------
+
+    def illustration(
+        self, words: Any = None, targets: Any = None, generate: int | None = None
+    ) -> Illustration:
+        """The loss of a pair with teacher forcing, or a target that the model writes itself.
+
+        Args:
+            words: The source: a text, tokens or ids, read by ``vocabulary``.
+            targets: The target, read by ``target_vocabulary``, or by ``vocabulary``; ``<s>`` and
+                ``</s>`` are put around it.
+            generate: How many tokens the model writes at most, each fed back as the next input.
+        """
+        if (targets is None) == (not generate):
+            raise ValueError(
+                "draw: EncoderDecoder is drawn with targets=, or with generate= so many words"
+            )
+        known = self.target_vocabulary or self.vocabulary
+        source = self._ids(words)
+        ids = self.greedy(source, generate) if generate else self._ids(targets, known)
+        inner = ids[(ids != self.start) & (ids != self.end)]
+        ended = [] if generate and len(inner) == generate else [self.end]
+        ids = np.array([self.start, *inner, *ended], np.intp)
+        with evaluating(self), recording():
+            logits = self.logits(source, ids)
+            best = self._words(most_probable(logits), known)
+            shown = {"encoder": self._words(source), "decoder": self._words(ids[:-1], known)}
+            if generate:
+                p = probabilities(logits)
+                return Illustration(p, shown, None, best, range(1, len(ids) - 1))
+            loss = cross_entropy(logits, ids[1:])
+            return Illustration(loss, shown, self._words(ids[1:], known), best)
 
     # Checked arguments ----------------------------------------------------------------------------
 

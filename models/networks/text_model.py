@@ -12,17 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor, class_ids, cross_entropy, one_array, values
-from ...cells import Module, State, real_positions
+from ...autograd import Tensor, class_ids, cross_entropy, one_array, recording, values
+from ...cells import State, real_positions
 from ...checks import check_float, check_int, check_rng
-from ..text import perplexity_of
+from ..text import Vocabulary, perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
+from .illustration import Illustrated, Illustration, most_probable, probabilities
 from .layers import evaluating
 
 Ids = NDArray[np.intp]
 
 
-class TextModel(Module):
+class TextModel(Illustrated):
     """Base of the language models: P(w_1 ... w_n) = Π P(w_{t+1} | w_1 ... w_t), a softmax each.
 
     Ids are (batch, time), or (time,) for a single sequence, and begin with ``<s>``; results have
@@ -215,6 +216,43 @@ class TextModel(Module):
                     beam_search(logits, state, advance, length_penalty=length_penalty, **how)
                 )
         return found if ids.ndim == 2 else found[0]
+
+    # To be drawn --------------------------------------------------------------------------------
+
+    def illustration(
+        self, words: Any = None, targets: Any = None, generate: int | None = None
+    ) -> Illustration:
+        """The loss of a text, or a text that the model goes on with, its best token each time.
+
+        Args:
+            words: A text, tokens or ids; ``<s>`` is put in front where the model has a vocabulary.
+            targets: Not given: each token's target is the next one.
+            generate: The number of tokens that the model writes behind these, each fed back as
+                the next input.
+        """
+        name = type(self).__name__
+        if targets is not None:
+            raise ValueError(f"draw: the targets of {name} are the next words; leave targets= out")
+        known = self.vocabulary
+        if known is not None and words is None:
+            words = []
+        ids = [] if known is not None and not len(words) else self._ids(words).tolist()
+        if isinstance(known, Vocabulary) and ids[:1] != [known.start]:
+            ids = [known.start, *ids]
+        given = len(ids)
+        if generate:
+            ids += self.generate(ids, check_int(f"draw: {name}", "generate", generate), 0).tolist()
+        elif given < 2:
+            raise ValueError(f"draw: {name} predicts the next word; give words= or generate=")
+        with evaluating(self), recording():
+            logits = self.logits(ids[:-1])
+            best = self._words(most_probable(logits))
+            if generate:
+                fed_back = range(given, len(ids) - 1)
+                p = probabilities(logits)
+                return Illustration(p, self._words(ids[:-1]), None, best, fed_back)
+            loss = cross_entropy(logits, np.asarray(ids[1:]))
+            return Illustration(loss, self._words(ids[:-1]), self._words(ids[1:]), best)
 
     # Checked arguments --------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from ...autograd import (
     cross_entropy,
     one_array,
     operand,
+    recording,
     scope,
     softmax,
     values,
@@ -33,6 +34,7 @@ from ...cells import (
 from ...checks import check_int, wrong_type
 from .acceptor import Bools, check_embedding, vectors_of
 from .crf import Chain, PairwiseCRF
+from .illustration import Illustrated, Illustration, Lattice, probabilities
 from .layers import Activation, Dropout, FeedForward, evaluating
 
 Ids = NDArray[np.intp]
@@ -61,7 +63,7 @@ class SplitHead(Module):
 
 
 @register
-class Transducer(Module):
+class Transducer(Illustrated):
     """A recurrent network that labels each position: a tagger.
 
     ::
@@ -258,6 +260,46 @@ class Transducer(Module):
             if self.crf is not None:
                 return self.crf.decode(scores, mask=real)
             return np.where(real, np.argmax(np.asarray(values(scores)), axis=-1), -1)
+
+    def illustration(
+        self, words: Any = None, targets: Any = None, generate: int | None = None
+    ) -> Illustration:
+        """The labels of a sentence, with ``targets`` its loss.
+
+        Args:
+            words: Its words, or their ids.
+            targets: A label for each word, names or ids; without them there is no loss.
+            generate: Not given.
+        """
+        x, shown = self._labelled(words, generate)
+        best = self._label_names(self.predict(x))
+        with evaluating(self), recording():
+            if targets is None:
+                scores = self.logits(x)
+                output = scores if self.crf is not None else probabilities(scores)
+                return Illustration(output, shown, None, best)
+            ids = self._label_ids(targets)
+            return Illustration(self.loss(x, ids), shown, self._label_names(ids), best)
+
+    def lattice(self, words: Any) -> Lattice:
+        """What the CRF scores over a sentence, for ``unspool.viz.lattice``.
+
+        Args:
+            words: Its words, or their ids.
+
+        Raises:
+            ValueError: There is no CRF, or as in ``illustration``.
+        """
+        if self.crf is None:
+            raise ValueError("lattice: this Transducer has no CRF; make it with crf=CRF(...)")
+        x, shown = self._labelled(words, None)
+        with evaluating(self), recording():
+            scores = self.logits(x)
+            total = self.crf.log_partition(scores)
+        best = self.crf.decode(scores)
+        labels = self._label_names(range(self.n_labels)) if self.labels else self.crf.labels
+        names = labels or self._label_names(range(self.n_labels))
+        return Lattice(shown, names, *self.crf.scored(scores), best, total)
 
 
 def directions(network: Any) -> tuple[int, int]:
