@@ -57,6 +57,8 @@ from .text import (
     predictions,
     python_manual,
     stream_batches,
+    text_blocks,
+    token_blocks,
     tokenize,
 )
 from .training import (
@@ -101,10 +103,10 @@ __all__ = [
     "final_output", "punctuation_ids", "Transducer", "SplitHead", "Chain", "CRF", "PairwiseCRF",
     "Constraints", "span_constraints", "EncoderDecoder", "Pairs",
     # Text.
-    "load_text", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
-    "python_manual", "download", "hold_out", "tokenize", "Vocabulary", "Features", "Labels",
-    "Labelled", "predictions", "pad_sequences", "stream_batches", "NGram", "MostFrequentTag",
-    "perplexity_of",
+    "load_text", "text_blocks", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
+    "python_manual", "download", "hold_out", "tokenize", "token_blocks", "Vocabulary", "Features",
+    "Labels", "Labelled", "predictions", "pad_sequences", "stream_batches", "NGram",
+    "MostFrequentTag", "perplexity_of",
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
     "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",
