@@ -57,6 +57,8 @@ from .text import (
     predictions,
     python_manual,
     stream_batches,
+    text_blocks,
+    token_blocks,
     tokenize,
 )
 from .training import (
@@ -82,6 +84,7 @@ from .training import (
     evaluate,
     fit,
     label_scores,
+    previous_of,
     save_history,
     schedules,
     span_f1,
@@ -100,14 +103,14 @@ __all__ = [
     "final_output", "punctuation_ids", "Transducer", "SplitHead", "Chain", "CRF", "PairwiseCRF",
     "Constraints", "span_constraints", "EncoderDecoder", "Pairs",
     # Text.
-    "load_text", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
-    "python_manual", "download", "hold_out", "tokenize", "Vocabulary", "Features", "Labels",
-    "Labelled", "predictions", "pad_sequences", "stream_batches", "NGram", "MostFrequentTag",
-    "perplexity_of",
+    "load_text", "text_blocks", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
+    "python_manual", "download", "hold_out", "tokenize", "token_blocks", "Vocabulary", "Features",
+    "Labels", "Labelled", "predictions", "pad_sequences", "stream_batches", "NGram",
+    "MostFrequentTag", "perplexity_of",
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
     "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",
-    "clip_by_value", "schedules", "save_history", "differences",
+    "clip_by_value", "schedules", "save_history", "differences", "previous_of",
     # Models in files.
     "Saved", "save_model", "load_model",
     # Metrics.

@@ -4,7 +4,15 @@ from .baselines import MostFrequentTag, NGram, perplexity_of
 from .batches import Labelled, Labels, predictions
 from .features import Features, word_shape
 from .padding import one_text, pad_sequences, stream_batches
-from .readers import download, hold_out, load_labelled, load_tagged, load_text, python_manual
+from .readers import (
+    download,
+    hold_out,
+    load_labelled,
+    load_tagged,
+    load_text,
+    python_manual,
+    text_blocks,
+)
 from .tokens import (
     END,
     LEVELS,
@@ -16,6 +24,7 @@ from .tokens import (
     join_words,
     level_named,
     paragraphs,
+    token_blocks,
     tokenize,
     words,
 )
@@ -23,9 +32,9 @@ from .vectors import align_vectors, load_vectors
 from .vocabulary import Vocabulary
 
 __all__ = [
-    "load_text", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
-    "python_manual", "download", "hold_out", "tokenize", "words", "characters", "paragraphs",
-    "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END", "SPECIALS",
+    "load_text", "text_blocks", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
+    "python_manual", "download", "hold_out", "tokenize", "token_blocks", "words", "characters",
+    "paragraphs", "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END", "SPECIALS",
     "Vocabulary", "Features", "word_shape", "Labels", "Labelled", "predictions",
     "pad_sequences", "stream_batches", "one_text", "NGram", "MostFrequentTag", "perplexity_of",
 ]  # fmt: skip

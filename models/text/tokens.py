@@ -9,15 +9,18 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
+
+from ...checks import check_bool, check_text
 
 UNKNOWN, START, END = "<unk>", "<s>", "</s>"
 SPECIALS = (UNKNOWN, START, END)
 
 # A word with inner apostrophes, hyphens and dots; an empty call; an operator such as ``<=``; or a
 # run of one punctuation mark: 40 asterisks under a heading are one token, not 39 easy guesses.
-WORD = r"\w+(?:['.-]\w+)*|\(\)|[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
+# An operator is looked for where a run of its signs begins: a run without = is read once.
+WORD = r"\w+(?:['.-]\w+)*|\(\)|(?<![!<>:+*/%&|^@-])[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
 # An emoji with its modifiers and joined emoji, or two letters that form a flag.
 EMOJI = (
     "[\U0001f1e6-\U0001f1ff]{2}"
@@ -43,6 +46,29 @@ def word_pattern(ascii_only: bool) -> re.Pattern[str]:
     return re.compile(EMOJI + "|" + WORD.replace(r"\w+", rf"\w[\w\u200c\u200d{marks}]*"))
 
 
+def normal_form(text: str) -> str:
+    """A text in Unicode's normal form C, in linear time.
+
+    The accents of one letter are sorted in quadratic time; of more than 30, which no language has,
+    each 30 are sorted by themselves (as in Unicode's stream-safe format, UAX #15).
+    """
+    if text.isascii():
+        return text
+    pieces = accents().split(text)
+    for i, piece in enumerate(pieces):
+        step = 30 if i % 2 else max(len(piece), 1)
+        parts = (piece[begin : begin + step] for begin in range(0, len(piece), step))
+        pieces[i] = "".join(unicodedata.normalize("NFC", part) for part in parts)
+    return "".join(pieces)
+
+
+@functools.cache
+def accents() -> re.Pattern[str]:
+    """More than 30 accents behind each other."""
+    found = "".join(c for c in map(chr, range(0x20000)) if unicodedata.combining(c))
+    return re.compile(f"([{found}]{{31,}})")
+
+
 def words(text: str) -> list[str]:
     """The words and punctuation marks of a text, in any script.
 
@@ -53,7 +79,7 @@ def words(text: str) -> list[str]:
         >>> words("Don't panic (naïve): x <= 3.5")
         ["Don't", 'panic', '(', 'naïve', ')', ':', 'x', '<=', '3.5']
     """
-    text = unicodedata.normalize("NFC", text)
+    text = normal_form(text)
     text = OPENING_DOUBLE.sub("“", text).replace('"', "”")
     text = OPENING_SINGLE.sub("‘", text.replace("’", "'"))
     text = LONE_SINGLE.sub("’", text)
@@ -74,7 +100,7 @@ def join_words(tokens: Iterable[str]) -> str:
     """
     pieces: list[str] = []
     opened = True  # whether the next token follows without a space
-    for token in tokens:
+    for token in filter(None, tokens):
         closing = token == "()" or (token[0] in ".,;:!?)]}%…»”’" and not OPERATOR.fullmatch(token))
         pieces.append(token if opened or closing else f" {token}")
         opened = token[-1] in "([{«“‘"
@@ -102,6 +128,7 @@ LEVELS = {
 
 def level_named(name: str) -> Level:
     """A tokeniser by name: one of LEVELS, or ``re:`` and a regular expression for a token."""
+    check_text("tokenize", "level", name)
     if name in LEVELS:
         return LEVELS[name]
     if not name.startswith("re:"):
@@ -136,6 +163,8 @@ def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
         ['<s>', '#b', '@c', '</s>']
     """
     how = level_named(level)
+    check_text("tokenize", "text", text)
+    check_bool("tokenize", "lower", lower)
     stream: list[str] = []
     for part in how.sequences(text.lower() if lower else text):
         tokens = how.tokens(part)
@@ -144,3 +173,57 @@ def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
     if not stream:
         raise ValueError("the text is empty: there is no token in it")
     return stream
+
+
+def token_blocks(
+    blocks: Iterable[str], level: str = "word", lower: bool = False
+) -> Iterator[list[str]]:
+    """The tokens of a text that comes in blocks, as ``text_blocks`` gives them, block by block.
+
+    Together they are those of ``tokenize``.
+
+    Args:
+        blocks: A text in parts, each of which ends where a line, or else a word, ends.
+        level, lower: As in ``tokenize``. A paragraph is held in memory as a whole where a token is
+            the match of a regular expression, as that could reach across lines.
+
+    Example:
+        >>> [*token_blocks(["A title\\n\\nA", " line."])]
+        [['<s>', 'A', 'title', '</s>'], ['<s>', 'A'], ['line', '.'], ['</s>']]
+    """
+    how = level_named(level)
+    begun = False
+    whole = level not in LEVELS
+    parts = ((block, False) for block in blocks)
+    for part, ends in parts if level == "character" else paragraph_parts(blocks, whole):
+        tokens = how.tokens(part.lower() if lower else part)
+        if tokens and not begun:
+            begun, tokens = True, [START, *tokens]
+        if begun and ends:
+            begun, tokens = False, [*tokens, END]
+        if tokens:
+            yield tokens
+    if begun:
+        yield [END]
+
+
+def paragraph_parts(blocks: Iterable[str], whole: bool) -> Iterator[tuple[str, bool]]:
+    """Paragraphs, or their parts of whole lines, each with whether its paragraph ends with it."""
+    lines: list[str] = []
+    at_start = True  # of a line
+    ended = False  # a blank line has followed
+    for block in blocks:
+        for line in re.findall(r"[^\n]*\n|[^\n]+", block):
+            if at_start and line.isspace():
+                ended = bool(lines)
+            else:
+                if ended:
+                    yield "".join(lines).removesuffix("\n"), True
+                    lines, ended = [], False
+                lines.append(line if lines else line.lstrip())
+            at_start = line.endswith("\n")
+        if lines and not whole and not ended:
+            yield "".join(lines), False
+            lines = [""]  # the paragraph goes on
+    if lines:
+        yield "".join(lines).rstrip(), True
