@@ -141,6 +141,7 @@ class Rows:
         }
         for v in self.bars:
             made = f"{v.label} → {v.note}" if v.records and v.note else v.label
+            made = v.note if v.kind == "gate" else made  # its label stands above this line
             if v.label == "stack" and self.view.level != "op":
                 made = v.note or "outputs"
             v.detail = f"{shorten(made, 60)} {shape_text(v.tensor)}".rstrip()
