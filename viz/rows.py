@@ -158,4 +158,5 @@ class Rows:
 
     def row_title(self, loop: int) -> str:
         """The name of a row: its layer, its direction, its cell."""
-        return shorten(loop_label(self.loops[loop].path, self.view.titles[loop]), 60)
+        paths = [one.path for one in self.loops]
+        return shorten(loop_label(self.loops[loop].path, self.view.titles[loop], paths), 60)
