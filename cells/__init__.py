@@ -3,7 +3,8 @@
 ``cell`` is the abstraction and the loop over time, ``recurrent`` the lectures' cells, ``variants``
 their relatives; ``composite`` stacks and reverses them, ``wrappers`` add noise. ``module`` holds
 parameters, ``config`` the arguments that a module was made with; ``exchange`` and ``onnx_export``
-lead to and from other libraries, ``flow`` measures gradients over time.
+lead to and from other libraries, ``flow`` measures gradients over time. ``plan`` sorts the records
+of a step, ``calls`` and ``adjoint`` beside it, ``execute`` runs them, ``fused`` makes a run one record.
 
 Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for noise.
 """
@@ -14,7 +15,6 @@ from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
 from .config import Configured, NotConfigurable, cell_maker, register
 from .exchange import load_concatenated, load_keras, load_torch, to_keras, to_torch
 from .flow import Flow, gradient_flow
-from .fused import kinds_seen, see_kinds
 from .initial import calculate_gain, glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
 from .onnx_export import OnnxGraph, onnx_over_time, output_states, save_onnx, to_onnx, write_onnx
@@ -40,5 +40,5 @@ __all__ = [
     "load_keras", "to_keras", "load_concatenated", "to_onnx", "save_onnx",
     # For models.
     "check_member", "width_out", "real_positions", "OnnxGraph", "onnx_over_time",
-    "output_states", "write_onnx", "kinds_seen", "see_kinds",
+    "output_states", "write_onnx",
 ]  # fmt: skip
