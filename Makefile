@@ -14,7 +14,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 	cli.py checkpoint.py numpy_protocol.py ops.py cells.py)
 
 # The test files that compare with other libraries, or read corpora by NLTK's own readers.
-BESIDE := needs\("(torch|sklearn|nltk)|needs_corpus|needs_data
+BESIDE := needs\("(torch|sklearn|nltk|numba)|needs_corpus|needs_data
 
 .PHONY: help demo gallery drawings test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
 

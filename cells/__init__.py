@@ -4,7 +4,8 @@
 their relatives; ``composite`` stacks and reverses them, ``wrappers`` add noise. ``module`` holds
 parameters, ``config`` the arguments that a module was made with; ``exchange`` and ``onnx_export``
 lead to and from other libraries, ``flow`` measures gradients over time. ``plan`` sorts the records
-of a step, ``calls`` and ``adjoint`` beside it, ``execute`` runs them, ``fused`` makes a run one record.
+of a step into ``calls``, ``adjoint`` those of its pass back, ``execute`` runs them, and ``fused``
+makes a run one record; ``compiled`` has its loop as machine code, which ``fast`` asks for.
 
 Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for noise.
 """
@@ -14,6 +15,7 @@ from .cell import Cell, State, detached, unroll
 from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
 from .config import Configured, NotConfigurable, cell_maker, register
 from .exchange import load_concatenated, load_keras, load_torch, to_keras, to_torch
+from .fast import jit, jit_available
 from .flow import Flow, gradient_flow
 from .initial import calculate_gain, glorot_uniform, identity, orthogonal, uniform, zeros
 from .module import Module
@@ -29,7 +31,7 @@ __all__ = [
     "LayerNormLSTM", "MGU",
     # Around them.
     "unroll", "State", "detached", "Stacked", "Bidirectional", "MERGES", "Wrapper",
-    "InputDropout", "VariationalDropout", "Zoneout",
+    "InputDropout", "VariationalDropout", "Zoneout", "jit", "jit_available",
     # Parameters and settings.
     "Module", "Configured", "NotConfigurable", "register", "cell_maker", "calculate_gain",
     "glorot_uniform", "orthogonal", "uniform", "identity", "zeros",

@@ -54,7 +54,8 @@ class Cell(Module):
         same_every_step: Whether ``forward`` and ``output`` run the same ops at every step: no
             ``if`` on values, no random numbers, no counters, no constant that changes from step
             to step. Then one step is traced, and a run over time is one fused record, which is
-            faster and has the same tape. A subclass that overrides ``forward`` or ``output`` has to set it again.
+            faster and has the same tape. A subclass that overrides ``forward`` or ``output``
+            has to set it again.
 
     Example:
         >>> import numpy as np
@@ -84,6 +85,7 @@ class Cell(Module):
 
     states: tuple[str, ...] = ("h",)
     same_every_step: bool = False
+    compiled_threads: int = 0  # of the compiled loop, which ``jit`` asks for; 0 for NumPy's
     d_in: int = Width("d_in", "the width of its input")  # type: ignore[assignment]
     d_h: int = Width("d_h", "the width of each state")  # type: ignore[assignment]
 
@@ -214,7 +216,9 @@ class Cell(Module):
         if isinstance(plan, str):
             *final, ys = record(xs, state, cell.checked_step)
         else:
-            run = FusedRun(plan, leaves, xs, state, real, reverse, truncate, record)
+            run = FusedRun(
+                plan, leaves, xs, state, real, reverse, truncate, record, cell.compiled_threads
+            )
             *final, ys = run.outputs()
             ys.name = "ys"
             for s, label, given in zip(final, self.states, plan.state_names, strict=True):

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ..autograd import unbroadcast
 from .adjoint import Backward, backward_of
 from .calls import MATMUL, MULTIPLY, ONE, Buffer, Call, Coefficient, Leaves, Ref
+from .compiled import NotCompiled, loop_for
 from .plan import Plan
 
 __all__ = ["Run"]
@@ -52,8 +53,8 @@ class Arrays:
         short: Buffer -> an array of a block, used again for the next.
     """
 
-    def __init__(self, plan: Plan, leaves: Sequence[Array], dtype: Any) -> None:
-        self.plan, self.leaves, self.dtype = plan, leaves, dtype
+    def __init__(self, plan: Plan, leaves: Sequence[Array], dtype: Any, threads: int) -> None:
+        self.plan, self.leaves, self.dtype, self.threads = plan, leaves, dtype, threads
         self.long: dict[Buffer, Array] = {}
         self.short: dict[Buffer, Array] = {}
         self.packed: dict[Leaves, Array] = {}
@@ -86,13 +87,16 @@ class Arrays:
 
     def columns(self, buffer: Buffer, start: int, stop: int, lag: int) -> Array:
         """Columns of a buffer in the block, (steps, ...) if it is timed."""
-        if buffer in self.long:
-            a = self.long[buffer][self.start + lag : self.stop + lag]
-        else:
-            a = self.short[buffer]
-            if buffer.timed:
-                a = a[lag : self.stop - self.start + lag]
+        a = self.entries(buffer)
+        if buffer.timed:
+            a = a[lag : self.stop - self.start + lag]
         return a[..., start:stop] if buffer.shape and stop - start < buffer.shape[-1] else a
+
+    def entries(self, buffer: Buffer) -> Array:
+        """The entries of a buffer for the block, with that before it."""
+        if buffer in self.long:
+            return self.long[buffer][self.start : self.stop + buffer.extra]
+        return self.short[buffer]
 
     def steps(self, x: Any, back: bool) -> Any:
         """An operand step by step: views, the last one first in the pass back."""
@@ -158,7 +162,17 @@ class Arrays:
             call.function(*arrays)
 
     def loop(self, calls: Sequence[Call], back: bool = False) -> None:
-        """Run calls step by step."""
+        """Run calls step by step: compiled, where that is asked for and can be done."""
+        if self.threads:
+            loops, key = self.plan.loops, id(calls)
+            try:
+                if key not in loops:
+                    loops[key] = loop_for(self.plan, calls, back, self.dtype)
+                if loops[key] is not None:
+                    loops[key].run(self, self.threads)
+                    return
+            except NotCompiled:
+                loops[key] = None
         steps = [
             map(call.function, *(self.steps(x, back) for x in (*call.operands, *call.outs)))
             for call in calls
@@ -188,6 +202,7 @@ class Run:
         padded: Whether a sequence has no input at a step, (time, batch, 1) or (time, 1), or None.
         truncate: The number of steps between cuts of the gradient, or None.
         keep: Whether a pass back will follow.
+        threads: The number of threads of the compiled loop; 0 for NumPy's.
     """
 
     def __init__(
@@ -199,9 +214,10 @@ class Run:
         padded: Array | None,
         truncate: int | None,
         keep: bool,
+        threads: int,
     ) -> None:
         self.plan, self.leaves, self.xs, self.padded = plan, leaves, xs, padded
-        self.truncate = truncate
+        self.truncate, self.threads = truncate, threads
         self.state, self.keep = state, keep
         self.blocks = blocks(plan, len(xs), truncate)
         self.size = max(stop - start for start, stop in self.blocks)
@@ -213,7 +229,7 @@ class Run:
             ys: Gets the outputs, time first.
         """
         plan, padded = self.plan, self.padded
-        arrays = Arrays(plan, self.leaves, self.xs.dtype)
+        arrays = Arrays(plan, self.leaves, self.xs.dtype, self.threads)
         calls = [call for phase in plan.calls.values() for call in phase]
         buffers = [plan.x, *plan.states, *buffers_of(calls)]
         if self.keep:
@@ -223,7 +239,7 @@ class Run:
                 if b.kept
             }
         arrays.add(buffers, self.size)
-        loop = plan.calls["loop"] + (plan.masked if padded is not None else [])
+        loop = plan.masked if padded is not None else plan.calls["loop"]
         if padded is not None:
             arrays.long[plan.padded] = padded
         states = [(arrays.long if self.keep else arrays.short)[b] for b in plan.states]
@@ -286,7 +302,7 @@ class Run:
 
     def arrays_back(self, back: Backward) -> Arrays:
         """The arrays of a pass back."""
-        arrays = Arrays(self.plan, self.leaves, self.xs.dtype)
+        arrays = Arrays(self.plan, self.leaves, self.xs.dtype, self.threads)
         arrays.long = dict(self.kept)
         arrays.add([self.plan.x, *back.buffers], self.size)
         if self.padded is not None and back.real is not None and back.padded is not None:

@@ -160,6 +160,7 @@ class FusedRun:
         reverse: bool,
         truncate: int | None,
         record: Callable[..., Sequence[Tensor]],
+        threads: int = 0,
     ) -> None:
         self.plan, self.inputs, self.record = plan, (xs, *state, *leaves), record
         self.arrays = [t.data for t in self.inputs]
@@ -177,6 +178,7 @@ class FusedRun:
             padded,
             truncate,
             keep=self.path is not None and any(self.needs),
+            threads=threads,
         )
 
     def time_first(self, a: Any) -> Any:

@@ -60,9 +60,10 @@ class Plan:
         state_names: The names that the step gives to its states, or None for each.
         y: The columns of the output.
         calls: Of each phase.
-        masked: The calls that hold the states at padding, after those of the loop.
+        masked: The calls of the loop, and then those that hold the states at padding.
         padded: The buffer of booleans that are true at padding.
         adjoints: What was asked of it -> its pass back; see ``adjoint``.
+        loops: The id of a list of calls -> their compiled loop.
         groups: Packed products by (left side, phase): the lines, in the order of their columns.
     """
 
@@ -89,6 +90,7 @@ class Plan:
             if not self.wanted.isdisjoint(x for x in line.operands if isinstance(x, str)):
                 self.wanted.add(f"v{k}")
         self.adjoints: dict[Any, Any] = {}
+        self.loops: dict[int, Any] = {}
         self._sort_lines()
         self._sort_phases()
         self.read = {x for k in self.members for x in self._reads(k)}
@@ -235,7 +237,7 @@ class Plan:
                 self.location[place].buffer.kept = True
         self.y = self.location[self.y_place]
         self.calls = {phase: schedule(found, self.leaf_shapes) for phase, found in calls.items()}
-        self.masked = [
+        self.masked = self.calls["loop"] + [
             Call(None, (state.ref(), self.padded.ref()), (state.ref(1),), hold)
             for state in self.states
         ]

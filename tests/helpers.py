@@ -24,6 +24,7 @@ needs_pygraphviz = pytest.mark.skipif(
 )
 
 INSTALL = {
+    "numba": "'unspool[fast]'",
     "PIL": "'unspool[plot]'",
     "matplotlib": "'unspool[plot]'",
     "nltk": "'unspool[data]'",

@@ -100,7 +100,7 @@ def test_core_needs_numpy_and_graphviz_only():
     code = (
         "import sys, unspool, unspool.cli, unspool.viz;"
         "print(sorted({m.split('.')[0] for m in sys.modules} & "
-        "{'torch','matplotlib','tqdm','pygraphviz','scipy','nltk','onnx','safetensors'}))"
+        "{'torch','matplotlib','tqdm','pygraphviz','scipy','numba','nltk','onnx','safetensors'}))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

@@ -42,6 +42,12 @@ def number(value: Any, place: str) -> None:
         raise wrong(place, "a number", value)
 
 
+def flag(value: Any, place: str) -> None:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise wrong(place, "True or False", value)
+
+
 def text(value: Any, place: str) -> None:
     """A short string."""
     if len(check_text(WHO, place, value)) > 100:
