@@ -4,6 +4,7 @@ from .baselines import MostFrequentTag, NGram, perplexity_of
 from .batches import Labelled, Labels, predictions
 from .features import Features, word_shape
 from .padding import one_text, pad_sequences, stream_batches
+from .patterns import may_explode
 from .readers import (
     download,
     hold_out,
@@ -34,7 +35,8 @@ from .vocabulary import Vocabulary
 __all__ = [
     "load_text", "text_blocks", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
     "python_manual", "download", "hold_out", "tokenize", "token_blocks", "words", "characters",
-    "paragraphs", "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END", "SPECIALS",
+    "paragraphs", "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END",
+    "SPECIALS", "may_explode",
     "Vocabulary", "Features", "word_shape", "Labels", "Labelled", "predictions",
     "pad_sequences", "stream_batches", "one_text", "NGram", "MostFrequentTag", "perplexity_of",
 ]  # fmt: skip
