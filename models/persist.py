@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Module, NotConfigurable
-from ..checks import describe_received, shown
+from ..checks import shown
 from ..files import PathLike, load_described, save_described
 from .networks.embeddings import FeatureEmbedding
 from .networks.illustration import Illustrated
-from .text import SPECIALS, Features, Labels, Vocabulary, may_explode
+from .text import SPECIALS, Features, Labels, Vocabulary
 
 FORMAT = "unspool model"
 VERSION = 2
@@ -123,8 +123,6 @@ def load_model(path: PathLike, model: Module | None = None) -> Saved:
         words, features, labels = (header.get(n) for n in ("vocabulary", "features", "labels"))
         vocabulary = None if words is None else read_vocabulary(words)
         columns = None if features is None else Features.from_config(features)
-        for column in columns.vocabularies if columns is not None else ():
-            checked_level(column)
         names = None if labels is None else Labels(labels)
         if model is None:
             model = made(header.get("model"), arrays)
@@ -224,18 +222,7 @@ def read_vocabulary(config: Mapping[str, Any]) -> Vocabulary:
         raise ValueError("its vocabulary is no list of tokens")
     if tuple(tokens[: len(SPECIALS)]) != SPECIALS:
         raise ValueError(f"its vocabulary does not begin with {', '.join(SPECIALS)}")
-    return checked_level(Vocabulary.from_config(config))
-
-
-def checked_level(vocabulary: Vocabulary) -> Vocabulary:
-    """A vocabulary, unless its tokens are found in a way that may never end."""
-    level = vocabulary.level
-    if level.startswith("re:") and may_explode(level.removeprefix("re:")):
-        raise ValueError(
-            f"its level, {describe_received(level)}, is a regular expression that can take "
-            "exponential time: make each text readable by it in one way"
-        )
-    return vocabulary
+    return Vocabulary.from_config(config)
 
 
 # Version 1 ----------------------------------------------------------------------------------------

@@ -4,7 +4,6 @@ from .baselines import MostFrequentTag, NGram, perplexity_of
 from .batches import Labelled, Labels, predictions
 from .features import Features, word_shape
 from .padding import one_text, pad_sequences, stream_batches
-from .patterns import may_explode
 from .readers import (
     download,
     hold_out,
@@ -36,7 +35,7 @@ __all__ = [
     "load_text", "text_blocks", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
     "python_manual", "download", "hold_out", "tokenize", "token_blocks", "words", "characters",
     "paragraphs", "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END",
-    "SPECIALS", "may_explode",
+    "SPECIALS",
     "Vocabulary", "Features", "word_shape", "Labels", "Labelled", "predictions",
     "pad_sequences", "stream_batches", "one_text", "NGram", "MostFrequentTag", "perplexity_of",
 ]  # fmt: skip

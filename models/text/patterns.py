@@ -2,13 +2,15 @@
 
 Python's ``re`` tries the ways in which a text can be matched one after the other. By
 ``(\\w+\\s?)+`` a word of n letters can be read in 2^n ways, and a text that does not match at its
-end takes them all. An expression is safe from this if no word leads from a place in it back to that place in two
-ways (Weber and Seidl 1991: it is not exponentially ambiguous). Places are the characters and
-classes of the expression; ``follow`` counts the ways from one to the next (Glushkov 1961).
+end takes them all. An expression is safe from this if no word leads from a place in it back to that
+place in two ways (Weber and Seidl 1991: it is not exponentially ambiguous). Places are the
+characters and classes of the expression; ``follow`` counts the ways from one to the next (Glushkov
+1961).
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 import sys
@@ -45,6 +47,7 @@ class Part(NamedTuple):
     empty: bool
 
 
+@functools.lru_cache(maxsize=64)
 def may_explode(pattern: str) -> bool:
     """Whether a regular expression can take exponential time, or is too long to tell.
 
