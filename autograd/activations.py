@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..checks import check_choice
-from .arguments import floats
+from .arguments import floats, wide
 from .context import scope
 from .tensor import Array, Op, apply, values
 
@@ -308,7 +308,8 @@ def _normalised(op: Op, x: Any, axis: Any, **options: Any) -> Any:
     x = floats(x)
     if not x.ndim and axis in (-1, 0):  # as NumPy's sum and max have it
         axis = ()
-    return apply(op, (x,), {"axis": axis, **options})
+    y = apply(op, (wide(x),), {"axis": axis, **options})
+    return y if x.dtype == y.dtype else y.astype(x.dtype)
 
 
 def softmax(x: Any, axis: int = -1) -> Any:

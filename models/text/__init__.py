@@ -34,7 +34,8 @@ from .vocabulary import Vocabulary
 __all__ = [
     "load_text", "text_blocks", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
     "python_manual", "download", "hold_out", "tokenize", "token_blocks", "words", "characters",
-    "paragraphs", "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END", "SPECIALS",
+    "paragraphs", "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END",
+    "SPECIALS",
     "Vocabulary", "Features", "word_shape", "Labels", "Labelled", "predictions",
     "pad_sequences", "stream_batches", "one_text", "NGram", "MostFrequentTag", "perplexity_of",
 ]  # fmt: skip

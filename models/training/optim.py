@@ -62,6 +62,11 @@ def check_trainable(who: str, parameter: Any) -> None:
         if isinstance(parameter, Tensor):
             received = f"{describe(parameter)}, which no backward() leaves a gradient at"
         raise TypeError(f"{who}: expected Parameters, got {received}")
+    if parameter.dtype == np.float16:
+        raise TypeError(
+            f"{who}: {describe(parameter)} has too few digits to be trained: small steps and ε "
+            "vanish in it; train in float32, and convert what you save by .astype(np.float16)"
+        )
 
 
 class Optimizer:
