@@ -39,7 +39,8 @@ from unspool.models import (
 )
 from unspool.viz import Drawing, draw, equations, look, render, view
 from unspool.viz.dot import html, quote
-from unspool.viz.layers import assign_tiers, isotonic
+from unspool.viz.isotonic import isotonic
+from unspool.viz.layers import assign_tiers
 from unspool.viz.look import gate_colours, parameter_colour, shorten
 from unspool.viz.notation import GREEK, printable, split_name, symbol, with_low_digits
 from unspool.viz.numbers import Flows, Norms, is_strip, magnitude, strip, value_text

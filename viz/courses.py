@@ -9,7 +9,6 @@ import numpy as np
 from ..autograd import Tensor
 from .graph import Edge, Vertex
 from .grid import Grid
-from .layers import Path, shifted, simplify
 from .look import (
     GRADIENT,
     SMALL,
@@ -25,6 +24,7 @@ from .scene import (
     SceneText,
 )
 from .template import Template, below_class
+from .units import Path, shifted, simplify
 from .zones import Zones
 
 WEIGHTS = ("copy", "parameter")  # kinds of vertices
