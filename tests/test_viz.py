@@ -39,7 +39,8 @@ from unspool.models import (
 )
 from unspool.viz import Drawing, draw, equations, look, render, view
 from unspool.viz.dot import html, quote
-from unspool.viz.layers import assign_tiers, isotonic
+from unspool.viz.isotonic import isotonic
+from unspool.viz.layers import assign_tiers
 from unspool.viz.look import gate_colours, parameter_colour, shorten
 from unspool.viz.notation import GREEK, printable, split_name, symbol, with_low_digits
 from unspool.viz.numbers import Flows, Norms, is_strip, magnitude, strip, value_text
@@ -1013,12 +1014,20 @@ def test_gradients_flow_back_along_every_edge(level):
     drawing = draw(tape, level=level, grads=grads, backward=True)
     dot = Dot(drawing)
     forward = [e for e in drawing.scene.edges if not e.back]
+
+    def given(e):
+        """Whether the one use of a weight adds anything to its gradient: U of h_0 = 0 does not."""
+        record = tape[e.edge.head.records[0]]
+        return np.any(record.operand_gradients(grads[record.output])[e.edge.tensor])
+
     # c_0 = 0 takes from the first forget gate all that it could learn.
     some = {x for x, g in grads.items() if np.any(g)}
     wanted = collections.Counter(
         (e.edge.head.id, e.edge.tail.id)
         for e in forward
-        if e.edge.kind != "side" and e.edge.tensor in some and e.edge.head.kind != "end"
+        if e.edge.tensor in some
+        and e.edge.head.kind != "end"
+        and (e.edge.kind != "side" or given(e))
         if not e.edge.head.records or any(tape[i].output in some for i in e.edge.head.records)
     )
     found = collections.Counter((a, b) for a, b, at in dot.edges if at.get("constraint") == "false")
@@ -1270,7 +1279,9 @@ def test_steps_that_no_gradient_reaches_keep_their_places():
     at = {n.vertex.id: n.x for n in scene.nodes}
     for p in (s.vertex for s in scene.view.shared):
         bars = {k: at[f"{p.id}_share{k}"] - at[p.id] for k in range(4) if f"{p.id}_share{k}" in at}
-        assert bars == {2: 4, 3: 12}  # of four places, the last two
+        assert bars == {2: 5, 3: 15}  # of four places, the last two
+        steps = {t.id: t.text for t in scene.texts if t.id.startswith(f"{p.id}_step")}
+        assert list(steps.values()) == ["1", "2", "3", "4"]
     # Where the gradient is cut nothing goes on.
     cut = {e.edge.tail.kind for e in scene.edges if e.back}
     cut |= {e.edge.head.kind for e in scene.edges if e.back}
@@ -1630,6 +1641,48 @@ def test_a_folded_picture_shows_the_largest_gradient_of_all_steps():
         v = node.vertex
         if v.place and v.id in scenes[0].grades:
             assert scenes[0].grades[v.id] <= scenes[1].grades[nodes[v.key]]
+
+
+def test_weights_take_the_colour_of_their_gradient():
+    tape, grads = loss_and_tape()
+    drawing = draw(tape, grads=grads, backward=True)
+    scene, norms = drawing.scene, Norms(grads)
+    norms.measure([], [])
+    for s in scene.view.shared:
+        assert (s.vertex.id in scene.grades) == bool(np.any(grads[s.vertex.tensor]))
+    copies = {e.edge.tail.id for e in scene.edges if e.edge.kind == "side" and not e.back}
+    reached = {e.edge.tail.id for e in scene.edges if e.edge.kind == "side" and e.back}
+    assert reached == {name for name in copies if name in scene.grades}
+    h = [v for v in copies if v not in scene.grades]
+    assert 0 < len(h) < len(copies)  # U of the first step: h_0 is 0
+    fixed = draw(tape, grads=grads, scale=(-30, -20)).scene  # all is far above
+    assert set(fixed.grades.values()) == {4}
+
+
+def test_a_share_of_zero_looks_unlike_a_small_one():
+    xs = Tensor(np.eye(3), name="xs")
+    _, (h,) = unroll(Elman(3, 2, dtype=float, rng=0), xs)
+    tape = Tape((h * h).sum())
+    scene = draw(tape, grads=tape.gradients()).scene
+    (U,) = (s.vertex for s in scene.view.shared if s.vertex.label == "U")
+    bars = [n for n in scene.nodes if n.vertex.id.startswith(f"{U.id}_share")]
+    assert bars[0].vertex.colour == look.FAINT  # h_0 is 0
+    assert bars[0].high == 1 < 2 <= min(bar.high for bar in bars[1:])
+    assert all(bar.vertex.colour in look.GRADIENT for bar in bars[1:])
+
+
+def test_all_strips_have_one_scale_and_it_is_shown():
+    tape = tape_of(Elman(3, 8, rng=0))
+    scene = draw(tape, values=True).scene
+    strips = {name: rows for name, rows in scene.strips.items() if name.startswith("r")}
+    of = {f"r{i}": record.output.data for i, record in enumerate(tape, 1)}
+    most = max(np.abs(of[name]).max() for name in strips)
+    for name, rows in strips.items():
+        np.testing.assert_allclose(np.ravel(rows), np.ravel(of[name]) / most)
+    assert scene.strips["strip_scale"][0][0] == -1
+    assert scene.strips["strip_scale"][0][-1] == 1
+    ends = [t.text for t in scene.texts if t.id in ("strip_low", "strip_high")]
+    assert ends == [f"−{most:.3g}", f"{most:.3g}"]
 
 
 def test_a_folded_picture_says_which_steps_differ():

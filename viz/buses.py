@@ -12,11 +12,11 @@ import itertools
 from collections.abc import Iterable
 
 from .graph import Edge
-from .layers import simplify
 from .look import WIRE, shorten
 from .nodes import Nodes
 from .rows import Rows
 from .scene import Curve, SceneBox, SceneEdge, SceneNode, shape_text
+from .units import simplify
 
 LINE = 2  # half the height of the line
 HOLE = 5  # from the middle of a wire that passes to the line at its side

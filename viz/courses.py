@@ -9,7 +9,6 @@ import numpy as np
 from ..autograd import Tensor
 from .graph import Edge, Vertex
 from .grid import Grid
-from .layers import Path, shifted, simplify
 from .look import (
     GRADIENT,
     SMALL,
@@ -25,6 +24,7 @@ from .scene import (
     SceneText,
 )
 from .template import Template, below_class
+from .units import Path, shifted, simplify
 from .zones import Zones
 
 WEIGHTS = ("copy", "parameter")  # kinds of vertices
@@ -56,7 +56,7 @@ class Courses:
         for e in self.view.edges if self.norms.gradients is not None else ():
             wanted = e.tail.kind in WEIGHTS if e.kind == "side" else self.backward
             if wanted and self.flows_back(e) and (flow := known.norm(e)) is not None:
-                flows[e] = flow
+                flows[e] = max(flow, self.largest_share(e)) if e.kind == "side" else flow
         shares = [norm_of(share) for parts in self.out.shares.values() for share in parts.values()]
         self.norms.measure(self.view.edges, [*flows.values(), *shares])
         for node in self.out.nodes:
@@ -82,6 +82,11 @@ class Courses:
             if self.backward and flows.get(e):
                 back.append(self.way_back(out, flows[e]))
         self.out.edges += back
+
+    def largest_share(self, e: Edge) -> float:
+        """In a folded picture the largest share of any step in a weight's gradient."""
+        shares = self.out.shares.get(e.tensor, {}) if self.view.generic else {}
+        return max(map(norm_of, shares.values()), default=0.0)
 
     def flows_back(self, e: Edge) -> bool:
         """Whether a gradient may come along an edge: not past a cut, nor from behind the end."""

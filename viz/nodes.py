@@ -8,7 +8,6 @@ from .blocks import ASIDE, Block
 from .graph import Vertex, scope_title
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .language import say
-from .layers import shifted
 from .look import (
     GAP,
     PILL,
@@ -20,6 +19,7 @@ from .scene import (
     SceneBox,
     SceneNode,
 )
+from .units import shifted
 from .zones import Zones
 
 PAUSE = 10  # how far beyond a column its pause reaches

@@ -11,12 +11,12 @@ import numpy as np
 from ..autograd import Tensor
 from .blocks import Item
 from .graph import Edge, Vertex, View
-from .layers import Name, Path
 from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
 from .marks import split_mark
 from .notation import ADDITIVE, ORDERED, split_name
 from .numbers import Shares, is_strip, largest, strip, value_text
 from .structure import Structure
+from .units import Name, Path
 
 BESIDE_WIRE, BESIDE_TWO = 5, 10  # from a wire to the text at its right; from two wires
 BESIDE = ("state", "end", "cut", "delay", "dots")  # kinds that stand between or above the columns

@@ -9,7 +9,6 @@ from collections.abc import Hashable
 from typing import NamedTuple
 
 from .graph import Vertex
-from .layers import Path, Point
 from .look import (
     BAND,
     BAND_EDGE,
@@ -32,6 +31,7 @@ from .look import (
 from .marks import split_mark
 from .notation import GREEK, split_name
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shape_text, shown_text
+from .units import Path, Point
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 
 from .blocks import Block, Diagram, Frame, Item, Rail, Wire
 from .graph import Edge, Vertex, View
-from .layers import Name, Path, simplify
 from .look import PILL, TRACK
 from .notation import TAKING
 from .scene import Measure
 from .structure import Key
+from .units import Name, Path, simplify
 
 CROWN = 8  # from a step's insides to its output above
 NAMES_APART = 2 * PILL + 2  # from one state's wire to another's, where they enter

@@ -9,13 +9,14 @@ from typing import NamedTuple
 from .blocks import Block, Diagram, Item, Wire
 from .graph import Edge, Vertex
 from .grid import Grid
-from .layers import End, Name, Path, Unit, assign_tracks, shifted
 from .look import (
     GAP,
     TRACK,
     text_width,
 )
 from .rows import Rows
+from .tracks import assign_tracks
+from .units import End, Name, Path, Unit, shifted
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
