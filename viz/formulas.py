@@ -54,6 +54,7 @@ class Formula(NamedTuple):
 
 SIGMOIDS = ("sigmoid", "hard_sigmoid")  # what gates are made of
 
+
 class Name(NamedTuple):
     """What a value is called: ``h`` at ``t-1``, of the layer ``1``; ``bar`` for ``h̃``.
 
