@@ -341,7 +341,7 @@ def draw(
                 backward=backward,
                 title=title,
                 caption=caption,
-                words=texts,
+                words=Words() if fold else texts,
                 weights=weights,
                 legend=legend,
                 scale=scale,
