@@ -204,7 +204,7 @@ def test_labels_in_another_language():
     frames = texts_of(draw(ys, level="op", labels=FRENCH))
     assert "oubli" in frames
     stacked = unroll(Stacked([LSTM(3, 4), LSTM(4, 4)]), xs)[0]
-    assert any("couche 0" in text for text in texts_of(draw(stacked, level="cell", labels=FRENCH)))
+    assert any("couche 1" in text for text in texts_of(draw(stacked, level="cell", labels=FRENCH)))
     assert "forget" in texts_of(draw(ys, level="gate"))  # the next picture is English again
 
 

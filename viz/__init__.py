@@ -6,9 +6,11 @@ it and ``layers`` for the placing itself, ``rows``, ``grid`` and ``zones`` say w
 ``nodes``, ``courses`` and ``captions`` write the scene. ``paint`` writes a scene as SVG, ``dot``
 as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and ``look`` have the looks
 that both share. ``notation`` knows how an op is written, ``equations`` what the ops together
-compute; ``trace`` runs a cell that is to be shown; ``page`` puts all views of a tape, its numbers
-and a browser's script into one file, ``animation`` lets a drawing light up in the order of its
-tape. ``plots`` has the pictures beside the graph, by matplotlib.
+compute; ``trace`` runs a cell that is to be shown, ``stepwise`` runs again, a step at a time,
+what a tape computed for all steps at once; ``words`` and ``weights`` stand beside columns and
+arrows, ``language`` says what pictures say, ``lattice`` is a picture of its own; ``page`` puts all
+views of a tape, its numbers and a browser's script into one file, ``animation`` lets a drawing
+light up in the order of its tape. ``plots`` has the pictures beside the graph, by matplotlib.
 """
 
 from __future__ import annotations
@@ -339,7 +341,7 @@ def draw(
                 backward=backward,
                 title=title,
                 caption=caption,
-                words=texts,
+                words=Words() if fold else texts,
                 weights=weights,
                 legend=legend,
                 scale=scale,
@@ -367,7 +369,7 @@ def draw(
             gradients=grads,
             title=title,
             caption=caption,
-            words=texts,
+            words=texts._replace(fed_back=frozenset()),  # there such an arrow is no operand
             keep=keep if keep == "last" else None,
             theme=THEMES[theme],
         )

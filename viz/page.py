@@ -91,7 +91,6 @@ def make_page(
             last where a loss stands at the end.
         theme: "dark" and "print" are kept to; "light" follows what the reader's system wants.
     """
-    words = (words or Words())._replace(fed_back=frozenset())  # such an arrow is no operand
     structure = read(tape)
     limit = steps_that_fit(structure)
     whole = len(tape)
@@ -152,8 +151,12 @@ def words_of(words: Words | None) -> dict[str, list[list[str]]]:
     """The texts of the time steps by kind: words, targets, predictions."""
     if words is None:
         return {}
-    named = zip(("words", "targets", "predictions"), words, strict=False)
-    return {name: [list(map(printable, row)) for _, row in rows] for name, rows in named if rows}
+    kinds = {"words": words.words, "targets": words.targets, "predictions": words.predictions}
+    return {
+        name: [list(map(printable, row)) for _, row in lines]
+        for name, lines in kinds.items()
+        if lines
+    }
 
 
 def without_legend(scene: Scene) -> Scene:

@@ -314,8 +314,10 @@ class Zones:
         if b is not None:
             xs.append(self.grid.column_x(e, False))
         first = start if a is not None else start + 1
+        # In a folded picture nothing there is a bar that may be crossed.
+        early = a is not None and first in self.occupied and not self.view.generic
         return [
-            Crossing(first + n, x1, x2, a is not None and n == 0 and first in self.occupied)
+            Crossing(first + n, x1, x2, early and n == 0)
             for n, (x1, x2) in enumerate(itertools.pairwise(xs))
         ]
 
