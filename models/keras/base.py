@@ -359,6 +359,8 @@ class Layer(Module):
     def _compute(self, args: Any, kwargs: Any) -> Any:
         """The outputs of inputs with numbers."""
         x, *others = args
+        if isinstance(x, (list, tuple)) and not any(hasattr(leaf, "shape") for leaf in leaves(x)):
+            x = np.asarray(x)  # lists of numbers, or of texts
         x = mapped(self._number, x)
         if not self.built:
             self.check(shape_of(x))
