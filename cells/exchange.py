@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import ACTIVATIONS, values
+from ..autograd import values
 from ..checks import check_choice, wrong_type
 from ..files import load_arrays
 from .cell import Cell
@@ -112,7 +112,7 @@ KERAS = System(
         ActivatedGRU: ("z", "r", "n"),
     },
     merges=("concat", "sum", "mean", "mul"),
-    activations=tuple(ACTIVATIONS),
+    activations=Elman.activations,
 )
 # Cures for cells that a library lacks.
 CURES: dict[type[Cell], str] = {

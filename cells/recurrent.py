@@ -12,6 +12,13 @@ from .cell import Cell, State
 from .config import register
 from .initial import Initialiser, initialiser
 
+# Names of ACTIVATIONS, the lectures' first; a softmax is no function of single elements.
+USUAL = ("tanh", "relu", "sigmoid", "identity")
+ELEMENTWISE = (
+    *USUAL,
+    *(name for name in ACTIVATIONS if name not in (*USUAL, "softmax", "log_softmax")),
+)
+
 
 def suffixed(letter: str, gate: str) -> str:
     """W_f of W and f, W of W alone."""
@@ -82,9 +89,10 @@ class Elman(GatedCell):
 
     same_every_step = True
     gates = ("",)
+    activations = ELEMENTWISE
 
     def __init__(self, d_in: int, d_h: int, activation: str = "tanh", **options: Any) -> None:
-        self.activation = check_choice("Elman", "activation", activation, ACTIVATIONS)
+        self.activation = check_choice("Elman", "activation", activation, self.activations)
         super().__init__(d_in, d_h, **options)
 
     def forward(self, x: Any, state: Any) -> State:

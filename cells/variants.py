@@ -187,7 +187,7 @@ class MGU(GatedCell):
         return (h,)
 
 
-class Activated(GatedCell):
+class Activated:
     """The settings of a cell with other activations than tanh and σ.
 
     Args:
@@ -210,7 +210,7 @@ class Activated(GatedCell):
             if not callable(value):
                 check_choice(who, name, value, ACTIVATIONS, "a function")
         self.activation, self.gate = activation, gate
-        super().__init__(d_in, d_h, **options)
+        super().__init__(d_in, d_h, **options)  # type: ignore[call-arg]
 
     def functions(self) -> tuple[Activation, Activation]:
         """φ and γ."""
@@ -220,7 +220,7 @@ class Activated(GatedCell):
 
 
 @register
-class ActivatedLSTM(FourGates, Activated):
+class ActivatedLSTM(Activated, FourGates, GatedCell):
     """An LSTM with other activations, as in Keras's ``LSTM(activation="relu")``.
 
     ::

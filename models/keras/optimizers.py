@@ -226,7 +226,7 @@ class Adam(Optimizer, optim.Adam):
         return super().update(p, g, lr, t, **memory)
 
 
-class AdamW(Adam):
+class AdamW(Adam, optim.AdamW):
     """Adam with decoupled weight decay."""
 
     def __init__(

@@ -137,7 +137,7 @@ class SimpleRNNCell(CellLayer):
     def check_activations(self, who: str) -> None:
         """An Elman cell has activations with names."""
         super().check_activations(who)
-        if not isinstance(self.names[0], str) or self.names[0] in ("softmax", "log_softmax"):
+        if self.names[0] not in cells.Elman.activations:
             raise ValueError(
                 f"{who}: activation must be tanh, relu, sigmoid, linear or another elementwise "
                 f"one of unspool.autograd.ACTIVATIONS, got {self.activation!r}; for a function of "
