@@ -26,6 +26,7 @@ needs_pygraphviz = pytest.mark.skipif(
 INSTALL = {
     "PIL": "'unspool[plot]'",
     "matplotlib": "'unspool[plot]'",
+    "keras": "'unspool[peers]'",
     "nltk": "'unspool[data]'",
     "onnx": "'unspool[onnx]'",
     "safetensors": "'unspool[io]'",
