@@ -199,7 +199,7 @@ def test_a_frozen_network_is_not_trained(name):
     assert not model.trainable_weights
     assert not any(layer.trainable for layer in model.layers)
     model.trainable = True
-    constants = sum(len(part.constants) for part in model.sublayers())
+    constants = sum(len(part.constants.weights) for part in model.sublayers())
     assert len(model.non_trainable_weights) == constants
 
 

@@ -43,6 +43,17 @@ ABSENT = {
 }
 
 
+class Constants:
+    """The weights of a layer that are never trained; a Module's walk does not look in here.
+
+    Attributes:
+        weights: The weights.
+    """
+
+    def __init__(self) -> None:
+        self.weights: list[Parameter] = []
+
+
 class Layer(Module):
     """Base of the layers.
 
@@ -91,7 +102,7 @@ class Layer(Module):
         self.dtype: Any = None if dtype is None else np.dtype(dtype)
         self.rng: np.random.Generator | None = None if rng is None else np.random.default_rng(rng)
         self.built = False
-        self.constants: set[Parameter] = set()
+        self.constants = Constants()
         self.penalties: list[Callable[[], Any]] = []
         self.nodes: list[Node] = []
         self.input_spec: Shape | None = told_shape(self, keras)
@@ -155,7 +166,7 @@ class Layer(Module):
         make = initializers.get(initializer or "glorot_uniform", who)
         weight = Parameter(make(shape, dtype or self.compute_dtype, rng=self.generator), name)
         if not trainable:
-            self.constants.add(weight)
+            self.constants.weights.append(weight)
         self.penalise(regularizer, weight)
         return weight
 
@@ -198,7 +209,7 @@ class Layer(Module):
     def _freeze(self) -> None:
         """Let the Parameters require a gradient as each layer's ``trainable`` says."""
         layers = list(self.sublayers())
-        frozen = set().union(*(layer.constants for layer in layers))
+        frozen = set().union(*(layer.constants.weights for layer in layers))
         frozen.update(*(layer.parameters() for layer in layers if not layer._trainable))
         for weight in self.parameters():
             weight.requires_grad = weight not in frozen
@@ -233,7 +244,9 @@ class Layer(Module):
                 found.append(child)
             elif not isinstance(child, Layer):
                 found += child.parameters()
-        return sorted(dict.fromkeys(found), key=lambda weight: weight in self.constants)
+        return sorted(
+            dict.fromkeys(found), key=lambda weight: weight in set(self.constants.weights)
+        )
 
     def own_arrays(self) -> list[Array]:
         """The values of ``own`` in Keras's order and shapes."""

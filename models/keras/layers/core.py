@@ -78,9 +78,8 @@ class InputLayer(Layer):
     Args:
         shape: Without the batch axis; None in it where any length will do.
         batch_size: The length of the batch axis, for ``stateful`` layers.
-        dtype: Of the input; not used, as layers convert numbers.
         batch_shape: The shape with the batch axis, in place of ``shape`` and ``batch_size``.
-        name: Its name.
+        **options: Those of ``Layer``.
     """
 
     converts = False
@@ -89,12 +88,10 @@ class InputLayer(Layer):
         self,
         shape: Any = None,
         batch_size: int | None = None,
-        dtype: Any = None,
         batch_shape: Any = None,
-        name: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(name=name, **options)
+        super().__init__(**options)
         whole = batch_shape if batch_shape is not None else self.input_spec
         if whole is None:
             if isinstance(shape, int):
@@ -129,8 +126,17 @@ def Input(
     name: str | None = None,
     **options: Any,
 ) -> Any:
-    """A symbolic tensor, with which a network begins; the arguments are those of ``InputLayer``."""
-    layer = InputLayer(shape, batch_size, dtype, batch_shape, name, **options)
+    """A symbolic tensor, with which a network begins.
+
+    Args:
+        shape: Without the batch axis; None in it where any length will do.
+        batch_size: The length of the batch axis, for ``stateful`` layers.
+        dtype: Of the input, "int32" too; layers convert numbers to their own.
+        batch_shape: The shape with the batch axis, in place of ``shape`` and ``batch_size``.
+        name: A name.
+        **options: Those of ``Layer``.
+    """
+    layer = InputLayer(shape, batch_size, batch_shape, name=name, **options)
     return layer(KerasTensor(layer.batch_shape, layer.name))
 
 
