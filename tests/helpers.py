@@ -27,6 +27,7 @@ INSTALL = {
     "numba": "'unspool[fast]'",
     "PIL": "'unspool[plot]'",
     "matplotlib": "'unspool[plot]'",
+    "keras": "'unspool[peers]'",
     "nltk": "'unspool[data]'",
     "onnx": "'unspool[onnx]'",
     "safetensors": "'unspool[io]'",

@@ -38,6 +38,8 @@ from unspool.cells import (
     GRU,
     LSTM,
     MGU,
+    ActivatedGRU,
+    ActivatedLSTM,
     Bidirectional,
     Cell,
     Elman,
@@ -52,7 +54,9 @@ from unspool.cells import (
 )
 
 B, T, D, H = 3, 4, 2, 3
-KINDS = [Elman, LSTM, GRU, PeepholeLSTM, LayerNormLSTM, ResetAfterGRU, MGU]
+KINDS = [
+    Elman, LSTM, GRU, PeepholeLSTM, LayerNormLSTM, ResetAfterGRU, MGU, ActivatedLSTM, ActivatedGRU,
+]  # fmt: skip
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
 MASK = np.array([[True, False, True, True], [False, True, False, True], [False] * 4])
