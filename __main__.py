@@ -6,7 +6,6 @@ Wrong input is one line on stderr and exit code 2, a training whose loss is not 
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import Any
 
 from . import __version__
 from .autograd import freed_memory_kept
-from .cli import COMMANDS, Parser, build_parser, call, note, parse, reconfigure
+from .cli import COMMANDS, Parser, build_parser, call, note, parse, streams
 
 
 def parser() -> Parser:
@@ -25,18 +24,22 @@ def parser() -> Parser:
 @freed_memory_kept()
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit code."""
-    reconfigure(sys.stdout, errors="replace")  # a terminal may lack “ and ”
+    with streams():
+        return run(argv)
+
+
+def run(argv: Sequence[str] | None) -> int:
+    """Run a command, with streams that can be written to."""
     args = parse(parser(), argv)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
             call(args)
-        sys.stdout.flush()
+        sys.stdout.flush()  # a full disk is an error
     except KeyboardInterrupt:
         note("stopped by Ctrl-C")
         return 130
     except BrokenPipeError:  # the reader of our output has gone, as in unspool ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except FloatingPointError as error:
         note(error)

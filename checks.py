@@ -8,22 +8,36 @@ ValueError.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
+import inspect
 import math
 import numbers
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 __all__ = [
+    "TEXT_CONTROLS",
+    "check_annotated",
+    "check_bool",
+    "check_callable",
     "check_choice",
+    "check_dtype",
     "check_float",
     "check_fraction",
     "check_int",
+    "check_items",
+    "check_path",
+    "check_rng",
+    "check_text",
     "describe_received",
     "import_extra",
+    "shown",
     "wrong_type",
 ]
 
@@ -61,6 +75,23 @@ def describe_received(x: Any) -> str:
     return type(x).__name__
 
 
+CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160))}
+TEXT_CONTROLS = {code: text for code, text in CONTROLS.items() if chr(code) not in "\n\t"}
+
+
+def shown(text: Any, most: int = LONGEST) -> str:
+    r"""A text as messages show it: control characters escaped, and cut where it is long.
+
+    Example:
+        >>> shown("a\x1b]0;title\x07b")
+        'a\\x1b]0;title\\x07b'
+    """
+    text = str(text)
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def wrong_type(expected: str, value: Any, cure: str = "") -> TypeError:
     """The error for a value of another kind than was expected.
 
@@ -73,14 +104,16 @@ def wrong_type(expected: str, value: Any, cure: str = "") -> TypeError:
     return TypeError(f"{expected}, got {describe_received(value)}" + (f"; {cure}" if cure else ""))
 
 
-def check_int(who: str, name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+def check_int(
+    who: str, name: str, value: Any, least: int | None = 1, most: int | None = None
+) -> int:
     """An integer within bounds, as an int.
 
     Args:
         who: The function or class, for messages.
         name: The argument's name.
         value: A Python or NumPy integer; booleans are refused.
-        least: The smallest one allowed.
+        least: The smallest one allowed, or None.
         most: The largest one allowed, or None.
 
     Example:
@@ -89,15 +122,17 @@ def check_int(who: str, name: str, value: Any, least: int = 1, most: int | None 
         ...
         ValueError: LSTM: d_h must be an integer >= 1, got 0
     """
-    expected = f">= {least}" if most is None else f"from {least} to {most}"
+    bounds = "" if least is None else f" >= {least}" if most is None else f" from {least} to {most}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         cure = f"; write {int(value)}" if is_real(value) and value == value // 1 else ""
         raise TypeError(
-            f"{who}: {name} must be an integer {expected}, got {describe_received(value)}{cure}"
+            f"{who}: {name} must be an integer{bounds}, got {describe_received(value)}{cure}"
         )
     found = int(value)
-    if found < least or (most is not None and found > most):
-        raise ValueError(f"{who}: {name} must be an integer {expected}, got {found}")
+    if (least is not None and found < least) or (most is not None and found > most):
+        raise ValueError(
+            f"{who}: {name} must be an integer{bounds}, got {describe_received(found)}"
+        )
     return found
 
 
@@ -191,6 +226,149 @@ def check_choice(who: str, name: str, value: T, choices: Iterable[Any], also: st
     raise ValueError(
         f"{who}: {name} must be one of {allowed}, got {describe_received(value)}{cure}"
     )
+
+
+def check_bool(who: str, name: str, value: Any) -> bool:
+    """True or False, also as 1 or 0, and NumPy's.
+
+    Example:
+        >>> check_bool("unroll", "reverse", "no")
+        Traceback (most recent call last):
+        ...
+        TypeError: unroll: reverse must be True or False, got 'no'
+    """
+    if not isinstance(value, (bool, np.bool_, int)) or value not in (False, True):
+        raise TypeError(f"{who}: {name} must be True or False, got {describe_received(value)}")
+    return bool(value)
+
+
+def check_text(who: str, name: str, value: Any) -> str:
+    """A string."""
+    if not isinstance(value, str):
+        raise TypeError(f"{who}: {name} must be a string, got {describe_received(value)}")
+    return value
+
+
+def check_path(who: str, name: str, value: Any) -> Path:
+    """The path of a file or folder."""
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value):
+        raise TypeError(f"{who}: {name} must be a path, got {describe_received(value)}")
+    return Path(value)
+
+
+def check_callable(who: str, name: str, value: Any, example: str = "") -> Any:
+    """A function; ``example`` shows one in the message."""
+    if not callable(value):
+        cure = f"; write {example}" if example else ""
+        raise TypeError(f"{who}: {name} must be a function, got {describe_received(value)}{cure}")
+    return value
+
+
+def check_items(who: str, name: str, value: Any, what: str) -> Iterable[Any]:
+    """Several values: a list, an array or another iterable.
+
+    Args:
+        who: The function or class, for messages.
+        name: The argument's name.
+        value: What must be iterable.
+        what: What it holds, as in "a list of tokens".
+    """
+    scalar = isinstance(value, np.ndarray) and value.ndim == 0
+    if not isinstance(value, Iterable) or scalar:
+        raise TypeError(f"{who}: {name} must be {what}, got {describe_received(value)}")
+    return value
+
+
+def check_rng(who: str, value: Any, name: str = "rng") -> np.random.Generator:
+    """A random number generator: a Generator as it is, a seed or None as a new one.
+
+    Example:
+        >>> check_rng("LSTM", "zero")
+        Traceback (most recent call last):
+        ...
+        TypeError: LSTM: rng must be a numpy.random.Generator, a seed (an integer >= 0), or None, \
+got 'zero'
+    """
+    try:
+        return np.random.default_rng(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{who}: {name} must be a numpy.random.Generator, a seed (an integer >= 0), or None, "
+            f"got {describe_received(value)}"
+        ) from error
+
+
+def check_dtype(who: str, value: Any, name: str = "dtype") -> np.dtype[Any]:
+    """A floating-point type.
+
+    Example:
+        >>> check_dtype("LSTM", "nonsense")
+        Traceback (most recent call last):
+        ...
+        TypeError: LSTM: dtype must be a floating-point type, as np.float32, got 'nonsense'
+    """
+    try:
+        found = np.dtype(value) if value is not None else None
+    except TypeError:
+        found = None
+    if found is None or found.kind != "f":
+        raise TypeError(
+            f"{who}: {name} must be a floating-point type, as np.float32, got "
+            f"{describe_received(value)}"
+        )
+    return found
+
+
+# Constructors -----------------------------------------------------------------------------------
+
+# The checks that an annotation, or the name of an argument, asks for in every constructor.
+BY_ANNOTATION: dict[str, Callable[[str, str, Any], Any]] = {"bool": check_bool}
+BY_NAME: dict[str, Callable[[str, str, Any], Any]] = {
+    "rng": lambda who, name, value: None if value is None else check_rng(who, value, name),
+    "dtype": lambda who, name, value: check_dtype(who, value, name),
+}
+
+
+@functools.cache
+def checks_of(function: Callable[..., Any]) -> tuple[tuple[int | None, str, Any], ...]:
+    """(position, name, check) of the arguments that have one; ``self`` is not counted."""
+    found = []
+    _, *parameters = inspect.signature(function).parameters.values()
+    for position, parameter in enumerate(parameters):
+        kind = getattr(parameter.annotation, "__name__", parameter.annotation)
+        check = BY_NAME.get(parameter.name) or BY_ANNOTATION.get(kind)
+        if check is not None:
+            by_position = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            found.append((position if by_position else None, parameter.name, check))
+    return tuple(found)
+
+
+def check_annotated(kind: type, args: Sequence[Any], options: Mapping[str, Any]) -> None:
+    """Check the arguments of a constructor: what is annotated as bool, ``rng`` and ``dtype``.
+
+    A base's constructor that gets them by ``**options`` is asked too.
+
+    Args:
+        kind: The class.
+        args: The positional arguments.
+        options: The named ones.
+    """
+    constructors = [vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)]
+    for depth, constructor in enumerate(constructors):
+        for position, name, check in checks_of(constructor):
+            if name in options:
+                check(kind.__name__, name, options[name])
+            elif position is not None and position < len(args) and depth == 0:
+                check(kind.__name__, name, args[position])
+        if not passes_options(constructor):
+            return
+
+
+@functools.cache
+def passes_options(function: Callable[..., Any]) -> bool:
+    """Whether a function takes ``**options``."""
+    parameters = inspect.signature(function).parameters.values()
+    return any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
 def import_extra(what: str, extra: str, *modules: str) -> Any:

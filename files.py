@@ -6,29 +6,37 @@ Arrays of objects are refused both ways: nothing is pickled, so loading a file r
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
+import platform
 import struct
-import tempfile
+import time
 import tokenize
+import uuid
+import warnings
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .checks import import_extra
+from .checks import describe_received, import_extra, shown
 
 __all__ = [
     "Arrays",
+    "MessageStream",
     "PathLike",
     "load_arrays",
     "load_described",
     "load_npz",
     "load_safetensors",
+    "locked",
+    "remove_unfinished",
     "save_arrays",
     "save_described",
     "save_npz",
@@ -41,47 +49,236 @@ PathLike = str | os.PathLike[str]
 Arrays = dict[str, NDArray[Any]]
 HEADER = "header"  # the array of bytes that holds a described file's JSON
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
-DEFLATE = 1100  # a byte of a zip unpacks to at most 1,032
+DAY = 86_400.0  # seconds
+LOCKED_BYTE = 1 << 30  # behind the end of the file
+TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # of a lock that another one holds
+SMALL, MOST_PACKED = 1 << 26, 32  # a zip unpacks to at most 64 MB, or 32 times its size
 
 
-def write_atomically(path: PathLike, content: bytes | str | Callable[[IO[bytes]], Any]) -> None:
+def write_atomically(
+    path: PathLike,
+    content: bytes | str | Callable[[IO[bytes]], Any],
+    *,
+    previous: PathLike | None = None,
+) -> None:
     """Write a file so that at every moment the old one or the new one is there, whole.
 
     Args:
         path: The file; missing parent folders are created.
         content: Bytes, text (written as UTF-8), or a function that is called with the open
             binary file.
+        previous: A name in the same folder under which the old file stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path  # none yet
+
+    def finish() -> None:
+        if previous is not None:
+            keep_as(path, previous)
+        os.replace(temporary, path)
+
     try:
-        with os.fdopen(handle, "wb") as file:
+        while True:
+            temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
+            file = open(temporary, "xb")  # noqa: SIM115
+            # Locked, nobody else removes it while this process lives; or has it just been?
+            if hold(file) is not False and os.fstat(file.fileno()).st_nlink:
+                break
+            file.close()
+        with file:
             if callable(content):
                 content(file)
             else:
                 file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp lets only the owner read
-        os.replace(temporary, path)
+            if os.name != "nt":  # Windows renames no open file
+                finish()
+        if os.name == "nt":
+            finish()
     except BaseException as error:
-        Path(temporary).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+        if temporary != path:
+            temporary.unlink(missing_ok=True)
+        if (
+            isinstance(error, OSError)
+            and error.errno is not None
+            and error.filename
+            in (
+                None,
+                str(temporary),
+            )
+        ):
             error.filename = str(path)  # an error of a full disk names no file
         raise
 
 
+def keep_as(path: Path, other: PathLike) -> None:
+    """Give a file a second name, which costs no copy; that name's old file goes.
+
+    Where the file system has no second names nothing is kept.
+    """
+    second = path.with_name(f".{Path(other).name}.{os.getpid()}.part")
+    try:
+        second.unlink(missing_ok=True)
+        os.link(path, second)
+        os.replace(second, other)
+        second.unlink(missing_ok=True)  # rename leaves it where both are one file
+    except OSError:
+        second.unlink(missing_ok=True)
+
+
 def unfinished(path: PathLike) -> list[Path]:
-    """Temporary files beside ``path``, left by writers that were killed."""
+    """Temporary files beside ``path``, of writers at work and of writers that were killed."""
     path = Path(path)
     return [
         found
         for found in path.parent.iterdir()
         if found.name.startswith(f".{path.name}.") and found.suffix == ".part"
     ]
+
+
+def remove_unfinished(path: PathLike) -> None:
+    """Remove the temporary files beside ``path`` that were left by writers that were killed.
+
+    Those of a writer that lives are locked, and stay. Where the file system has no locks, those
+    younger than a day stay too.
+    """
+    for found in unfinished(path):
+        with contextlib.suppress(OSError), open(found, "r+b") as file:
+            old = time.time() - found.stat().st_mtime > DAY
+            if hold(file) is True or (old and hold(file) is None):
+                if os.name == "nt":
+                    file.close()  # Windows removes no open file
+                found.unlink(missing_ok=True)
+
+
+# Locks ------------------------------------------------------------------------------------------
+
+
+def hold(file: IO[bytes]) -> bool | None:
+    """Lock an open file for this process, until it is closed: the system frees it at its death.
+
+    Returns:
+        Whether it is locked now: False if another one holds it; None if the file system has no
+        locks (some network ones).
+    """
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(LOCKED_BYTE)  # Windows lets nobody read what is locked
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            file.seek(0)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS too, between machines
+    except OSError as error:
+        if os.name == "nt":
+            file.seek(0)
+        return False if error.errno in TAKEN else None
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: PathLike, what: str) -> Iterator[None]:
+    """Hold a lock while a block runs; where the process dies, the system gives it back.
+
+    Args:
+        path: The lock's file, which is there while the lock is held.
+        what: What must not be used twice, for messages.
+
+    Raises:
+        BlockingIOError: Another one holds it; the message says who.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        file = open(path, "a+b")  # noqa: SIM115
+        state = hold(file)
+        if state is False:
+            file.seek(0)
+            holder = shown(file.read(200).decode(errors="replace")) or "another process"
+            file.close()
+            raise BlockingIOError(f"{what} is in use by {holder}; wait for its end, or end it")
+        try:
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                break
+        except FileNotFoundError:
+            pass
+        file.close()  # its last holder has just removed it
+    with file:
+        if state is None:
+            warnings.warn(
+                f"{what}: the file system has no locks, and nothing keeps a second one out",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        file.truncate(0)
+        now = time.strftime("%Y-%m-%d %H:%M:%S")
+        file.write(f"process {os.getpid()} on {platform.node()}, since {now}".encode())
+        file.flush()
+        try:
+            yield
+        finally:
+            if os.name != "nt":
+                path.unlink(missing_ok=True)
+    if os.name == "nt":
+        with contextlib.suppress(OSError):  # another one may wait for it
+            path.unlink(missing_ok=True)
+
+
+# Streams ----------------------------------------------------------------------------------------
+
+
+class MessageStream:
+    """A text stream for messages, whose failure ends nothing.
+
+    The stream may be None (a process without a console), closed, on a full disk, or a pipe that
+    nobody reads. What cannot be written is dropped.
+
+    Args:
+        stream: Such as ``sys.stderr``.
+
+    Attributes:
+        error: The first error, or None.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+        self.error: Exception | None = None
+
+    def attempt(self, name: str, *args: Any) -> None:
+        """Call a method of the stream."""
+        if self.stream is None or self.error is not None:
+            return
+        try:
+            getattr(self.stream, name)(*args)
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            self.error = error
+
+    def write(self, text: str) -> int:
+        """Write a text."""
+        self.attempt("write", text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush the stream."""
+        self.attempt("flush")
+
+    def isatty(self) -> bool:
+        """Whether it is a terminal."""
+        try:
+            return self.stream is not None and self.stream.isatty()
+        except ValueError:
+            return False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+# Named arrays -----------------------------------------------------------------------------------
 
 
 def save_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
@@ -107,17 +304,26 @@ def load_arrays(path: PathLike) -> Arrays:
     return load_npz(path)
 
 
-def save_npz(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays atomically and without pickle; arrays of objects raise TypeError."""
+def save_npz(
+    path: PathLike, arrays: Mapping[str, Any], *, previous: PathLike | None = None
+) -> None:
+    """Write named arrays atomically and without pickle; arrays of objects raise TypeError.
+
+    ``previous`` is a name in the same folder under which the old file stays.
+    """
     plain = plain_arrays("save_npz", arrays)
 
     def write(file: IO[bytes]) -> None:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
+        try:
             for name, array in plain.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     np.lib.format.write_array(member, array, allow_pickle=False)
+            archive.close()
+        finally:
+            archive.fp = None  # after an interrupt close() would raise an error of its own
 
-    write_atomically(path, write)
+    write_atomically(path, write, previous=previous)
 
 
 def load_npz(path: PathLike) -> Arrays:
@@ -127,11 +333,11 @@ def load_npz(path: PathLike) -> Arrays:
     a ValueError.
     """
     check_is_file(path)
-    most = DEFLATE * Path(path).stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
+            check_members(archive, Path(path).stat().st_size)
             return {
-                info.filename.removesuffix(".npy"): read_member(archive, info, most)
+                info.filename.removesuffix(".npy"): read_member(archive, info)
                 for info in archive.infolist()
             }
     except DAMAGED as error:
@@ -148,7 +354,13 @@ def check_is_file(path: PathLike) -> None:
 
 
 def save_described(
-    path: PathLike, format: str, version: int, header: Mapping[str, Any], arrays: Mapping[str, Any]
+    path: PathLike,
+    format: str,
+    version: int,
+    header: Mapping[str, Any],
+    arrays: Mapping[str, Any],
+    *,
+    previous: PathLike | None = None,
 ) -> None:
     """Write named arrays with a JSON header, as ``save_npz`` does.
 
@@ -158,10 +370,11 @@ def save_described(
         version: The version of this format.
         header: Anything that JSON can hold; it becomes the array ``header``.
         arrays: The arrays; none may have that name.
+        previous: A name in the same folder under which the old file stays.
     """
     described = {"format": format, "version": version, **header}
     text = np.frombuffer(json.dumps(described, ensure_ascii=False).encode(), np.uint8)
-    save_npz(path, {HEADER: text, **arrays})
+    save_npz(path, {HEADER: text, **arrays}, previous=previous)
 
 
 def load_described(
@@ -186,12 +399,12 @@ def load_described(
         raise ValueError(f"{path} is no {format}: its header is damaged: {error}") from error
     if not isinstance(header, dict) or header.get("format") != format:
         found = header.get("format") if isinstance(header, dict) else type(header).__name__
-        raise ValueError(f"{path} is no {format}: it has the format {found!r}")
+        raise ValueError(f"{path} is no {format}: it has the format {describe_received(found)}")
     known = [versions] if isinstance(versions, int) else sorted(versions)
     found = header.get("version")
     if type(found) is not int or found not in known:
         raise ValueError(
-            f"{path} is of version {found!r}, this unspool reads version "
+            f"{path} is of version {describe_received(found)}, this unspool reads version "
             f"{' or '.join(map(str, known))}"
         )
     return header, arrays
@@ -214,29 +427,52 @@ DAMAGED = (
 )
 
 
-def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> NDArray[Any]:
-    """One array of an ``.npz`` file, whose header is checked before memory is allocated.
+def check_members(archive: zipfile.ZipFile, size: int) -> None:
+    """Raise ValueError, before memory is taken, for a file that is none of ours.
 
-    A few bytes could ask for terabytes otherwise; ``most`` is the number of bytes that all arrays
-    of a file of this size can have.
+    A few bytes could ask for terabytes: by an array's header, by zeros, which shrink a
+    thousandfold, or by members that overlap. Our own files are not compressed; in others weights
+    shrink by a tenth, and text to a third.
+
+    Args:
+        archive: The open file.
+        size: Its size in bytes.
     """
+    members, most = archive.infolist(), max(SMALL, MOST_PACKED * size)
+    for info in members:
+        check_header(archive, info, most)
+    if (packed := sum(info.compress_size for info in members)) > size:
+        raise ValueError(f"its members overlap: they are {packed:,} bytes, the file {size:,}")
+    if (unpacked := sum(info.file_size for info in members)) > most:
+        raise ValueError(f"it unpacks to {unpacked:,} bytes, the file is {size:,}; save it anew")
+    if len({info.filename for info in members}) < len(members):
+        raise ValueError("two of its members have one name")
+
+
+def check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo, most: int) -> None:
+    """Raise ValueError if an array is pickled, or not as large as its header says."""
     read_header = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
+    name = shown(info.filename)
     with archive.open(info) as member:
         version = np.lib.format.read_magic(member)
         if version not in read_header:
-            raise ValueError(f"{info.filename} has the .npy version {version}, expected 1.0 or 2.0")
+            raise ValueError(f"{name} has the .npy version {version}, expected 1.0 or 2.0")
         shape, _, dtype = read_header[version](member)
         header = member.tell()
     if dtype.hasobject:
-        raise ValueError(f"{info.filename} holds pickled objects, which could run any code")
+        raise ValueError(f"{name} holds pickled objects, which could run any code")
     claimed = header + dtype.itemsize * int(np.prod(shape, dtype=object))
     if claimed != info.file_size or claimed > most:
         raise ValueError(
-            f"{info.filename} claims {dtype} {shape}, {claimed} bytes, and has {info.file_size}"
+            f"{name} claims {dtype} {shape}, {claimed} bytes, and has {info.file_size}"
         )
+
+
+def read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array of an ``.npz`` file."""
     with archive.open(info) as member:
         array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
     return array

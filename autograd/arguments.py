@@ -8,16 +8,28 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..checks import check_choice
+from .coercion import RAGGED, WORDS, plain_array
 from .messages import describe, here, operands_text
 from .tensor import Array, Tensor, values
 
 Reduction = Literal["mean", "sum", "none"]
 
 
-def floats(x: Any) -> Any:
-    """A Tensor or array of floats: numbers and lists become arrays, integers floats."""
+def floats(x: Any, who: str = "", what: str = "an operand") -> Any:
+    """A Tensor or array of floats: numbers and lists become arrays, integers floats.
+
+    Args:
+        x: The argument.
+        who: The function that takes it, in errors.
+        what: What it is, in errors.
+    """
     if not isinstance(x, Tensor):
-        x = np.asarray(x)
+        x = plain_array(x)
+        if x.dtype.kind not in "fiub":
+            words = WORDS if x.dtype.kind in "US" else ""
+            start = f"{who}{here()}: " if who else ""
+            kind = "None" if x.dtype.hasobject and x.ndim == 0 else x.dtype
+            raise TypeError(f"{start}{what} must be real numbers, got {kind} {x.shape}{words}")
     return x if x.dtype.kind == "f" else x.astype(float)
 
 
@@ -28,7 +40,7 @@ def without_gradient(who: str, what: str, x: Any) -> Array:
         raise TypeError(
             f"{who} has no gradient for its {what}, {operands_text([x])}; write {cure}{here()}"
         )
-    return np.asarray(values(x))
+    return plain_array(values(x))
 
 
 def class_ids(ids: Any, count: int, who: str, what: str, table: Any = None) -> Array:
@@ -77,9 +89,9 @@ def check_reduction(who: str, reduction: str) -> None:
 def one_array(who: str, x: Any, read: Callable[[Any], Any] = values) -> Array:
     """An argument as one array; the error for sequences of different lengths says how to pad."""
     try:
-        return np.asarray(read(x))
+        return plain_array(read(x))
     except ValueError as error:
-        if "inhomogeneous" not in str(error):
+        if RAGGED not in str(error):
             raise
         raise ValueError(
             f"{who}: the sequences differ in length; fill them up behind, ids by "

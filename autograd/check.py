@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_callable, check_float, check_int
 from .backward import backpropagate
 from .context import recording
 from .functional import argument_text, carry_back, not_floats
@@ -52,6 +53,9 @@ def check_grads(
         >>> from unspool import check_grads
         >>> check_grads(lambda x: np.sin(x) * x, [np.array([0.5, -1.0])], order=2)
     """
+    check_callable("check_grads", "f", f, "check_grads(f, [x])")
+    check_int("check_grads", "order", order)
+    _check_tolerances(rtol, atol, step)
     if isinstance(args, (dict, np.ndarray, Tensor)) or not isinstance(args, Iterable):
         args = (args,)
     leaves: list[Any] = []
@@ -97,6 +101,13 @@ def check_grads(
     finally:
         for x, data in kept:
             x.data = data
+
+
+def _check_tolerances(rtol: Any, atol: Any, step: Any) -> None:
+    check_float("check_grads", "step", step, above=0)
+    check_float("check_grads", "rtol", rtol, least=0)
+    if atol is not None:
+        check_float("check_grads", "atol", atol, least=0)
 
 
 def _kind(x: Any) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 SCALARS = frozenset({float, int, bool})
 WORDS = "; turn words into ids first (unspool.models.Vocabulary)"
+RAGGED = "lists that differ in length"  # in the message of plain_array
 
 
 def as_constant(x: Any) -> Any:
@@ -31,9 +32,19 @@ def as_constant(x: Any) -> Any:
 
 
 def plain_array(x: Any) -> NDArray[Any]:
-    """``np.asarray``, which refuses a masked array because its mask would be lost."""
+    """``np.asarray``, which refuses lists of unequal length, and a masked array.
+
+    The mask would be lost.
+    """
     if isinstance(x, np.ma.MaskedArray):
         raise TypeError(
             "a masked array would lose its mask; write x.filled(0) and np.where(x.mask, 0, ...)"
         )
-    return np.asarray(x)
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(
+            f"{RAGGED} are no array; fill the shorter ones up, ids by pad_sequences(ids)"
+        ) from error

@@ -8,12 +8,15 @@ thread and each asyncio task has a value of its own.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar
+
+from ..checks import describe_received
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -102,7 +105,13 @@ class scope:
         if type(name) is not str and not isinstance(name, str):
             raise TypeError(f"scope: the name is a string, not {type(name).__name__} {name!r}")
         if step is not None:
-            position = operator.index(step)
+            try:
+                position = operator.index(step)
+            except TypeError as error:
+                got = f"{type(step).__name__} {describe_received(step)}"
+                raise TypeError(
+                    f"scope {name!r}: step must be an integer >= 1, got {got}"
+                ) from error
             if position < 1:
                 raise ValueError(f"scope {name!r}: steps are counted from 1, got step={step}")
             name = step_name(name, position)
@@ -131,7 +140,13 @@ class ContextSetting:
         """The variable's value inside, given the value outside."""
         raise NotImplementedError
 
-    def __init__(self) -> None:
+    def __init__(self, *given: Any) -> None:
+        if given:
+            name = type(self).__name__
+            raise TypeError(
+                f"{name} takes no argument, got {describe_received(given[0])}; write "
+                f"`with {name}():`, or @{name}() above a function"
+            )
         self._previous: list[Any] = []
 
     def __enter__(self) -> None:
@@ -143,19 +158,63 @@ class ContextSetting:
 
     def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
         """As a decorator: the function, run inside of the setting."""
+        kind = type(self)
+        inside: Any
+        if inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"{kind.__name__}: {function.__name__} is an asynchronous generator; write "
+                f"`with {kind.__name__}():` inside of it, around what it computes"
+            )
+        if inspect.isgeneratorfunction(function):
 
-        @functools.wraps(function)
-        def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-            with type(self)():
-                return function(*args, **kwargs)
+            def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
+                return resumed_inside(kind, function(*args, **kwargs))
 
-        return inside
+        elif inspect.iscoroutinefunction(function):
+
+            async def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with kind():
+                    return await function(*args, **kwargs)
+
+        else:
+
+            def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+                with kind():
+                    return function(*args, **kwargs)
+
+        decorated: Callable[P, R] = functools.wraps(function)(inside)
+        return decorated
+
+
+def resumed_inside(
+    setting: Callable[[], ContextSetting], generator: Generator[Any, Any, Any]
+) -> Generator[Any, Any, Any]:
+    """A generator that runs inside of a setting, while its consumer runs outside of it."""
+    resume: Callable[[Any], Any] = generator.send
+    given: Any = None
+    try:
+        while True:
+            try:
+                with setting():
+                    value = resume(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                resume, given = generator.send, (yield value)
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # thrown in by the consumer
+                resume, given = generator.throw, error
+    finally:
+        with setting():
+            generator.close()
 
 
 class no_grad(ContextSetting):
     """Record nothing inside the block: results are Tensors without a tape behind them.
 
-    Usable as a context manager and, called, as a decorator (``@no_grad()``).
+    Usable as a context manager and, called, as a decorator (``@no_grad()``), also of generators
+    and of coroutines.
 
     Example:
         >>> from unspool import Tensor, no_grad

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import describe_received
+from ..checks import check_bool, check_callable, check_int, describe_received
 from .backward import backpropagate, reachable, seed_for
 from .context import recording
 from .messages import describe, is_tensor
@@ -249,10 +249,12 @@ def not_floats(where: str, x: Any) -> TypeError:
     )
 
 
-def _wrt(argnums: int | Sequence[int]) -> tuple[list[int], bool]:
-    if isinstance(argnums, (int, np.integer)):
-        return [int(argnums)], True
-    return [int(i) for i in argnums], False
+def _wrt(who: str, f: Any, argnums: int | Sequence[int]) -> tuple[list[int], bool]:
+    """Checked positions of arguments, and whether it is a single one."""
+    check_callable(who, "f", f, f"{who}(f)(x)")
+    single = not isinstance(argnums, (tuple, list, range))
+    numbers: Any = (argnums,) if single else argnums
+    return [check_int(who, "argnums", i, least=None) for i in numbers], single
 
 
 # The derivatives --------------------------------------------------------------------------------
@@ -278,7 +280,8 @@ def value_and_grad(
         >>> value, aux["scores"], g
         (array(5.), array([1., 2.]), array([2., 4.]))
     """
-    wrt, single = _wrt(argnums)
+    check_bool("value_and_grad", "has_aux", has_aux)
+    wrt, single = _wrt("value_and_grad", f, argnums)
 
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
@@ -325,6 +328,7 @@ def grad(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..
         >>> grad(grad(lambda x: x**3))(2.0)
         array(12.)
     """
+    _wrt("grad", f, argnums)
     both = value_and_grad(f, argnums)
 
     @functools.wraps(f)
@@ -347,6 +351,7 @@ def vjp(f: Callable[..., Any], *xs: Any) -> tuple[Any, Callable[[Any], tuple[Any
         >>> pull(np.array([1.0, 10.0]))
         (array([ 2., 40.]),)
     """
+    check_callable("vjp", "f", f, "vjp(f, x)")
     trace = Trace(f, xs, range(len(xs)), {})
     like = trace.rebuild_output(trace.outputs)
 
@@ -371,6 +376,7 @@ def jvp(f: Callable[..., Any], xs: Any, vs: Any) -> tuple[Any, Any]:
     Returns:
         ``(y, dy)``.
     """
+    check_callable("jvp", "f", f, "jvp(f, x, v)")
     arguments = xs if isinstance(xs, (tuple, list)) else (xs,)
     given = vs if isinstance(vs, (tuple, list)) else (vs,)
     directions = match_leaves("jvp: the directions", given, arguments)
@@ -398,7 +404,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
 
     One pass back for each element of y. Containers of results hold containers of arguments.
     """
-    wrt, single = _wrt(argnums)
+    wrt, single = _wrt("jacobian", f, argnums)
 
     @functools.wraps(f)
     def derivative(*args: Any, **kwargs: Any) -> Any:
@@ -433,4 +439,5 @@ def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable
         array([[ 6.,  0.],
                [ 0., 12.]])
     """
+    _wrt("hessian", f, argnums)
     return jacobian(grad(f, argnums), argnums)

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from ..checks import check_choice, check_fraction
+from ..checks import check_bool, check_choice, check_float, check_fraction, check_int, check_rng
 from .arguments import class_ids, floats
 from .context import scope
 from .messages import describe, here
@@ -55,11 +55,12 @@ def dropout(x: Any, p: float = 0.5, *, training: bool = True, rng: Any = None) -
         training: False returns ``x`` as it is.
         rng: A ``numpy.random.Generator``, a seed, or None.
     """
-    check_fraction(f"dropout of {describe(x)}{here()}", "p", p)
-    if not training or p == 0:
+    who = f"dropout of {describe(x)}{here()}"
+    check_fraction(who, "p", p)
+    if not check_bool(who, "training", training) or p == 0:
         return x
     x = floats(x)
-    kept = np.random.default_rng(rng).random(x.shape) >= p
+    kept = check_rng(who, rng).random(x.shape) >= p
     scale = 0.0 if p == 1 else 1 / (1 - p)
     return apply(DROPOUT, (x,), {"keep": (kept * scale).astype(x.dtype)})
 
@@ -91,6 +92,7 @@ def layer_norm(
         eps: Added to the variance.
         axis: The axis that is normalised.
     """
+    check_float("layer_norm", "eps", eps, least=0)
     y = apply(LAYER_NORM, (floats(x),), {"axis": axis, "eps": eps})
     if gain is not None:
         y = y * gain
@@ -120,7 +122,10 @@ def conv1d(
             f"conv1d{here()}: expected x (batch, time, d_in) and W (width, d_in, d_out), got "
             f"{describe(x)} and {describe(W)}"
         )
-    check_choice(f"conv1d of {describe(x)}{here()}", "padding", padding, get_args(Padding))
+    who = f"conv1d of {describe(x)}{here()}"
+    check_choice(who, "padding", padding, get_args(Padding))
+    check_int(who, "stride", stride)
+    check_int(who, "dilation", dilation)
     reach = (W.shape[0] - 1) * dilation
     if padding != "valid":
         left = reach if padding == "causal" else reach // 2

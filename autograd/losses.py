@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import check_fraction
+from ..checks import check_float, check_fraction, check_int
 from .activations import SIGMOID, SOFTMAX, log_softmax_forward, relu, sigmoid, softmax
 from .arguments import (
     Reduction,
@@ -24,6 +24,7 @@ from .arguments import (
     one_array,
     without_gradient,
 )
+from .coercion import WORDS
 from .context import scope
 from .messages import describe, here
 from .tensor import Array, Op, Tensor, apply, values
@@ -132,8 +133,13 @@ def _class_loss(
     reduction: Reduction,
 ) -> Any:
     check_reduction(op, reduction)
-    x = floats(x)
+    x = floats(x, op, "the scores")
     targets = one_array(op, targets)
+    if targets.dtype.kind not in "iufb":  # ids as floats are refused where they count
+        raise TypeError(
+            f"{op}{here()}: targets must be integers, got {targets.dtype} {targets.shape}"
+            + (WORDS if targets.dtype.kind in "US" else "")
+        )
     if x.ndim < 1 or x.shape[:-1] != targets.shape:
         one_hot = "; of one-hot targets give targets.argmax(-1)" * (targets.shape == x.shape)
         raise ValueError(
@@ -145,7 +151,7 @@ def _class_loss(
     if mask is not None:
         counts &= check_mask(op, mask, targets.shape)
     if ignore is not None:
-        counts &= targets != ignore
+        counts &= targets != check_int(f"{op}{here()}", "ignore", ignore, least=None)
     # Masked and ignored targets may hold any number; 0 replaces them.
     ids = np.where(counts, targets, 0)
     try:
@@ -253,9 +259,9 @@ def _pair(
     are a plain array take the dtype of the scores.
     """
     check_reduction(who, reduction)
-    x = floats(x)
+    x = floats(x, who, "the scores")
     if not isinstance(targets, Tensor):
-        targets = np.asarray(targets, x.dtype)
+        targets = floats(targets, who, "targets").astype(x.dtype)
     if x.shape != targets.shape:
         raise ValueError(
             f"{who}{here()}: {describe(x)} and {describe(targets)} must have one shape"
@@ -315,7 +321,8 @@ def hinge_loss(
         margin: The lead that the right score should have.
     """
     check_reduction("hinge_loss", reduction)
-    scores = floats(scores)
+    scores = floats(scores, "hinge_loss", "the scores")
+    check_float(f"hinge_loss of {describe(scores)}{here()}", "margin", margin)
     t = without_gradient("hinge_loss", "targets", targets)
     binary = t.shape == scores.shape
     if not binary and t.shape != scores.shape[:-1]:
@@ -361,8 +368,7 @@ def huber_loss(
 ) -> Any:
     """½ e² for |e| ≤ delta, else delta (|e| - ½ delta), with e = x - target (Huber 1964)."""
     x, targets, mask = _pair("huber_loss", x, targets, mask, reduction)
-    if delta <= 0:
-        raise ValueError(f"huber_loss of {describe(x)}{here()}: delta is positive, got {delta}")
+    check_float(f"huber_loss of {describe(x)}{here()}", "delta", delta, above=0)
     with scope("huber_loss"):
         error = x - targets
         near = np.clip(error, -delta, delta)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import shown
 from .coercion import SCALARS
 from .context import current_scope, path_text
 
@@ -25,7 +26,8 @@ def describe(x: Any) -> str:
     if type(x) in SCALARS:
         return repr(x)
     if is_tensor(x):
-        name = x.name or (f"the result of {x._record[1]}" if x._record else "a Tensor")
+        made = f"the result of {x._record[1]}" if x._record else "a Tensor"
+        name = shown(x.name, 200) if x.name else made
         return f"{name} {x.shape} {x.dtype}"
     if isinstance(x, np.ndarray):
         return f"an array {x.shape} {x.dtype}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_callable
 from .backward import backpropagate
 from .context import current_scope, recording
 from .functional import alias_of
@@ -45,6 +46,7 @@ def checkpoint(f: Callable[..., Any], *args: Any, **options: Any) -> Any:
         >>> x.grad.round(6)
         array([1.417424])
     """
+    check_callable("checkpoint", "f", f, "checkpoint(f, x)")
     for option, x in options.items():
         if any(map(is_tensor, flatten(x)[0])):
             raise TypeError(

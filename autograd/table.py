@@ -8,6 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import shown
+
+LONGEST = 500  # characters of a cell
 MOST_NUMBERS = 6  # of an array that is written out
 MOST_ROWS = 200  # of a table in a notebook: the first and the last ones
 STYLE = "font-variant-numeric:tabular-nums;white-space:nowrap"
@@ -32,7 +35,10 @@ class Table:
         self.caption = caption
         self.heads = [head for head, _ in columns]
         self.numeric = [any(not isinstance(x, (str, type(None))) for x in c) for _, c in columns]
-        cells = [[x if isinstance(x, str) else numbers_text(x) for x in c] for _, c in columns]
+        cells = [
+            [shown(x, LONGEST) if isinstance(x, str) else numbers_text(x) for x in c]
+            for _, c in columns
+        ]
         self.rows: list[tuple[str, ...]] = list(zip(*cells, strict=True))
 
     def __str__(self) -> str:

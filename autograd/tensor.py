@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from ..checks import check_bool, check_callable, check_text, describe_received
 from .coercion import WORDS, as_constant, plain_array
 from .context import anomaly_check, current_scope, open_checks
 from .messages import describe, explain
@@ -104,6 +105,13 @@ class Op(str):
         names: str = "",
         expand: Callable[[Any], None] | None = None,
     ) -> Op:
+        check_text("Op", "name", name)
+        check_callable("Op", "forward", forward)
+        if not callable(rules) and not isinstance(rules, tuple):
+            raise TypeError(
+                "Op: rules must be a tuple, one function (g, y, *inputs, **params) or None for "
+                f"each operand, or one function for all, got {describe_received(rules)}"
+            )
         self = super().__new__(cls, name)
         self.forward, self.rules, self.elementwise = forward, rules, elementwise
         self.variadic = not isinstance(rules, tuple)
@@ -180,7 +188,12 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
         >>> x.grad
         array([12.])
     """
-    forward = op.forward
+    try:
+        forward = op.forward
+    except AttributeError as error:
+        raise TypeError(
+            f"apply: op must be an Op(name, forward, rules), got {describe_received(op)}"
+        ) from error
     try:
         if len(inputs) == 1:
             (x,) = inputs
@@ -330,8 +343,13 @@ class Tensor(ArrayMethods["Tensor"]):
                 f"Tensor({describe(data)}): it is a Tensor already; use it as it is, or "
                 "Tensor(x.data) for a new leaf, detached from its tape"
             )
+        kind = type(self).__name__
+        if name is not None and not isinstance(name, str):
+            check_text(kind, "name", name)
+        if requires_grad is not False and requires_grad is not True:
+            check_bool(kind, "requires_grad", requires_grad)
         array = plain_array(data)
-        who = f"{type(self).__name__} {name}" if name else type(self).__name__
+        who = f"{kind} {name}" if name else kind
         if array.dtype.kind not in "fiub":
             raise TypeError(
                 f"{who}: expected real numbers, got {array.dtype}"
@@ -354,7 +372,13 @@ class Tensor(ArrayMethods["Tensor"]):
 
     def astype(self, dtype: Any) -> Tensor:
         """The values in another dtype; the gradient comes back in this one's."""
-        dtype = np.dtype(dtype)
+        try:
+            dtype = np.dtype(dtype)
+        except TypeError as error:
+            raise TypeError(
+                f"astype of {describe(self)}: dtype must be a type, as np.float32, got "
+                f"{describe_received(dtype)}"
+            ) from error
         if dtype.kind not in "fiub":
             raise TypeError(
                 f"{describe(self)} cannot become {dtype}: a Tensor is of real numbers; write "
@@ -455,7 +479,33 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, data: Any, name: str | None = None) -> None:
-        super().__init__(np.array(data) if not isinstance(data, Tensor) else data, True, name)
+        super().__init__(data, True, name)
+        self.data = np.array(self.data)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "data" and not isinstance(value, _ndarray):
+            value = self._as_data(value)
+        elif name == "grad" and value is not None and np.shape(value) != self.data.shape:
+            raise ValueError(
+                f"{describe(self)}: its .grad must be an array {self.shape} or None, got "
+                f"{describe_received(value)}"
+            )
+        super().__setattr__(name, value)
+
+    def _as_data(self, value: Any) -> Array:
+        """New values that are no plain array, in the dtype of the old ones."""
+        if isinstance(value, Tensor):
+            raise TypeError(
+                f"{describe(self)}: its .data must be an array, got {describe(value)}; write "
+                ".data = x.data"
+            )
+        array = plain_array(value)
+        if array.dtype.kind not in "fiub":
+            words = WORDS if array.dtype.kind in "US" else ""
+            raise TypeError(
+                f"{describe(self)}: its .data must be real numbers, got {array.dtype}{words}"
+            )
+        return np.asarray(array, self.data.dtype)
 
     def _update(self, function: Callable[[Array, Any], Array], sign: str, other: Any) -> Parameter:
         if scope_here() is not None:

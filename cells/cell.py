@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from ..autograd import ClassName, Op, Tensor, apply, describe, one_array, operand, scope
-from ..checks import check_int, describe_received
+from ..checks import check_bool, check_int, describe_received
 from .fused import Replay, plan_of
 from .module import Module
 from .sequence import Bools, masked_step, prepare
@@ -202,6 +202,7 @@ class Cell(Module):
         steps = xs.shape[-2]
         if truncate is not None:
             check_int(f"unroll({name})", "truncate", truncate)
+        check_bool(f"unroll({name})", "reverse", reverse)
         if state is None:
             state = self.initial_state(len(xs) if batched else None)
         state = self.checked_state(state, xs.shape[:-2])

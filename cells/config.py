@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..checks import check_choice, describe_received
+from ..checks import check_annotated, check_choice, describe_received
 
 C = TypeVar("C", bound="Configured")
 K = TypeVar("K", bound=type)
@@ -70,6 +70,7 @@ class Configured:
     def __new__(cls, *args: Any, **options: Any) -> Any:  # noqa: D102
         if cls.__init__ is object.__init__ and (args or options):
             raise TypeError(f"{cls.__name__}() takes no arguments")
+        check_annotated(cls, args, options)
         self = super().__new__(cls)
         self._given = (
             tuple(kept(value) for value in args),
@@ -248,7 +249,7 @@ def decode(value: Any, rng: np.random.Generator, made: list[Any]) -> Any:
     what = "class" if "class" in value else "kind"
     name = settings.pop(what, None)
     if not isinstance(name, str) or name not in CLASSES:
-        raise ValueError(f"a part of it is unknown here: {name!r}")
+        raise ValueError(f"a part of it is unknown here: {describe_received(name)}")
     kind = CLASSES[name]
     if unwanted := LEFT_OUT & set(settings):
         raise ValueError(f"{name}: {', '.join(sorted(unwanted))} is no setting of a configuration")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
-from ..checks import describe_received, wrong_type
+from ..checks import describe_received, shown, wrong_type
 from ..files import PathLike, load_arrays, save_arrays
 from .config import Configured, accepts
 from .summary import summary
 
 M = TypeVar("M", bound="Module")
+MOST_NAMED = 30  # problems in one message
 
 
 class Module(Configured):
@@ -36,12 +37,12 @@ class Module(Configured):
         if isinstance(value, Parameter):
             if value.name is None:
                 value.name = name
-        elif isinstance(value, (Tensor, np.ndarray)):
+        elif value is not None and not isinstance(value, Module):
             self._check_replaces_no_parameter(name, value)
         super().__setattr__(name, value)
 
     def _check_replaces_no_parameter(self, name: str, value: Any) -> None:
-        """Raise TypeError if a plain Tensor or array would take a Parameter's place."""
+        """Raise TypeError if a plain Tensor, array, list or number would replace a Parameter."""
         if isinstance(self.__dict__.get(name), Parameter):
             array = "value.data" if isinstance(value, Tensor) else "value"
             raise TypeError(
@@ -55,16 +56,13 @@ class Module(Configured):
 
         Also inside of lists, tuples and dicts; not inside of the Modules.
         """
-        for name, value in vars(self).items():
-            yield from contained(f"{prefix}{name}", value)
+        return walk(self, prefix, into=Containers)
 
     def named_places(self, prefix: str = "") -> Iterator[tuple[str, Parameter]]:
         """Every place where a Parameter stands, tied ones at each of them."""
-        for name, child in self.children(prefix):
+        for name, child in walk(self, prefix, into=(Module, *Containers)):
             if isinstance(child, Parameter):
                 yield name, child
-            else:
-                yield from child.named_places(f"{name}.")
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """(name, Parameter) in order, each Parameter once, under its first name."""
@@ -136,7 +134,7 @@ class Module(Configured):
             array = np.asarray(value)
             target = aliases.get(name, name)
             if target not in names:
-                update.problems.append(f"unexpected {name} {array.shape}")
+                update.problems.append(f"unexpected {shown(name)} {array.shape}")
             elif update.fits(name, array, names[target].shape):
                 update.put(name, names[target], array, f"{target}, to which it is tied")
         given = {aliases.get(name, name) for name in state}
@@ -213,16 +211,61 @@ class Module(Configured):
         return latex(self)
 
 
-def contained(name: str, value: Any) -> Iterator[tuple[str, Parameter | Module]]:
-    """The Parameters and Modules in one attribute, named by their places."""
-    if isinstance(value, (Parameter, Module)):
-        yield name, value
-    elif isinstance(value, (list, tuple)):
-        for i, item in enumerate(value):
-            yield from contained(f"{name}.{i}", item)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield from contained(f"{name}.{key}", item)
+Containers = (list, tuple, dict)
+
+
+def walk(
+    module: Module, prefix: str, into: tuple[type, ...]
+) -> Iterator[tuple[str, Parameter | Module]]:
+    """The Parameters and Modules below a Module, named by their places; without recursion.
+
+    Args:
+        module: Where the walk begins.
+        prefix: Of the names.
+        into: The classes whose parts are walked too; what is of none of them is a child.
+
+    Raises:
+        TypeError: Something holds itself, or a set holds a Parameter or Module.
+    """
+    above = [id(module)]
+    stack = [iter([(f"{prefix}{name}", value) for name, value in vars(module).items()])]
+    while stack:
+        name, value = next(stack[-1], ("", None))
+        if isinstance(value, (set, frozenset)):
+            check_set(name, value)
+        elif isinstance(value, into):
+            if id(value) in above:
+                raise TypeError(holds_itself(name, value))
+            above.append(id(value))
+            stack.append(iter([(f"{name}.{key}", item) for key, item in parts(value)]))
+        elif isinstance(value, (Parameter, Module)):
+            yield name, value
+        elif not name:
+            stack.pop()
+            above.pop()
+
+
+def parts(value: Any) -> Iterable[tuple[Any, Any]]:
+    """The parts of a Module or container, each with its key."""
+    if isinstance(value, Module):
+        return vars(value).items()
+    return value.items() if isinstance(value, dict) else enumerate(value)
+
+
+def check_set(name: str, value: Iterable[Any]) -> None:
+    """Raise TypeError for a set of Parameters or Modules: their order differs from run to run."""
+    if any(isinstance(item, (Parameter, Module)) for item in value):
+        raise TypeError(f"{name} is a set of Parameters or Modules; make it a list, in order")
+
+
+def holds_itself(name: str, value: Any) -> str:
+    """The message for a part that is also above itself."""
+    if isinstance(value, Module):
+        return (
+            f"{name} is the {type(value).__name__} that this is a part of; a Module holds only its "
+            "parts: keep a parent as weakref.ref(parent)"
+        )
+    return f"{name} is a {type(value).__name__} that holds itself"
 
 
 class Update:
@@ -236,9 +279,9 @@ class Update:
     def fits(self, name: str, array: NDArray[Any], shape: tuple[int, ...]) -> bool:
         """Whether an array has numbers and this shape; if not, it is a problem."""
         if array.dtype.kind not in "fiub":
-            self.problems.append(f"{name} holds {array.dtype}, expected numbers")
+            self.problems.append(f"{shown(name)} holds {array.dtype}, expected numbers")
         elif array.shape != shape:
-            self.problems.append(f"{name} is {array.shape}, expected {shape}")
+            self.problems.append(f"{shown(name)} is {array.shape}, expected {shape}")
         else:
             return True
         return False
@@ -257,7 +300,21 @@ class Update:
 
     def finish(self) -> None:
         """Set all values as new arrays, or raise one error that names every problem."""
+        new: list[tuple[Parameter, NDArray[Any]]] = []
+        for parameter, (name, array) in self.found.items():
+            with np.errstate(over="ignore"):
+                values = np.array(array, parameter.dtype, order="C")
+            if array.dtype.itemsize > values.itemsize and not same_finite(values, array):
+                self.problems.append(f"{name} holds numbers too large for {parameter.dtype}")
+            new.append((parameter, values))
         if self.problems:
-            raise ValueError(f"{self.who}: {'; '.join(self.problems)}")
-        for parameter, (_, array) in self.found.items():
-            parameter.data = np.array(array, parameter.dtype, order="C")
+            more = f"; and {len(self.problems) - MOST_NAMED} more"
+            shown = "; ".join(self.problems[:MOST_NAMED])
+            raise ValueError(f"{self.who}: {shown}{more * (len(self.problems) > MOST_NAMED)}")
+        for parameter, values in new:
+            parameter.data = values
+
+
+def same_finite(values: NDArray[Any], array: NDArray[Any]) -> bool:
+    """Whether the same elements are finite before and after a conversion."""
+    return bool((np.isfinite(values) == np.isfinite(array)).all())

@@ -8,11 +8,11 @@
 from .demo import run_demo
 from .draw import draw_network
 from .signature import Group, Parser, build_parser, call, parse
-from .terminal import note, reconfigure
+from .terminal import note, streams
 from .train import TRAIN
 from .trained import evaluate_model, generate, predict
 
-__all__ = ["COMMANDS", "Parser", "build_parser", "call", "note", "parse", "reconfigure"]
+__all__ = ["COMMANDS", "Parser", "build_parser", "call", "note", "parse", "streams"]
 
 COMMANDS = Group(
     """Recurrent networks written as their equations: trained, and drawn unrolled.

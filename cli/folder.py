@@ -6,6 +6,7 @@ It holds ``config.json`` (the options of the training), ``checkpoint.npz`` (its 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import warnings
@@ -15,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from ..cells import Module
-from ..files import unfinished, write_atomically
-from ..models import differences, fit, save_history, save_model
+from ..files import locked, remove_unfinished, write_atomically
+from ..models import differences, fit, previous_of, save_history, save_model
 from .options import Run
 from .terminal import note
 
@@ -24,7 +25,7 @@ FORMAT, VERSION = "unspool training", 2
 
 
 class Folder:
-    """The folder of a training.
+    """The folder of a training, locked for all others while a ``with`` block uses it.
 
     Args:
         run: The folder, and how long to train.
@@ -34,40 +35,57 @@ class Folder:
         model: The file of the best model.
 
     Raises:
-        ValueError: It holds another training (what differs is named), or files that are none of
-            a training's; or it cannot be written.
+        ValueError: On entering the block: it holds another training (what differs is named), or
+            files that are none of a training's; or it cannot be written.
+        BlockingIOError: Another process uses it.
     """
 
     def __init__(self, run: Run, config: Mapping[str, Any]) -> None:
-        self.run, self.path = run, run.out
+        self.run, self.path, self.config = run, run.out, config
         self.model = self.path / "model.npz"
         self.checkpoint = self.path / "checkpoint.npz"
         self.history = self.path / "history.csv"
+        self.used = contextlib.ExitStack()
+
+    def __enter__(self) -> Folder:
+        with contextlib.ExitStack() as used:
+            try:
+                used.enter_context(locked(self.path / ".lock", str(self.path)))
+                self.begin()
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                raise ValueError(
+                    f"{self.path}: cannot be written ({error.strerror}); give a folder that you "
+                    "can write to"
+                ) from error
+            self.used = used.pop_all()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.used.close()
+
+    def begin(self) -> None:
+        """See that the folder is of this training, and write the training's options into it."""
         written = self.path / "config.json"
-        files = [written, self.checkpoint, self.model, self.history]
+        before = previous_of(self.checkpoint)
+        files = [written, self.checkpoint, before, self.model, self.history]
         there = [file for file in files if file.exists()]
-        if self.path.is_dir():  # also of a file that was never finished
-            for left in (part for file in files for part in unfinished(file)):
-                left.unlink(missing_ok=True)
-        if run.restart:
-            for file in there:
-                file.unlink()
+        for file in files:  # also of a file that was never finished
+            remove_unfinished(file)
+        if self.run.restart:
+            for file in there[::-1]:  # the options are replaced below, the last of all
+                if file != written:
+                    file.unlink()
         elif written in there:
-            self.compare(read_config(written), json.loads(json.dumps(config)))
+            self.compare(read_config(written), json.loads(json.dumps(self.config)))
         elif there:
             raise ValueError(
                 f"{there[0]} exists, but no config.json that says of which training; give another "
                 "--out, or --restart to overwrite it"
             )
-        described = {"format": FORMAT, "version": VERSION, **config}
-        text = json.dumps(described, indent=2, ensure_ascii=False) + "\n"
-        try:
-            write_atomically(written, text)
-        except OSError as error:
-            raise ValueError(
-                f"{self.path}: cannot be written ({error.strerror}); give a folder that you can "
-                "write to"
-            ) from error
+        described = {"format": FORMAT, "version": VERSION, **self.config}
+        write_atomically(written, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
 
     def compare(self, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
         """Raise an error that names the options in which two trainings differ."""

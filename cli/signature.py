@@ -35,6 +35,8 @@ from typing import (
     get_type_hints,
 )
 
+from ..checks import shown as printable
+
 METAVARS = {int: "N", float: "X", Path: "PATH"}
 
 
@@ -224,7 +226,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with code 2."""
-        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(2, f"{self.prog}: {printable(message, 1000)}; see {self.prog} --help\n")
 
     def describe(self, doc: Doc) -> None:
         """Take description and examples from a docstring."""

@@ -24,10 +24,12 @@ from .data import (
 from .folder import Folder, configuration
 from .networks import make_classifier, make_language_model, make_tagger
 from .signature import Group
+from .terminal import as_messages
 
 # Language models --------------------------------------------------------------------------------
 
 
+@as_messages()
 def train_lm(
     files: Sequence[Path],
     *,
@@ -54,24 +56,24 @@ def train_lm(
     """
     text = "\n\n".join(load_text(path, data.encoding) for path in files)
     parts = split_text(text, tokens, data.held_out)
-    folder = Folder(run, configuration("lm", files, data, tokens, network, training))
-    report.print_parts(parts)
-    model = make_language_model(network, len(parts.vocabulary), training.seed)
-    name = options.CELLS[network.model].__name__
-    print(f"model       {name}, {model.size():,} parameters", flush=True)
-    history = folder.fit(
-        model,
-        saved={"vocabulary": parts.vocabulary},
-        optimizer=Adam(model.parameters(), training.lr),
-        **stream_options(parts, training),
-    )
-    rows = report.baselines(parts)
-    trained = report.held_out_perplexity(model, parts)
-    rows.append((f"{name}, after {history[-1]['seconds']:.0f} s of training", trained))
-    report.print_perplexities(parts, rows)
-    if tokens.level == "character":
-        print("bits per character: " + ", ".join(f"{math.log2(p):.3f}" for _, p in rows))
-    print(f"the model is {folder.model}")
+    with Folder(run, configuration("lm", files, data, tokens, network, training)) as folder:
+        report.print_parts(parts)
+        model = make_language_model(network, len(parts.vocabulary), training.seed)
+        name = options.CELLS[network.model].__name__
+        print(f"model       {name}, {model.size():,} parameters", flush=True)
+        history = folder.fit(
+            model,
+            saved={"vocabulary": parts.vocabulary},
+            optimizer=Adam(model.parameters(), training.lr),
+            **stream_options(parts, training),
+        )
+        rows = report.baselines(parts)
+        trained = report.held_out_perplexity(model, parts)
+        rows.append((f"{name}, after {history[-1]['seconds']:.0f} s of training", trained))
+        report.print_perplexities(parts, rows)
+        if tokens.level == "character":
+            print("bits per character: " + ", ".join(f"{math.log2(p):.3f}" for _, p in rows))
+        print(f"the model is {folder.model}")
 
 
 def stream_options(parts: TextParts, training: options.StreamTraining) -> dict[str, Any]:
@@ -89,6 +91,7 @@ def stream_options(parts: TextParts, training: options.StreamTraining) -> dict[s
 # Classifiers and taggers ------------------------------------------------------------------------
 
 
+@as_messages()
 def train_classifier(
     files: Sequence[Path],
     *,
@@ -130,6 +133,7 @@ def train_classifier(
     )
 
 
+@as_messages()
 def train_tagger(
     files: Sequence[Path],
     *,
@@ -186,27 +190,27 @@ def train_on_labels(
     task = task_of(parts.train, labels=labels, batch=training.batch, rng=training.seed)
     validation = task_of(parts.development, labels=labels)
     tested = None if test is None else task_of(test, labels=known)
-    folder = Folder(run, config)
     sizes = f"{len(task.sequences):,} to learn from, {len(validation.sequences):,} to develop on"
-    print(f"{config['kind']:12}{sizes}; {len(labels)} labels")
-    print(f"model       {config['model']}, {model.size():,} parameters", flush=True)
-    metrics = report.metrics_for(labels, parts.development.labels)
-    folder.fit(
-        model,
-        task=task,
-        saved=saved,
-        optimizer=Adam(model.parameters(), training.lr),
-        validation=validation,
-        metrics=metrics,
-        monitor="validation_" + [*metrics][-1],
-        mode="max",
-        clip=training.clip,
-        schedule=schedules.cosine(),
-    )
-    report.print_scores("development part", model, labels, validation)
-    if tested is not None:
-        report.print_scores("test part", model, known, tested)
-    print(f"the model is {folder.model}")
+    with Folder(run, config) as folder:
+        print(f"{config['kind']:12}{sizes}; {len(labels)} labels")
+        print(f"model       {config['model']}, {model.size():,} parameters", flush=True)
+        metrics = report.metrics_for(labels, parts.development.labels)
+        folder.fit(
+            model,
+            task=task,
+            saved=saved,
+            optimizer=Adam(model.parameters(), training.lr),
+            validation=validation,
+            metrics=metrics,
+            monitor="validation_" + [*metrics][-1],
+            mode="max",
+            clip=training.clip,
+            schedule=schedules.cosine(),
+        )
+        report.print_scores("development part", model, labels, validation)
+        if tested is not None:
+            report.print_scores("test part", model, known, tested)
+        print(f"the model is {folder.model}")
 
 
 TRAIN = Group(

@@ -135,6 +135,8 @@ def predict(
     with tempfile.TemporaryDirectory() as folder:
         if not files:
             files = [Path(folder, names[0])]
+            if sys.stdin is None:
+                raise ValueError("standard input is closed; give files")
             files[0].write_bytes(sys.stdin.buffer.read())
         if saved.features is not None:
             columns = Sentences.from_notes(saved.notes, reading)

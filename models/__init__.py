@@ -82,6 +82,7 @@ from .training import (
     evaluate,
     fit,
     label_scores,
+    previous_of,
     save_history,
     schedules,
     span_f1,
@@ -107,7 +108,7 @@ __all__ = [
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
     "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",
-    "clip_by_value", "schedules", "save_history", "differences",
+    "clip_by_value", "schedules", "save_history", "differences", "previous_of",
     # Models in files.
     "Saved", "save_model", "load_model",
     # Metrics.

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Module, NotConfigurable
+from ..checks import shown
 from ..files import PathLike, load_described, save_described
 from .networks.embeddings import FeatureEmbedding
 from .networks.illustration import Illustrated
@@ -118,7 +119,7 @@ def load_model(path: PathLike, model: Module | None = None) -> Saved:
             header = upgraded(header)
         for name, array in arrays.items():
             if array.dtype.kind != "f" or not np.isfinite(array).all():
-                raise ValueError(f"{name} holds something else than finite numbers")
+                raise ValueError(f"{shown(name)} holds something else than finite numbers")
         words, features, labels = (header.get(n) for n in ("vocabulary", "features", "labels"))
         vocabulary = None if words is None else read_vocabulary(words)
         columns = None if features is None else Features.from_config(features)
@@ -131,6 +132,7 @@ def load_model(path: PathLike, model: Module | None = None) -> Saved:
         raise
     except DAMAGED as error:
         reason = str(error) or type(error).__name__
+        reason = reason.removeprefix(f"{path}: ").removeprefix(f"{path} is ")
         raise ValueError(f"{str(path)!r} is no readable model of unspool: {reason}") from error
     if isinstance(model, Illustrated):  # it can be drawn over words
         model.vocabulary, model.labels = vocabulary or columns, names

@@ -28,6 +28,7 @@ import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
 from ..autograd import Tape, Tensor, describe, split_scope
+from ..checks import check_bool
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate
@@ -293,6 +294,9 @@ def draw(
         <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
     """
     check_choices(level, keep, theme, title, caption)
+    options = {"fold": fold, "backward": backward, "values": values, "legend": legend}
+    for name, flag in options.items():
+        check_bool("draw", name, flag)
     check_count("steps", steps)
     check_count("at", at)
     check_count("width", width)

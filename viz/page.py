@@ -126,7 +126,7 @@ def make_page(
     wanted = "folded" if fold else level
     at_the_end = any(output.ndim == 0 for output in tape.outputs)
     data = {
-        "title": title or heading(structure, titles),
+        "title": printable(title or heading(structure, titles)),
         "caption": caption,
         "scenes": scenes,
         "scene": wanted if wanted in scenes else next(iter(scenes)),
@@ -649,7 +649,7 @@ def assemble(data: dict[str, Any], scenes: dict[str, str], palette: Palette, the
 
 def packed(data: Any) -> str:
     """JSON, compressed: letters and digits, that no browser takes for markup."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
 
 

@@ -82,7 +82,8 @@ class Painter:
         width, height = self.size()
         height += below
         body = body or self.body()
-        digest = hashlib.sha256(f"{self.name}{width}{body}".encode()).hexdigest()[:8]
+        written = f"{text(self.name)}{width}{body}"
+        digest = hashlib.sha256(written.encode()).hexdigest()[:8]
         paper = f'<rect width="{width}" height="{height}" fill="{self.theme.of(PAPER)}"/>'
         name = f'id="{ident}" ' if ident else ""
         return (

@@ -19,6 +19,8 @@ import tempfile
 import warnings
 from typing import NamedTuple
 
+from ..checks import shown
+
 __all__ = ["render", "renderers"]
 
 TIME_LIMIT = 60.0  # seconds
@@ -142,7 +144,7 @@ def problem_of(code: int, picture: bytes, errors: bytes, form: str) -> str:
     if code < 0:
         return f"it crashed ({signal.Signals(-code).name})"
     if code:
-        return said[-1] if said else f"it ended with code {code}"
+        return shown(said[-1], 300) if said else f"it ended with code {code}"
     if not picture:
         return "it wrote nothing"
     return "" if SIGNATURES[form] in picture[:2000] else f"what it wrote is no {form.upper()}"

@@ -50,8 +50,9 @@ class Loop:
     @property
     def reverse(self) -> bool:
         """Whether it ran from the end to the beginning."""
-        order = self.order
-        return len(order) > 1 and order[0] > order[-1]
+        if not self.steps:
+            return False
+        return next(iter(self.steps)) > next(reversed(self.steps))  # a list would take O(steps)
 
 
 @dataclass(slots=True, eq=False)

@@ -35,7 +35,7 @@ from ...cells import (
     register,
     width_out,
 )
-from ...checks import check_choice, check_float, check_fraction, check_int
+from ...checks import check_choice, check_float, check_fraction, check_int, check_rng
 from ..text import Vocabulary, pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
@@ -229,7 +229,7 @@ class EncoderDecoder(Illustrated):
         inputs, targets, counted = self._shifted(target, target_lengths)
         encoded = self._encoded(source, source_lengths, inputs)
         if sampling:
-            logits = self._sampled(encoded, inputs, sampling, np.random.default_rng(rng))
+            logits = self._sampled(encoded, inputs, sampling, check_rng("EncoderDecoder.loss", rng))
         else:
             logits, _ = self._forced(encoded, inputs)
         return cross_entropy(logits, targets, mask=counted)
@@ -499,7 +499,7 @@ class Pairs:
         self.batch = check_int("Pairs", "batch", batch)
         self.sampling = sampling
         self.shuffle = shuffle
-        self.seed = int(np.random.default_rng(rng).integers(2**62))
+        self.seed = int(check_rng("Pairs", rng).integers(2**62))
 
     def __len__(self) -> int:
         return -(-len(self.sources) // self.batch)

@@ -21,7 +21,7 @@ from ...autograd import (
     scope,
 )
 from ...cells import Bidirectional, Cell, Module, glorot_uniform, register, width_out
-from ...checks import check_choice, check_fraction, check_int, wrong_type
+from ...checks import check_choice, check_fraction, check_int, describe_received, wrong_type
 
 Activation = str | Callable[[Any], Any] | None
 
@@ -170,10 +170,12 @@ class FeedForward(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        if len(widths) < 2:
+        listed = isinstance(widths, (list, tuple))
+        if not listed or len(widths) < 2:
+            received = list(widths) if listed else describe_received(widths)
             raise ValueError(
                 "FeedForward: widths must be those of the input, the hidden layers and the output, "
-                f"as in [300, 100, 2]; got {list(widths)}"
+                f"as in [300, 100, 2]; got {received}"
             )
         rng = np.random.default_rng(rng)
         last = len(widths) - 2

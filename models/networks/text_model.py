@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ...autograd import Tensor, class_ids, cross_entropy, one_array, recording, values
 from ...cells import State, real_positions
-from ...checks import check_float, check_int
+from ...checks import check_float, check_int, check_rng
 from ..text import Vocabulary, perplexity_of
 from .generation import beam_search, check_sampling, choose, next_distribution
 from .illustration import Illustrated, Illustration, most_probable, probabilities
@@ -152,7 +152,7 @@ class TextModel(Illustrated):
         who = f"{type(self).__name__}.generate"
         steps = check_int(who, "steps", steps, least=0)
         check_sampling(who, temperature, top_k, top_p)
-        rng = np.random.default_rng(rng)
+        rng = check_rng(who, rng)
         new = np.zeros((*ids.shape[:-1], steps), np.int64)
         with evaluating(self):
             hs, state = self._outputs(ids, state, None)

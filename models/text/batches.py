@@ -5,14 +5,15 @@ There is one label for each sequence (classification), or one for each token (ta
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor, class_ids
-from ...checks import check_int, wrong_type
+from ...autograd import Tensor, class_ids, one_array
+from ...checks import check_bool, check_int, check_items, check_rng, describe_received, wrong_type
 from .padding import pad_sequences
 
 Ids = NDArray[np.int64]
@@ -34,14 +35,14 @@ class Labels:
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(names)
+        self.names = tuple(check_items("Labels", "names", names, "a list of names"))
         for name in self.names:
             if not isinstance(name, str):
-                raise TypeError(f"Labels: names must be strings, got {name!r}")
+                raise TypeError(f"Labels: names must be strings, got {describe_received(name)}")
         self.ids = {name: i for i, name in enumerate(self.names)}
         if len(self.ids) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise ValueError(f"Labels: the label {twice!r} occurs twice")
+            twice = next(name for name, n in Counter(self.names).items() if n > 1)
+            raise ValueError(f"Labels: the label {describe_received(twice)} occurs twice")
         if len(self.names) < 2:
             found = f"only {self.names[0]!r}" if self.names else "none"
             raise ValueError(f"Labels: expected two labels or more, got {found}")
@@ -134,11 +135,11 @@ class Labelled:
         self.bucket = (
             bucket if isinstance(bucket, bool) else check_int("Labelled", "bucket", bucket)
         )
-        self.shuffle = shuffle
+        self.shuffle = check_bool("Labelled", "shuffle", shuffle)
         self.lengths = np.array([len(sequence) for sequence in self.sequences])
         self.labels = None if labels is None else checked_labels(labels, self.lengths)
         self.per_token = self.labels is not None and self.labels[0].ndim == 1
-        self.seed = int(np.random.default_rng(rng).integers(2**62))
+        self.seed = int(check_rng("Labelled", rng).integers(2**62))
 
     def __len__(self) -> int:
         return -(-len(self.sequences) // self.batch)
@@ -185,7 +186,8 @@ class Labelled:
 
 def checked_sequences(sequences: Iterable[Any]) -> list[Ids]:
     """The sequences as arrays of integers; an error names a bad one."""
-    arrays = [np.asarray(sequence) for sequence in sequences]
+    given = check_items("Labelled", "sequences", sequences, "a list of sequences of ids")
+    arrays = [one_array("Labelled", sequence) for sequence in given]
     if not arrays:
         raise ValueError("Labelled: there is no sequence to learn from")
     for i, array in enumerate(arrays):
@@ -206,7 +208,8 @@ def checked_sequences(sequences: Iterable[Any]) -> list[Ids]:
 
 def checked_labels(labels: Iterable[Any], lengths: NDArray[Any]) -> list[Ids]:
     """The labels as arrays of integers, () or (time,); an error names a bad one."""
-    arrays = [np.asarray(label) for label in labels]
+    given = check_items("Labelled", "labels", labels, "a list of label ids")
+    arrays = [one_array("Labelled", label) for label in given]
     if len(arrays) != len(lengths):
         raise ValueError(
             f"Labelled: there are {len(lengths)} sequences, but labels for {len(arrays)}"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...cells import Configured, register
-from ...checks import check_int
+from ...checks import check_int, describe_received
 from .vocabulary import Vocabulary
 
 Ids = NDArray[np.int64]
@@ -71,6 +71,12 @@ class Features(Configured):
         lower: bool = True,
     ) -> None:
         self.vocabularies = list(vocabularies)
+        for known in self.vocabularies:
+            if not isinstance(known, Vocabulary):
+                raise TypeError(
+                    f"Features: expected a Vocabulary for each column, got "
+                    f"{describe_received(known)}"
+                )
         self.suffixes = [check_int("Features", "a suffix's length", n) for n in suffixes]
         self.prefixes = [check_int("Features", "a prefix's length", n) for n in prefixes]
         self.shape, self.lower = bool(shape), bool(lower)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...checks import check_choice, check_int
+from ...autograd import one_array
+from ...checks import check_choice, check_int, check_items
 
 Ids = NDArray[np.int64]
+MOST = 2**63 - 1  # of an int64
 
 
 def pad_sequences(
@@ -43,7 +45,9 @@ def pad_sequences(
     """
     check_choice("pad_sequences", "padding", padding, ("pre", "post"))
     check_choice("pad_sequences", "truncating", truncating, ("pre", "post"))
-    rows = [np.asarray(sequence) for sequence in sequences]
+    check_int("pad_sequences", "value", value, -(2**63), MOST)
+    given = check_items("pad_sequences", "sequences", sequences, "a list of sequences of ids")
+    rows = [one_array("pad_sequences", sequence) for sequence in given]
     for i, row in enumerate(rows):
         if row.ndim < 1 or row.shape[1:] != rows[0].shape[1:]:
             raise ValueError(
@@ -52,6 +56,10 @@ def pad_sequences(
             )
         if row.size and row.dtype.kind not in "iu":
             raise TypeError(f"pad_sequences: sequence {i} holds {row.dtype}, expected integers")
+        if row.dtype == np.uint64 and row.size and row.max() > MOST:
+            raise ValueError(
+                f"pad_sequences: sequence {i} holds {row.max()}; ids are at most {MOST}"
+            )
     if length is None:
         length = max(map(len, rows), default=0)
     else:
@@ -74,7 +82,13 @@ def one_text(who: str, ids: Any) -> NDArray[Any]:
             f"{who}: expected the ids of one text, (time,), got sequences; join them by "
             "np.concatenate(ids), or train on each with the task Sequences(ids)"
         )
-    return np.asarray(ids)
+    array = one_array(who, ids)
+    if array.dtype.kind in "USO":
+        raise TypeError(
+            f"{who}: expected ids, integers (time,), got {array.dtype} {array.shape}; a Vocabulary "
+            "makes them of text"
+        )
+    return array
 
 
 def stream_batches(ids: Any, batch: int, steps: int) -> Iterator[tuple[Ids, Ids | None]]:

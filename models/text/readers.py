@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ...checks import check_choice, check_float, import_extra
+from ...checks import check_choice, check_float, check_path, import_extra
 from ...files import PathLike, write_atomically
 
 __all__ = [
@@ -46,7 +46,7 @@ def load_text(path: PathLike, encoding: str = "utf-8") -> str:
     A missing file raises FileNotFoundError; an empty one, a folder, and a file in another encoding
     ValueError.
     """
-    path = Path(path)
+    path = check_path("load_text", "path", path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, expected a text file")
     if not path.exists():

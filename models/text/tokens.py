@@ -12,12 +12,15 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from ...checks import check_bool, check_text
+
 UNKNOWN, START, END = "<unk>", "<s>", "</s>"
 SPECIALS = (UNKNOWN, START, END)
 
 # A word with inner apostrophes, hyphens and dots; an empty call; an operator such as ``<=``; or a
 # run of one punctuation mark: 40 asterisks under a heading are one token, not 39 easy guesses.
-WORD = r"\w+(?:['.-]\w+)*|\(\)|[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
+# An operator is looked for where a run of its signs begins: a run without = is read once.
+WORD = r"\w+(?:['.-]\w+)*|\(\)|(?<![!<>:+*/%&|^@-])[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
 # An emoji with its modifiers and joined emoji, or two letters that form a flag.
 EMOJI = (
     "[\U0001f1e6-\U0001f1ff]{2}"
@@ -43,6 +46,29 @@ def word_pattern(ascii_only: bool) -> re.Pattern[str]:
     return re.compile(EMOJI + "|" + WORD.replace(r"\w+", rf"\w[\w\u200c\u200d{marks}]*"))
 
 
+def normal_form(text: str) -> str:
+    """A text in Unicode's normal form C, in linear time.
+
+    The accents of one letter are sorted in quadratic time; of more than 30, which no language has,
+    each 30 are sorted by themselves (as in Unicode's stream-safe format, UAX #15).
+    """
+    if text.isascii():
+        return text
+    pieces = accents().split(text)
+    for i, piece in enumerate(pieces):
+        step = 30 if i % 2 else max(len(piece), 1)
+        parts = (piece[begin : begin + step] for begin in range(0, len(piece), step))
+        pieces[i] = "".join(unicodedata.normalize("NFC", part) for part in parts)
+    return "".join(pieces)
+
+
+@functools.cache
+def accents() -> re.Pattern[str]:
+    """More than 30 accents behind each other."""
+    found = "".join(c for c in map(chr, range(0x20000)) if unicodedata.combining(c))
+    return re.compile(f"([{found}]{{31,}})")
+
+
 def words(text: str) -> list[str]:
     """The words and punctuation marks of a text, in any script.
 
@@ -53,7 +79,7 @@ def words(text: str) -> list[str]:
         >>> words("Don't panic (naïve): x <= 3.5")
         ["Don't", 'panic', '(', 'naïve', ')', ':', 'x', '<=', '3.5']
     """
-    text = unicodedata.normalize("NFC", text)
+    text = normal_form(text)
     text = OPENING_DOUBLE.sub("“", text).replace('"', "”")
     text = OPENING_SINGLE.sub("‘", text.replace("’", "'"))
     text = LONE_SINGLE.sub("’", text)
@@ -74,7 +100,7 @@ def join_words(tokens: Iterable[str]) -> str:
     """
     pieces: list[str] = []
     opened = True  # whether the next token follows without a space
-    for token in tokens:
+    for token in filter(None, tokens):
         closing = token == "()" or (token[0] in ".,;:!?)]}%…»”’" and not OPERATOR.fullmatch(token))
         pieces.append(token if opened or closing else f" {token}")
         opened = token[-1] in "([{«“‘"
@@ -102,6 +128,7 @@ LEVELS = {
 
 def level_named(name: str) -> Level:
     """A tokeniser by name: one of LEVELS, or ``re:`` and a regular expression for a token."""
+    check_text("tokenize", "level", name)
     if name in LEVELS:
         return LEVELS[name]
     if not name.startswith("re:"):
@@ -136,6 +163,8 @@ def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
         ['<s>', '#b', '@c', '</s>']
     """
     how = level_named(level)
+    check_text("tokenize", "text", text)
+    check_bool("tokenize", "lower", lower)
     stream: list[str] = []
     for part in how.sequences(text.lower() if lower else text):
         tokens = how.tokens(part)

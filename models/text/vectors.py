@@ -12,8 +12,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...checks import check_dtype, check_rng
 from ...files import PathLike
 from .vocabulary import Vocabulary
+
+LONGEST_LINE = 1 << 20  # characters
+SMALL, MOST_PACKED = 1 << 22, 16  # characters in all; and as a multiple of the file's bytes
 
 
 def load_vectors(
@@ -42,12 +46,13 @@ def load_vectors(
         ...     load_vectors(path, ["dog"])
         {'dog': array([0.25, 1.  ], dtype=float32)}
     """
+    check_dtype("load_vectors", dtype)
     wanted = None if words is None else set(words)
     found: dict[str, NDArray[Any]] = {}
     promised = None
     d = count = 0
-    with opened(path) as lines:
-        for number, line in enumerate(lines, 1):
+    with opened(path) as file:
+        for number, line in enumerate(lines_of(path, file), 1):
             fields = line.rstrip(" \n").split(" ")
             if number == 1 and len(fields) == 2 and all(f.isdecimal() for f in fields):
                 promised, d = (int(field) for field in fields)
@@ -79,6 +84,28 @@ def load_vectors(
             "truncated or malformed"
         )
     return found
+
+
+def lines_of(path: PathLike, file: IO[str]) -> Iterator[str]:
+    """The lines of a file of vectors: of bounded length, and together of bounded size.
+
+    A ``.gz`` of real vectors shrinks to a third. Of zeros it could shrink a thousandfold.
+    """
+    most = max(SMALL, MOST_PACKED * Path(path).stat().st_size)
+    read = number = 0
+    while line := file.readline(LONGEST_LINE):
+        number += 1
+        read += len(line)
+        if len(line) == LONGEST_LINE and not line.endswith("\n"):
+            raise ValueError(
+                f"{path}, line {number}: it is longer than {LONGEST_LINE:,} characters; expected a "
+                "word and its numbers"
+            )
+        if read > most:
+            raise ValueError(
+                f"{path}: it unpacks to more than {MOST_PACKED} times its size; unpack it first"
+            )
+        yield line
 
 
 @contextmanager
@@ -139,7 +166,7 @@ def align_vectors(
             "align_vectors: expected vectors (d,) of one width, got "
             + (f"the shapes {shapes[:5]}" if vectors else "none")
         )
-    random = np.random.default_rng(rng).standard_normal((len(words), *shapes[0])) * 0.1
+    random = check_rng("align_vectors", rng).standard_normal((len(words), *shapes[0])) * 0.1
     matrix = random.astype(np.result_type(*{np.asarray(v).dtype for v in vectors.values()}))
     found = np.zeros(len(words), bool)
     for i, word in enumerate(words):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ...autograd import class_ids
 from ...cells import Configured, register
-from ...checks import check_int
+from ...checks import check_int, check_items, describe_received
 from .tokens import SPECIALS, level_named
 
 Ids = NDArray[np.int64]
@@ -48,15 +48,15 @@ class Vocabulary(Configured):
     unknown, start, end = range(len(SPECIALS))
 
     def __init__(self, tokens: Iterable[str], *, level: str = "word", lower: bool = False) -> None:
-        given = tuple(tokens)
+        given = tuple(check_items("Vocabulary", "tokens", tokens, "a list of tokens"))
         self.tokens = given if given[: len(SPECIALS)] == SPECIALS else (*SPECIALS, *given)
         if not all(isinstance(token, str) for token in self.tokens):
             wrong = next(token for token in self.tokens if not isinstance(token, str))
-            raise TypeError(f"Vocabulary: tokens must be strings, got {wrong!r}")
+            raise TypeError(f"Vocabulary: tokens must be strings, got {describe_received(wrong)}")
         self.ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self.ids) < len(self.tokens):
             twice = next(token for token, n in Counter(self.tokens).items() if n > 1)
-            raise ValueError(f"Vocabulary: the token {twice!r} occurs twice")
+            raise ValueError(f"Vocabulary: the token {describe_received(twice)} occurs twice")
         self.level = level
         self.lower = lower
         self._how = level_named(level)
@@ -85,6 +85,10 @@ class Vocabulary(Configured):
         kept.sort(key=lambda token: (-counts[token], token))
         return cls(kept, level=level, lower=lower)
 
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments; the tokens also where they were given as a string."""
+        return super().arguments() | {"tokens": self.tokens}
+
     def __len__(self) -> int:
         return len(self.tokens)
 
@@ -106,7 +110,7 @@ class Vocabulary(Configured):
         if isinstance(text, str):
             tokens: Iterable[str] = self._how.tokens(text.lower() if self.lower else text)
         else:
-            tokens = text
+            tokens = check_items("Vocabulary.encode", "text", text, "a string, or a list of tokens")
         ids = [self.ids.get(token, self.unknown) for token in tokens]
         return np.array([self.start] * start + ids + [self.end] * end, np.int64)
 

@@ -2,7 +2,7 @@
 
 from . import schedules
 from .chain_thaw import chain_thaw
-from .checkpoint import differences
+from .checkpoint import differences, previous_of
 from .loop import evaluate, fit
 from .metrics import accuracy, bits_of, confusion, label_scores, span_f1, span_scores
 from .optim import (
@@ -25,5 +25,5 @@ __all__ = [
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "count_targets", "History",
     "save_history", "differences", "Optimizer", "SGD", "Adam", "AdamW", "NAdam", "Adamax",
     "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm", "clip_by_value", "schedules",
-    "accuracy", "bits_of", "confusion", "label_scores", "span_f1", "span_scores",
+    "accuracy", "bits_of", "confusion", "label_scores", "previous_of", "span_f1", "span_scores",
 ]  # fmt: skip

@@ -8,9 +8,11 @@ run's fingerprint, its model, optimiser, data and settings, by which another run
 
 from __future__ import annotations
 
+import json
 import types
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,10 @@ from numpy.typing import NDArray
 
 from ...autograd import Tensor
 from ...cells import Module
-from ...files import PathLike, load_described, save_described, unfinished
+from ...checks import describe_received, shown
+from ...files import PathLike, load_described, remove_unfinished, save_described
 from .optim import Optimizer
+from .schema import Check
 
 Arrays = dict[str, NDArray[Any]]
 FORMAT = "unspool checkpoint"
@@ -35,28 +39,84 @@ def save_checkpoint(path: PathLike, fingerprint: Mapping[str, Any], state: Any) 
         fingerprint: Of the run, made of ``describe_...``.
         state: Plain values, Tensors, arrays, and containers of them.
     """
-    arrays: Arrays = {}
-    header = {"training": dict(fingerprint), "state": packed(state, "state", arrays)}
-    save_described(path, FORMAT, VERSION, header, arrays)
+    path, arrays = Path(path), {}
+    parts = {"training": dict(fingerprint), "state": packed(state, "state", arrays)}
+    header = json.loads(json.dumps(parts))  # as it will be read
+    header["checksum"] = checksum([header, arrays])
+    save_described(path, FORMAT, VERSION, header, arrays, previous=previous_of(path))
 
 
-def load_checkpoint(path: PathLike, fingerprint: Mapping[str, Any]) -> Any:
+def load_checkpoint(path: PathLike, fingerprint: Mapping[str, Any], check: Check) -> Any:
     """Read the state from a checkpoint of a run with this fingerprint.
 
-    Temporary files of killed writers are removed. A damaged file, or one of another run, raises a
-    ValueError that names the differences.
+    Temporary files of killed writers are removed.
+
+    Args:
+        path: The file.
+        fingerprint: Of the run.
+        check: The schema of the state.
+
+    Raises:
+        ValueError: The file is damaged (and whether the checkpoint before it is sound), or it is
+            of another run, and the differences are named.
     """
+    path = Path(path)
+    try:
+        state = read_state(path, fingerprint, check)
+    except AnotherTraining:
+        raise
+    except ValueError as error:
+        before = previous_of(path)
+        try:
+            read_state(before, fingerprint, check)
+        except (ValueError, OSError):
+            raise error from None
+        raise ValueError(
+            f"{error}. The checkpoint before it is sound: rename {before.name} to {path.name} to "
+            "resume from that"
+        ) from error
+    remove_unfinished(path)
+    remove_unfinished(previous_of(path))
+    return state
+
+
+class AnotherTraining(ValueError):
+    """A checkpoint is sound, and of another training."""
+
+
+def read_state(path: Path, fingerprint: Mapping[str, Any], check: Check) -> Any:
+    """The checked state of a checkpoint."""
     header, arrays = load_described(path, FORMAT, VERSION)
     try:
         problems = differences(header["training"], fingerprint)
         state = unpacked(header["state"], arrays)
+        if not problems:
+            check(state, "state")
+            check_checksum(header, arrays)
     except KeyError as error:
-        raise ValueError(f"{path} is damaged: it has no {error.args[0]}") from error
+        missing = shown(error.args[0])
+        raise ValueError(f"{path} is damaged: it has no {missing}") from error
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
     if problems:
-        raise ValueError(f"{path} is the checkpoint of another training: {'; '.join(problems)}")
-    for left in unfinished(path):
-        left.unlink(missing_ok=True)
+        more = f"; and {len(problems) - 20} more" if len(problems) > 20 else ""
+        raise AnotherTraining(
+            f"{path} is the checkpoint of another training: {'; '.join(problems[:20])}{more}"
+        )
     return state
+
+
+def check_checksum(header: Mapping[str, Any], arrays: Arrays) -> None:
+    """Raise ValueError where values are other than those written; old files have no checksum."""
+    parts = {name: header[name] for name in ("training", "state")}
+    if "checksum" in header and header["checksum"] != checksum([parts, arrays]):
+        raise ValueError("its values are not those that were written")
+
+
+def previous_of(path: PathLike) -> Path:
+    """The checkpoint before the last one: ``run.npz`` has ``run.previous.npz``."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 # Values -----------------------------------------------------------------------------------------
@@ -212,12 +272,14 @@ def checksum(value: Any, start: int = 0) -> int:
 
 def differences(saved: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """The differences between two fingerprints, in words."""
+    if not isinstance(saved, Mapping):
+        raise ValueError(f"it describes its training by {describe_received(saved)}")
     words = []
     for name in [*given, *(name for name in saved if name not in given)]:
         if name not in saved:
-            words.append(f"{name} is new, now {given[name]}")
+            words.append(f"{name} is new, now {shown(given[name])}")
         elif name not in given:
-            words.append(f"{name} was {saved[name]}, and is absent now")
+            words.append(f"{shown(name)} was {shown(saved[name])}, and is absent now")
         elif saved[name] != given[name]:
-            words.append(f"{name} was {saved[name]}, now {given[name]}")
+            words.append(f"{name} was {shown(saved[name])}, now {shown(given[name])}")
     return words

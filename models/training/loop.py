@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import os
@@ -16,16 +17,27 @@ import numpy as np
 
 from ...autograd import detect_anomaly, freed_memory_kept
 from ...cells import Cell, Module, kinds_seen, see_kinds
-from ...checks import check_choice, check_float, check_int, wrong_type
-from ...files import PathLike
+from ...checks import (
+    check_bool,
+    check_callable,
+    check_choice,
+    check_float,
+    check_int,
+    check_path,
+    describe_received,
+    wrong_type,
+)
+from ...files import PathLike, locked
 from ..networks.layers import evaluating
 from ..text import perplexity_of
+from . import schema
 from .checkpoint import (
     describe_model,
     describe_optimizer,
     describe_task,
     generators,
     load_checkpoint,
+    previous_of,
     random_states,
     save_checkpoint,
     seeded,
@@ -112,7 +124,8 @@ def fit(
         save: A path for the best parameters, or a function that saves the model: written or
             called whenever there are new best ones.
         checkpoint: The checkpoint's path. Where writing fails (a full disk), the old file stays,
-            a RuntimeWarning is raised, and training goes on.
+            a RuntimeWarning is raised, and training goes on. Until training ends the checkpoint
+            before it is kept beside it, as ``NAME.previous.npz``, should the last one be damaged.
         every: Seconds between checkpoints, which are also written after each epoch; at 0, after
             each batch.
         resume: Whether to resume from the checkpoint if there is one, instead of starting over.
@@ -131,7 +144,7 @@ def fit(
         KeyboardInterrupt: Ctrl-C; the model has its best parameters, and they are saved.
         ValueError: A setting is out of range, the model has no Parameter, or the checkpoint is
             damaged or was written by another training; the differences are named.
-        OSError: The checkpoint's folder is not writable.
+        OSError: The checkpoint's folder is not writable, or another training uses the file.
 
     Example:
         >>> from unspool.models import LanguageModel, Sequences, fit
@@ -160,6 +173,11 @@ def fit(
     for name, limit in (("clip", clip), ("clip_value", clip_value), ("every", every)):
         if limit is not None:
             check_float("fit", name, limit, least=0)
+    metrics = {} if metrics is None else metrics
+    check_functions({"schedule": schedule, "after_epoch": after_epoch}, metrics)
+    check_paths({"save": None if callable(save) else save, "checkpoint": checkpoint})
+    check_bool("fit", "resume", resume)
+    check_bool("fit", "progress", progress)
     run = Run(
         model,
         task,
@@ -168,9 +186,9 @@ def fit(
         epochs=epochs,
         seconds=seconds,
         patience=patience,
-        metrics=metrics or {},
+        metrics=metrics,
         monitor=monitor,
-        sign=sign_of(monitor, mode, metrics or {}),
+        sign=sign_of(monitor, mode, metrics),
         clip=clip,
         clip_value=clip_value,
         schedule=schedule,
@@ -182,11 +200,14 @@ def fit(
     model.train()
     try:
         report = Report(epochs, len(task), unit) if progress else Silence()
-        if checkpoint is not None:
-            run.open_checkpoint(Path(checkpoint), every, resume)
-            if run.updates:
-                report.note(f"resuming from {checkpoint}, after update {run.updates}")
-        with freed_memory_kept():  # with glibc an update of an LSTM of 128 takes a quarter less
+        with contextlib.ExitStack() as used:
+            if checkpoint is not None:
+                used.enter_context(run.lock_checkpoint(Path(checkpoint)))
+                run.open_checkpoint(Path(checkpoint), every, resume)
+                if run.updates:
+                    report.note(f"resuming from {checkpoint}, after update {run.updates}")
+            # With glibc an update of an LSTM of 128 takes a quarter less.
+            used.enter_context(freed_memory_kept())
             return run.train(report)
     finally:
         model.train(was_training)
@@ -196,6 +217,25 @@ def check_model(who: str, model: Any) -> None:
     """Raise TypeError unless it is a Module."""
     if not isinstance(model, Module):
         raise wrong_type(f"{who}: expected a model, as Acceptor(...)", model)
+
+
+def check_functions(functions: Mapping[str, Any], metrics: Any) -> None:
+    """Raise TypeError unless those given are functions, and ``metrics`` a dict of functions."""
+    if not isinstance(metrics, Mapping):
+        raise TypeError(
+            f"fit: metrics must be a dict of functions by name, got {describe_received(metrics)}"
+        )
+    named = {f"metrics[{name!r}]": metric for name, metric in metrics.items()}
+    for name, function in (functions | named).items():
+        if function is not None or name in named:
+            check_callable("fit", name, function)
+
+
+def check_paths(paths: Mapping[str, Any]) -> None:
+    """Raise TypeError unless those given are paths."""
+    for name, path in paths.items():
+        if path is not None:
+            check_path("fit", name, path)
 
 
 def sign_of(monitor: str, mode: str | None, metrics: Iterable[str]) -> int:
@@ -302,6 +342,8 @@ class Run:
             if self.validation is not None and self.history:
                 by = self.monitor.replace("_", " ")
                 report.note(f"the model has its parameters {self.good_from}, the best by {by}")
+            if self.path is not None:
+                previous_of(self.path).unlink(missing_ok=True)
         except FloatingPointError:
             self.model.load_state_dict(self.good)
             raise
@@ -418,10 +460,14 @@ class Run:
         """A key by which the best row is the least one."""
         return self.sign * row[self.monitor], row["validation_loss"]
 
+    def finite(self) -> bool:
+        """Whether the parameters are finite."""
+        return all(np.isfinite(parameter.data).all() for parameter in self.model.parameters())
+
     def keep(self, which: str) -> None:
         """Remember the parameters as good ones, if they are finite, and save them."""
         state = self.model.state_dict()
-        if not all(np.isfinite(array).all() for array in state.values()):
+        if not self.finite():
             return
         self.good, self.good_from = state, which
         if callable(self.save):
@@ -455,6 +501,13 @@ class Run:
 
     # Checkpoints ----------------------------------------------------------------------------------
 
+    def lock_checkpoint(self, path: Path) -> contextlib.AbstractContextManager[None]:
+        """Keep other trainings from a checkpoint."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            raise PermissionError(f"fit: no checkpoint can be written in {path.parent}")
+        return locked(path.with_name(f".{path.name}.lock"), str(path))
+
     def open_checkpoint(self, path: Path, every: float, resume: bool) -> None:
         """Write checkpoints to a file from now on; resume from it if it exists."""
         self.fingerprint = {
@@ -470,12 +523,9 @@ class Run:
             "schedule, plateaus": [plateau.settings() for plateau in plateaus(self.schedule)],
         }
         self.path, self.every = path, every
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(path.parent, os.W_OK):
-            raise PermissionError(f"fit: no checkpoint can be written in {path.parent}")
         if resume and path.exists():
             try:
-                self.restore(load_checkpoint(path, self.fingerprint))
+                self.restore(load_checkpoint(path, self.fingerprint, self.check_state))
             except ValueError as error:
                 raise ValueError(
                     f"fit: {error}. Give another checkpoint=, or resume=False to begin anew"
@@ -483,8 +533,11 @@ class Run:
         self.written = self.elapsed()
 
     def write_checkpoint(self) -> None:
-        """Write the checkpoint, if there is to be one; an OSError becomes a warning."""
-        if self.path is None:
+        """Write the checkpoint, if there is to be one; an OSError becomes a warning.
+
+        Parameters that are not finite are not written: the next batch raises and says why.
+        """
+        if self.path is None or not self.finite():
             return
         state = {
             "pass": vars(self.now),
@@ -507,6 +560,43 @@ class Run:
                 stacklevel=2,
             )
         self.written = self.elapsed()
+
+    def check_state(self, state: Any, place: str) -> None:
+        """Raise ValueError unless this is a state of this run; see ``write_checkpoint``."""
+        columns = ["seconds", "loss"]
+        if self.validation is not None:
+            columns += ["validation_loss", self.monitor]
+        parameters = schema.arrays_like(self.model.state_dict())
+        of_pass = {
+            **dict.fromkeys(("epoch", "batches", "tokens"), schema.count),
+            **dict.fromkeys(("total", "seconds"), schema.finite),
+            "carry": schema.carry,
+            "rngs": schema.each(schema.random_state),
+        }
+        of_plateau = {"now": schema.finite, "best": schema.number}
+        of_plateau |= {"waited": schema.count, "resting": schema.count}
+        whole = {
+            "pass": schema.fields(of_pass),
+            **dict.fromkeys(("updates", "waited"), schema.count),
+            "seconds": schema.finite,
+            "best": schema.number,
+            "good_from": schema.text,
+            "history": schema.rows(columns),
+            "plateaus": schema.parts([schema.fields(of_plateau) for _ in plateaus(self.schedule)]),
+            "rngs": schema.parts([schema.random_state for _ in self.rngs]),
+            "seeds": schema.parts([schema.count for _ in self.seeded]),
+            "replayed": schema.parts([schema.each(schema.signature) for _ in self.cells]),
+            "model": parameters,
+            "good": parameters,
+            "optimizer": lambda value, _: self.optimizer.check_state(value),
+        }
+        schema.fields(whole)(state, place)
+        now, epochs = state["pass"], len(state["history"])
+        if now["epoch"] != epochs + 1 or now["batches"] > len(self.task):
+            raise ValueError(
+                f"its state: {place}.pass is at batch {now['batches']} of {len(self.task)}, epoch "
+                f"{now['epoch']}, after {epochs} epochs"
+            )
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a checkpoint's state."""

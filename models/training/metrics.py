@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import class_ids
-from ...checks import check_int
+from ...checks import check_int, check_items
 
 
 def bits_of(loss: float) -> float:
@@ -28,7 +28,8 @@ def flat(who: str, gold: Any, predicted: Any) -> tuple[list[Any], list[Any]]:
     """The labels of a corpus as two flat lists of equal length."""
     pair: list[list[Any]] = []
     counts = []
-    for given in (gold, predicted):
+    for name, given in (("gold", gold), ("predicted", predicted)):
+        check_items(who, name, given, "a list of labels")
         items = [np.asarray(item) for item in given]
         counts.append([item.size for item in items])
         pair.append([label for item in items for label in item.ravel().tolist()])

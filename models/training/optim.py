@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Parameter, Tensor
+from ...autograd import Parameter, Tensor, describe, operands_of
 from ...checks import check_float, describe_received, wrong_type
 
 Array = NDArray[Any]
@@ -43,16 +43,25 @@ def groups(
             )
         if isinstance(group["parameters"], Tensor):
             raise TypeError(f"{who}: pass the parameters of a group as a list, as in [W, b]")
-        found = list(dict.fromkeys(group["parameters"]))
-        for parameter in found:
-            if not isinstance(parameter, Tensor):
-                raise TypeError(f"{who}: expected Parameters, got {describe_received(parameter)}")
+        for parameter in (given := list(group["parameters"])):
+            check_trainable(who, parameter)
+        found = list(dict.fromkeys(given))
         decay = group.get("weight_decay")
         yield (
             found,
             check_float(who, "scale", group.get("scale", 1.0), least=0),
             None if decay is None else check_float(who, "weight_decay", decay, least=0),
         )
+
+
+def check_trainable(who: str, parameter: Any) -> None:
+    """Raise TypeError unless it is a Parameter, or another leaf that requires a gradient."""
+    leaf = isinstance(parameter, Tensor) and not operands_of(parameter)
+    if not leaf or not (isinstance(parameter, Parameter) or parameter.requires_grad):
+        received = describe_received(parameter)
+        if isinstance(parameter, Tensor):
+            received = f"{describe(parameter)}, which no backward() leaves a gradient at"
+        raise TypeError(f"{who}: expected Parameters, got {received}")
 
 
 class Optimizer:
@@ -126,6 +135,11 @@ class Optimizer:
                 self.memory[i] = {name: np.zeros_like(parameter.data) for name in self.slots}
             self.steps[i] += 1
             p, gradient = parameter.data, parameter.grad
+            if gradient.shape != p.shape:
+                raise ValueError(
+                    f"{type(self).__name__}: the gradient of {describe(parameter)} is "
+                    f"{gradient.shape}; it must have the parameter's shape"
+                )
             scale, decay = self.settings[i]
             lr = self.lr * scale
             if decay is None:
@@ -171,22 +185,10 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore the state of an optimiser of the same class and parameters.
 
-        Missing, unexpected and misshapen entries raise a ValueError that names all of them, and
-        nothing is changed.
+        Missing, unexpected and misshapen entries, and such as are no finite numbers, raise a
+        ValueError that names all of them, and nothing is changed.
         """
-        expected: dict[str, tuple[int, ...]] = {"lr": ()}
-        for i, parameter in enumerate(self.parameters):
-            expected[f"{i}.steps"] = ()
-            if np.any(state.get(f"{i}.steps", 0)):
-                expected.update({f"{i}.{name}": parameter.shape for name in self.slots})
-        problems = [f"missing {name}" for name in expected if name not in state]
-        for name, value in state.items():
-            if name not in expected:
-                problems.append(f"unexpected {name}")
-            elif np.shape(value) != expected[name]:
-                problems.append(f"{name} is {np.shape(value)}, expected {expected[name]}")
-        if problems:
-            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
+        self.check_state(state)
         self.lr = float(state["lr"])
         for i, parameter in enumerate(self.parameters):
             self.steps[i] = int(state[f"{i}.steps"])
@@ -195,6 +197,35 @@ class Optimizer:
                 for name in self.slots
                 if self.steps[i]
             }
+
+    def check_state(self, state: Mapping[str, Any]) -> None:
+        """Raise ValueError unless ``load_state_dict`` could restore this state."""
+        if not isinstance(state, Mapping):
+            raise ValueError(
+                f"{type(self).__name__}.load_state_dict: expected a dict of arrays by name, got "
+                f"{describe_received(state)}"
+            )
+        numbers = ["lr", *(f"{i}.steps" for i in range(len(self.parameters)))]
+        expected: dict[str, tuple[int, ...]] = dict.fromkeys(numbers, ())
+        for i, parameter in enumerate(self.parameters):
+            if np.any(state.get(f"{i}.steps", 0)):
+                expected.update({f"{i}.{name}": parameter.shape for name in self.slots})
+        problems = [f"missing {name}" for name in expected if name not in state]
+        for name, value in state.items():
+            if name not in expected:
+                problems.append(f"unexpected {name}")
+            elif np.shape(value) != expected[name]:
+                problems.append(f"{name} is {np.shape(value)}, expected {expected[name]}")
+            elif (array := np.asarray(value)).dtype.kind not in "fiu":
+                problems.append(f"{name} holds {array.dtype}, expected numbers")
+            elif not np.isfinite(array).all():
+                problems.append(f"{name} holds something else than finite numbers")
+            elif name in numbers and array < 0:
+                problems.append(f"{name} is {array.item()}, expected 0 or more")
+            elif name.endswith(".steps") and array.dtype.kind == "f":
+                problems.append(f"{name} is {array.item()}, expected an integer")
+        if problems:
+            raise ValueError(f"{type(self).__name__}.load_state_dict: {'; '.join(problems)}")
 
 
 class SGD(Optimizer):
@@ -633,6 +664,10 @@ def clip_by_global_norm(parameters: Iterable[Tensor], max_norm: float) -> float:
 
 def gradients(parameters: Iterable[Tensor]) -> list[Array]:
     """The existing gradients of these parameters, each once."""
+    if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable):
+        raise TypeError(
+            f"the parameters are a list, as [W, b], got {describe_received(parameters)}"
+        )
     return [p.grad for p in dict.fromkeys(parameters) if p.grad is not None]
 
 

@@ -9,7 +9,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ...files import PathLike, write_atomically
+from ...checks import shown
+from ...files import MessageStream, PathLike, write_atomically
 from ..text import perplexity_of
 
 History = list[dict[str, float]]
@@ -56,7 +57,8 @@ class Report(Silence):
 
     def __init__(self, epochs: int, batches: int, unit: str = "tokens") -> None:
         self.epochs, self.batches, self.unit = epochs, batches, unit
-        self.terminal = sys.stderr.isatty()
+        self.stream: Any = MessageStream(sys.stderr)
+        self.terminal = self.stream.isatty()
         self.bar: Any = None
         self.shown = 0.0
         try:
@@ -69,7 +71,7 @@ class Report(Silence):
 
     def note(self, text: str) -> None:
         """Print a message."""
-        print(text, file=sys.stderr, flush=True)
+        print(shown(text, 1000), file=self.stream, flush=True)
 
     def batch(self, epoch: int, number: int, loss: float, speed: float) -> None:
         """Show the progress, at most ten times a second."""
@@ -82,7 +84,7 @@ class Report(Silence):
                     initial=number - 1,  # above 0 where training resumes within an epoch
                     desc=title,
                     leave=False,
-                    file=sys.stderr,
+                    file=self.stream,
                     mininterval=pause,
                 )
             self.bar.set_postfix_str(summary(loss, speed, self.unit), refresh=False)
@@ -90,7 +92,7 @@ class Report(Silence):
         elif self.terminal and time.perf_counter() - self.shown > 0.1:
             self.shown = time.perf_counter()
             line = f"{title}, batch {number}/{self.batches}: {summary(loss, speed, self.unit)}"
-            print(f"\r{line:<79}", end="", file=sys.stderr, flush=True)
+            print(f"\r{line:<79}", end="", file=self.stream, flush=True)
 
     def row(self, row: dict[str, float]) -> None:
         """Print the results of an epoch."""
@@ -112,5 +114,5 @@ class Report(Silence):
             self.bar.close()
             self.bar = None
         elif self.shown:
-            print(f"\r{'':<79}\r", end="", file=sys.stderr, flush=True)
+            print(f"\r{'':<79}\r", end="", file=self.stream, flush=True)
             self.shown = 0.0

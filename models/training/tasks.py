@@ -11,9 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ...autograd import Tensor
+from ...autograd import Tensor, one_array
 from ...cells import detached
-from ...checks import check_fraction, check_int, wrong_type
+from ...checks import (
+    check_bool,
+    check_fraction,
+    check_int,
+    check_items,
+    check_rng,
+    wrong_type,
+)
 from ..text import one_text, pad_sequences, stream_batches
 
 
@@ -65,9 +72,9 @@ class Stream:
         self.ids = one_text("Stream", ids)
         self.batch = check_int("Stream", "batch", batch)
         self.steps = check_int("Stream", "steps", steps)
-        self.ignore = ignore
+        self.ignore = None if ignore is None else check_int("Stream", "ignore", ignore, None)
         self.reset = check_fraction("Stream", "reset", reset)
-        self.seed = int(np.random.default_rng(rng).integers(2**62))
+        self.seed = int(check_rng("Stream", rng).integers(2**62))
         next(stream_batches(self.ids, batch, steps))  # checks the ids now
 
     def __len__(self) -> int:
@@ -102,7 +109,8 @@ class Sequences:
     def __init__(
         self, sequences: Iterable[Any], batch: int = 32, *, shuffle: bool = True, rng: Any = None
     ) -> None:
-        self.sequences = [np.asarray(sequence) for sequence in sequences]
+        given = check_items("Sequences", "sequences", sequences, "a list of sequences of ids")
+        self.sequences = [one_array("Sequences", sequence) for sequence in given]
         self.batch = check_int("Sequences", "batch", batch)
         if not self.sequences:
             raise ValueError("Sequences: there is no sequence to learn from")
@@ -112,8 +120,13 @@ class Sequences:
                     f"Sequences: expected ids (time,) of at least 2, <s> and one more; sequence "
                     f"{i} is {sequence.shape}"
                 )
-        self.shuffle = shuffle
-        self.seed = int(np.random.default_rng(rng).integers(2**62))
+            if sequence.dtype.kind not in "iu":
+                raise TypeError(
+                    f"Sequences: sequence {i} holds {sequence.dtype}, expected ids; a Vocabulary "
+                    "makes them of tokens"
+                )
+        self.shuffle = check_bool("Sequences", "shuffle", shuffle)
+        self.seed = int(check_rng("Sequences", rng).integers(2**62))
 
     def __len__(self) -> int:
         return -(-len(self.sequences) // self.batch)
