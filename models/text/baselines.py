@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +27,7 @@ from .padding import one_text
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+PIECE = 1 << 20  # tokens of a long text that are counted at once
 
 
 def perplexity_of(loss: float) -> float:
@@ -74,17 +75,31 @@ class NGram:
         self.order = check_int("NGram", "order", order)
         self.ignore = ignore
         array = self._text(ids)
-        counted = self._predicted(array)
         self.levels: list[Counts] = []
-        histories, count = np.zeros(len(array), np.int64), 1  # the empty one is number 0
+        count = 1  # of histories; the empty one is number 0
         for k in range(min(order, len(array))):  # a (k + 1)-gram ends at each position from k on
-            keys, numbers = np.unique(histories * vocab_size + array[k:], return_inverse=True)
-            hits = np.bincount(numbers, counted[k:])
+            keys, hits = self._counted(array, k)
             parents = keys // vocab_size
             followed = np.bincount(parents, hits, count)
             kinds = np.bincount(parents, hits > 0, count)
             self.levels.append(Counts(keys, hits, followed, kinds))
-            histories, count = numbers[:-1], len(keys)
+            count = len(keys)
+
+    def _counted(self, array: Ints, k: int) -> tuple[Ints, Floats]:
+        """The keys of the (k + 1)-grams of a text, sorted, and how often each is predicted."""
+        keys, hits = np.zeros(0, np.int64), np.zeros(0)
+        for begin in range(k, len(array), PIECE):
+            piece = array[begin - k : begin + PIECE].astype(np.int64)
+            n = len(piece) - k
+            history = np.zeros(n, np.int64)
+            for j, level in enumerate(self.levels):  # of the tokens before, the first one first
+                history = level.find(history * self.vocab_size + piece[j : j + n])
+            found, numbers = np.unique(history * self.vocab_size + piece[k:], return_inverse=True)
+            counted = np.bincount(numbers, self._targets(piece[k:], begin))
+            both = np.concatenate([keys, found])
+            keys, numbers = np.unique(both, return_inverse=True)
+            hits = np.bincount(numbers, np.concatenate([hits, counted]))
+        return keys, hits
 
     def probabilities(self, history: Any = ()) -> Floats:
         """The distribution of the token after a history, (vocab_size,).
@@ -102,16 +117,18 @@ class NGram:
 
     def log_probabilities(self, ids: Any) -> Floats:
         """log p of each predicted token of a text, (time - 1,) or fewer with ``ignore``."""
-        array = self._text(ids)
-        return np.log(self._chances(array)[self._predicted(array)])
+        return np.concatenate([*self._log_pieces(ids)])
 
     def score(self, ids: Any) -> float:
         """The sum of the log probabilities of a text's predicted tokens."""
-        return float(self.log_probabilities(ids).sum())
+        return sum(float(piece.sum()) for piece in self._log_pieces(ids))
 
     def loss(self, ids: Any) -> float:
         """The mean nats per predicted token."""
-        return -float(self.log_probabilities(ids).mean())
+        total, count = 0.0, 0
+        for piece in self._log_pieces(ids):
+            total, count = total + float(piece.sum()), count + len(piece)
+        return -total / count
 
     def perplexity(self, ids: Any) -> float:
         """exp of the loss."""
@@ -132,23 +149,37 @@ class NGram:
             histories = np.concatenate([np.full_like(found[..., :1], -1), found[..., :-1]], -1)
         return p
 
-    def _predicted(self, ids: Ints) -> NDArray[np.bool_]:
-        """Which tokens of a text are targets."""
-        counted = np.arange(len(ids)) > 0
+    def _log_pieces(self, ids: Any) -> Iterator[Floats]:
+        """log p of each predicted token, in pieces, so that a large text may be in a file."""
+        array = self._text(ids)
+        for begin in range(0, len(array), PIECE):
+            context = min(begin, self.order - 1)
+            piece = array[begin - context : begin + PIECE].astype(np.int64)
+            p = self._chances(piece)[context:]
+            yield np.log(p[self._targets(piece[context:], begin)])
+
+    def _targets(self, ids: Ints, begin: int) -> NDArray[np.bool_]:
+        """Which tokens of a piece of a text are targets."""
+        counted = np.arange(begin, begin + len(ids)) > 0
         if self.ignore is not None:
             counted &= ids != self.ignore
-        if not counted.any():
-            raise ValueError("NGram: no token of this text is to be predicted")
         return counted
 
     def _text(self, ids: Any) -> Ints:
+        """A checked text: an array, perhaps in a file, with ids in range and a target."""
         array = one_text("NGram", ids)
         if array.ndim != 1 or len(array) < 2 or array.dtype.kind not in "iu":
             raise ValueError(
                 "NGram: expected ids (time,), integers and at least 2 of them, got "
                 f"{array.dtype} {array.shape}"
             )
-        return class_ids(array, self.vocab_size, "NGram", "tokens").astype(np.int64, copy=False)
+        any_target = False
+        for begin in range(0, len(array), PIECE):
+            piece = class_ids(array[begin : begin + PIECE], self.vocab_size, "NGram", "tokens")
+            any_target = any_target or bool(self._targets(piece, begin).any())
+        if not any_target:
+            raise ValueError("NGram: no token of this text is to be predicted")
+        return array
 
 
 class MostFrequentTag:

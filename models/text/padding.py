@@ -121,10 +121,11 @@ def stream_batches(ids: Any, batch: int, steps: int) -> Iterator[tuple[Ids, Ids 
     predicted = len(array) - 1
     width = -(-predicted // batch)
     count = -(-predicted // width)
-    rows = pad_sequences([array[r * width : (r + 1) * width + 1] for r in range(count)], width + 1)
     ends = np.full(count, width + 1)
     ends[-1] = predicted - (count - 1) * width + 1
-    for begin in range(0, width, steps):
-        chunk = rows[:, begin : begin + steps + 1]
+    for begin in range(0, width, steps):  # of a text in a file only this is read
+        end = min(begin + steps, width) + 1
+        rows = [array[r * width + begin : min(r * width + end, len(array))] for r in range(count)]
+        chunk = pad_sequences(rows, end - begin)
         lengths = np.clip(ends - begin, 0, chunk.shape[1])
         yield chunk, (None if (lengths == chunk.shape[1]).all() else lengths)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import codecs
 import csv
 import hashlib
+import io
 import os
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 Sentences = list[list[str]]
+BLOCK = 1 << 20  # bytes that are read at once
 
 
 # Files ------------------------------------------------------------------------------------------
@@ -46,24 +48,66 @@ def load_text(path: PathLike, encoding: str = "utf-8") -> str:
     A missing file raises FileNotFoundError; an empty one, a folder, and a file in another encoding
     ValueError.
     """
+    return "".join(text_blocks(path, encoding))
+
+
+def text_blocks(path: PathLike, encoding: str = "utf-8", size: int = BLOCK) -> Iterator[str]:
+    """The text of a file in blocks, for texts that are large: joined they are ``load_text``'s.
+
+    A block ends with a line, or where a line is long with a word, if it can.
+
+    Args:
+        path: The file.
+        encoding: Of the file.
+        size: Of what is read at once, in bytes.
+    """
     path = check_path("load_text", "path", path)
     if path.is_dir():
         raise ValueError(f"{path} is a folder, expected a text file")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such text file")
+    empty, rest = True, ""
+    for text in decoded(path, encoding, size):
+        rest += text
+        end = rest.rfind("\n") + 1 or (rest.rfind(" ") + 1 if len(rest) > 4 * size else 0)
+        if end or len(rest) > 8 * size:
+            block, rest = rest[: end or len(rest)], rest[end or len(rest) :]
+            empty = empty and not block.strip()
+            yield block
+    if empty and not rest.strip():
+        raise ValueError(f"{path}: the file is empty, there is no text to read")
+    if rest:
+        yield rest
+
+
+def decoded(path: Path, encoding: str, size: int) -> Iterator[str]:
+    """A file's text, line ends as ``\\n``, without a byte order mark."""
     try:
-        text = codecs.decode(path.read_bytes(), encoding)
+        io.TextIOWrapper(io.BytesIO(), encoding)  # refuses codecs that give no text
+        decoder = codecs.getincrementaldecoder(encoding)()
     except LookupError as error:
         raise ValueError(f"{path}: {error}; write the encoding as in utf-8 or latin-1") from error
-    except UnicodeError as error:
-        place = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
-        raise ValueError(
-            f"{path}: not {encoding} text{place}; convert it to UTF-8, or give its encoding"
-        ) from error
-    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
-    if not text.strip():
-        raise ValueError(f"{path}: the file is empty, there is no text to read")
-    return text
+    lines = io.IncrementalNewlineDecoder(None, translate=True)
+    read, first = 0, True
+    with open(path, "rb") as file:
+        while True:
+            data = file.read(size)
+            kept = len(decoder.getstate()[0])
+            try:
+                text = decoder.decode(data, final=not data)
+            except UnicodeError as error:
+                place = ""
+                if isinstance(error, UnicodeDecodeError):
+                    place = f" at byte {read - kept + error.start}"
+                raise ValueError(
+                    f"{path}: not {encoding} text{place}; convert it to UTF-8, or give its encoding"
+                ) from error
+            read += len(data)
+            if first and text:
+                text, first = text.removeprefix("\ufeff"), False
+            yield lines.decode(text, final=not data)
+            if not data:
+                return
 
 
 def python_manual() -> str:

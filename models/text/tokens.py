@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from ...checks import check_bool, check_text
@@ -173,3 +173,57 @@ def tokenize(text: str, level: str = "word", lower: bool = False) -> list[str]:
     if not stream:
         raise ValueError("the text is empty: there is no token in it")
     return stream
+
+
+def token_blocks(
+    blocks: Iterable[str], level: str = "word", lower: bool = False
+) -> Iterator[list[str]]:
+    """The tokens of a text that comes in blocks, as ``text_blocks`` gives them, block by block.
+
+    Together they are those of ``tokenize``.
+
+    Args:
+        blocks: A text in parts, each of which ends where a line, or else a word, ends.
+        level, lower: As in ``tokenize``. A paragraph is held in memory as a whole where a token is
+            the match of a regular expression, as that could reach across lines.
+
+    Example:
+        >>> [*token_blocks(["A title\\n\\nA", " line."])]
+        [['<s>', 'A', 'title', '</s>'], ['<s>', 'A'], ['line', '.'], ['</s>']]
+    """
+    how = level_named(level)
+    begun = False
+    whole = level not in LEVELS
+    parts = ((block, False) for block in blocks)
+    for part, ends in parts if level == "character" else paragraph_parts(blocks, whole):
+        tokens = how.tokens(part.lower() if lower else part)
+        if tokens and not begun:
+            begun, tokens = True, [START, *tokens]
+        if begun and ends:
+            begun, tokens = False, [*tokens, END]
+        if tokens:
+            yield tokens
+    if begun:
+        yield [END]
+
+
+def paragraph_parts(blocks: Iterable[str], whole: bool) -> Iterator[tuple[str, bool]]:
+    """Paragraphs, or their parts of whole lines, each with whether its paragraph ends with it."""
+    lines: list[str] = []
+    at_start = True  # of a line
+    ended = False  # a blank line has followed
+    for block in blocks:
+        for line in re.findall(r"[^\n]*\n|[^\n]+", block):
+            if at_start and line.isspace():
+                ended = bool(lines)
+            else:
+                if ended:
+                    yield "".join(lines).removesuffix("\n"), True
+                    lines, ended = [], False
+                lines.append(line if lines else line.lstrip())
+            at_start = line.endswith("\n")
+        if lines and not whole and not ended:
+            yield "".join(lines), False
+            lines = [""]  # the paragraph goes on
+    if lines:
+        yield "".join(lines).rstrip(), True

@@ -258,7 +258,7 @@ def checksum(value: Any, start: int = 0) -> int:
     """A CRC-32 of a value; functions, Tensors and Generators count by their type."""
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         start = zlib.crc32(f"{value.dtype}{value.shape}".encode(), start)
-        return zlib.crc32(value.tobytes(), start)
+        return zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), start)
     if isinstance(value, (*PLAIN, np.generic)):
         return zlib.crc32(repr(value).encode(), start)
     start = zlib.crc32(type(value).__name__.encode(), start)
