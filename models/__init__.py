@@ -48,6 +48,8 @@ from .text import (
     align_vectors,
     download,
     hold_out,
+    labelled_rows,
+    load_folder,
     load_labelled,
     load_tagged,
     load_text,
@@ -56,6 +58,7 @@ from .text import (
     perplexity_of,
     predictions,
     python_manual,
+    readers,
     stream_batches,
     tokenize,
 )
@@ -101,7 +104,8 @@ __all__ = [
     "final_output", "punctuation_ids", "Transducer", "SplitHead", "Chain", "CRF", "PairwiseCRF",
     "Constraints", "span_constraints", "EncoderDecoder", "Pairs",
     # Text.
-    "load_text", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
+    "readers", "load_text", "load_labelled", "load_folder", "load_tagged", "labelled_rows",
+    "load_vectors", "align_vectors",
     "python_manual", "download", "hold_out", "tokenize", "Vocabulary", "Features", "Labels",
     "Labelled", "predictions", "pad_sequences", "stream_batches", "NGram", "MostFrequentTag",
     "perplexity_of",
