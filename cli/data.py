@@ -1,262 +1,211 @@
-"""Data of the trainings: a text in three parts, and labelled examples from files and folders."""
+"""A text as ids in three parts: read, counted and numbered in one pass.
+
+The ids of a large text are in a file beside the training, mapped into memory: what is held is the
+part that is being read. They are made once, and found again by the training that resumes.
+"""
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..models import (
-    Features,
-    Labelled,
-    Labels,
-    Vocabulary,
-    hold_out,
-    load_labelled,
-    load_tagged,
-    load_text,
-    tokenize,
-)
-from .options import LabelledData, Sentences, Texts, Tokens
+from ..files import load_described, save_described, write_atomically
+from ..models import Vocabulary, hold_out, text_blocks, token_blocks
+from .options import Tokens
 from .terminal import note
 
-Ids = NDArray[np.int64]
-
-# Language models --------------------------------------------------------------------------------
+Ids = NDArray[Any]
 
 DEVELOPMENT = 0.06  # of what is not held out: enough to see when to stop
+LARGE = 8 << 20  # bytes of text from which on the ids are in a file
+PIECE = 1 << 20  # ids that are converted at once
+PAUSE = 5.0  # seconds between two reports of progress
+FORMAT, VERSION = "unspool text", 1
 
 
 class TextParts(NamedTuple):
-    """A text in three contiguous parts, as ids."""
+    """A text in three contiguous parts, as ids.
+
+    Attributes:
+        vocabulary: That of what is not held out.
+        train, development, held_out: The parts, (time,) each.
+        before: All that is not held out.
+    """
 
     vocabulary: Vocabulary
     train: Ids
     development: Ids
     held_out: Ids
-
-    @property
-    def before(self) -> Ids:
-        """All that is not held out."""
-        return np.concatenate([self.train, self.development])
+    before: Ids
 
 
 def split_text(text: str, tokens: Tokens, fraction: float) -> TextParts:
-    """Hold out the end of a text, and before it a part for early stopping.
+    """Hold out the end of a text, and before it a part for early stopping."""
+    return split_blocks([text], tokens, fraction)
 
-    The vocabulary is that of what is not held out.
+
+def split_files(
+    files: Sequence[Path], encoding: str, tokens: Tokens, fraction: float, folder: Path
+) -> TextParts:
+    """``split_text`` of the text in files; the ids are in a file in ``folder``."""
+    ids, about = folder / "ids.npy", folder / "text.npz"
+    if not (ids.exists() and about.exists()):
+        blocks = with_progress(read_files(files, encoding), size_of(files))
+        parts = split_blocks(blocks, tokens, fraction, ids)
+        save_described(about, FORMAT, VERSION, {"vocabulary": parts.vocabulary.to_config()}, {})
+    header, _ = load_described(about, FORMAT, VERSION)
+    mapped = np.load(ids, mmap_mode="r", allow_pickle=False)
+    return in_parts(Vocabulary.from_config(header["vocabulary"]), mapped, fraction)
+
+
+def size_of(files: Iterable[Path]) -> int:
+    """The size of files in bytes; of those that are not there 0."""
+    return sum(path.stat().st_size for path in files if path.is_file())
+
+
+def read_files(files: Sequence[Path], encoding: str) -> Iterator[str]:
+    """The files as one text, in blocks; a blank line stands between two of them."""
+    for i, path in enumerate(files):
+        if i:
+            yield "\n\n"
+        yield from text_blocks(path, encoding)
+
+
+def with_progress(blocks: Iterable[str], size: int) -> Iterator[str]:
+    """Blocks of a text, and every few seconds a line that says how many were read."""
+    read, shown = 0, time.monotonic()
+    for block in blocks:
+        yield block
+        read += len(block)
+        if time.monotonic() - shown > PAUSE:
+            shown = time.monotonic()
+            note(f"read {read / 1e6:,.0f} of at most {size / 1e6:,.0f} million characters")
+
+
+def split_blocks(
+    blocks: Iterable[str], tokens: Tokens, fraction: float, path: Path | None = None
+) -> TextParts:
+    """``split_text`` of a text in blocks.
+
+    Args:
+        blocks: The text.
+        tokens: What a token is, and how frequent those of the vocabulary are.
+        fraction: The part that is held out.
+        path: The file for the ids; None for an array in memory.
     """
-    stream = tokenize(text, tokens.level, tokens.lower)
+    numbers: dict[str, int] = {}  # of each token, in the order of their first occurrence
+    numbered = Numbered(path)
     try:
-        before, after = hold_out(stream, fraction)
+        for block in token_blocks(blocks, tokens.level, tokens.lower):
+            found = (numbers.setdefault(token, len(numbers)) for token in block)
+            numbered.add(np.fromiter(found, np.int32, len(block)))
+        if not numbers:
+            raise ValueError("the text is empty: there is no token in it")
+        size = len(numbered)
+        cut = size - round(size * fraction)
+        counts = numbered.counts(cut, len(numbers))
+        counted = {token: int(n) for token, n in zip(numbers, counts, strict=True) if n}
         vocabulary = Vocabulary.count(
-            before, tokens.minimum_count, level=tokens.level, lower=tokens.lower
+            counted, tokens.minimum_count, level=tokens.level, lower=tokens.lower
         )
-        train, development = hold_out(vocabulary.encode(before), DEVELOPMENT)
-        parts = train, development, vocabulary.encode(after)
-        enough = all(predicted(ids, vocabulary) for ids in parts)
+        ids = [vocabulary.ids.get(token, vocabulary.unknown) for token in numbers]
+        return in_parts(vocabulary, numbered.as_ids(np.array(ids), len(vocabulary)), fraction)
+    finally:
+        numbered.close()
+
+
+class Numbered:
+    """The numbers of a text's tokens, in memory or in a file."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.pieces: list[NDArray[np.int32]] = []
+        self.size = 0
+        self.file: Any = None
+        if path is not None:
+            self.name = path.with_name(f".{path.name}.numbers.part")
+            self.file = open(self.name, "w+b")  # noqa: SIM115
+
+    def __len__(self) -> int:
+        return self.size
+
+    def add(self, numbers: NDArray[np.int32]) -> None:
+        """Append the numbers of a block."""
+        self.size += len(numbers)
+        if self.file is None:
+            self.pieces.append(numbers)
+        else:
+            numbers.tofile(self.file)
+
+    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+        """The numbers, piece by piece."""
+        if self.file is None:
+            yield from self.pieces
+            return
+        self.file.seek(0)
+        while len(piece := np.fromfile(self.file, np.int32, PIECE)):
+            yield piece
+
+    def counts(self, before: int, most: int) -> NDArray[np.int64]:
+        """How often each number below ``most`` occurs before a position."""
+        found, position = np.zeros(most, np.int64), 0
+        for piece in self:
+            found += np.bincount(piece[: max(before - position, 0)], minlength=most)
+            position += len(piece)
+        return found
+
+    def as_ids(self, ids: NDArray[np.int64], most: int) -> Ids:
+        """The ids of all tokens, given that of each number.
+
+        In a file they take as few bytes as the vocabulary allows.
+        """
+        if self.path is None:
+            return np.concatenate([ids[piece] for piece in self])
+        dtype = np.min_scalar_type(max(most - 1, 0))
+
+        def write(file: Any) -> None:
+            header = {"descr": dtype.str, "fortran_order": False, "shape": (self.size,)}
+            np.lib.format.write_array_header_1_0(file, header)
+            for piece in self:
+                file.write(ids[piece].astype(dtype).tobytes())
+
+        write_atomically(self.path, write)
+        return np.load(self.path, mmap_mode="r", allow_pickle=False)
+
+    def close(self) -> None:
+        """Remove the file of numbers."""
+        if self.file is not None:
+            self.file.close()
+            self.name.unlink(missing_ok=True)
+
+
+def in_parts(vocabulary: Vocabulary, ids: Ids, fraction: float) -> TextParts:
+    """Ids in three parts; a text that is too short for them raises a ValueError."""
+    try:
+        before, after = hold_out(ids, fraction)
+        train, development = hold_out(before, DEVELOPMENT)
+        enough = all(predicted(part, vocabulary) for part in (train, development, after))
     except ValueError:
         enough = False
     if not enough:
         raise ValueError(
-            f"{len(stream)} tokens are too few to train on, to see when to stop "
+            f"{len(ids)} tokens are too few to train on, to see when to stop "
             f"({DEVELOPMENT:.0%}), and to hold out ({fraction:.0%}); give a longer text"
         )
-    return TextParts(vocabulary, *parts)
+    return TextParts(vocabulary, train, development, after, before)
+
+
+def count_of(ids: Ids, value: int) -> int:
+    """How often an id occurs, counted piece by piece."""
+    pieces = (ids[begin : begin + PIECE] for begin in range(0, len(ids), PIECE))
+    return sum(int(np.count_nonzero(piece == value)) for piece in pieces)
 
 
 def predicted(ids: Ids, vocabulary: Vocabulary) -> int:
     """The number of tokens of a text that count: all but the first and <s>, which are given."""
-    return int((ids[1:] != vocabulary.start).sum())
-
-
-# Labelled examples ------------------------------------------------------------------------------
-
-
-class Examples(NamedTuple):
-    """Texts, or the columns of tagged sentences, and their labels, or tags."""
-
-    inputs: Sequence[Any]
-    labels: Sequence[Any]
-
-    def at(self, places: Iterable[int]) -> Examples:
-        """Those at these places."""
-        chosen = list(places)
-        return Examples([self.inputs[i] for i in chosen], [self.labels[i] for i in chosen])
-
-    def split(self, fraction: float, seed: int) -> tuple[Examples, Examples]:
-        """Two parts, drawn at random, each in its old order."""
-        order = np.random.default_rng(seed).permutation(len(self.inputs))
-        if not 0 < round(fraction * len(order)) < len(order):
-            raise ValueError(
-                f"{len(order)} examples are too few to hold {fraction:g} of them out; give more, "
-                "or others in a file for --dev"
-            )
-        train, development = hold_out(order, fraction)
-        return self.at(sorted(train)), self.at(sorted(development))
-
-    def each_label(self) -> list[str]:
-        """The labels one by one, of sentences that of each token."""
-        return [
-            name for given in self.labels for name in ([given] if isinstance(given, str) else given)
-        ]
-
-
-class LabelledParts(NamedTuple):
-    """The examples that are trained on, those that choose the best epoch, and those of a test."""
-
-    train: Examples
-    development: Examples
-    test: Examples | None
-    labels: Labels
-
-
-def read_parts(
-    read: Callable[[Iterable[Path]], Examples], files: Iterable[Path], data: LabelledData, seed: int
-) -> LabelledParts:
-    """Read labelled examples; the development part is held out where no file is given for it.
-
-    It warns where hardly a label occurs twice: it may be the texts that were read as labels.
-    """
-    train = read(files)
-    if data.dev:
-        development = read(data.dev)
-    else:
-        train, development = train.split(data.held_out, seed)
-    labels = Labels.count([*train.labels, *development.labels])
-    count = len(train.each_label())
-    if len(labels) > max(10, count / 2):
-        note(
-            f"{len(labels):,} different labels among {count:,}: are they in another column? "
-            "(--label-column)"
-        )
-    return LabelledParts(train, development, read(data.test) if data.test else None, labels)
-
-
-def with_unknown(labels: Labels, examples: Examples) -> Labels:
-    """Labels that were learnt, and behind them those that were not, which are named in a warning.
-
-    CoNLL-2000's test part has two I-LST, of which the other part has none. ValueError if none of
-    those found was learnt.
-    """
-    names = {*examples.each_label()}
-    others = sorted(names - {*labels.names})
-    if not others:
-        return labels
-    if len(others) == len(names):
-        labels.encode(others)  # raises
-    warnings.warn(
-        f"{', '.join(map(repr, others[:5]))}{', ...' * (len(others) > 5)}: not in the training "
-        "data, and counted as errors",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return Labels([*labels.names, *others])
-
-
-# Texts with a label -----------------------------------------------------------------------------
-
-
-def read_texts(paths: Iterable[Path], columns: Texts) -> Examples:
-    """Labelled texts from files and folders.
-
-    A file has ``label<TAB>text`` on each line (a ``.csv`` commas and quotes), or the columns that
-    are named, perhaps below a line of their names. In a folder each sub-folder is a class, and
-    each file in it a text; or, where it has no sub-folder, each file is a class, and each line in
-    it a text. A README is neither.
-    """
-    texts: list[str] = []
-    labels: list[str] = []
-    for path in paths:
-        if path.is_dir():
-            found = [*texts_of_folder(path, columns.encoding)]
-            if not found:
-                raise ValueError(f"{path}: there is no text in its folders")
-            new, names = [text for text, _ in found], [name for _, name in found]
-        else:
-            new, names = load_labelled(
-                path,
-                columns.label_column,
-                columns.text_column,
-                header=columns.header,
-                encoding=columns.encoding,
-            )
-        texts += new
-        labels += names
-    return Examples(texts, labels)
-
-
-def texts_of_folder(path: Path, encoding: str) -> Iterable[tuple[str, str]]:
-    """(text, label) of each file in the subfolders, or of each line of the files."""
-    members = sorted(p for p in path.iterdir() if not p.name.startswith((".", "README")))
-    if not members:
-        raise ValueError(f"{path}: the folder is empty; expected a subfolder or a file a class")
-    folders = [member for member in members if member.is_dir()]
-    for folder in folders:
-        for file in sorted(p for p in folder.iterdir() if p.is_file()):
-            yield load_text(file, encoding).strip(), folder.name
-    if not folders:
-        stems = [member.stem for member in members]
-        for file in members:  # rt-polarity.pos and rt-polarity.neg are two classes
-            label = file.stem if stems.count(file.stem) == 1 else file.name
-            yield from ((line, label) for line in lines_of(load_text(file, encoding)))
-
-
-def lines_of(text: str) -> list[str]:
-    """The lines of a text that are not blank."""
-    return [line.strip() for line in text.split("\n") if line.strip()]
-
-
-def text_ids(texts: Iterable[str], vocabulary: Vocabulary) -> Iterable[Ids]:
-    """The ids of each text, or an error that shows the one that has no token."""
-    for text in texts:
-        ids = vocabulary.encode(text)
-        if not len(ids):
-            raise ValueError(
-                f"there is no token (--level {vocabulary.level}) in the text {text[:60]!r}; leave "
-                "it out"
-            )
-        yield ids
-
-
-def text_task(
-    texts: Examples, vocabulary: Vocabulary, labels: Labels, batch: int = 64, rng: Any = 0
-) -> Labelled:
-    """The examples as a task of ids."""
-    ids = text_ids(texts.inputs, vocabulary)
-    return Labelled(ids, labels.encode(texts.labels), batch, rng=rng)
-
-
-# Sentences with tags ----------------------------------------------------------------------------
-
-
-def read_columns(path: Path, columns: Sequence[int], how: Sentences) -> tuple[list[list[str]], ...]:
-    """``load_tagged``, whose errors name the command line's options."""
-    try:
-        return load_tagged(path, columns, separator=how.separator, encoding=how.encoding)
-    except ValueError as error:
-        raise ValueError(str(error).replace("separator=None", "--spaces")) from error
-
-
-def read_sentences(paths: Iterable[Path], columns: Sentences) -> Examples:
-    """Tagged sentences from files, their columns (words, extra ones) and their tags."""
-    inputs: list[tuple[list[str], ...]] = []
-    tags: list[list[str]] = []
-    for path in paths:
-        numbers = (0, *columns.extra_columns, columns.label_column)
-        *found, new = read_columns(path, numbers, columns)
-        inputs += zip(*found, strict=True)
-        tags += new
-    return Examples(inputs, tags)
-
-
-def sentence_task(
-    sentences: Examples, features: Features, labels: Labels, batch: int = 64, rng: Any = 0
-) -> Labelled:
-    """The examples as a task of ids."""
-    ids = [features.encode(*columns) for columns in sentences.inputs]
-    return Labelled(ids, [labels.encode(tags) for tags in sentences.labels], batch, rng=rng)
+    return len(ids[1:]) - count_of(ids[1:], vocabulary.start)

@@ -69,7 +69,8 @@ class Folder:
         """See that the folder is of this training, and write the training's options into it."""
         written = self.path / "config.json"
         before = previous_of(self.checkpoint)
-        files = [written, self.checkpoint, before, self.model, self.history]
+        text = [self.path / "ids.npy", self.path / "text.npz"]  # of a large text
+        files = [written, self.checkpoint, before, self.model, self.history, *text]
         there = [file for file in files if file.exists()]
         for file in files:  # also of a file that was never finished
             remove_unfinished(file)
@@ -148,8 +149,12 @@ def described(value: Any) -> Any:
     for path in value:
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
         for file in files:
-            data = file.read_bytes() if file.exists() else b""
-            found.append(f"{file.name} ({len(data):,} bytes, checksum {zlib.crc32(data):08x})")
+            size, checksum = 0, 0
+            if file.exists():
+                with open(file, "rb") as content:
+                    while block := content.read(1 << 20):
+                        size, checksum = size + len(block), zlib.crc32(block, checksum)
+            found.append(f"{file.name} ({size:,} bytes, checksum {checksum:08x})")
     return found
 
 

@@ -26,7 +26,7 @@ from ..models import (
     make_layers,
     tokenize,
 )
-from .data import LabelledParts
+from .examples import LabelledParts
 from .options import (
     CELLS,
     ClassifierNetwork,

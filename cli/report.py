@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..models import (
     Labelled,
     Labels,
@@ -22,16 +20,16 @@ from ..models import (
     span_f1,
     span_scores,
 )
-from .data import TextParts, predicted
+from .data import TextParts, count_of, predicted
 
 # Language models --------------------------------------------------------------------------------
 
 
 def print_parts(parts: TextParts) -> None:
     """Print the sizes of the vocabulary and of the parts of a text."""
-    unknown = f"{np.mean(parts.held_out == parts.vocabulary.unknown):.1%}"
+    unknown = count_of(parts.held_out, parts.vocabulary.unknown) / len(parts.held_out)
     print(
-        f"vocabulary  {len(parts.vocabulary):,} tokens; {unknown} of those held out are <unk>\n"
+        f"vocabulary  {len(parts.vocabulary):,} tokens; {unknown:.1%} of those held out are <unk>\n"
         f"tokens      {len(parts.train):,} to train on, {len(parts.development):,} to see when to "
         f"stop, {len(parts.held_out):,} held out at the end"
     )

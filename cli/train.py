@@ -8,16 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..models import Adam, Labelled, Stream, load_text, schedules
+from ..models import Adam, Labelled, Stream, schedules
 from . import options, report
-from .data import (
+from .data import LARGE, TextParts, read_files, size_of, split_blocks, split_files
+from .examples import (
     LabelledParts,
-    TextParts,
     read_parts,
     read_sentences,
     read_texts,
     sentence_task,
-    split_text,
     text_task,
     with_unknown,
 )
@@ -54,9 +53,12 @@ def train_lm(
         unspool train lm book.txt --out book --seconds 300
         unspool train lm plays.txt --level character --model gru --layers 2
     """
-    text = "\n\n".join(load_text(path, data.encoding) for path in files)
-    parts = split_text(text, tokens, data.held_out)
+    parts = None
+    if size_of(files) < LARGE:
+        parts = split_blocks(read_files(files, data.encoding), tokens, data.held_out)
     with Folder(run, configuration("lm", files, data, tokens, network, training)) as folder:
+        if parts is None:
+            parts = split_files(files, data.encoding, tokens, data.held_out, folder.path)
         report.print_parts(parts)
         model = make_language_model(network, len(parts.vocabulary), training.seed)
         name = options.CELLS[network.model].__name__

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,12 @@ from ..models import (
     load_text,
     perplexity_of,
     predictions,
+    token_blocks,
     tokenize,
 )
-from .data import (
+from .data import predicted, read_files
+from .examples import (
     lines_of,
-    predicted,
     read_columns,
     read_sentences,
     read_texts,
@@ -67,8 +68,7 @@ def evaluate_model(model: Path, files: Sequence[Path], *, reading: Reading = Rea
     """
     net, vocabulary, features, labels, notes = load_trained(model)
     if isinstance(net, TextModel) and vocabulary is not None:
-        text = "\n\n".join(load_text(path, reading.encoding) for path in files)
-        evaluate_text(net, vocabulary, text)
+        evaluate_text(net, vocabulary, read_files(files, reading.encoding))
     elif features is not None and labels is not None:
         sentences = read_sentences(files, Sentences.from_notes(notes, reading))
         labels = with_unknown(labels, sentences)
@@ -83,9 +83,12 @@ def evaluate_model(model: Path, files: Sequence[Path], *, reading: Reading = Rea
         )
 
 
-def evaluate_text(model: Any, vocabulary: Vocabulary, text: str) -> None:
-    """Print the loss and the perplexity of a language model on a text."""
-    ids = vocabulary.encode(tokenize(text, vocabulary.level, vocabulary.lower))
+def evaluate_text(model: Any, vocabulary: Vocabulary, blocks: Iterable[str]) -> None:
+    """Print the loss and the perplexity of a language model on a text that comes in blocks."""
+    tokens = token_blocks(blocks, vocabulary.level, vocabulary.lower)
+    ids = np.concatenate([np.zeros(0, np.int64), *map(vocabulary.encode, tokens)])
+    if not len(ids):
+        raise ValueError("the text is empty: there is no token in it")
     loss = evaluate(model, Stream(ids, batch=1, steps=100, ignore=vocabulary.start))
     print(
         f"loss {loss:.4f} nats a token, perplexity {perplexity_of(loss):.2f}, "

@@ -60,6 +60,8 @@ from .text import (
     python_manual,
     readers,
     stream_batches,
+    text_blocks,
+    token_blocks,
     tokenize,
 )
 from .training import (
@@ -104,11 +106,10 @@ __all__ = [
     "final_output", "punctuation_ids", "Transducer", "SplitHead", "Chain", "CRF", "PairwiseCRF",
     "Constraints", "span_constraints", "EncoderDecoder", "Pairs",
     # Text.
-    "readers", "load_text", "load_labelled", "load_folder", "load_tagged", "labelled_rows",
-    "load_vectors", "align_vectors",
-    "python_manual", "download", "hold_out", "tokenize", "Vocabulary", "Features", "Labels",
-    "Labelled", "predictions", "pad_sequences", "stream_batches", "NGram", "MostFrequentTag",
-    "perplexity_of",
+    "readers", "load_text", "text_blocks", "load_labelled", "load_folder", "load_tagged",
+    "labelled_rows", "load_vectors", "align_vectors", "python_manual", "download", "hold_out",
+    "tokenize", "token_blocks", "Vocabulary", "Features", "Labels", "Labelled", "predictions",
+    "pad_sequences", "stream_batches", "NGram", "MostFrequentTag", "perplexity_of",
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
     "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",

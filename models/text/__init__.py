@@ -28,6 +28,7 @@ from .tokens import (
     join_words,
     level_named,
     paragraphs,
+    token_blocks,
     tokenize,
     words,
 )
@@ -36,9 +37,9 @@ from .vocabulary import Vocabulary
 
 __all__ = [
     "readers", "load_text", "text_blocks", "load_labelled", "load_folder", "load_tagged",
-    "labelled_rows", "list_of_texts", "load_vectors", "align_vectors",
-    "python_manual", "download", "hold_out", "tokenize", "words", "characters", "paragraphs",
-    "join_words", "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END", "SPECIALS",
-    "Vocabulary", "Features", "word_shape", "Labels", "Labelled", "predictions",
-    "pad_sequences", "stream_batches", "one_text", "NGram", "MostFrequentTag", "perplexity_of",
+    "labelled_rows", "list_of_texts", "load_vectors", "align_vectors", "python_manual", "download",
+    "hold_out", "tokenize", "token_blocks", "words", "characters", "paragraphs", "join_words",
+    "Level", "LEVELS", "level_named", "UNKNOWN", "START", "END", "SPECIALS", "Vocabulary",
+    "Features", "word_shape", "Labels", "Labelled", "predictions", "pad_sequences",
+    "stream_batches", "one_text", "NGram", "MostFrequentTag", "perplexity_of",
 ]  # fmt: skip

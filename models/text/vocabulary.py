@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class Vocabulary(Configured):
     @classmethod
     def count(
         cls,
-        tokens: Iterable[str],
+        tokens: Iterable[str] | Mapping[str, int],
         minimum_count: int = 1,
         *,
         level: str = "word",
@@ -73,8 +73,8 @@ class Vocabulary(Configured):
         """The vocabulary of a text, most frequent tokens first, ties in alphabetical order.
 
         Args:
-            tokens: A text, as ``tokenize`` returns it, or the number of times that each occurs.
-                Whole texts raise a TypeError.
+            tokens: A text, as ``tokenize`` returns it, or the number of each token in a dict; whole
+                texts raise a TypeError.
             minimum_count: The least frequency of a token; rarer ones are ``<unk>``.
             level, lower: As ``tokenize`` was called.
         """
