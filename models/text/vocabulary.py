@@ -121,19 +121,22 @@ class Vocabulary(Configured):
             end: Whether to append ``</s>``.
         """
         if isinstance(text, str):
-            tokens: Iterable[str] = self._how.tokens(text.lower() if self.lower else text)
+            tokens = self._how.tokens(text.lower() if self.lower else text)
         else:
-            given = check_items("Vocabulary.encode", "text", text, "a string, or a list of tokens")
-            tokens = list(given)
-            strange = (token for token in tokens if token not in self.ids)
-            if (found := next((t for t in strange if is_text(t, self.level)), None)) is not None:
-                raise TypeError(
-                    "Vocabulary.encode: text must be a string, or a list of tokens, got "
-                    f"{describe_received(found)} as a token; write [vocabulary.encode(text) for "
-                    "text in texts]"
-                )
-        ids = [self.ids.get(token, self.unknown) for token in tokens]
-        return np.array([self.start] * start + ids + [self.end] * end, np.int64)
+            what = "a string, or a list of tokens"
+            tokens = list(check_items("Vocabulary.encode", "text", text, what))
+            for token in tokens:
+                if token not in self.ids and is_text(token, self.level):
+                    raise TypeError(
+                        f"Vocabulary.encode: text must be {what}, got {describe_received(token)} "
+                        "as a token; write [vocabulary.encode(text) for text in texts]"
+                    )
+        edges = [self.start] * start, [self.end] * end
+        return np.array([*edges[0], *self.lookup(tokens), *edges[1]], np.int64)
+
+    def lookup(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of tokens, ``unknown`` for those that are not in the vocabulary."""
+        return [self.ids.get(token, self.unknown) for token in tokens]
 
     def decode(self, ids: Any) -> str:
         """The text of ids, (time,): sequences become paragraphs, and ``<unk>`` is kept."""
