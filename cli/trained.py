@@ -255,11 +255,4 @@ def generate(
     for i in range(count):
         if i:
             print("\n---\n")
-        print(write(net, vocabulary, prompt, steps, **how))
-
-
-def write(model: TextModel, vocabulary: Vocabulary, prompt: str, steps: int, **how: Any) -> str:
-    """A prompt and its continuation; <unk> is never generated. ``how`` is that of ``generate``."""
-    ids = vocabulary.encode(prompt, start=True)
-    new = model.generate(ids, steps, exclude=[vocabulary.unknown], **how)
-    return vocabulary.decode(np.concatenate([ids, new]))
+        print(net.write(prompt, steps, **how))

@@ -17,6 +17,7 @@ Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for 
 """
 
 from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
+from .corpus import Corpus
 from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
 from .networks.attention import (
     AdditiveAttention,
@@ -106,10 +107,10 @@ __all__ = [
     "final_output", "punctuation_ids", "Transducer", "SplitHead", "Chain", "CRF", "PairwiseCRF",
     "Constraints", "span_constraints", "EncoderDecoder", "Pairs",
     # Text.
-    "readers", "load_text", "text_blocks", "load_labelled", "load_folder", "load_tagged",
-    "labelled_rows", "load_vectors", "align_vectors", "python_manual", "download", "hold_out",
-    "tokenize", "token_blocks", "Vocabulary", "Features", "Labels", "Labelled", "predictions",
-    "pad_sequences", "stream_batches", "NGram", "MostFrequentTag", "perplexity_of",
+    "Corpus", "readers", "load_text", "text_blocks", "load_labelled", "load_folder",
+    "load_tagged", "labelled_rows", "load_vectors", "align_vectors", "python_manual", "download",
+    "hold_out", "tokenize", "token_blocks", "Vocabulary", "Features", "Labels", "Labelled",
+    "predictions", "pad_sequences", "stream_batches", "NGram", "MostFrequentTag", "perplexity_of",
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
     "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",
