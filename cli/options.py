@@ -13,15 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from .. import cells
-from ..models import Vocabulary
+from ..models import NAMED_CELLS, Vocabulary
 
-CELLS: dict[str, Any] = {
-    name.lower(): thing
-    for name, thing in vars(cells).items()
-    if isinstance(thing, type) and issubclass(thing, cells.GatedCell) and thing.gates
-}
-
+CELLS = NAMED_CELLS
 
 # Types ------------------------------------------------------------------------------------------
 

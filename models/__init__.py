@@ -34,7 +34,15 @@ from .networks.encoder_decoder import EncoderDecoder, Pairs
 from .networks.generation import Hypothesis, next_distribution
 from .networks.hierarchical import HierarchicalAcceptor, punctuation_ids
 from .networks.language_model import LanguageModel
-from .networks.layers import Dense, Dropout, Embedding, FeedForward, evaluating, make_layers
+from .networks.layers import (
+    NAMED_CELLS,
+    Dense,
+    Dropout,
+    Embedding,
+    FeedForward,
+    evaluating,
+    make_layers,
+)
 from .networks.text_model import TextModel
 from .networks.transducer import SplitHead, Transducer
 from .networks.window import WindowLanguageModel
@@ -99,7 +107,7 @@ __all__ = [
     # Layers and attention.
     "Dense", "Dropout", "Embedding", "FeedForward", "CharacterEncoder", "FeatureEmbedding",
     "embedding_from", "Attention", "DotAttention", "ScaledDotAttention", "BilinearAttention",
-    "AdditiveAttention", "AttentionPooling", "evaluating", "make_layers",
+    "AdditiveAttention", "AttentionPooling", "evaluating", "make_layers", "NAMED_CELLS",
     # Language models.
     "TextModel", "LanguageModel", "WindowLanguageModel", "Hypothesis", "next_distribution",
     # Classifiers, taggers, translators.

@@ -337,47 +337,48 @@ def load_labelled(
         ``(texts, labels)``. A line without a label or a text raises a ValueError with the line's
         number.
     """
-    for column in (label, text):
-        if (not isinstance(column, str) and column < 0) or label == text:
-            raise ValueError(
-                "load_labelled: label and text must be names of columns, or two columns from 0 "
-                f"on, got {label!r} and {text!r}"
-            )
+    if label == text or any(isinstance(column, int) and column < 0 for column in (label, text)):
+        raise ValueError(
+            "load_labelled: label and text must be names of columns, or two columns from 0 on, "
+            f"got {label!r} and {text!r}"
+        )
     lines = load_text(path, encoding).split("\n")
     comma = Path(path).suffix.lower() == ".csv"
-    if separator is None:
-        separator = "\t" if not comma else ";" if "," not in lines[0] and ";" in lines[0] else ","
+    separator = separator or usual_separator(lines[0], comma)
     rows = quoted_rows(path, lines, separator) if comma else plain_rows(lines, separator)
-    if isinstance(label, str) or isinstance(text, str):
-        header = True
     names = [field.strip() for field in rows[0][1]]
-    places = [
-        column if isinstance(column, int) else header_place(path, column, names)
-        for column in (label, text)
-    ]
-    if header is None and looks_like_header(rows, places[0]):
+    places = [header_place(path, column, names) for column in (label, text)]
+    named = isinstance(label, str) or isinstance(text, str)
+    if header is None and not named and looks_like_header(rows, places[0]):
         raise ValueError(
             f"{path}: its first line, {separator.join(names)[:60]!r}, looks like the names of the "
             "columns; write header=True, or header=False if it is a text"
         )
-    rows = rows[1:] if header else rows
+    rows = rows[1:] if header or named else rows
     if not comma and places[1] > places[0]:
         rows = with_tabs_in_text(rows, places[1], separator)
-    texts, labels = [], []
-    for number, fields in rows:
-        if not "".join(fields).strip():
-            continue
-        label_of, text_of = (fields[i].strip() if i < len(fields) else "" for i in places)
-        if not label_of or not text_of:
+    found = [
+        (fields[places[1]].strip(), fields[places[0]].strip())
+        if len(fields) > max(places)
+        else ("", "")
+        for _, fields in rows
+    ]
+    for (number, fields), pair in zip(rows, found, strict=True):
+        if not all(pair):
             raise ValueError(
                 f"{path}, line {number}: expected a label in column {label} and a text in column "
                 f"{text}, separated by {separator!r}; got {separator.join(fields)[:60]!r}"
             )
-        labels.append(label_of)
-        texts.append(text_of)
-    if not texts:
+    if not found:
         raise ValueError(f"{path}: there is no labelled text in it")
-    return texts, labels
+    return [of_text for of_text, _ in found], [of_label for _, of_label in found]
+
+
+def usual_separator(first: str, comma: bool) -> str:
+    """A tab, or in a .csv a comma, where its first line has none and has semicolons one."""
+    if not comma:
+        return "\t"
+    return ";" if "," not in first and ";" in first else ","
 
 
 Rows = list[tuple[int, list[str]]]  # number of the line, columns
@@ -394,7 +395,7 @@ def quoted_rows(path: PathLike, lines: list[str], separator: str) -> Rows:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     finally:
         csv.field_size_limit(longest)
-    return [(number, row) for number, row in rows if row]
+    return [(number, row) for number, row in rows if "".join(row).strip()]
 
 
 def plain_rows(lines: list[str], separator: str) -> Rows:
@@ -415,8 +416,10 @@ def with_tabs_in_text(rows: Rows, last: int, separator: str) -> Rows:
     ]
 
 
-def header_place(path: PathLike, column: str, names: list[str]) -> int:
-    """The number of the column that the header names."""
+def header_place(path: PathLike, column: Column, names: list[str]) -> int:
+    """The number of a column, given by its number or by its name in the header."""
+    if not isinstance(column, str):
+        return column
     lowered = [name.lower() for name in names]
     if column.lower() not in lowered:
         raise ValueError(

@@ -533,6 +533,7 @@ class Run:
         named = self.model.named_parameters()
         damaged = [name for name, p in named if not np.isfinite(p.data).all()]
         what = f"loss is {value}"
+        cure = "lower the learning rate, or clip the gradient (clip=1.0)"
         if math.isfinite(value):
             what = f"gradient is {global_norm(gradients(self.optimizer.parameters))}"
         began = ""
@@ -545,11 +546,13 @@ class Run:
                     loss.backward()
             except FloatingPointError as error:
                 began = f"; it began at: {error}"
+                if "the NaN in the result comes from" in began:  # from data: parameters are finite
+                    cure = "remove or replace the NaN in the data"
         self.optimizer.zero_grad()
         return FloatingPointError(
             f"fit: the {what} in epoch {self.now.epoch}, batch {self.now.batches + 1} (update "
             f"{self.updates + 1}){began}. The model has its parameters {self.good_from} again; "
-            "lower the learning rate, or clip the gradient (clip=1.0)"
+            f"{cure}"
         )
 
     # Checkpoints ----------------------------------------------------------------------------------
