@@ -132,7 +132,7 @@ class Cell(Module):
         if not shape or shape[-1] != self.d_in or len(shape) > 2:
             raise ValueError(
                 f"{type(self).__name__}: expected x of (batch, {self.d_in}) or ({self.d_in},), got "
-                f"{describe(x)}" + ("; unroll(cell, xs) runs over time" if len(shape) > 2 else "")
+                f"{describe(x)}" + self._cure_of_shape(shape)
             )
         if state is None:
             state = self.initial_state(shape[0] if len(shape) == 2 else None)
@@ -163,8 +163,20 @@ class Cell(Module):
                 )
         return new
 
+    def _cure_of_shape(self, shape: tuple[int, ...]) -> str:
+        """What to write where an input of another shape was given."""
+        if len(shape) > 2:
+            return "; unroll(cell, xs) runs over time"
+        columns = len(shape) == 2 and shape[0] == self.d_in
+        return "; vectors are rows here, a batch of them (batch, d): write x.T" if columns else ""
+
     def checked_state(self, state: Any, batch: tuple[int, ...]) -> State:
         """The state as a checked tuple of Tensors."""
+        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], tuple):
+            raise ValueError(
+                f"{type(self).__name__}: expected the state {wanted(self.states)}, got a pair of "
+                "an output and a state: a cell returns (y, state); write y, state = cell(x, state)"
+            )
         if not isinstance(state, (tuple, list)) or len(state) != len(self.states):
             raise ValueError(
                 f"{type(self).__name__}: expected the state {wanted(self.states)}, a tuple, got "
