@@ -46,7 +46,7 @@ FUNCTIONS = frozenset(
         "tanh sigmoid relu hard_sigmoid softplus log_sigmoid silu gelu elu leaky_relu exp softmax",
     )
 )
-ARITHMETIC = frozenset(["add", "subtract", "multiply", "negative", "divide", "square"])
+ARITHMETIC = frozenset(["add", "subtract", "multiply", "negative", "divide", "square", "power"])
 WHERE = {"relu": "{} > 0", "leaky_relu": "{} > 0", "elu": "{} > 0"}  # a rule's constant mask
 
 
@@ -273,9 +273,16 @@ class Adjoints:
             known = self.classes(record, ref) if op == "where" else self.part(record, ref)
         elif op == "matmul":
             known = self.product(record, ref)
-        elif op in ARITHMETIC and (op != "divide" or is_number(record.inputs[1])):
+        elif op in ARITHMETIC and self.is_simple(record):
             known = self.arithmetic(record, ref)
         return [Term(1, (self.other(record, ref),))] if known is None else known
+
+    def is_simple(self, record: Record) -> bool:
+        """Whether a quotient or a power is one by a number, of which powers are 1 and 2."""
+        if record.op not in ("divide", "power"):
+            return True
+        n = record.inputs[1]
+        return is_number(n) and (record.op == "divide" or n.item() in (1, 2))
 
     def arithmetic(self, record: Record, ref: Place | None) -> list[Term]:
         """A sum, a product of numbers one by one, or a multiple."""
@@ -290,9 +297,9 @@ class Adjoints:
             )
             return [times(*map(self.factored, parts))]
         terms = self.terms(inputs[0], ref)
-        if op == "square":
+        if op in ("square", "power"):
             one = self.factored(terms)
-            return [times(one, one)]
+            return [one] if op == "power" and inputs[1].item() == 1 else [times(one, one)]
         if op in ("negative", "divide"):
             size = -1.0 if op == "negative" else 1 / float(inputs[1].item())
             return [Term(size * n, factors) for n, factors in terms]
@@ -432,23 +439,25 @@ class Adjoints:
 
     def contributions(self, x: Tensor) -> Iterator[tuple[Place | None, Term]]:
         """What the gradient of a value that several steps use is a sum of: each from its step."""
-        at = self.place_within(x)
-        if x not in self.made or self.is_named(x):
-            yield from ((at, term) for term in self.terms(x, at))
-            return
-        i = self.made[x]
-        record = self.records[i]
-        summed: tuple[Tensor, ...] = record.inputs if record.op == "add" else ()
-        if record.op == "unbroadcast":
-            summed = self.parts(record.inputs[0])
-        for y in summed:
-            yield from self.contributions(y)
-        pairs = self.pairs(i) if record.op == "matmul" else []
-        for x_t, d_t in pairs:
-            then = self.place_within(d_t)
-            yield then, self.matmul(self.turned(self.terms(x_t, then)), self.terms(d_t, then))
-        if not summed and not pairs:
-            yield from ((at, term) for term in self.rule(i, at))
+        stack = [x]  # no recursion: a sum over time is as deep as it is long
+        while stack:
+            y = stack.pop()
+            at = self.place_within(y)
+            if y not in self.made or self.is_named(y):
+                yield from ((at, term) for term in self.terms(y, at))
+                continue
+            i = self.made[y]
+            record = self.records[i]
+            summed: tuple[Tensor, ...] = record.inputs if record.op == "add" else ()
+            if record.op == "unbroadcast":
+                summed = self.parts(record.inputs[0])
+            stack += reversed(summed)
+            pairs = self.pairs(i) if record.op == "matmul" else []
+            for x_t, d_t in pairs:
+                then = self.place_within(d_t)
+                yield then, self.matmul(self.turned(self.terms(x_t, then)), self.terms(d_t, then))
+            if not summed and not pairs:
+                yield from ((at, term) for term in self.rule(i, at))
 
     def is_named(self, x: Tensor) -> bool:
         """Whether a gradient has a name that is not the one being explained."""
