@@ -36,7 +36,7 @@ from .formulas import (
 from .notation import is_number
 from .structure import read
 
-__all__ = ["backward_equations"]
+__all__ = ["Adjoints", "adjoints_of"]
 
 Place = tuple[int, int]  # loop, step
 # Functions of each number: the gradient before one is a δ.
@@ -212,6 +212,14 @@ class Adjoints:
         if self.latex:
             return Formula(rf"\frac{{\partial L}}{{\partial {of.text}}}")
         return Formula(f"∂L/∂{of.text}")
+
+    def deltas(self) -> dict[Tensor, str]:
+        """What the gradients that are a δ are called at their time steps: ``δ_{f,3}``."""
+        return {
+            x: self.gradient_name(g, None).text
+            for x, g in self.gradients.items()
+            if g in self.named and self.named[g][0] == "δ" and x._record is not None
+        }
 
     # Values of the forward pass -------------------------------------------------------------------
 
@@ -620,10 +628,15 @@ def merged(terms: Iterable[Term]) -> list[Term]:
     return [Term(number, factors) for factors, number in sums.items() if number]
 
 
-def backward_equations(
-    tape: Tape, *, latex: bool, inner: bool, columns: bool, outside: bool
-) -> list[str]:
-    """The equations of the pass back from the outputs of a tape."""
+def adjoints_of(
+    tape: Tape,
+    *,
+    latex: bool = False,
+    inner: bool = False,
+    columns: bool = False,
+    outside: bool = True,
+) -> Adjoints:
+    """The pass back from the outputs of a tape, read; of the first alone if not ``outside``."""
     seeds = []
     for n, output in enumerate(tape.outputs):
         scalar = output.size == 1 and output.ndim == 0
@@ -632,5 +645,4 @@ def backward_equations(
         ones = np.ones(output.shape, output.dtype)
         seeds.append(Tensor(ones, name=None if scalar else f"∂L/∂{name}") if counts else None)
     gradients = tape.gradients(seeds if len(seeds) > 1 else seeds[0])
-    found = Adjoints(tape, gradients, latex=latex, inner=inner, columns=columns)
-    return found.lines(outside=outside)
+    return Adjoints(tape, gradients, latex=latex, inner=inner, columns=columns)

@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
-from .equations import equations
+from .adjoints import adjoints_of
 from .formulas import Equations
 from .graph import loop_label
 from .layout import lay_out
@@ -142,17 +142,10 @@ def make_page(
         ],
         "end": backward and gradients is not None,
         "words": words_of(words),
-        "bptt": back_of(tape) if book.seeds and len(tape) <= MOST_EQUATIONS else [],
+        "bptt": book.way_back,
         **book.tables(titles),
     }
     return assemble(data, painted, ink, theme)
-
-
-def back_of(tape: Tape) -> list[str]:
-    """The equations of the pass back, if there is time on the tape."""
-    if not read(tape).loops:
-        return []
-    return [printable(line) for line in equations(tape, backward=True)]
 
 
 def words_of(words: Words) -> dict[str, list[list[str]]]:
@@ -300,6 +293,12 @@ class Book:
         self.given = leaf_arrays(tape) if live else {}
         self.floating = differentiable(tape) if live else set()
         self.seeds = seeds_of(tape, gradients) if live else {}
+        self.way_back: list[str] = []  # the equations of the pass back
+        self.deltas: dict[Tensor, str] = {}
+        if self.seeds and structure.loops and len(tape) <= MOST_EQUATIONS:
+            adjoints = adjoints_of(tape)
+            self.way_back = list(map(printable, adjoints.lines(outside=True)))
+            self.deltas = adjoints.deltas()
         self.gradients = gradients or {}
         self.names = tape.names()
         self.equations = Equations(structure)
@@ -348,7 +347,10 @@ class Book:
             ]
 
     def tensor(self, x: Tensor) -> dict[str, Any]:
-        """A Tensor: its names on the tape and in equations, shape, dtype, numbers, gradient."""
+        """A Tensor: its names on the tape and in equations, shape, dtype, numbers, gradient.
+
+        A gradient that is a δ of the equations of the pass back has that name.
+        """
         name = self.names.get(x, "·")
         out: dict[str, Any] = {"n": printable(name), "s": list(x.shape), "d": str(x.dtype)}
         if not self.live:
@@ -357,6 +359,8 @@ class Book:
             out["x"] = encoded(self.given[x])
         if x in self.floating:
             out["f"] = 1
+        if x in self.deltas:
+            out["q"] = printable(self.deltas[x])
         made = self.structure.made.get(x)
         if made is not None and not x.name:
             left, equals, _ = self.equations.statement(made).partition(" = ")

@@ -43,11 +43,18 @@ function tensorBlock(x, { what = "", gradient = true } = {}) {
   return out;
 }
 
+// What the gradient of a value is called in text: δ_{f,3} or ∂L/∂h_3.
+const gradientText = (x) => tensors[x].q ?? `∂L/∂${bracketed(called(x))}`;
+
 function gradientName(x) {
   const out = document.createDocumentFragment();
-  out.append("∂L/∂", mathematics(called(x)));
+  if (tensors[x].q) out.append(mathematics(tensors[x].q));
+  else out.append("∂L/∂", mathematics(called(x)));
   return out;
 }
+
+const ONE_NAME = /^[\p{L}\p{N}\u0303]+(_(\{[^}]*\}|[\p{L}\p{N}]+))?(\^\([^)]*\))?$/u;
+const bracketed = (text) => (ONE_NAME.test(text) ? text : `(${text})`);
 
 // The walk --------------------------------------------------------------------------------------------
 
@@ -86,12 +93,11 @@ function ruleBlock(record, x) {
       out.append(note(`by a rule of ${op.replaceAll("_", " ")}'s own`));
       continue;
     }
-    const bracketed = (text) => (/^[\p{L}\p{N}\u0303]+(_(\{[^}]*\}|[\p{L}\p{N}]+))?(\^\([^)]*\))?$/u.test(text) ? text : `(${text})`);
-    const named = { g: `∂L/∂${bracketed(called(record.r))}`, y: bracketed(called(record.r)) };
+    const named = { g: gradientText(record.r), y: bracketed(called(record.r)) };
     record.a.forEach((y, n) => { named["ab"[n] ?? ""] = bracketed(called(y)); });
     const [formula, words] = letters.split("|");
     const right = formula.replace(/\((\{[ab]\})\)ᵀ/g, "$1ᵀ").replace(/\{(\w)\}/g, (_, letter) => named[letter] ?? letter);
-    out.append(equationOf(`∂L/∂${bracketed(called(x))} ${places.length > 1 || usersOf(x).length > 1 ? "←" : "="} ${right}`, words));
+    out.append(equationOf(`${gradientText(x)} ${places.length > 1 || usersOf(x).length > 1 ? "←" : "="} ${right}`, words));
     const line = firstNumber(record, x, k, op);
     if (line) out.append(line);
   }
