@@ -388,6 +388,13 @@ def test_the_pass_back_from_a_loss():
     assert "∂L/∂E = onehot(ids)ᵀ ∂L/∂embedding + ∂L/∂scoresᵀ ys" in lines
 
 
+def test_the_pass_back_of_a_long_loop():
+    xs = np.ones((1_500, 2))
+    lines = equations((unroll(Elman(2, 3, dtype=float), xs)[0] ** 2).sum(), backward=True)
+    assert lines[0] == "∂L/∂ys = 2 ys"
+    assert lines[-1] == "∂L/∂b = Σ_t δ_t"
+
+
 class M(np.ndarray):
     """A matrix whose ``**`` is the matrix product, which binds more closely than ``*``."""
 

@@ -27,7 +27,7 @@ from unspool import Parameter, Tape, Tensor, scope, unroll
 from unspool.autograd import Op, apply, cross_entropy, sigmoid
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked
 from unspool.models import FeedForward, LanguageModel
-from unspool.viz import draw, page
+from unspool.viz import draw, equations, page
 
 ASSETS = Path(page.__file__).with_name("assets")
 SOURCES = Path(__file__).parents[1] / "viz" / "assets"  # with what the assets are made from
@@ -1782,3 +1782,48 @@ def test_a_notebook_shows_the_walk_in_a_frame(browser, tmp_path):
         browser.call("POST", "/frame", {"id": None})
     assert [entry["message"] for entry in browser.log("browser")] == []
     assert all(url.startswith(("file:", "about:")) for url in browser.requests())
+
+
+@pytest.mark.slow
+def test_the_way_back_has_the_names_and_equations_of_the_lectures(opened, browser):
+    tape = four_steps("LSTM")[-1]
+    data = opened(tape, grads=tape.gradients())
+    assert data["bptt"] == equations(tape, backward=True)
+    row = next(k for k, r in enumerate(tape) if r.op == "sigmoid" and r.step == 3)
+    browser.walk_by("record")
+    browser.go(2 * len(tape) - row)
+    lines = browser.run(
+        "return [...document.querySelectorAll('#now .equation')].map(e => e.dataset.text)"
+    )
+    assert "δ_{f,3} = ∂L/∂f_3 ⊙ f_3 ⊙ (1 - f_3)" in lines
+    assert set(data["bptt"]) <= set(lines)
+    transposed = browser.run(
+        "const lines = [...document.querySelectorAll('#now details .equation')];"
+        "const line = lines.find(e => e.dataset.text.startsWith('∂L/∂x_t'));"
+        "return [...line.querySelectorAll('msup')].map(e => e.textContent)"
+    )
+    assert transposed == ["Wf⊤", "Wi⊤", "Wo⊤", "Wg⊤"]
+
+
+@pytest.mark.slow
+def test_a_gradient_says_where_it_comes_from(opened, browser):
+    tape = four_steps("LSTM")[-1]
+    grads = tape.gradients()
+    data = opened(tape, grads=grads)
+    row = row_named(data, "c_2")
+    browser.hover(f'[data-node="{node_of(data, row)}"]')
+    found = browser.run(
+        "return [...document.querySelectorAll('#card .sources tr')].map(r => r.innerText)"
+    )
+    c = tape[row].output
+    wanted = [
+        (k, np.linalg.norm(r.operand_gradients(grads[r.output])[c]))
+        for k, r in reversed(list(enumerate(tape)))
+        if any(x is c for x in r.inputs)
+    ]
+    assert len(wanted) == 2
+    for text, (k, norm) in zip(found, wanted, strict=True):
+        assert text.startswith(f"{k + 1} ")
+        assert float(text.split()[-1]) == pytest.approx(norm, rel=6e-4)
+    browser.run("document.querySelector('#card .sources button').click()")
+    assert browser.text("#now h2") == f"Backward: record {wanted[0][0] + 1}"

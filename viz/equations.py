@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Tape, Tensor
-from .adjoints import backward_equations
+from .adjoints import adjoints_of
 from .formulas import Equations
 from .structure import read
 from .trace import tape_of
@@ -74,13 +74,10 @@ def equations(
         ∂L/∂b = Σ_t δ_t
     """
     if backward:
-        return backward_equations(
-            tape_of("equations", what, 3),
-            latex=latex,
-            inner=inner,
-            columns=columns,
-            outside=isinstance(what, (Tape, Tensor)),
-        )
+        outside = isinstance(what, (Tape, Tensor))
+        tape = tape_of("equations", what, 3)
+        found = adjoints_of(tape, latex=latex, inner=inner, columns=columns, outside=outside)
+        return found.lines(outside=outside)
     structure = read(tape_of("equations", what, 2))
     lines = Equations(structure, latex=latex, generic=True, inner=inner, columns=columns)
     return lines.lines(outside=isinstance(what, (Tape, Tensor)))
