@@ -147,8 +147,10 @@ def make_page(
     return assemble(data, painted, ink, theme)
 
 
-def words_of(words: Words) -> dict[str, list[list[str]]]:
+def words_of(words: Words | None) -> dict[str, list[list[str]]]:
     """The texts of the time steps by kind: words, targets, predictions."""
+    if words is None:
+        return {}
     named = {"words": words.words, "targets": words.targets, "predictions": words.predictions}
     return {name: [list(map(printable, row)) for _, row in rows] for name, rows in named.items()}
 
