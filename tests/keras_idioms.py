@@ -224,6 +224,11 @@ out = same(model).predict(seq)
         "out = [W.shape, b]",
     ),
     Idiom(
+        "build, set_weights, call",
+        START + "layer = Dense(2)\nlayer.build((None, 5))\nsame(layer)\n"
+        "out = layer(feats).detach().numpy()",
+    ),
+    Idiom(
         "weights, trainable_weights",
         START + "model = Sequential([Input((5,)), Dense(2), BatchNormalization()])\n"
         "out = [len(model.weights), len(model.trainable_weights),"
@@ -834,6 +839,17 @@ out = history.history['loss']
         tolerance=1e-4,
     ),
     Idiom(
+        "the accuracy of a tagger with padding",
+        START
+        + """
+model = Sequential([Input((6,)), Embedding(20, 4, mask_zero=True), GRU(5, return_sequences=True),
+                    Dense(4, activation='softmax')])
+same(model)
+model.compile('sgd', 'sparse_categorical_crossentropy', metrics=['accuracy'], weighted_metrics=['acc'])
+out = model.evaluate(ids, tags, batch_size=3, verbose=0)
+""",
+    ),
+    Idiom(
         "categorical_crossentropy, one-hot",
         START + "model = Sequential([Input((5,)), Dense(3, activation='softmax')])\nsame(model)\n"
         "model.compile(optimizer='rmsprop', loss='categorical_crossentropy', metrics=['accuracy'])\n"
@@ -1201,12 +1217,12 @@ out = model.fit(Batches(), epochs=3, shuffle=False, verbose=0).history
         + """
 model = Sequential([Input((5,)), Dense(1)])
 same(model)
-model.compile('sgd', 'mse')
-first = model.train_on_batch(feats, target)
-out = [float(first), float(model.test_on_batch(feats, target)), model.predict_on_batch(feats)]
-""".replace("model.test_on_batch", "model.evaluate").replace(
-            "model.evaluate(feats, target)", "model.evaluate(feats, target, verbose=0)"
-        ),
+model.compile('sgd', 'mse', metrics=['mae'])
+out = []
+for start in (0, 4, 0):
+    out.append(model.train_on_batch(feats[start:start + 4], target[start:start + 4]))
+out += [model.test_on_batch(feats, target), model.predict_on_batch(feats)]
+""",
     ),
     Idiom(
         "evaluate",
