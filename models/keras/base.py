@@ -24,8 +24,6 @@ from . import initializers, notes, regularizers
 from .session import floatx, generator, new_name, plain
 from .symbolic import KerasTensor, Node, Shape, filled, leaves, mapped, shown
 
-__all__ = ["Layer", "Operation", "adopt", "layer"]
-
 Array = NDArray[Any]
 L = TypeVar("L", bound=type)
 

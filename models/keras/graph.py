@@ -9,8 +9,6 @@ from ...checks import describe_received
 from .base import Layer, shape_of
 from .symbolic import KerasTensor, Node, leaves, mapped
 
-__all__ = ["Graph"]
-
 
 class Graph:
     """What computes outputs from inputs.
