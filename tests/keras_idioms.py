@@ -478,14 +478,14 @@ out = [model.layers[0].get_weights()[0] - before, model.predict(feats)]
     Idiom(
         "Conv1D, strides, dilation, causal",
         START + "out = []\nfor options in ({'strides': 2}, {'dilation_rate': 2},"
-        " {'padding': 'causal'}, {'padding': 'same', 'strides': 2}, {'padding': 'valid'}):\n"
+        " {'padding': 'causal'}, {'padding': 'same', 'strides': 2}, {'padding': 'same', 'dilation_rate': 3}):\n"
         "    model = Sequential([Input((7, 3)), Conv1D(4, 3, **options)])\n"
         "    out.append(same(model).predict(np.concatenate([seq, seq[:, :1]], 1)))",
     ),
     Idiom(
         "MaxPooling1D, AveragePooling1D",
         START + "out = []\nfor layer in (MaxPooling1D(), MaxPooling1D(pool_size=3, strides=1),"
-        " AveragePooling1D(2), MaxPooling1D(4, padding='same')):\n"
+        " AveragePooling1D(2), MaxPooling1D(3, strides=2, padding='same')):\n"
         "    out.append(Sequential([Input((6, 3)), layer]).predict(seq))",
     ),
     Idiom(
@@ -724,6 +724,19 @@ out = model.evaluate(feats, [target, classes], verbose=0)
         START + "from keras import Model\na, b = Input((6, 3)), Input((6, 3))\nread = LSTM(4)\n"
         "model = Model([a, b], Dense(1)(concatenate([read(a), read(b)])))\n"
         "out = [same(model).predict([seq, seq[::-1]]), model.count_params()]",
+    ),
+    Idiom(
+        "the order of layers in a graph",
+        START
+        + """
+from keras import Model
+a, b = Input((5,), name='a'), Input((5,), name='b')
+right, left = Dense(2, name='right')(b), Dense(2, name='left')(a)
+deep = Dense(2, name='deep')(Dense(2, name='middle')(left))
+both = Concatenate(name='both')([left, right, deep])
+model = Model([a, b], [Dense(1, name='one')(right), Dense(1, name='two')(both)])
+out = [layer.name for layer in model.layers]
+""",
     ),
     Idiom(
         "a model in a model",
