@@ -224,6 +224,11 @@ out = same(model).predict(seq)
         "out = [W.shape, b]",
     ),
     Idiom(
+        "build, set_weights, call",
+        START + "layer = Dense(2)\nlayer.build((None, 5))\nsame(layer)\n"
+        "out = layer(feats).detach().numpy()",
+    ),
+    Idiom(
         "weights, trainable_weights",
         START + "model = Sequential([Input((5,)), Dense(2), BatchNormalization()])\n"
         "out = [len(model.weights), len(model.trainable_weights),"
@@ -473,14 +478,14 @@ out = [model.layers[0].get_weights()[0] - before, model.predict(feats)]
     Idiom(
         "Conv1D, strides, dilation, causal",
         START + "out = []\nfor options in ({'strides': 2}, {'dilation_rate': 2},"
-        " {'padding': 'causal'}, {'padding': 'same', 'strides': 2}, {'padding': 'valid'}):\n"
+        " {'padding': 'causal'}, {'padding': 'same', 'strides': 2}, {'padding': 'same', 'dilation_rate': 3}):\n"
         "    model = Sequential([Input((7, 3)), Conv1D(4, 3, **options)])\n"
         "    out.append(same(model).predict(np.concatenate([seq, seq[:, :1]], 1)))",
     ),
     Idiom(
         "MaxPooling1D, AveragePooling1D",
         START + "out = []\nfor layer in (MaxPooling1D(), MaxPooling1D(pool_size=3, strides=1),"
-        " AveragePooling1D(2), MaxPooling1D(4, padding='same')):\n"
+        " AveragePooling1D(2), MaxPooling1D(3, strides=2, padding='same')):\n"
         "    out.append(Sequential([Input((6, 3)), layer]).predict(seq))",
     ),
     Idiom(
@@ -721,6 +726,19 @@ out = model.evaluate(feats, [target, classes], verbose=0)
         "out = [same(model).predict([seq, seq[::-1]]), model.count_params()]",
     ),
     Idiom(
+        "the order of layers in a graph",
+        START
+        + """
+from keras import Model
+a, b = Input((5,), name='a'), Input((5,), name='b')
+right, left = Dense(2, name='right')(b), Dense(2, name='left')(a)
+deep = Dense(2, name='deep')(Dense(2, name='middle')(left))
+both = Concatenate(name='both')([left, right, deep])
+model = Model([a, b], [Dense(1, name='one')(right), Dense(1, name='two')(both)])
+out = [layer.name for layer in model.layers]
+""",
+    ),
+    Idiom(
         "a model in a model",
         START + "from keras import Model\nencoder = Sequential([Input((6, 3)), LSTM(4)])\n"
         "x = Input((6, 3))\nmodel = Model(x, Dense(1)(encoder(x)))\n"
@@ -832,6 +850,17 @@ history = model.fit(ids, tags, batch_size=3, epochs=3, shuffle=False, verbose=0)
 out = history.history['loss']
 """,
         tolerance=1e-4,
+    ),
+    Idiom(
+        "the accuracy of a tagger with padding",
+        START
+        + """
+model = Sequential([Input((6,)), Embedding(20, 4, mask_zero=True), GRU(5, return_sequences=True),
+                    Dense(4, activation='softmax')])
+same(model)
+model.compile('sgd', 'sparse_categorical_crossentropy', metrics=['accuracy'], weighted_metrics=['acc'])
+out = model.evaluate(ids, tags, batch_size=3, verbose=0)
+""",
     ),
     Idiom(
         "categorical_crossentropy, one-hot",
@@ -1201,12 +1230,12 @@ out = model.fit(Batches(), epochs=3, shuffle=False, verbose=0).history
         + """
 model = Sequential([Input((5,)), Dense(1)])
 same(model)
-model.compile('sgd', 'mse')
-first = model.train_on_batch(feats, target)
-out = [float(first), float(model.test_on_batch(feats, target)), model.predict_on_batch(feats)]
-""".replace("model.test_on_batch", "model.evaluate").replace(
-            "model.evaluate(feats, target)", "model.evaluate(feats, target, verbose=0)"
-        ),
+model.compile('sgd', 'mse', metrics=['mae'])
+out = []
+for start in (0, 4, 0):
+    out.append(model.train_on_batch(feats[start:start + 4], target[start:start + 4]))
+out += [model.test_on_batch(feats, target), model.predict_on_batch(feats)]
+""",
     ),
     Idiom(
         "evaluate",

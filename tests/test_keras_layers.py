@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from unspool import Parameter, Tape, check_grads
+from unspool import Parameter, Tape, Tensor, check_grads
 from unspool.autograd import sigmoid
 from unspool.models import keras, load_model, save_model
-from unspool.models.keras import Model, Sequential, layers, models
+from unspool.models.keras import Model, Sequential, layers, models, notes
 from unspool.models.keras.data import Batch
 from unspool.models.keras.layers import (
     GRU,
@@ -408,3 +408,49 @@ def test_a_metric_of_ones_own():
     model.compile("sgd", "mse", metrics=[Largest(name="largest")])
     _, largest = model.evaluate(X, Y, batch_size=2, verbose=0)
     assert largest == pytest.approx(abs(model.predict(X)[:, 0] - Y).max(), rel=1e-6)
+
+
+# What is shared -----------------------------------------------------------------------------------
+
+
+def test_notes_on_tensors_go_with_them():
+    noted = notes.Notes()
+    tensor, other = Tensor(np.ones(2)), Tensor(np.ones(2))
+    noted.put(tensor, "mask")
+    assert noted.get(tensor) == "mask"
+    assert noted.get(other) is None
+    noted.put(tensor, "another")
+    assert noted.get(tensor) == "another"
+    del tensor
+    assert noted.held == {}
+
+
+def test_training_leaves_no_notes():
+    before = len(notes.masks.held) + len(notes.logits.held)
+    model = Sequential([Embedding(9, 3, mask_zero=True), LSTM(2), Dense(1, "sigmoid")], rng=0)
+    model.compile("sgd", "binary_crossentropy")
+    model.fit([[1, 2, 0], [3, 0, 0]], [0, 1], epochs=3, verbose=0)
+    model.predict([[1, 2, 0]])
+    assert len(notes.masks.held) + len(notes.logits.held) == before
+
+
+def test_random_numbers_of_a_session():
+    def drawn():
+        keras.utils.set_random_seed(7)
+        model = Sequential([Input((3,)), Dense(2), Dropout(0.5)])
+        return model.get_weights()[0], model(np.ones((4, 3)), training=True).data
+
+    for one, other in zip(drawn(), drawn(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (drawn()[0] != Sequential([Input((3,)), Dense(2)]).get_weights()[0]).any()
+    keras.backend.clear_session()
+    assert [Dense(1).name, Dense(1).name, LSTM(1).name] == ["dense", "dense_1", "lstm"]
+
+
+@pytest.mark.parametrize("name", sorted(keras.initializers.NAMES))
+def test_initialisers_of_files_stay_within_the_bound(name, tmp_path):
+    """Loading draws initial weights too, at most twice as many numbers as the file holds."""
+    model = Sequential([Input((4,)), Dense(4, kernel_initializer=name)], rng=0)
+    save_model(tmp_path / "model.npz", model)
+    other = load_model(tmp_path / "model.npz").model
+    np.testing.assert_array_equal(other.get_weights()[0], model.get_weights()[0])

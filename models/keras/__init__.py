@@ -15,7 +15,6 @@ here                                  Keras 3
 ====================================  ========================================================
 padded positions of a recurrent       the last real output again
 layer's sequence are 0
-a metric counts real positions        also those of padding, unless in ``weighted_metrics``
 "accuracy" after a hinge loss         compares -1 and 1 with a threshold of 1/2
 compares signs
 Conv1D reads 0 at padding and passes  the mask ends there

@@ -24,8 +24,6 @@ from . import initializers, notes, regularizers
 from .session import floatx, generator, new_name, plain
 from .symbolic import KerasTensor, Node, Shape, filled, leaves, mapped, shown
 
-__all__ = ["Layer", "Operation", "adopt", "layer"]
-
 Array = NDArray[Any]
 L = TypeVar("L", bound=type)
 
@@ -82,6 +80,7 @@ class Layer(Module):
     """
 
     registered: str
+    building: bool = False
     # The number of axes of the input with the batch, or None for any number.
     axes: int | None = None
     # Whether numbers are converted to the layer's dtype (ids are not).
@@ -111,8 +110,15 @@ class Layer(Module):
 
     # What a subclass defines ----------------------------------------------------------------------
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "build" in vars(cls):
+            cls.build = finished(vars(cls)["build"])  # type: ignore[method-assign]
+
     def build(self, input_shape: Any) -> None:
         """Create the weights for inputs of a shape, a tuple with the batch axis first."""
+        if not self.building:
+            self.finish_build()
 
     def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         """The output of inputs (batch, ...)."""
@@ -133,18 +139,30 @@ class Layer(Module):
 
     # Weights --------------------------------------------------------------------------------------
 
-    def add_weight(
+    def add_weight(self, *args: Any, **settings: Any) -> Parameter:
+        """A new weight, to be assigned to an attribute.
+
+        Args:
+            *args: ``shape``, ``initializer``, ``dtype`` and ``trainable``; or, as in Keras 1 and 2,
+                ``name``, ``shape``, ``dtype`` and ``initializer``.
+            **settings: Those of ``new_weight``.
+        """
+        names = ("shape", "initializer", "dtype", "trainable")
+        if args and isinstance(args[0], str):
+            names = ("name", "shape", "dtype", "initializer")
+        return self.new_weight(**dict(zip(names, args)), **settings)
+
+    def new_weight(
         self,
         shape: Any = (),
         initializer: Any = "glorot_uniform",
         dtype: Any = None,
         trainable: bool = True,
-        *,
         regularizer: Any = None,
         name: str | None = None,
         **absent: Any,
     ) -> Parameter:
-        """A new weight, to be assigned to an attribute.
+        """A new weight; ``add_weight`` by names.
 
         Args:
             shape: Its shape.
@@ -156,11 +174,6 @@ class Layer(Module):
             **absent: Refused, with a cure.
         """
         who = f"{type(self).__name__}.add_weight"
-        if isinstance(shape, str):  # Keras 1 and 2 take the name first
-            raise TypeError(
-                f"{who}: shape must be a tuple, got the string {shape!r}; write "
-                f"add_weight(name={shape!r}, shape=...)"
-            )
         refuse(who, absent)
         shape = (shape,) if isinstance(shape, int) else tuple(shape)
         make = initializers.get(initializer or "glorot_uniform", who)
@@ -340,13 +353,16 @@ class Layer(Module):
     def ensure_built(self, input_shape: Any) -> None:
         """Create the weights if they are not there."""
         if not self.built:
-            self.dtype = self.compute_dtype  # from now on, whatever floatx() becomes
             self.build(input_shape)
-            self.built = True
-            self.train(self.training)
-            if self.start is not None:
-                self.set_weights(self.start)
-            self._freeze()
+
+    def finish_build(self) -> None:
+        """Called after ``build``: initial weights, the mode, and what is frozen."""
+        self.built = True
+        self.dtype = self.compute_dtype  # from now on, whatever floatx() becomes
+        self.train(self.training)
+        if self.start is not None:
+            self.set_weights(self.start)
+        self._freeze()
 
     def check(self, input_shape: Any) -> None:
         """Raise ValueError if the layer cannot read an input of a shape."""
@@ -490,6 +506,24 @@ class Operation(Layer):
 
 
 KerasTensor.operation = Operation
+
+
+def finished(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """A ``build`` of a class, after which the layer is built, also if it calls its base's."""
+
+    @functools.wraps(build)
+    def whole(self: Layer, input_shape: Any) -> None:
+        if self.building:
+            build(self, input_shape)
+            return
+        self.building = True
+        try:
+            build(self, input_shape)
+        finally:
+            self.building = False
+        self.finish_build()
+
+    return whole
 
 
 @contextmanager

@@ -12,8 +12,6 @@ from ...autograd import values
 from ...checks import check_int, describe_received
 from .symbolic import leaves, mapped
 
-__all__ = ["ArrayData", "Batch", "BatchData", "as_array", "class_weights", "split"]
-
 Array = NDArray[Any]
 
 

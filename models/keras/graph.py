@@ -9,8 +9,6 @@ from ...checks import describe_received
 from .base import Layer, shape_of
 from .symbolic import KerasTensor, Node, leaves, mapped
 
-__all__ = ["Graph"]
-
 
 class Graph:
     """What computes outputs from inputs.
@@ -34,17 +32,13 @@ class Graph:
                     )
         self.inputs, self.outputs = inputs, outputs
         self.given = {id(leaf) for leaf in leaves(inputs)}
-        order, places = self.walk()
+        order = self.walk()
         self.nodes = sorted(order, key=lambda node: node.number)
-        self.layers = by_depth(order, places, self.given)
+        self.layers = by_depth(order, self.given)
 
-    def walk(self) -> tuple[list[Node], dict[int, int]]:
-        """The calls, each behind those that it needs, and the place of each layer.
-
-        A layer's place is when it is met first on the way from the outputs down.
-        """
+    def walk(self) -> list[Node]:
+        """The calls, each behind those that it needs."""
         order: list[Node] = []
-        places: dict[int, int] = {}
         met: set[int] = set()
         stack = [(leaf, False) for leaf in reversed([*leaves(self.outputs), *leaves(self.inputs)])]
         while stack:
@@ -56,7 +50,6 @@ class Graph:
             if node is None or node.number in met:
                 continue
             met.add(node.number)
-            places.setdefault(id(node.layer), len(places))
             stack.append((tensor, True))
             if id(tensor) in self.given:
                 continue
@@ -67,7 +60,7 @@ class Graph:
                     f"({', '.join(self.input_names)})"
                 )
             stack += [(other, False) for other in reversed(below)]
-        return order, places
+        return order
 
     @property
     def input_names(self) -> list[str]:
@@ -163,12 +156,11 @@ def symbolic_inputs(node: Node) -> list[KerasTensor]:
     return [x for x in leaves((node.args, node.kwargs)) if isinstance(x, KerasTensor)]
 
 
-def by_depth(order: list[Node], places: dict[int, int], given: set[int]) -> list[Layer]:
+def by_depth(order: list[Node], given: set[int]) -> list[Layer]:
     """The layers as Keras lists them: those furthest from the outputs first.
 
     Args:
         order: The calls, each behind those that it needs.
-        places: The place of each layer, for those of the same depth.
         given: The inputs, by identity.
     """
     depths: dict[int, int] = {}
@@ -182,8 +174,7 @@ def by_depth(order: list[Node], places: dict[int, int], given: set[int]) -> list
                     number = tensor.node.number
                     depths[number] = max(depths.get(number, 0), depth + 1)
     layers = {id(node.layer): node.layer for node in order}
-    ordered = sorted(layers, key=lambda i: (-of_layer[i], places[i]))
-    return [layers[i] for i in ordered]
+    return [layers[i] for i in sorted(layers, key=lambda i: -of_layer[i])]
 
 
 def is_input(layer: Any) -> bool:

@@ -13,8 +13,6 @@ from .graph import Graph
 from .layers.embeddings import Embedding
 from .symbolic import KerasTensor, leaves, shown
 
-__all__ = ["checked_input", "checked_inputs"]
-
 
 def checked_inputs(who: str, graph: Graph | None, x: Any) -> Any:
     """Inputs as arrays: one, or a list of them; a dict for a network without a graph.

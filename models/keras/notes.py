@@ -9,12 +9,7 @@ from __future__ import annotations
 import weakref
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ...autograd import Tensor
-
-__all__ = ["Notes", "logits", "masks"]
 
 
 class Notes:
@@ -43,5 +38,3 @@ class Notes:
 masks = Notes()
 # (the function, sigmoid or softmax; its argument).
 logits = Notes()
-
-Mask = NDArray[np.bool_] | None

@@ -12,8 +12,6 @@ from .metrics import Mean, Metric
 from .session import plain
 from .symbolic import leaves
 
-__all__ = ["Objective"]
-
 
 class Objective:
     """Losses and metrics of a network's outputs, and their averages over an epoch.

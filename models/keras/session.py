@@ -11,8 +11,6 @@ import numpy as np
 from ...autograd import Tensor, values
 from ...checks import check_choice
 
-__all__ = ["clear_session", "epsilon", "floatx", "generator", "set_floatx", "set_random_seed"]
-
 
 class Session:
     """The state of this process.

@@ -12,8 +12,6 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-__all__ = ["KerasTensor", "Node", "leaves", "mapped", "shown"]
-
 Shape = tuple[int | None, ...]  # with the batch axis, None where any length will do
 
 

@@ -20,8 +20,6 @@ from .objective import Objective
 from .session import generator, plain
 from .symbolic import leaves, mapped
 
-__all__ = ["Trainer"]
-
 Array = NDArray[Any]
 
 

@@ -13,8 +13,6 @@ from .. import initializers
 from ..base import Layer, layer
 from ..symbolic import shown
 
-__all__ = ["AdditiveAttention", "Attention", "MultiHeadAttention"]
-
 
 @layer
 class Attention(Layer):

@@ -16,8 +16,6 @@ from .. import activations, initializers
 from ..base import Layer, layer
 from .core import width_of
 
-__all__ = ["CellLayer", "GRUCell", "LSTMCell", "OwnCell", "SimpleRNNCell", "step_of"]
-
 Array = NDArray[Any]
 
 

@@ -14,8 +14,6 @@ from ..symbolic import shown
 from .core import Wide, width_of
 from .pooling import one_number, pool_windows
 
-__all__ = ["Conv1D", "ZeroPadding1D"]
-
 
 @layer
 class Conv1D(Wide):

@@ -15,22 +15,6 @@ from .. import activations, initializers
 from ..base import Layer, layer
 from ..symbolic import KerasTensor, Shape, shown
 
-__all__ = [
-    "ELU",
-    "Activation",
-    "Dense",
-    "Dropout",
-    "GaussianNoise",
-    "Input",
-    "InputLayer",
-    "Lambda",
-    "LeakyReLU",
-    "Masking",
-    "ReLU",
-    "Softmax",
-    "SpatialDropout1D",
-]
-
 Array = NDArray[Any]
 Function = Callable[[Any], Any]
 
@@ -232,7 +216,7 @@ class Activation(Same):
 
 @layer
 class Softmax(Same):
-    """Softmax over an axis; padding of the last axis, where there is a mask of x's shape, gets 0.
+    """Softmax over an axis.
 
     Args:
         axis: The axis.

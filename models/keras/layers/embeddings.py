@@ -13,8 +13,6 @@ from .. import initializers
 from ..base import Layer, layer
 from ..symbolic import shown
 
-__all__ = ["Embedding"]
-
 
 @layer
 class Embedding(Layer):

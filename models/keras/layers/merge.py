@@ -10,25 +10,6 @@ import numpy as np
 from ..base import Layer, layer
 from ..symbolic import shown
 
-__all__ = [
-    "Add",
-    "Average",
-    "Concatenate",
-    "Dot",
-    "Maximum",
-    "Minimum",
-    "Multiply",
-    "Subtract",
-    "add",
-    "average",
-    "concatenate",
-    "dot",
-    "maximum",
-    "minimum",
-    "multiply",
-    "subtract",
-]
-
 
 class Merge(Layer):
     """Base: the tensors, of shapes that broadcast, are combined from left to right."""

@@ -10,8 +10,6 @@ from ....autograd import layer_norm, values
 from ..base import layer
 from .core import Wide, width_of
 
-__all__ = ["BatchNormalization", "LayerNormalization"]
-
 
 class Normalization(Wide):
     """Base: γ (x - μ) / sqrt(σ² + ε) + β, over the features on the last axis."""

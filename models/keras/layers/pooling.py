@@ -11,8 +11,6 @@ from ....checks import check_choice, check_int
 from ..base import layer
 from .core import Wide
 
-__all__ = ["AveragePooling1D", "GlobalAveragePooling1D", "GlobalMaxPooling1D", "MaxPooling1D"]
-
 
 def one_number(who: str, name: str, value: Any, least: int = 1) -> int:
     """An integer, also as a tuple or list of this one."""

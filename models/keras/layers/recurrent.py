@@ -16,8 +16,6 @@ from ..symbolic import mapped
 from .cells import CellLayer, GRUCell, LSTMCell, OwnCell, SimpleRNNCell, step_of
 from .core import Wide, width_of
 
-__all__ = ["GRU", "LSTM", "RNN", "SimpleRNN"]
-
 
 @layer
 class RNN(Wide):

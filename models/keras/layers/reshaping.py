@@ -11,8 +11,6 @@ from ....checks import check_int
 from ..base import Layer, layer
 from ..symbolic import shown
 
-__all__ = ["Flatten", "Permute", "RepeatVector", "Reshape"]
-
 
 class Reshaping(Layer):
     """Base: the axes mean something else afterwards, so no mask is passed on."""

@@ -14,8 +14,6 @@ from ....checks import check_choice, check_int
 from ... import text
 from ..base import Layer, layer
 
-__all__ = ["TextVectorization"]
-
 
 @layer
 class TextVectorization(Layer):

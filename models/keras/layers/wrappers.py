@@ -14,8 +14,6 @@ from ..base import Layer, adopt, layer
 from ..symbolic import shown
 from .recurrent import RNN
 
-__all__ = ["Bidirectional", "TimeDistributed"]
-
 
 @layer
 class Bidirectional(Layer):
