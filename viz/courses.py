@@ -51,23 +51,8 @@ class Courses:
 
     def emit_edges(self) -> None:
         """The course of every edge; names of states; the gradients' ways back."""
-        flows: dict[Edge, float] = {}
-        known = Flows(self.view, self.norms)
-        for e in self.view.edges if self.norms.gradients is not None else ():
-            wanted = e.tail.kind in WEIGHTS if e.kind == "side" else self.backward
-            if wanted and self.flows_back(e) and (flow := known.norm(e)) is not None:
-                flows[e] = max(flow, self.largest_share(e)) if e.kind == "side" else flow
-        shares = [norm_of(share) for parts in self.out.shares.values() for share in parts.values()]
-        self.norms.measure(self.view.edges, [*flows.values(), *shares])
-        for node in self.out.nodes:
-            v = node.vertex
-            if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:
-                continue
-            if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
-                self.out.grades[v.id] = self.norms.grade(v.tensor)
-        for e, flow in flows.items():
-            if e.kind == "side" and flow:  # what this use gives to the weight's gradient
-                self.out.grades[e.tail.id] = self.norms.grade_of(flow)
+        flows = self.find_flows()
+        self.grade_nodes(flows)
         labelled: set[Hashable] = set()
         back: list[SceneEdge] = []
         for e in self.view.edges:
@@ -82,6 +67,30 @@ class Courses:
             if self.backward and flows.get(e):
                 back.append(self.way_back(out, flows[e]))
         self.out.edges += back
+
+    def find_flows(self) -> dict[Edge, float]:
+        """How much of a gradient comes back along each edge; sets the scale of all."""
+        flows: dict[Edge, float] = {}
+        known = Flows(self.view, self.norms)
+        for e in self.view.edges if self.norms.gradients is not None else ():
+            wanted = e.tail.kind in WEIGHTS if e.kind == "side" else self.backward
+            if wanted and self.flows_back(e) and (flow := known.norm(e)) is not None:
+                flows[e] = max(flow, self.largest_share(e)) if e.kind == "side" else flow
+        shares = [norm_of(share) for parts in self.out.shares.values() for share in parts.values()]
+        self.norms.measure(self.view.edges, [*flows.values(), *shares])
+        return flows
+
+    def grade_nodes(self, flows: dict[Edge, float]) -> None:
+        """Fill nodes by their gradients, and weights by what this use gives to theirs."""
+        for node in self.out.nodes:
+            v = node.vertex
+            if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:
+                continue
+            if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
+                self.out.grades[v.id] = self.norms.grade(v.tensor)
+        for e, flow in flows.items():
+            if e.kind == "side" and flow:
+                self.out.grades[e.tail.id] = self.norms.grade_of(flow)
 
     def largest_share(self, e: Edge) -> float:
         """In a folded picture the largest share of any step in a weight's gradient."""
@@ -142,8 +151,8 @@ class Courses:
             text = slot.name or ""
         text = self.view.structure.marks[loop].on(text)
         if not self.view.generic:
-            name = f"norm_{e.tail.id}_{loop}_{state}"
-            self.show_norm(e.tensor, name, (x, y - 14), label=text if e.tensor.name else "")
+            ident = f"norm_{e.tail.id}_{loop}_{state}"
+            self.show_norm(e.tensor, ident, (x, y - 14), label=text if e.tensor.name else "")
         # Where another state crosses right above, the name stands below its wire.
         others = self.grid.templates[loop].levels.values()
         crowded = any(0 < other + self.zones.row_y[loop] - y < 18 for other in others)

@@ -258,7 +258,7 @@ class Names:
 
     def name_layers(self) -> None:
         """What tells the loops apart where there are several: an arrow, and a layer's number."""
-        self.layers = [mark.arrow + mark.index for mark in self.s.marks]
+        self.layers = [mark.arrow + mark.high for mark in self.s.marks]
         self.layer_of: dict[Tensor, str] = {}  # of what one loop alone uses
         for place, record in zip(self.s.where, self.s.records, strict=True):
             layer = self.layers[place[0]] if place is not None else ""

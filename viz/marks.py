@@ -19,18 +19,18 @@ class Mark(NamedTuple):
     """An arrow over a letter, and what stands high behind it."""
 
     arrow: str = ""
-    index: str = ""
+    high: str = ""
 
     def numbered(self, number: str) -> Mark:
         """This mark with a number among namesakes behind it."""
-        return self._replace(index=".".join(filter(None, (self.index, number))))
+        return self._replace(high=".".join(filter(None, (self.high, number))))
 
     def on(self, name: str) -> str:
         """A name with this mark: ``h_2`` as ``h⃗_2^(1)``."""
         letter, low, rest = name.partition("_")
         arrow = self.arrow if len(letter) == 1 else ""
         marked = f"{letter}{arrow}{low}{rest}"
-        return f"{marked}^({self.index})" if self.index else marked
+        return f"{marked}^({self.high})" if self.high else marked
 
 
 def split_mark(name: str) -> tuple[str, str]:

@@ -53,8 +53,8 @@ class Plumbing:
             if parts is None:
                 continue
             uses = self.out_of.get(v, [])
-            places = {e: self.taken(e.head, parts) for e in uses}
-            taken = {e: position for e, position in places.items() if position in parts}
+            places = ((e, self.taken(e.head, parts)) for e in uses)
+            taken = {e: n for e, n in places if n is not None and n in parts}
             whole = len(taken) < len(uses)
             stacks = [e.tail for e in self.into[v] if e.tail.place is None]
             if not uses and not v.bold:
@@ -74,12 +74,11 @@ class Plumbing:
         self.edges = self.remaining()
 
     def hand_on(
-        self, v: Vertex, parts: dict[int, list[Vertex]], taken: dict[Edge, int | None]
+        self, v: Vertex, parts: dict[int, list[Vertex]], taken: dict[Edge, int]
     ) -> dict[int, list[Vertex]]:
         """The layer above takes the sequence apart again: step to step."""
         joined: dict[int, list[Vertex]] = {}
         for e, position in taken.items():
-            assert position is not None
             if position not in joined:
                 joined[position] = self.join(v, parts[position])
             heads = self.out_of.get(e.head, []) if e.head.kind != "dots" else [e]

@@ -62,9 +62,8 @@ class Positions:
         near = self.neighbours[u.name]
         facing = [n for n in near if (n[0].tier - u.tier) * side > 0]
         chosen = facing or near
-        bars = [v.span for v, _, _ in near if v.span is not None]
-        if u.thin and bars and len(bars) < len(near):  # it may leave a bar anywhere
-            return min(max(middle_of(near), bars[0][0] + 10), bars[0][1] - 10), 1e4
+        if u.thin and (x := self.off_bar(near)) is not None:
+            return x, 1e4
         if not u.thin:  # rather above a thing that has its place than above a wire
             chosen = [n for n in chosen if self.is_placed(n[0], side)] or chosen
         places = [pull(u, *n) for n in chosen]
@@ -77,6 +76,13 @@ class Positions:
             # Right below the middle one of what it feeds: one wire at least runs straight.
             return median([x for x, _ in places]), weight
         return sum(x * w for x, w in places) / total if places else u.x, weight
+
+    def off_bar(self, near: list[tuple[Unit, int, int]]) -> float | None:
+        """Where a wire leaves a bar, which it may anywhere, for what else it is connected with."""
+        bars = [v.span for v, _, _ in near if v.span is not None]
+        if not bars or len(bars) == len(near):
+            return None
+        return min(max(middle_of(near), bars[0][0] + 10), bars[0][1] - 10)
 
     def is_placed(self, u: Unit, side: int) -> bool:
         """Whether a unit is no mere turn of a wire, and its place follows from others."""

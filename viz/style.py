@@ -123,7 +123,7 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     if v.kind == "gate":
         return NodeStyle(tint(hue), of(hue), wide)
     if v.kind == "cell":
-        return NodeStyle(tint(WIRE, 0.08), of(INK), 1.6)
+        return NodeStyle(tint(WIRE), of(INK), 1.6)
     if v.kind == "copy":
         return NodeStyle(tint(hue, 0.14), of(hue), dashed=True)
     if v.kind == "parameter":

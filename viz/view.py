@@ -846,10 +846,14 @@ class _Maker:
         return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
 
 
-def parameter_name(structure: Structure, x: Tensor) -> str:
-    """A parameter's name, with its number among its namesakes: ``W^(2)``."""
+def parameter_name(structure: Structure, x: Tensor, marked: bool = True) -> str:
+    """A parameter's name, with its layer and its number among its namesakes: ``W^(2)``.
+
+    Where the layer is said beside it, it need not be ``marked``.
+    """
     name, number = structure.parameters.get(x, (x.name or "θ", ""))
-    return structure.marked.get(x, Mark()).numbered(number).on(name)
+    mark = structure.marked.get(x, Mark()) if marked else Mark()
+    return mark.numbered(number).on(name)
 
 
 def uses_text(places: dict[int | None, set[int]]) -> str:
