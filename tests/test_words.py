@@ -17,6 +17,7 @@ from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import (
     CRF,
     Acceptor,
+    BagClassifier,
     Embedding,
     EncoderDecoder,
     FeatureEmbedding,
@@ -25,6 +26,7 @@ from unspool.models import (
     LanguageModel,
     Transducer,
     Vocabulary,
+    WindowLanguageModel,
     load_model,
     save_model,
 )
@@ -317,6 +319,15 @@ def test_a_loaded_model_reads_words_by_itself(tmp_path):
     )
     drawing = draw(load_model(tmp_path / "tags.npz").model, words="the cat sat")
     assert {"the", "cat", "sat"} <= {t.text for t in drawing.scene.texts}
+
+
+def test_models_without_time_steps_are_drawn_without_words():
+    bag = BagClassifier(Embedding(9, 4, rng=0), 2, rng=0)
+    window = WindowLanguageModel(9, 2, 4, hidden=[6], rng=0)
+    for model, words in ((bag, [3, 4]), (window, [1, 3, 4, 5])):
+        drawing = draw(model, words=words)
+        assert drawing.scene.nodes
+        assert not [t for t in drawing.scene.texts if t.id.startswith("word")]
 
 
 def test_words_of_each_network_by_its_scope():

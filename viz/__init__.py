@@ -43,6 +43,7 @@ from .page import make_page
 from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
 from .stepwise import by_steps
+from .structure import read
 from .trace import tape_of
 from .view import LEVELS, make_view
 from .words import Words, check_words
@@ -315,6 +316,8 @@ def draw(
         seen = what.illustration(words=words, targets=targets, generate=generate)
         what, words, targets, feeds = seen.output, seen.words, seen.targets, seen.fed_back
         predictions = seen.predictions if predictions is None else predictions
+        if not read(Tape(what)).loops:  # a window or a bag: no step has a word
+            words = targets = predictions = None
     elif generate is not None:
         raise TypeError(
             f"draw: generate={generate} is for a model that writes words, got {type(what).__name__}"

@@ -325,12 +325,19 @@ class Zones:
         if b is not None:
             xs.append(self.grid.column_x(e, False))
         first = start if a is not None else start + 1
-        # In a folded picture nothing there is a bar that may be crossed.
-        early = a is not None and first in self.occupied and not self.view.generic
+        early = a is not None and first in self.occupied
         return [
-            Crossing(first + n, x1, x2, early and n == 0)
+            Crossing(first + n, x1, x2, early and n == 0 and self.may_rise(first, x2))
             for n, (x1, x2) in enumerate(itertools.pairwise(xs))
         ]
+
+    def may_rise(self, z: int, x: int) -> bool:
+        """Whether a wire may run up through a zone: bars are crossed, other nodes are not."""
+        block, items = self.zone_block.get(z), self.zone_items.get(z, {})
+        return block is None or all(
+            v in self.rows.bars or abs(block.places[v][0] - x) > item.half + 4
+            for v, item in items.items()
+        )
 
     def level(self, loop: int, state: int) -> int:
         """How high a state crosses the boundaries of a loop's steps."""
