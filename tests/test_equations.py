@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import needs
-from unspool import Parameter, Tape, Tensor, scope, unroll
+from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, sigmoid, softmax
 from unspool.cells import (
     GRU,
@@ -361,6 +361,20 @@ def test_vectors_of_the_pass_back_may_be_columns():
     latex = equations(Elman(3, 4), backward=True, columns=True, latex=True)
     assert latex[0] == (r"\delta_t = \frac{\partial L}{\partial h_t} \odot (1 - {h_t}^{2})")
     assert latex[4] == r"\frac{\partial L}{\partial U} = \sum_t \delta_t \, h_{t-1}^\top"
+
+
+def test_the_pass_back_is_read_within_no_grad_too():
+    with no_grad():
+        assert sorted(equations(Elman(3, 4), backward=True)) == sorted(BY_HAND[Elman])
+
+
+def test_a_parameter_that_was_updated_since_keeps_its_name():
+    cell = Elman(3, 4, rng=0, dtype=float)
+    ys, _ = unroll(cell, np.ones((3, 3)))
+    lines = equations(ys.sum(), backward=True)
+    cell.U.data = cell.U.data * 2
+    assert equations(ys.sum(), backward=True) == lines
+    assert "∂L/∂x_t = δ_t Wᵀ" in lines
 
 
 def test_inner_gradients_have_lines_of_their_own():

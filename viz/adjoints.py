@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import Record, Tape, Tensor, split_scope
+from ..autograd import Record, Tape, Tensor, recording, split_scope
 from .formulas import (
     ATOM,
     LATEX_ARROWS,
@@ -46,6 +46,7 @@ FUNCTIONS = frozenset(
         "tanh sigmoid relu hard_sigmoid softplus log_sigmoid silu gelu elu leaky_relu exp softmax",
     )
 )
+FORMS = SEEN_THROUGH | {"recorded"}  # a Parameter that has been updated since is the same
 ARITHMETIC = frozenset(["add", "subtract", "multiply", "negative", "divide", "square", "power"])
 WHERE = {"relu": "{} > 0", "leaky_relu": "{} > 0", "elu": "{} > 0"}  # a rule's constant mask
 
@@ -274,7 +275,7 @@ class Adjoints:
         # What changes the form alone; a broadcast number stays a number.
         if op == "unbroadcast" and self.parts(x):
             return self.gathered(record.output)
-        if op in SEEN_THROUGH or (op == "getitem" and x.size == record.output.size):
+        if op in FORMS or (op == "getitem" and x.size == record.output.size):
             return self.terms(x, ref)
         known = None
         if op in ("where", "getitem"):
@@ -393,7 +394,7 @@ class Adjoints:
 
     def is_form(self, x: Tensor) -> bool:
         """Whether a Tensor is another one in another form, made in the pass back."""
-        return x in self.made and str(self.records[self.made[x]].op) in SEEN_THROUGH
+        return x in self.made and str(self.records[self.made[x]].op) in FORMS
 
     def parts(self, x: Tensor) -> tuple[Tensor, ...]:
         """What a sequence is joined from."""
@@ -644,5 +645,6 @@ def adjoints_of(
         name = output.name or "y"
         ones = np.ones(output.shape, output.dtype)
         seeds.append(Tensor(ones, name=None if scalar else f"∂L/∂{name}") if counts else None)
-    gradients = tape.gradients(seeds if len(seeds) > 1 else seeds[0])
+    with recording():
+        gradients = tape.gradients(seeds if len(seeds) > 1 else seeds[0])
     return Adjoints(tape, gradients, latex=latex, inner=inner, columns=columns)
