@@ -167,7 +167,8 @@ def hold_out(sequence: Any, fraction: float = 0.1) -> tuple[Any, Any]:
 # The columns of CoNLL-U by name; a line "# global.columns = ..." gives others (CoNLL-U Plus).
 CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 COLUMNS_LINE = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
-NO_WORD = re.compile(r"\d+[-.]\d+")  # the number of a range such as 1-2, of an empty node as 2.1
+# Where tokens are numbered: a range such as 1-2, an empty node such as 2.1, a comment by columns.
+NO_WORD = re.compile(r"\d+[-.]\d+|#.*")
 DOCUMENT = "-DOCSTART-"
 BLANK = " \t\r\v\f"
 
