@@ -33,6 +33,14 @@ def floats(x: Any, who: str = "", what: str = "an operand") -> Any:
     return x if x.dtype.kind == "f" else x.astype(float)
 
 
+def wide(x: Any) -> Any:
+    """A Tensor or array in float32 where it is float16: sums, squares and ε need its range.
+
+    As in the mixed precision of PyTorch: float16 ends at 65,504, and 1e-8 is 0 in it.
+    """
+    return x.astype(np.float32) if x.dtype == np.float16 else x
+
+
 def without_gradient(who: str, what: str, x: Any) -> Array:
     """An argument without a gradient rule, as an array; a Tensor may not require a gradient."""
     if requires_gradient(x):

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from ..checks import check_bool, check_choice, check_float, check_fraction, check_int, check_rng
-from .arguments import class_ids, floats
+from .arguments import class_ids, floats, wide
 from .context import scope
 from .messages import describe, here
 from .numpy_core import gather_op
@@ -93,7 +93,9 @@ def layer_norm(
         axis: The axis that is normalised.
     """
     check_float("layer_norm", "eps", eps, least=0)
-    y = apply(LAYER_NORM, (floats(x),), {"axis": axis, "eps": eps})
+    x = floats(x)
+    y = apply(LAYER_NORM, (wide(x),), {"axis": axis, "eps": eps})
+    y = y if x.dtype == y.dtype else y.astype(x.dtype)
     if gain is not None:
         y = y * gain
     return y if bias is None else y + bias

@@ -22,6 +22,7 @@ from .arguments import (
     class_ids,
     floats,
     one_array,
+    wide,
     without_gradient,
 )
 from .coercion import WORDS
@@ -133,7 +134,7 @@ def _class_loss(
     reduction: Reduction,
 ) -> Any:
     check_reduction(op, reduction)
-    x = floats(x, op, "the scores")
+    x = wide(floats(x, op, "the scores"))
     targets = one_array(op, targets)
     if targets.dtype.kind not in "iufb":  # ids as floats are refused where they count
         raise TypeError(
@@ -259,7 +260,7 @@ def _pair(
     are a plain array take the dtype of the scores.
     """
     check_reduction(who, reduction)
-    x = floats(x, who, "the scores")
+    x = wide(floats(x, who, "the scores"))
     if not isinstance(targets, Tensor):
         targets = floats(targets, who, "targets").astype(x.dtype)
     if x.shape != targets.shape:
@@ -321,7 +322,7 @@ def hinge_loss(
         margin: The lead that the right score should have.
     """
     check_reduction("hinge_loss", reduction)
-    scores = floats(scores, "hinge_loss", "the scores")
+    scores = wide(floats(scores, "hinge_loss", "the scores"))
     check_float(f"hinge_loss of {describe(scores)}{here()}", "margin", margin)
     t = without_gradient("hinge_loss", "targets", targets)
     binary = t.shape == scores.shape

@@ -38,7 +38,7 @@ ONNX = System(
         ResetAfterGRU: ("z", "r", "n"),
     },
     merges=KERAS.merges,
-    activations=KERAS.activations,
+    activations=("tanh", "relu", "sigmoid", "identity"),
 )
 
 

@@ -243,7 +243,8 @@ def made(config: Any, arrays: Mapping[str, NDArray[Any]]) -> Module:
             "it has parts of your own; make the model as it was made, and write "
             "load_model(path, model)"
         )
-    rng = BoundedGenerator(sum(array.size for array in arrays.values()))
+    # Truncated normals are drawn again where they are outside: 5 % more numbers.
+    rng = BoundedGenerator(2 * sum(array.size for array in arrays.values()))
     check_numbers(config, most=max(int(rng.left), 1 << 10))
     model = Module.from_config(config, rng=rng)
     rng.left = math.inf  # from now on it serves dropout, should training go on

@@ -86,8 +86,8 @@ def test_imports_run_one_way():
 
 
 def test_imports_between_folders_of_models_run_one_way():
-    """text <- networks <- training <- keras, imports inside functions included."""
-    order = ["text", "networks", "training", "keras"]
+    """text <- networks <- training <- persist <- keras, imports inside functions included."""
+    order = ["text", "networks", "training", "persist", "keras"]
     for n, folder in enumerate(order):
         for path in (ROOT / "models" / folder).rglob("*.py"):
             dots = len(path.relative_to(ROOT / "models").parts)
@@ -101,7 +101,7 @@ def test_core_needs_numpy_and_graphviz_only():
     code = (
         "import sys, unspool, unspool.cli, unspool.viz;"
         "print(sorted({m.split('.')[0] for m in sys.modules} & "
-        "{'torch','matplotlib','tqdm','pygraphviz','scipy','nltk','onnx','safetensors'}))"
+        "{'torch','matplotlib','tqdm','pygraphviz','scipy','numba','nltk','onnx','safetensors'}))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

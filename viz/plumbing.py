@@ -65,7 +65,9 @@ class Plumbing:
                 self.show_outputs(v, parts)
             elif whole and stacks:
                 self.gather(v, parts, joined)
-            if not whole:
+            if whole:
+                v.label, v.note = v.note or "outputs", ""
+            else:
                 self.gone.add(v)
         self.gone.update(v for v in self.vertices if self.is_only_taken_apart(v))
         self.vertices = [v for v in self.vertices if v not in self.gone]
@@ -96,7 +98,6 @@ class Plumbing:
         self, v: Vertex, parts: dict[int, list[Vertex]], joined: dict[int, list[Vertex]]
     ) -> None:
         """What is used as a whole too is gathered from what was joined step by step."""
-        v.label = "stack"
         assert v.tensor is not None
         for position, cells in parts.items():
             for tail in joined.get(position) or self.join(v, cells):
@@ -156,7 +157,7 @@ class Plumbing:
                 j = self.s.made.get(x)
                 cell = self.of_record[j] if j is not None else None
                 if cell is not None and cell.place is not None:
-                    parts[position] = [cell]
+                    parts[0 if self.fold else position] = [cell]
             return parts or None
         if record.op not in ("concatenate", "add", "multiply") or len(record.inputs) != 2:
             return None
@@ -183,7 +184,9 @@ class Plumbing:
         index = self.s.records[head.records[0]].params.get("index")
         if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None):
             index = index[1]
-        return index if isinstance(index, int) else None
+        if not isinstance(index, int):
+            return None
+        return 0 if self.fold else index  # one step stands for all
 
     def join(self, v: Vertex, parts: list[Vertex]) -> list[Vertex]:
         """The vertices that give one position: a cell, or what joins those of two directions."""

@@ -9,13 +9,14 @@ from typing import NamedTuple
 from .blocks import Block, Diagram, Item, Wire
 from .graph import Edge, Vertex
 from .grid import Grid
-from .layers import End, Name, Path, Unit, assign_tracks, shifted
 from .look import (
     GAP,
     TRACK,
     text_width,
 )
 from .rows import Rows
+from .tracks import assign_tracks
+from .units import End, Name, Path, Unit, shifted
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
@@ -313,8 +314,10 @@ class Zones:
         if b is not None:
             xs.append(self.grid.column_x(e, False))
         first = start if a is not None else start + 1
+        # In a folded picture nothing there is a bar that may be crossed.
+        early = a is not None and first in self.occupied and not self.view.generic
         return [
-            Crossing(first + n, x1, x2, a is not None and n == 0 and first in self.occupied)
+            Crossing(first + n, x1, x2, early and n == 0)
             for n, (x1, x2) in enumerate(itertools.pairwise(xs))
         ]
 

@@ -12,7 +12,8 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from ...checks import check_bool, check_text
+from ...checks import check_bool, check_text, describe_received
+from .patterns import may_explode
 
 UNKNOWN, START, END = "<unk>", "<s>", "</s>"
 SPECIALS = (UNKNOWN, START, END)
@@ -136,12 +137,19 @@ def level_named(name: str) -> Level:
     if not name.startswith("re:"):
         raise ValueError(
             f"level must be one of {', '.join(LEVELS)}, or re: and a regular expression; "
-            f"got {name!r}"
+            f"got {describe_received(name)}"
         )
     try:
         pattern = re.compile(name.removeprefix("re:"))
     except re.error as error:
-        raise ValueError(f"level {name!r} is no valid regular expression: {error}") from error
+        raise ValueError(
+            f"level {describe_received(name)} is no valid regular expression: {error}"
+        ) from error
+    if may_explode(pattern.pattern):
+        raise ValueError(
+            f"level {describe_received(name)} can take exponential time, as a text can be read by "
+            "it in many ways: leave out a + or * inside of another"
+        )
 
     def tokens(text: str) -> list[str]:
         return [match.group() for match in pattern.finditer(text) if match.group()]

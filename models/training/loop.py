@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ...autograd import detect_anomaly, freed_memory_kept
-from ...cells import Cell, Module, kinds_seen, see_kinds
+from ...cells import Module, jit_available
+from ...cells import jit as compile_loops
 from ...checks import (
     check_bool,
     check_callable,
@@ -92,6 +93,7 @@ def fit(
     resume: bool = True,
     progress: bool = True,
     after_epoch: Callable[[Row], Any] | None = None,
+    jit: bool | None = None,
 ) -> History:
     """Train a model; it ends with the best parameters found.
 
@@ -135,11 +137,13 @@ def fit(
             ``train``), else lines.
         after_epoch: Called with the row of each epoch; may add columns to it. Training stops when
             it returns a true value.
+        jit: Whether the cells' loops over time are compiled, see ``cells.jit``; None for where
+            the extra ``fast`` is installed, or as the checkpoint that is resumed says.
 
     Returns:
         A row per epoch: epoch, updates, seconds, lr, loss, perplexity, tokens_per_second; with
         ``validation`` also validation_loss, validation_perplexity, and validation_NAME for each
-        metric. Plain numbers.
+        metric; where loops are compiled, jit, 1. Plain numbers.
 
     Raises:
         FloatingPointError: The loss, the gradient or ``monitor`` is NaN or infinite. The message
@@ -183,6 +187,8 @@ def fit(
     check_paths({"save": None if callable(save) else save, "checkpoint": checkpoint})
     check_bool("fit", "resume", resume)
     check_bool("fit", "progress", progress)
+    if jit is not None:
+        check_bool("fit", "jit", jit)
     run = Run(
         model,
         task,
@@ -199,6 +205,7 @@ def fit(
         schedule=schedule,
         save=save,
         after_epoch=after_epoch,
+        jit=jit,
     )
     unit = getattr(task, "unit", "tokens")
     was_training = model.training
@@ -211,6 +218,7 @@ def fit(
                 run.open_checkpoint(Path(checkpoint), every, resume)
                 if run.updates:
                     report.note(f"resuming from {checkpoint}, after update {run.updates}")
+            run.compile()
             # With glibc an update of an LSTM of 128 takes a quarter less.
             used.enter_context(freed_memory_kept())
             return run.train(report)
@@ -336,12 +344,12 @@ class Run:
     schedule: Callable[[float], float] | None
     save: PathLike | Callable[[], Any] | None
     after_epoch: Callable[[Row], Any] | None
+    jit: bool | None
 
     def __post_init__(self) -> None:
         self.rate = self.optimizer.lr
         self.rngs = generators(self.model, self.task, self.validation)
         self.seeded = seeded(self.task, self.validation)
-        self.cells = [part for part in self.model.modules() if isinstance(part, Cell)]
         self.history: History = []
         self.now = Progress(1)
         self.updates = 0
@@ -350,6 +358,15 @@ class Run:
         self.began = time.perf_counter()
         self.path: Path | None = None
         self.every, self.written = math.inf, 0.0
+
+    def compile(self) -> None:
+        """Compile the loops of the model's cells, unless that is not asked for or not possible."""
+        if self.jit is None:
+            self.jit = jit_available()
+        if self.jit:
+            with warnings.catch_warnings():  # of cells that have no plan
+                warnings.simplefilter("ignore", RuntimeWarning)
+                compile_loops(self.model)
 
     def elapsed(self) -> float:
         """Seconds since the beginning, those before a resume included."""
@@ -437,6 +454,7 @@ class Run:
             "loss": loss,
             "perplexity": perplexity_of(loss),
             "tokens_per_second": now.tokens / max(now.seconds, 1e-9),
+            **({"jit": 1} if self.jit else {}),
         }
 
     def remaining_batches(self) -> Iterator[Any]:
@@ -601,7 +619,7 @@ class Run:
             "plateaus": [plateau.state_dict() for plateau in plateaus(self.schedule)],
             "rngs": random_states(self.rngs),
             "seeds": [owner.seed for owner in self.seeded],
-            "replayed": [kinds_seen(cell) for cell in self.cells],
+            "jit": self.jit,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -641,11 +659,14 @@ class Run:
             "plateaus": schema.parts([schema.fields(of_plateau) for _ in plateaus(self.schedule)]),
             "rngs": schema.parts([schema.random_state for _ in self.rngs]),
             "seeds": schema.parts([schema.count for _ in self.seeded]),
-            "replayed": schema.parts([schema.each(schema.signature) for _ in self.cells]),
+            "jit": schema.flag,
             "model": parameters,
             "good": parameters,
             "optimizer": lambda value, _: self.optimizer.check_state(value),
         }
+        if isinstance(state, dict):
+            state.pop("replayed", None)  # in checkpoints of before: which cells had run
+            state.setdefault("jit", False)
         schema.fields(whole)(state, place)
         now, epochs = state["pass"], len(state["history"])
         if now["epoch"] != epochs + 1 or now["batches"] > len(self.task):
@@ -656,6 +677,15 @@ class Run:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a checkpoint's state."""
+        compiled: bool = state["jit"]
+        if self.jit is not None and self.jit is not compiled:
+            raise ValueError(f"jit was {compiled}, now {self.jit}: the numbers would differ")
+        if compiled and not jit_available():
+            raise ValueError(
+                "the loops over time were compiled, which needs the extra fast: "
+                'pip install "unspool[fast]"'
+            )
+        self.jit = compiled
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         for name in STORED:
@@ -667,5 +697,3 @@ class Run:
             owner.seed = seed
         for plateau, memory in zip(plateaus(self.schedule), state["plateaus"], strict=True):
             plateau.load_state_dict(memory)
-        for cell, kinds in zip(self.cells, state["replayed"], strict=True):
-            see_kinds(cell, kinds)

@@ -189,7 +189,7 @@ def overhead() -> None:
     batch, steps, width = 1, 25, 16
 
     class Recorded(LSTM):
-        """The same equations without the promise that lets them be replayed."""
+        """The same equations without the promise that lets them be fused."""
 
         same_every_step = False
 
