@@ -233,7 +233,7 @@ def load_tagged(
                 sentence.append([field_of(path, line, place, separator) for line in kept])
     if not found[0]:
         raise ValueError(f"{path}: there is no token in it")
-    if any(map(numbered, found[0])) and all(numbered(words) for words in found[0]):
+    if any(map(numbered, found[0])) and all(numbered(words, least=1) for words in found[0]):
         raise ValueError(
             f"{path}: column {columns[0]} holds the numbers of the tokens, 1, 2, ...; expected "
             "words, which CoNLL-U has in column 1: columns=(1, ...)"
