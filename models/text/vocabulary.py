@@ -78,7 +78,7 @@ class Vocabulary(Configured):
             level, lower: As ``tokenize`` was called.
         """
         check_int("Vocabulary", "minimum_count", minimum_count)
-        counts = Counter(tokens)
+        counts = Counter(check_items("Vocabulary.count", "tokens", tokens, "a list of tokens"))
         for special in SPECIALS:
             counts.pop(special, None)
         kept = [token for token, n in counts.items() if n >= minimum_count]
