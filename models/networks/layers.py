@@ -181,6 +181,7 @@ class FeedForward(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
+        activation_function("FeedForward", activation)
         listed = isinstance(widths, (list, tuple))
         if not listed or len(widths) < 2:
             received = list(widths) if listed else describe_received(widths)
