@@ -16,7 +16,7 @@ import numpy as np
 from ..checks import check_choice
 from .arguments import floats, wide
 from .context import scope
-from .tensor import Array, Op, apply, values
+from .tensor import Array, Op, apply, operand, values
 
 __all__ = [
     "ACTIVATIONS",
@@ -169,7 +169,7 @@ def sigmoid(x: Any) -> Any:
 
 def relu(x: Any) -> Any:
     """max(x, 0); the gradient at 0 is 0."""
-    return apply(RELU, (x,))
+    return apply(RELU, (operand(x),))
 
 
 def leaky_relu(x: Any, slope: float = 0.01) -> Any:

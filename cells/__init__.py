@@ -28,7 +28,15 @@ from .initial import (
     zeros,
 )
 from .module import Module
-from .onnx_export import OnnxGraph, onnx_over_time, output_states, save_onnx, to_onnx, write_onnx
+from .onnx_export import (
+    OnnxGraph,
+    onnx_merged,
+    onnx_over_time,
+    output_states,
+    save_onnx,
+    to_onnx,
+    write_onnx,
+)
 from .recurrent import GRU, LSTM, Elman, GatedCell
 from .sequence import real_positions
 from .variants import (
@@ -58,5 +66,5 @@ __all__ = [
     "load_keras", "to_keras", "load_concatenated", "to_onnx", "save_onnx",
     # For models.
     "truncated_normal", "check_member", "width_out", "real_positions", "OnnxGraph",
-    "onnx_over_time", "output_states", "write_onnx",
+    "onnx_merged", "onnx_over_time", "output_states", "write_onnx",
 ]  # fmt: skip

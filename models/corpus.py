@@ -96,8 +96,8 @@ class Corpus:
         vocabulary = Vocabulary.count(counted, minimum_count, level=level, lower=lower)
         known = Labels.count(names)
         ids = [vocabulary.encode(text) for text in tokens]
-        tasks = tasks_of(parts, ids, known.encode(names), batch, rng)
-        return cls(*tasks, vocabulary=vocabulary, labels=known)
+        train, development, test = tasks_of(parts, ids, known.encode(names), batch, rng)
+        return cls(train, development, test, vocabulary=vocabulary, labels=known)
 
     @classmethod
     def tagged(
@@ -132,8 +132,9 @@ class Corpus:
         known = Features.count([words[i] for i in parts.train], **features)
         labels = Labels.count(names)
         ids = [known.encode(sentence) for sentence in words]
-        tasks = tasks_of(parts, ids, [labels.encode(given) for given in names], batch, rng)
-        return cls(*tasks, features=known, labels=labels)
+        encoded = [labels.encode(given) for given in names]
+        train, development, test = tasks_of(parts, ids, encoded, batch, rng)
+        return cls(train, development, test, features=known, labels=labels)
 
     @classmethod
     def text(
@@ -215,9 +216,7 @@ def split(
     return Parts(sorted(train), sorted(development), sorted(test))
 
 
-def tasks_of(
-    parts: Parts, ids: Sequence[Any], labels: Sequence[Any], batch: int, rng: Any
-) -> list[Task]:
+def tasks_of(parts: Parts, ids: Sequence[Any], labels: Any, batch: int, rng: Any) -> list[Task]:
     """A task for each part; those that are evaluated are not shuffled."""
     seed = np.random.default_rng(rng)
     return [

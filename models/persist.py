@@ -243,8 +243,8 @@ def made(config: Any, arrays: Mapping[str, NDArray[Any]]) -> Module:
             "it has parts of your own; make the model as it was made, and write "
             "load_model(path, model)"
         )
-    # Truncated normals are drawn again where they are outside: 5 % more numbers.
-    rng = BoundedGenerator(2 * sum(array.size for array in arrays.values()))
+    # Truncated normals are drawn again where they are outside: 5 % more numbers, of a few 64.
+    rng = BoundedGenerator(int(1.1 * sum(array.size for array in arrays.values())) + 64)
     check_numbers(config, most=max(int(rng.left), 1 << 10))
     model = Module.from_config(config, rng=rng)
     rng.left = math.inf  # from now on it serves dropout, should training go on

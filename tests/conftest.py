@@ -54,7 +54,23 @@ def the_same_numbers_in_every_run(request, monkeypatch):
     random.seed(entropy)
 
 
+@pytest.fixture
+def campaign(record_property):
+    """Counts of what a campaign met: ``campaign["refused"] += 1``; printed at the end."""
+    counts = collections.Counter()
+    yield counts
+    record_property("campaign", ", ".join(f"{n} {what}" for what, n in counts.items()))
+
+
 def pytest_terminal_summary(terminalreporter):
+    reports = [r for group in ("passed", "failed") for r in terminalreporter.stats.get(group, [])]
+    counted = [
+        (r.nodeid, dict(r.user_properties)["campaign"]) for r in reports if r.user_properties
+    ]
+    if counted:
+        terminalreporter.section("campaigns")
+        for nodeid, counts in sorted(counted):
+            terminalreporter.write_line(f"{nodeid.partition('::')[2]}: {counts}")
     skipped = terminalreporter.stats.get("skipped", [])
     reasons = collections.Counter(
         report.longrepr[2].removeprefix("Skipped: ") for report in skipped

@@ -181,6 +181,7 @@ class FeedForward(Module):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
+        activation_function("FeedForward", activation)
         listed = isinstance(widths, (list, tuple))
         if not listed or len(widths) < 2:
             received = list(widths) if listed else describe_received(widths)
@@ -269,16 +270,16 @@ def made_network(who: str, network: Any, embedding: Any, **options: Any) -> Any:
     """The network of a model: as it is, or of a cell's class or name, as wide as the embedding."""
     made_of = isinstance(network, str) or (isinstance(network, type) and issubclass(network, Cell))
     width = getattr(embedding, "d", None)
-    if made_of and width is None:
+    if not made_of:
+        check_member(f"{who}: network", network)
+        return network
+    if width is None:
         raise TypeError(
             f"{who}: network must be a Cell, Stacked or Bidirectional, got "
             f"{describe_received(network)}; make one, as in LSTM(3, 4), or give embedding=, which "
             "says how wide it is"
         )
-    if made_of:
-        return make_cell(who, network, width, width, **options)
-    check_member(f"{who}: network", network)
-    return network
+    return make_cell(who, network, width, width, **options)
 
 
 def make_layers(

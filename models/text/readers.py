@@ -167,7 +167,8 @@ def hold_out(sequence: Any, fraction: float = 0.1) -> tuple[Any, Any]:
 # The columns of CoNLL-U by name; a line "# global.columns = ..." gives others (CoNLL-U Plus).
 CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
 COLUMNS_LINE = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
-NO_WORD = re.compile(r"\d+[-.]\d+")  # the number of a range such as 1-2, of an empty node as 2.1
+# Where tokens are numbered: a range such as 1-2, an empty node such as 2.1, a comment by columns.
+NO_WORD = re.compile(r"\d+[-.]\d+|#.*")
 DOCUMENT = "-DOCSTART-"
 BLANK = " \t\r\v\f"
 
@@ -232,7 +233,7 @@ def load_tagged(
                 sentence.append([field_of(path, line, place, separator) for line in kept])
     if not found[0]:
         raise ValueError(f"{path}: there is no token in it")
-    if any(map(numbered, found[0])) and all(numbered(words) for words in found[0]):
+    if any(map(numbered, found[0])) and all(numbered(words, least=1) for words in found[0]):
         raise ValueError(
             f"{path}: column {columns[0]} holds the numbers of the tokens, 1, 2, ...; expected "
             "words, which CoNLL-U has in column 1: columns=(1, ...)"

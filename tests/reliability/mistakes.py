@@ -1,0 +1,1001 @@
+"""Mistakes in calls, the error that each raises, and the words that its message must hold.
+
+A row is the call, the error, and the words: the thing, what was expected, what was received.
+"""
+
+from __future__ import annotations
+
+# fmt: off
+MISTAKES: list[tuple[str, str, tuple[str, ...]]] = [
+    (
+        "unroll(lstm, x3, reverse=\"no\")",
+        "TypeError", ("unroll(LSTM)", "reverse must be", "got 'no'",),
+    ),
+    (
+        "unroll(lstm, x3, truncate=True)",
+        "TypeError", ("unroll(LSTM)", "truncate must be", "got True",),
+    ),
+    ("unroll(lstm, x3, truncate=0)", "ValueError", ("unroll(LSTM)", "truncate must be", "got 0",)),
+    (
+        "unroll(lstm, x3, lengths=[5, 3])",
+        "ValueError", ("unroll(LSTM)", "lengths must be", "got 5",),
+    ),
+    (
+        "unroll(lstm, x3, mask=np.ones((2, 3)))",
+        "ValueError", ("unroll(LSTM)", "mask must be", "got an array (2, 3) float64",),
+    ),
+    ("A.conv1d(x3, W, stride=-1)", "ValueError", ("conv1d", "stride must be", "got -1",)),
+    ("A.conv1d(x3, W, stride=0)", "ValueError", ("conv1d", "stride must be", "got 0",)),
+    ("A.conv1d(x3, W, dilation=0)", "ValueError", ("conv1d", "dilation must be", "got 0",)),
+    ("A.conv1d(x3, W, dilation=1.5)", "TypeError", ("conv1d", "dilation must be", "got 1.5",)),
+    ("setW(np.ones((3, 4)))", "TypeError", ("LSTM.W_f", "got an array (3, 4) float64, which",)),
+    ("setW([[1.0]*4]*3)", "TypeError", ("LSTM.W_f", "got a list of 3, which no optimise",)),
+    ("setW(5)", "TypeError", ("LSTM.W_f", "got 5, which no optimiser would tr",)),
+    (
+        "setW(Tensor(np.ones((3, 4))))",
+        "TypeError", ("LSTM.W_f", "got a Tensor (3, 4) float64, which",),
+    ),
+    (
+        "setW(np.ones((3, 4)).tolist())",
+        "TypeError", ("LSTM.W_f", "got a list of 3, which no optimise",),
+    ),
+    ("Adam([Parameter([1.0])*2])", "TypeError", ("Adam", "got the result of multiply (1,) fl",)),
+    ("Adam([Tensor([1.0])])", "TypeError", ("Adam", "got a Tensor (1,) float64, which n",)),
+    ("Adam([])", "ValueError", ("Adam", "there is no parameter to train; a Mo",)),
+    ("Adam(5)", "TypeError", ("Adam", "got 5",)),
+    ("Adam([np.ones(2)])", "TypeError", ("Adam", "got an array (2,) float64",)),
+    ("SGD([Parameter([1.0])], lr=\"x\")", "TypeError", ("SGD", "lr must be", "got 'x'",)),
+    (
+        "check_grads(lambda x: x*x, [np.ones(2)], order=0)",
+        "ValueError", ("check_grads", "order must be", "got 0",),
+    ),
+    (
+        "check_grads(lambda x: x*x, [np.ones(2)], order=1.5)",
+        "TypeError", ("check_grads", "order must be", "got 1.5",),
+    ),
+    ("check_grads(5, [np.ones(2)])", "TypeError", ("check_grads", "f must be", "got 5",)),
+    (
+        "check_grads(lambda x: x*x, [np.ones(2)], step=0)",
+        "ValueError", ("check_grads", "step must be", "got 0",),
+    ),
+    (
+        "check_grads(lambda x: x*x, [np.ones(2)], rtol=-1)",
+        "ValueError", ("check_grads", "rtol must be", "got -1",),
+    ),
+    ("Tensor([1.0], name=5)", "TypeError", ("Tensor", "name must be", "got 5",)),
+    ("Parameter([1.0], name=5)", "TypeError", ("Parameter", "name must be", "got 5",)),
+    (
+        "Tensor([1.0], requires_grad=\"no\")",
+        "TypeError", ("Tensor", "requires_grad must be", "got 'no'",),
+    ),
+    (
+        "Tensor([[1.0], [2.0, 3.0]])",
+        "ValueError", ("lists", "that differ in length are no array;",),
+    ),
+    (
+        "Parameter([[1.0], [2.0, 3.0]])",
+        "ValueError", ("lists", "that differ in length are no array;",),
+    ),
+    (
+        "np.add(Tensor([1.0]), [[1.0], [2.0, 3.0]])",
+        "ValueError", ("add", "of a Tensor (1,) float64 and [[1.0],",),
+    ),
+    (
+        "pad_sequences([np.array([2**63+5], np.uint64)])",
+        "ValueError", ("pad_sequences", "sequence 0 holds 9223372036854775813",),
+    ),
+    (
+        "pad_sequences([[1]], value=2.5)",
+        "TypeError", ("pad_sequences", "value must be", "got 2.5",),
+    ),
+    (
+        "pad_sequences([[1]], value=\"a\")",
+        "TypeError", ("pad_sequences", "value must be", "got 'a'",),
+    ),
+    ("pad_sequences(5)", "TypeError", ("pad_sequences", "sequences must be", "got 5",)),
+    (
+        "pad_sequences([[\"a\"]])",
+        "TypeError", ("pad_sequences", "sequence 0 holds <U1, expected integ",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [\"a\", \"b\"])",
+        "TypeError", ("cross_entropy", "targets must be", "got <U1 (2,)",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), \"ab\")",
+        "TypeError", ("cross_entropy", "targets must be", "got <U2 ()",),
+    ),
+    (
+        "cross_entropy(\"words\", [1])",
+        "TypeError", ("cross_entropy", "scores must be", "got <U5 ()",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 1], smoothing=2)",
+        "ValueError", ("cross_entropy", "smoothing must be", "got 2",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 1], smoothing=\"a\")",
+        "TypeError", ("cross_entropy", "smoothing must be", "got 'a'",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 1], weight=\"a\")",
+        "ValueError", ("cross_entropy", "got ()",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 1], ignore=\"a\")",
+        "TypeError", ("cross_entropy", "ignore must be", "got 'a'",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 1], reduction=\"avg\")",
+        "ValueError", ("cross_entropy", "reduction must be", "got 'avg'",),
+    ),
+    (
+        "mse_loss(Tensor(np.ones(2)), [\"a\", \"b\"])",
+        "TypeError", ("mse_loss", "targets must be", "got <U1 (2,)",),
+    ),
+    (
+        "mse_loss([\"a\", \"b\"], Tensor(np.ones(2)))",
+        "TypeError", ("mse_loss", "scores must be", "got <U1 (2,)",),
+    ),
+    (
+        "binary_cross_entropy(Tensor(np.ones(2)), [\"a\", \"b\"])",
+        "TypeError", ("binary_cross_entropy", "targets must be", "got <U1 (2,)",),
+    ),
+    (
+        "hinge_loss(Tensor(np.ones((2, 3))), [\"a\", \"b\"])",
+        "TypeError", ("hinge_loss", "got <U1 (2,)",),
+    ),
+    (
+        "mse_loss(Tensor(np.ones(2)), np.ones((2, 1)))",
+        "ValueError", ("mse_loss", "a Tensor (2,) float64 and an array (",),
+    ),
+    ("grad(5)", "TypeError", ("grad", "f must be", "got 5",)),
+    (
+        "grad(lambda x: x*x, argnums=\"0\")(1.0)",
+        "TypeError", ("grad", "argnums must be", "got '0'",),
+    ),
+    (
+        "grad(lambda x: x*x, argnums=3)(1.0)",
+        "ValueError", ("<lambda>", "was called with 1 positional argumen",),
+    ),
+    ("value_and_grad(5)", "TypeError", ("value_and_grad", "f must be", "got 5",)),
+    ("vjp(5, 1.0)", "TypeError", ("vjp", "f must be", "got 5",)),
+    (
+        "jvp(lambda x: x*x, (1.0, ), (np.ones(2), ))",
+        "ValueError", ("jvp", "the direction (2,) must have the sha",),
+    ),
+    ("jacobian(5)", "TypeError", ("jacobian", "f must be", "got 5",)),
+    ("hessian(5)", "TypeError", ("hessian", "f must be", "got 5",)),
+    ("LSTM(3, 4, rng=\"zero\")", "TypeError", ("LSTM", "rng must be", "got 'zero'",)),
+    ("LSTM(3, 4, rng=1.5)", "TypeError", ("LSTM", "rng must be", "got 1.5",)),
+    ("LSTM(3, 4, rng=-1)", "ValueError", ("LSTM", "rng must be", "got -1",)),
+    ("LSTM(3, 4, dtype=\"nonsense\")", "TypeError", ("LSTM", "dtype must be", "got 'nonsense'",)),
+    ("LSTM(3, 4, dtype=int)", "TypeError", ("LSTM", "dtype must be", "got the class int",)),
+    ("LSTM(3, 4, bias=\"no\")", "TypeError", ("LSTM", "bias must be", "got 'no'",)),
+    ("Elman(3, 4, activation=5)", "ValueError", ("Elman", "activation must be", "got 5",)),
+    ("Embedding(3, 4, rng=\"zero\")", "TypeError", ("Embedding", "rng must be", "got 'zero'",)),
+    (
+        "Embedding(3, 4, dtype=\"nonsense\")",
+        "TypeError", ("Embedding", "dtype must be", "got 'nonsense'",),
+    ),
+    ("Dense(3, 4, dtype=\"nonsense\")", "TypeError", ("Dense", "dtype must be", "got 'nonsense'",)),
+    ("Dense(3, 4, rng=\"zero\")", "TypeError", ("Dense", "rng must be", "got 'zero'",)),
+    (
+        "LanguageModel(5, 8, rng=\"zero\")",
+        "TypeError", ("LanguageModel", "rng must be", "got 'zero'",),
+    ),
+    (
+        "LanguageModel(5, 8, dtype=\"x\")",
+        "TypeError", ("LanguageModel", "dtype must be", "got 'x'",),
+    ),
+    (
+        "LanguageModel(5, 8, tied=\"no\")",
+        "TypeError", ("LanguageModel", "tied must be", "got 'no'",),
+    ),
+    (
+        "LanguageModel(5, 8, cell=\"lstm\")",
+        "TypeError", ("LanguageModel", "cell must be", "got 'lstm'",),
+    ),
+    ("LanguageModel(5, 8, dropout=\"a\")", "TypeError", ("Dropout", "p must be", "got 'a'",)),
+    ("LanguageModel(5, 8).loss(\"abc\")", "ValueError", ("LanguageModel.loss", "got ()",)),
+    (
+        "LanguageModel(5, 8).loss([[1, 2], [1]])",
+        "ValueError", ("LanguageModel.loss", "the sequences differ in length; fill",),
+    ),
+    (
+        "LanguageModel(5, 8).generate(\"abc\", 3)",
+        "ValueError", ("LanguageModel.generate", "got ()",),
+    ),
+    (
+        "LanguageModel(5, 8).generate([1], 3, rng=\"zero\")",
+        "TypeError", ("LanguageModel.generate", "rng must be", "got 'zero'",),
+    ),
+    (
+        "LanguageModel(5, 8).generate([1], 3, temperature=-1)",
+        "ValueError", ("LanguageModel.generate", "temperature must be", "got -1",),
+    ),
+    ("Tensor(np.ones(3)).backward(5)", "ValueError", ("backward", "got ()",)),
+    ("(Parameter(np.ones(3))*2).backward(np.ones(2))", "ValueError", ("backward", "got (2,)",)),
+    ("(Parameter(np.ones(3))*2).backward(\"a\")", "ValueError", ("backward", "got ()",)),
+    (
+        "Tape(Parameter(np.ones(3))*2).gradients(np.ones(2))",
+        "ValueError", ("backward", "got (2,)",),
+    ),
+    ("Tape(Parameter(np.ones(3))*2).gradients(\"x\")", "ValueError", ("backward", "got ()",)),
+    (
+        "setattr(Parameter(np.ones(3)), \"grad\", np.ones(2))",
+        "ValueError", ("a", "grad must be", "got an array (2,) float64",),
+    ),
+    (
+        "setattr(Parameter(np.ones(3)), \"grad\", \"a\")",
+        "ValueError", ("a", "grad must be", "got 'a'",),
+    ),
+    (
+        "setattr(Parameter(np.ones(3)), \"data\", \"a\")",
+        "TypeError", ("a", "data must be", "got <U1",),
+    ),
+    (
+        "dropout(Tensor(np.ones(3)), 0.5, rng=\"zero\")",
+        "TypeError", ("dropout", "rng must be", "got 'zero'",),
+    ),
+    (
+        "dropout(Tensor(np.ones(3)), 0.5, training=\"no\")",
+        "TypeError", ("dropout", "training must be", "got 'no'",),
+    ),
+    ("embedding(np.ones((3, 2)), [\"a\"])", "TypeError", ("embedding", "got <U1 (1,)",)),
+    ("embedding(np.ones((3, 2)), [0.5])", "TypeError", ("embedding", "got float64 (1,)",)),
+    (
+        "layer_norm(Tensor(np.ones(3)), eps=-1)",
+        "ValueError", ("layer_norm", "eps must be", "got -1",),
+    ),
+    (
+        "layer_norm(Tensor(np.ones(3)), axis=5)",
+        "AxisError", ("layer_norm", "of a Tensor (3,) float64 axis=5 eps=",),
+    ),
+    (
+        "softmax(Tensor(np.ones(3)), axis=\"a\")",
+        "TypeError", ("softmax", "of a Tensor (3,) float64 axis='a': '",),
+    ),
+    ("scope(5)", "TypeError", ("scope", "the name is a string, not int 5",)),
+    ("scope(\"a\", step=\"b\")", "TypeError", ("scope", "step must be", "got str 'b'",)),
+    ("Tape(5)", "TypeError", ("Tape", "got int",)),
+    ("no_grad(5)", "TypeError", ("no_grad", "got 5",)),
+    ("Stacked([5])", "TypeError", ("Stacked", "0 must be", "got 5",)),
+    ("Stacked([])", "ValueError", ("Stacked", "give at least one layer, as in Stack",)),
+    (
+        "Bidirectional(LSTM(3, 4), LSTM(3, 4), merge=\"x\")",
+        "ValueError", ("Bidirectional", "merge must be", "got 'x'",),
+    ),
+    ("Bidirectional(LSTM(3, 4), 5)", "TypeError", ("Bidirectional", "backward must be", "got 5",)),
+    (
+        "Stacked([LSTM(3, 4), LSTM(3, 4)])",
+        "ValueError", ("Stacked", "layer 1 has d_in = 3, the outputs of",),
+    ),
+    ("lstm(np.ones((2, 5)))", "ValueError", ("LSTM", "got a Tensor (2, 5) float64",)),
+    ("lstm(np.ones((2, 4)), state=5)", "ValueError", ("LSTM", "got 5",)),
+    ("lstm(\"a\")", "TypeError", ("an", "got str",)),
+    ("unroll(lstm, \"abc\")", "TypeError", ("an", "got str",)),
+    ("unroll(lstm, x3, state=(np.ones(2), ))", "ValueError", ("LSTM", "got a tuple of 1",)),
+    ("unroll(5, x3)", "TypeError", ("unroll", "module must be", "got 5",)),
+    ("draw(5)", "TypeError", ("draw", "got int",)),
+    ("draw(lstm, level=\"x\")", "ValueError", ("draw", "got 'x'",)),
+    ("draw(lstm, steps=0)", "ValueError", ("draw", "got 0",)),
+    ("draw(lstm, steps=\"a\")", "TypeError", ("draw", "got 'a'",)),
+    ("draw(lstm, width=-1)", "ValueError", ("draw", "got -1",)),
+    ("draw(lstm, fold=\"no\")", "TypeError", ("draw", "fold must be", "got 'no'",)),
+    ("draw(lstm, backward=\"no\")", "TypeError", ("draw", "backward must be", "got 'no'",)),
+    ("draw(lstm, grads=5)", "TypeError", ("draw", "got int",)),
+    ("draw(lstm, words=5)", "TypeError", ("draw", "got 5",)),
+    (
+        "draw(lstm).save(\"x.foo\")",
+        "ValueError", ("save('x.foo')", "the suffix chooses the format: .svg,",),
+    ),
+    ("Vocabulary(5)", "TypeError", ("Vocabulary", "tokens must be", "got 5",)),
+    ("Vocabulary([\"a\"], level=5)", "TypeError", ("tokenize", "level must be", "got 5",)),
+    (
+        "Vocabulary([\"a\"], lower=\"no\")",
+        "TypeError", ("Vocabulary", "lower must be", "got 'no'",),
+    ),
+    ("Vocabulary([\"a\"]).encode(5)", "TypeError", ("Vocabulary.encode", "text must be", "got 5",)),
+    ("Vocabulary([\"a\"]).decode(\"a\")", "TypeError", ("Vocabulary.decode", "got <U1 ()",)),
+    ("Labels(5)", "TypeError", ("Labels", "names must be", "got 5",)),
+    (
+        "Labelled([[1, 2]], [\"a\"])",
+        "TypeError", ("Labelled", "the labels of sequence 0 are <U1, ex",),
+    ),
+    ("Labelled([[\"a\"]])", "TypeError", ("Labelled", "sequence 0 holds <U1, expected ids;",)),
+    ("Labelled([[1]], shuffle=\"no\")", "TypeError", ("Labelled", "shuffle must be", "got 'no'",)),
+    ("Labelled([[1]], rng=\"zero\")", "TypeError", ("Labelled", "rng must be", "got 'zero'",)),
+    ("Sequences([[\"a\"]])", "ValueError", ("Sequences", "expected ids (time,) of at least 2,",)),
+    ("Stream(\"abc\", 1, 2)", "TypeError", ("Stream", "got <U3 ()",)),
+    (
+        "Stream([1, 2, 3], 1, 2, rng=\"zero\")",
+        "TypeError", ("Stream", "rng must be", "got 'zero'",),
+    ),
+    ("NGram(\"abc\", 3)", "TypeError", ("NGram", "got <U3 ()",)),
+    ("fit(5, 5)", "TypeError", ("fit", "got 5",)),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), epochs=\"a\")",
+        "TypeError", ("fit", "epochs must be", "got 'a'",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), progress=\"no\", epochs=1)",
+        "TypeError", ("fit", "progress must be", "got 'no'",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), schedule=5, epochs=1, progress=False)",
+        "TypeError", ("fit", "schedule must be", "got 5",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), save=5, epochs=1, progress=False)",
+        "TypeError", ("fit", "save must be", "got 5",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), checkpoint=5, epochs=1, progress=False)",
+        "TypeError", ("fit", "checkpoint must be", "got 5",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), after_epoch=5, epochs=1, progress=False)",
+        "TypeError", ("fit", "after_epoch must be", "got 5",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), metrics=5, validation=Sequences([[1, 2]]), epochs=1, progress=False)",
+        "TypeError", ("fit", "metrics must be", "got 5",),
+    ),
+    ("evaluate(5, 5)", "TypeError", ("evaluate", "got 5",)),
+    ("detect_anomaly(5)", "TypeError", ("detect_anomaly", "got 5",)),
+    ("checkpoint(5, 1)", "TypeError", ("checkpoint", "f must be", "got 5",)),
+    ("A.apply(\"x\", (1, ))", "TypeError", ("apply", "op must be", "got 'x'",)),
+    ("A.Op(5, 5, 5)", "TypeError", ("Op", "name must be", "got 5",)),
+    ("load_torch(lstm, 5)", "TypeError", ("load_torch(LSTM)", "got 5",)),
+    ("to_torch(5)", "TypeError", ("to_torch(int)", "got 5",)),
+    ("lstm.load_state_dict(5)", "TypeError", ("LSTM.load_state_dict", "got 5",)),
+    (
+        "lstm.load_state_dict({\"W_f\":\"abc\"})",
+        "ValueError", ("LSTM.load_state_dict", "W_f holds <U3, expected numbers; mis",),
+    ),
+    ("tokenize(5)", "TypeError", ("tokenize", "text must be", "got 5",)),
+    ("tokenize(\"abc\", lower=\"no\")", "TypeError", ("tokenize", "lower must be", "got 'no'",)),
+    ("tokenize(\"abc\", level=5)", "TypeError", ("tokenize", "level must be", "got 5",)),
+    ("load_text(5)", "TypeError", ("load_text", "path must be", "got 5",)),
+    ("accuracy(5, 6)", "TypeError", ("accuracy", "gold must be", "got 5",)),
+    (
+        "accuracy([\"a\"], [\"a\", \"b\"])",
+        "ValueError", ("accuracy", "gold and predicted labels differ in",),
+    ),
+    (
+        "CRF([\"a\", \"b\"], constraints=\"x\")",
+        "ValueError", ("span_constraints", "scheme must be", "got 'x'",),
+    ),
+    ("Acceptor(5, 3)", "TypeError", ("Acceptor", "network must be", "got 5",)),
+    ("Acceptor(lstm, 0)", "ValueError", ("Acceptor", "d_out must be", "got 0",)),
+    ("Acceptor(lstm, 3, pooling=\"x\")", "ValueError", ("Acceptor", "pooling must be", "got 'x'",)),
+    ("Transducer(lstm, \"a\")", "TypeError", ("Transducer", "n_labels must be", "got 'a'",)),
+    (
+        "EncoderDecoder(5)",
+        "TypeError", ("EncoderDecoder.__init__()", "missing 2 required positional argume",),
+    ),
+    ("Dropout(2)", "ValueError", ("Dropout", "p must be", "got 2",)),
+    ("FeedForward(5)", "ValueError", ("FeedForward", "widths must be", "got 5",)),
+    ("clip_by_global_norm(5, 1)", "TypeError", ("the", "got 5",)),
+    ("GRU(3, 4, rng=\"zero\")", "TypeError", ("GRU", "rng must be", "got 'zero'",)),
+    ("GRU(3, 4, dtype=\"nonsense\")", "TypeError", ("GRU", "dtype must be", "got 'nonsense'",)),
+    ("GRU(3, 4, bias=\"no\")", "TypeError", ("GRU", "bias must be", "got 'no'",)),
+    ("GRU(3, 0)", "ValueError", ("GRU", "d_h must be", "got 0",)),
+    ("GRU(\"a\", 4)", "TypeError", ("GRU", "d_in must be", "got 'a'",)),
+    ("Elman(3, 4, rng=\"zero\")", "TypeError", ("Elman", "rng must be", "got 'zero'",)),
+    ("Elman(3, 4, dtype=\"i4\")", "TypeError", ("Elman", "dtype must be", "got 'i4'",)),
+    ("Elman(3, 4, bias=\"x\")", "TypeError", ("Elman", "bias must be", "got 'x'",)),
+    ("Elman(3, 2.5)", "TypeError", ("Elman", "d_h must be", "got 2.5",)),
+    (
+        "ResetAfterGRU(3, 4, rng=\"zero\")",
+        "TypeError", ("ResetAfterGRU", "rng must be", "got 'zero'",),
+    ),
+    (
+        "ResetAfterGRU(3, 4, dtype=\"nonsense\")",
+        "TypeError", ("ResetAfterGRU", "dtype must be", "got 'nonsense'",),
+    ),
+    (
+        "ResetAfterGRU(3, 4, bias=\"no\")",
+        "TypeError", ("ResetAfterGRU", "bias must be", "got 'no'",),
+    ),
+    (
+        "PeepholeLSTM(3, 4, rng=\"zero\")",
+        "TypeError", ("PeepholeLSTM", "rng must be", "got 'zero'",),
+    ),
+    (
+        "PeepholeLSTM(3, 4, dtype=\"nonsense\")",
+        "TypeError", ("PeepholeLSTM", "dtype must be", "got 'nonsense'",),
+    ),
+    (
+        "LayerNormLSTM(3, 4, rng=\"zero\")",
+        "TypeError", ("LayerNormLSTM", "rng must be", "got 'zero'",),
+    ),
+    (
+        "LayerNormLSTM(3, 4, dtype=\"nonsense\")",
+        "TypeError", ("LayerNormLSTM", "dtype must be", "got 'nonsense'",),
+    ),
+    ("MGU(3, 4, rng=\"zero\")", "TypeError", ("MGU", "rng must be", "got 'zero'",)),
+    ("MGU(3, 4, dtype=\"nonsense\")", "TypeError", ("MGU", "dtype must be", "got 'nonsense'",)),
+    ("LSTM(-1, 4)", "ValueError", ("LSTM", "d_in must be", "got -1",)),
+    ("LSTM(3, None)", "TypeError", ("LSTM", "d_h must be", "got None",)),
+    ("LSTM(3, True)", "TypeError", ("LSTM", "d_h must be", "got True",)),
+    (
+        "LSTM(3, 4, W_init=\"nonsense\")",
+        "ValueError", ("GatedCell", "initialiser must be", "got 'nonsense'",),
+    ),
+    ("LSTM(3, 4, U_init=5)", "ValueError", ("GatedCell", "initialiser must be", "got 5",)),
+    ("InputDropout(LSTM(3, 4), 2.0)", "ValueError", ("InputDropout", "p must be", "got 2.0",)),
+    ("InputDropout(5, 0.5)", "TypeError", ("InputDropout", "got 5",)),
+    (
+        "VariationalDropout(LSTM(3, 4), \"a\")",
+        "TypeError", ("VariationalDropout", "inputs must be", "got 'a'",),
+    ),
+    ("Zoneout(LSTM(3, 4), -1)", "ValueError", ("Zoneout", "p must be", "got -1",)),
+    ("Zoneout([LSTM(3, 4)], 0.5)", "TypeError", ("Zoneout", "got a list of 1",)),
+    ("Stacked([LSTM(3, 4)], dropout=2)", "ValueError", ("Stacked", "dropout must be", "got 2",)),
+    (
+        "Stacked([LSTM(3, 4)], residual=\"no\")",
+        "TypeError", ("StackedCell", "residual must be", "got 'no'",),
+    ),
+    (
+        "Stacked([LSTM(3, 4)], rng=\"zero\")",
+        "TypeError", ("StackedCell", "rng must be", "got 'zero'",),
+    ),
+    ("Stacked(LSTM(3, 4))", "TypeError", ("Stacked", "got LSTM",)),
+    (
+        "Bidirectional(LSTM, LSTM)",
+        "TypeError", ("Bidirectional", "forward must be", "got the class LSTM",),
+    ),
+    (
+        "Bidirectional(LSTM(3, 4), LSTM(2, 4))",
+        "ValueError", ("Bidirectional", "forward has d_in = 3, backward 2",),
+    ),
+    ("unroll(LSTM, x3)", "TypeError", ("unroll", "module must be", "got the class LSTM",)),
+    (
+        "unroll(lstm, np.ones((2, 3, 5)))",
+        "ValueError", ("unroll(LSTM)", "got xs (2, 3, 5) float64",),
+    ),
+    ("unroll(lstm, np.ones(4))", "ValueError", ("unroll(LSTM)", "got xs (4,) float64",)),
+    (
+        "unroll(lstm, x3, lengths=[1.5, 2])",
+        "TypeError", ("unroll(LSTM)", "lengths must be", "got float64",),
+    ),
+    ("unroll(lstm, x3, lengths=[1, 2, 3])", "ValueError", ("unroll(LSTM)", "got (3,)",)),
+    (
+        "unroll(lstm, x3, lengths=[1, 2], mask=np.ones((2, 3), bool))",
+        "ValueError", ("unroll(LSTM)", "give lengths or mask, not both",),
+    ),
+    (
+        "unroll(lstm, x3, mask=np.ones((2, 4), bool))",
+        "ValueError", ("unroll(LSTM)", "mask must be", "got an array (2, 4) bool",),
+    ),
+    (
+        "unroll(lstm, x3, truncate=2.5)",
+        "TypeError", ("unroll(LSTM)", "truncate must be", "got 2.5",),
+    ),
+    (
+        "unroll(lstm, x3, reverse=None)",
+        "TypeError", ("unroll(LSTM)", "reverse must be", "got None",),
+    ),
+    ("unroll(lstm, x3, reverse=2)", "TypeError", ("unroll(LSTM)", "reverse must be", "got 2",)),
+    (
+        "lstm.load(\"no such file.npz\")",
+        "FileNotFoundError", ("no", "such file.npz: no such file",),
+    ),
+    (
+        "lstm.load_state_dict({})",
+        "ValueError", ("LSTM.load_state_dict", "missing W_f (4, 4); missing U_f (4,",),
+    ),
+    (
+        "lstm.load_state_dict({\"W_f\":np.ones((2, 2))})",
+        "ValueError", ("LSTM.load_state_dict", "W_f is (2, 2), expected (4, 4); miss",),
+    ),
+    ("Embedding(0, 4)", "ValueError", ("Embedding", "n must be", "got 0",)),
+    ("Embedding(3, \"a\")", "TypeError", ("Embedding", "d must be", "got 'a'",)),
+    ("Embedding(3, 4)([5])", "ValueError", ("embedding", "in embedding: id 5 at [0] is outside",)),
+    ("Embedding(3, 4)([0.5])", "TypeError", ("embedding", "got float64 (1,)",)),
+    ("Embedding(3, 4)(\"a\")", "TypeError", ("embedding", "got <U1 ()",)),
+    (
+        "Dense(3, 4, activation=\"tan\")",
+        "ValueError", ("Dense", "activation must be", "got 'tan'",),
+    ),
+    ("Dense(3, 4, activation=5)", "ValueError", ("Dense", "activation must be", "got 5",)),
+    ("Dense(3, 4, bias=\"no\")", "TypeError", ("Dense", "bias must be", "got 'no'",)),
+    ("Dense(3, 4)(np.ones((2, 5)))", "ValueError", ("Dense", "got an array (2, 5) float64",)),
+    ("Dropout(\"a\")", "TypeError", ("Dropout", "p must be", "got 'a'",)),
+    ("Dropout(0.5, rng=\"zero\")", "TypeError", ("Dropout", "rng must be", "got 'zero'",)),
+    ("FeedForward([3])", "ValueError", ("FeedForward", "widths must be", "got [3]",)),
+    ("FeedForward([3, 0])", "ValueError", ("Dense", "d_out must be", "got 0",)),
+    ("FeedForward([3, 4], bias=\"no\")", "TypeError", ("FeedForward", "bias must be", "got 'no'",)),
+    ("FeedForward([3, 4], dropout=2)", "ValueError", ("Dropout", "p must be", "got 2",)),
+    ("LanguageModel(0, 8)", "ValueError", ("LanguageModel", "vocab_size must be", "got 0",)),
+    ("LanguageModel(5, 8, layers=0)", "ValueError", ("LanguageModel", "layers must be", "got 0",)),
+    ("LanguageModel(5, 8, dropout=1.5)", "ValueError", ("Dropout", "p must be", "got 1.5",)),
+    ("LanguageModel(5, 8).loss([1])", "ValueError", ("LanguageModel.loss", "got (1,)",)),
+    (
+        "LanguageModel(5, 8).loss([[1, 9]])",
+        "ValueError", ("LanguageModel.loss", "id 9 at [0, 1] is outside of 0..4, t",),
+    ),
+    (
+        "LanguageModel(5, 8).loss([[1, 2]], lengths=[5])",
+        "ValueError", ("LanguageModel.loss", "lengths must be", "got 5",),
+    ),
+    (
+        "LanguageModel(5, 8).generate([1], -1)",
+        "ValueError", ("LanguageModel.generate", "steps must be", "got -1",),
+    ),
+    (
+        "LanguageModel(5, 8).generate([1], 3, top_k=0)",
+        "ValueError", ("LanguageModel.generate", "top_k must be", "got 0",),
+    ),
+    (
+        "LanguageModel(5, 8).generate([1], 3, temperature=\"hot\")",
+        "TypeError", ("LanguageModel.generate", "temperature must be", "got 'hot'",),
+    ),
+    (
+        "LanguageModel(5, 8).generate([9], 3)",
+        "ValueError", ("LanguageModel.generate", "id 9 at [0] is outside of 0..4, the",),
+    ),
+    ("LanguageModel(5, 8).generate([], 3)", "ValueError", ("LanguageModel.generate", "got (0,)",)),
+    ("Acceptor(lstm, 3, dropout=2)", "ValueError", ("Dropout", "p must be", "got 2",)),
+    ("Acceptor(lstm, 3, rng=\"zero\")", "TypeError", ("Acceptor", "rng must be", "got 'zero'",)),
+    (
+        "Acceptor(lstm, 3).loss(np.ones((2, 3, 4), np.float32), [0, 5])",
+        "ValueError", ("Acceptor.loss", "got 5",),
+    ),
+    (
+        "Acceptor(lstm, 3).loss(np.ones((2, 3, 4), np.float32), [\"a\", \"b\"])",
+        "TypeError", ("Acceptor.loss", "got <U1",),
+    ),
+    (
+        "Acceptor(lstm, 3)(np.ones((2, 3, 5)))",
+        "ValueError", ("Acceptor", "got an array (2, 3, 5) float64",),
+    ),
+    ("Transducer(lstm, 0)", "ValueError", ("Transducer", "n_labels must be", "got 0",)),
+    ("Transducer(lstm, 3, dropout=\"a\")", "TypeError", ("Dropout", "p must be", "got 'a'",)),
+    (
+        "Transducer(lstm, 3).loss(np.ones((2, 3, 4), np.float32), [[0, 1, 9], [0, 0, 0]])",
+        "ValueError", ("Transducer.loss", "id 9 at [0, 2] is outside of 0..2, t",),
+    ),
+    ("CRF(\"ab\", constraints=5)", "TypeError", ("CRF", "labels must be", "got 'ab'",)),
+    ("EncoderDecoder(5, 5, 0)", "ValueError", ("EncoderDecoder", "d must be", "got 0",)),
+    (
+        "EncoderDecoder(5, 5, 4, bidirectional=\"no\")",
+        "TypeError", ("EncoderDecoder", "bidirectional must be", "got 'no'",),
+    ),
+    (
+        "EncoderDecoder(5, 5, 4, attention=\"x\")",
+        "ValueError", ("EncoderDecoder", "attention must be", "got 'x'",),
+    ),
+    (
+        "TextCNN(4, 3, filters=0, embedding=Embedding(5, 4))",
+        "ValueError", ("TextCNN", "filters must be", "got 0",),
+    ),
+    (
+        "BagClassifier(Embedding(5, 4), 3, \"median\")",
+        "ValueError", ("BagClassifier", "pooling must be", "got 'median'",),
+    ),
+    ("Vocabulary([1, 2])", "TypeError", ("Vocabulary", "tokens must be", "got 1",)),
+    ("Vocabulary([\"a\", \"a\"])", "ValueError", ("Vocabulary", "the token 'a' occurs twice",)),
+    (
+        "Vocabulary([\"a\"], level=\"byte\")",
+        "ValueError", ("level", "level must be", "got 'byte'",),
+    ),
+    (
+        "Vocabulary([\"a\"], level=\"re:(\")",
+        "ValueError", ("level", "'re:(' is no valid regular expressio",),
+    ),
+    (
+        "Vocabulary([\"a\"], level=\"re:(a+)+\")",
+        "ValueError", ("level", "'re:(a+)+' can take exponential time",),
+    ),
+    (
+        "Vocabulary([\"a\"]).decode([9])",
+        "ValueError", ("Vocabulary.decode", "id 9 at [0] is outside of 0..3, the",),
+    ),
+    (
+        "Vocabulary([\"a\"]).decode([[1]])",
+        "ValueError", ("Vocabulary.decode", "ids must be", "got (1, 1)",),
+    ),
+    (
+        "Vocabulary.count([\"a\"], 0)",
+        "ValueError", ("Vocabulary", "minimum_count must be", "got 0",),
+    ),
+    ("Labels([\"a\"])", "ValueError", ("Labels", "got only 'a'",)),
+    ("Labels([\"a\", \"a\"])", "ValueError", ("Labels", "the label 'a' occurs twice",)),
+    ("Labels([\"a\", 5])", "TypeError", ("Labels", "names must be", "got 5",)),
+    (
+        "Labels([\"a\", \"b\"]).encode(\"a\")",
+        "TypeError", ("Labels.encode", "labels must be", "got 'a'",),
+    ),
+    (
+        "Labels([\"a\", \"b\"]).encode([\"c\"])",
+        "ValueError", ("Labels.encode", "label must be", "got 'c'",),
+    ),
+    (
+        "Labels([\"a\", \"b\"]).decode([5])",
+        "ValueError", ("Labels.decode", "id 5 at [0] is outside of 0..1, the",),
+    ),
+    ("Labelled([])", "ValueError", ("Labelled", "there is no sequence to learn from",)),
+    ("Labelled([[]])", "ValueError", ("Labelled", "sequence 0 is empty; remove it",)),
+    (
+        "Labelled([[1], [2]], [0])",
+        "ValueError", ("Labelled", "there are 2 sequences, but labels fo",),
+    ),
+    ("Labelled([[1]], batch=0)", "ValueError", ("Labelled", "batch must be", "got 0",)),
+    ("Labelled([[1]], bucket=0)", "ValueError", ("Labelled", "bucket must be", "got 0",)),
+    ("Labelled([[1]], [-1])", "ValueError", ("Labelled", "labels are 0 or more, sequence 0 has",)),
+    ("Labelled(5)", "TypeError", ("Labelled", "sequences must be", "got 5",)),
+    ("Sequences([])", "ValueError", ("Sequences", "there is no sequence to learn from",)),
+    ("Sequences([[1]])", "ValueError", ("Sequences", "expected ids (time,) of at least 2,",)),
+    ("Sequences([[1, 2]], batch=0)", "ValueError", ("Sequences", "batch must be", "got 0",)),
+    (
+        "Sequences([[1, 2]], shuffle=\"no\")",
+        "TypeError", ("Sequences", "shuffle must be", "got 'no'",),
+    ),
+    ("Sequences([[1, 2]], rng=\"zero\")", "TypeError", ("Sequences", "rng must be", "got 'zero'",)),
+    ("Sequences(5)", "TypeError", ("Sequences", "sequences must be", "got 5",)),
+    ("Stream([1])", "ValueError", ("stream_batches", "got (1,)",)),
+    ("Stream([1, 2, 3], 0, 2)", "ValueError", ("Stream", "batch must be", "got 0",)),
+    ("Stream([1, 2, 3], 1, 0)", "ValueError", ("Stream", "steps must be", "got 0",)),
+    ("Stream([1, 2, 3], 1, 2, reset=2)", "ValueError", ("Stream", "reset must be", "got 2",)),
+    (
+        "Stream([1, 2, 3], 1, 2, ignore=\"a\")",
+        "TypeError", ("Stream", "ignore must be", "got 'a'",),
+    ),
+    ("Stream([[1, 2], [3]], 1, 2)", "ValueError", ("Stream", "got sequences",)),
+    (
+        "pad_sequences([[1]], length=-1)",
+        "ValueError", ("pad_sequences", "length must be", "got -1",),
+    ),
+    (
+        "pad_sequences([[1]], padding=\"left\")",
+        "ValueError", ("pad_sequences", "padding must be", "got 'left'",),
+    ),
+    (
+        "pad_sequences([[1]], truncating=\"left\")",
+        "ValueError", ("pad_sequences", "truncating must be", "got 'left'",),
+    ),
+    (
+        "pad_sequences([1, 2])",
+        "ValueError", ("pad_sequences", "expected sequences (time,), or (time",),
+    ),
+    (
+        "pad_sequences([[0.5]])",
+        "TypeError", ("pad_sequences", "sequence 0 holds float64, expected i",),
+    ),
+    ("tokenize(\"\")", "ValueError", ("the", "text is empty: there is no token in",)),
+    ("tokenize(\"a\", level=\"byte\")", "ValueError", ("level", "level must be", "got 'byte'",)),
+    ("NGram([1], 5)", "ValueError", ("NGram", "got int64 (1,)",)),
+    ("NGram([1, 9], 5)", "ValueError", ("NGram", "id 9 at [1] is outside of 0..4, the",)),
+    ("NGram([1, 2], 5, 0)", "ValueError", ("NGram", "order must be", "got 0",)),
+    ("NGram([1, 2], 0)", "ValueError", ("NGram", "vocab_size must be", "got 0",)),
+    ("hold_out([1, 2, 3], 0)", "ValueError", ("hold_out", "fraction must be", "got 0",)),
+    ("hold_out([1], 0.5)", "ValueError", ("hold_out", "1 items are too few to hold out 0.5",)),
+    (
+        "load_text(\"no such file.txt\")",
+        "FileNotFoundError", ("no", "such file.txt: no such text file",),
+    ),
+    (
+        "load_vectors(\"no such file.txt\")",
+        "FileNotFoundError", ("no", "such file.txt: no such file of vecto",),
+    ),
+    ("load_labelled(\"no such.tsv\")", "FileNotFoundError", ("no", "such.tsv: no such text file",)),
+    (
+        "load_labelled(\"x.tsv\", 0, 0)",
+        "ValueError", ("load_labelled", "text must be", "got 0 and 0",),
+    ),
+    ("load_tagged(\"x.tsv\", ())", "ValueError", ("load_tagged", "columns must be",)),
+    ("load_model(\"no such.npz\")", "FileNotFoundError", ("no", "such.npz: no such file",)),
+    ("align_vectors({}, [\"a\"])", "ValueError", ("align_vectors", "got none",)),
+    (
+        "align_vectors({\"a\":np.ones(2)}, [\"a\"], rng=\"zero\")",
+        "TypeError", ("align_vectors", "rng must be", "got 'zero'",),
+    ),
+    ("SGD([Parameter([1.0])], lr=-1)", "ValueError", ("SGD", "lr must be", "got -1",)),
+    ("SGD([Parameter([1.0])], momentum=1)", "ValueError", ("SGD", "momentum must be", "got 1",)),
+    (
+        "SGD([Parameter([1.0])], nesterov=True)",
+        "ValueError", ("SGD", "nesterov needs a momentum; give one,",),
+    ),
+    ("Adam(Parameter([1.0]))", "TypeError", ("Adam", "pass the parameters as a list, as in",)),
+    ("Adam([Parameter([1.0])], betas=0.9)", "ValueError", ("Adam", "betas must be", "got 0.9",)),
+    (
+        "Adam([Parameter([1.0])], betas=(0.9, 1.0))",
+        "ValueError", ("Adam", "betas must be", "got 1.0",),
+    ),
+    ("Adam([Parameter([1.0])], eps=-1)", "ValueError", ("Adam", "eps must be", "got -1",)),
+    (
+        "Adam([Parameter([1.0])], weight_decay=\"a\")",
+        "TypeError", ("Adam", "weight_decay must be", "got 'a'",),
+    ),
+    (
+        "Adam([Parameter(np.ones(2, np.float16))])",
+        "TypeError", ("Adam", "a Tensor (2,) float16 has too few di",),
+    ),
+    ("Adam([\"W\"])", "TypeError", ("Adam", "got 'W'",)),
+    (
+        "Adam([{\"parameters\":[Parameter([1.0])], \"lr\":1}])",
+        "ValueError", ("Adam", "got 'parameters', 'lr'",),
+    ),
+    (
+        "Adam([Parameter([1.0])]).load_state_dict({})",
+        "ValueError", ("Adam.load_state_dict", "missing lr; missing 0.steps",),
+    ),
+    (
+        "Adam([Parameter([1.0])]).load_state_dict(5)",
+        "ValueError", ("Adam.load_state_dict", "got 5",),
+    ),
+    (
+        "clip_by_value([Parameter([1.0])], -1)",
+        "ValueError", ("clip_by_value", "limit must be", "got -1",),
+    ),
+    (
+        "clip_by_global_norm([Parameter([1.0])], \"a\")",
+        "TypeError", ("clip_by_global_norm", "max_norm must be", "got 'a'",),
+    ),
+    (
+        "clip_by_global_norm(Parameter([1.0]), 1)",
+        "TypeError", ("the", "got a Parameter (1,) float64",),
+    ),
+    (
+        "fit(LanguageModel, Sequences([[1, 2]]))",
+        "TypeError", ("fit", "got the class LanguageModel",),
+    ),
+    ("fit(LanguageModel(5, 8), [[1, 2]])", "TypeError", ("fit", "got a list of 1",)),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), Adam)",
+        "TypeError", ("fit", "got the class Adam",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), epochs=0)",
+        "ValueError", ("fit", "epochs must be", "got 0",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), seconds=0)",
+        "ValueError", ("fit", "seconds must be", "got 0",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), patience=1)",
+        "ValueError", ("fit", "patience, metrics and monitor need a",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), clip=-1)",
+        "ValueError", ("fit", "clip must be", "got -1",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), resume=\"no\")",
+        "TypeError", ("fit", "resume must be", "got 'no'",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), every=-1)",
+        "ValueError", ("fit", "every must be", "got -1",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), monitor=\"x\", validation=Sequences([[1, 2]]))",
+        "ValueError", ("fit", "monitor must be", "got 'x'",),
+    ),
+    (
+        "fit(LanguageModel(5, 8), Sequences([[1, 2]]), metrics={\"a\":5}, validation=Sequences([[1, 2]]))",
+        "TypeError", ("fit", "got 5",),
+    ),
+    ("evaluate(LanguageModel(5, 8), 5)", "TypeError", ("evaluate", "got 5",)),
+    ("predictions(5, 5)", "TypeError", ("predictions", "task must be", "got 5",)),
+    ("Tensor(\"a\")", "TypeError", ("Tensor", "got <U1",)),
+    ("Tensor(None)", "TypeError", ("Tensor", "got object",)),
+    ("Tensor([1+2j])", "TypeError", ("Tensor", "got complex128",)),
+    ("Tensor(Tensor([1.0]))", "TypeError", ("Tensor(a", "Tensor (1,) float64): it is a Tensor",)),
+    ("Tensor([1], requires_grad=True)", "TypeError", ("Tensor", "got int64",)),
+    ("Parameter([1])", "TypeError", ("Parameter", "got int64",)),
+    ("Parameter([\"a\"])", "TypeError", ("Parameter", "got <U1",)),
+    ("Parameter(\"a\")", "TypeError", ("Parameter", "got <U1",)),
+    (
+        "Parameter(Tensor([1.0]))",
+        "TypeError", ("Tensor(a", "Tensor (1,) float64): it is a Tensor",),
+    ),
+    ("float(Tensor([1.0])*2)", "TypeError", ("float()", "would silently detach the result of",)),
+    (
+        "np.asarray(Tensor([1.0])*2)",
+        "TypeError", ("making", "an array of it would silently detach",),
+    ),
+    ("Tensor([1.0])+\"a\"", "TypeError", ("add", "got str",)),
+    (
+        "Tensor([1.0])@Tensor([1.0, 2.0])",
+        "ValueError", ("matmul", "of a Tensor (1,) float64 and a Tenso",),
+    ),
+    (
+        "Tensor([1.0]).reshape(3)",
+        "ValueError", ("reshape", "of a Tensor (1,) float64 shape=3: ca",),
+    ),
+    ("Tensor([1.0])[5]", "IndexError", ("getitem", "of a Tensor (1,) float64 [5]: index",)),
+    (
+        "Tensor([1.0]).astype(\"nonsense\")",
+        "TypeError", ("astype", "dtype must be", "got 'nonsense'",),
+    ),
+    ("Tensor([1.0]).astype(complex)", "TypeError", ("a", "Tensor (1,) float64 cannot become co",)),
+    ("Parameter([1.0]).__iadd__(1)", "TypeError", ("a", "Tensor (1,) float64 += outside of no",)),
+    (
+        "Tensor([1.0]).__setitem__(0, 1)",
+        "TypeError", ("a", "Tensor (1,) float64 cannot be assign",),
+    ),
+    (
+        "np.fft.fft(Tensor([1.0]))",
+        "TypeError", ("np.fft.fft", "of a Tensor (1,) float64: it has no",),
+    ),
+    (
+        "np.add.reduce(Tensor([1.0]))",
+        "TypeError", ("np.add.reduce", "has no gradient rule; write np.sum,",),
+    ),
+    ("Tape()", "TypeError", ("Tape()", "give at least one output Tensor, as",)),
+    ("Tape([Tensor([1.0])])", "TypeError", ("Tape", "got list",)),
+    (
+        "(Parameter(np.ones(3))*2).backward()",
+        "ValueError", ("backward", "from the result of multiply (3,) flo",),
+    ),
+    (
+        "Tensor([1.0]).backward()",
+        "ValueError", ("backward", "from a Tensor (1,) float64: nothing",),
+    ),
+    ("grad(lambda x: x)(np.ones(2))", "ValueError", ("grad", "got (2,)",)),
+    (
+        "grad(lambda x: 5*x, argnums=(0, 0))(1.0)",
+        "ValueError", ("<lambda>", "argnums (0, 0) name an argument twic",),
+    ),
+    (
+        "grad(lambda x: x.item())(1.0)",
+        "TypeError", ("<lambda>", "returned float, not a Tensor: nothin",),
+    ),
+    ("grad(lambda x: x)(1)", "TypeError", ("<lambda>", "argument 0 holds int64, and a gradie",)),
+    (
+        "grad(lambda x: x)(\"a\")",
+        "TypeError", ("<lambda>", "argument 0 is 'a', and a gradient is",),
+    ),
+    (
+        "value_and_grad(lambda x: x, has_aux=\"no\")",
+        "TypeError", ("value_and_grad", "has_aux must be", "got 'no'",),
+    ),
+    (
+        "value_and_grad(lambda x: x, has_aux=True)(1.0)",
+        "TypeError", ("<lambda>", "got a Tensor () float64",),
+    ),
+    (
+        "jacobian(lambda x: x, argnums=1.5)",
+        "TypeError", ("jacobian", "argnums must be", "got 1.5",),
+    ),
+    (
+        "hessian(lambda x: x, argnums=None)",
+        "TypeError", ("hessian", "argnums must be", "got None",),
+    ),
+    (
+        "check_grads(lambda x: x.sum(), [np.ones(2, int)])",
+        "ValueError", ("check_grads", "no argument holds floats, so there i",),
+    ),
+    ("check_grads(lambda x: 5, [np.ones(2)])", "TypeError", ("check_grads", "got int",)),
+    (
+        "check_grads(lambda x: x, [np.ones(2)], atol=-1)",
+        "ValueError", ("check_grads", "atol must be", "got -1",),
+    ),
+    (
+        "conv1d(x3, np.ones((2, 5, 5)))",
+        "ValueError", ("conv1d", "got an array (2, 3, 4) float32 and",),
+    ),
+    (
+        "conv1d(x3, np.ones((9, 4, 5)))",
+        "ValueError", ("conv1d", "of an array (2, 3, 4) float32 and an",),
+    ),
+    ("conv1d(x3, W, padding=\"left\")", "ValueError", ("conv1d", "padding must be", "got 'left'",)),
+    ("conv1d(x3, W, stride=True)", "TypeError", ("conv1d", "stride must be", "got True",)),
+    (
+        "embedding(np.ones((3, 2)), [5])",
+        "ValueError", ("embedding", "id 5 at [0] is outside of 0..2, the",),
+    ),
+    (
+        "embedding(np.ones((3, 2)), [-1])",
+        "ValueError", ("embedding", "id -1 at [0] is outside of 0..2, the",),
+    ),
+    ("dropout(Tensor(np.ones(3)), 2)", "ValueError", ("dropout", "p must be", "got 2",)),
+    ("dropout(Tensor(np.ones(3)), \"a\")", "TypeError", ("dropout", "p must be", "got 'a'",)),
+    (
+        "layer_norm(Tensor(np.ones(3)), eps=\"a\")",
+        "TypeError", ("layer_norm", "eps must be", "got 'a'",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 5])",
+        "ValueError", ("cross_entropy", "id 5 at [1] is outside of 0..2, the",),
+    ),
+    ("cross_entropy(Tensor(np.ones((2, 3))), [0])", "ValueError", ("cross_entropy", "got (1,)",)),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, -100])",
+        "ValueError", ("cross_entropy", "id -100 at [1] is outside of 0..2, t",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 1], mask=[1, 0])",
+        "ValueError", ("cross_entropy", "got int64 (2,)",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), [0, 1], weight=np.ones(2))",
+        "ValueError", ("cross_entropy", "got (2,)",),
+    ),
+    (
+        "cross_entropy(None, [0, 1])",
+        "TypeError", ("cross_entropy", "scores must be", "got None ()",),
+    ),
+    (
+        "cross_entropy(Tensor(np.ones((2, 3))), np.eye(2, 3))",
+        "ValueError", ("cross_entropy", "got (2, 3)",),
+    ),
+    (
+        "nll_loss(Tensor(np.ones((2, 3))), [\"a\", \"b\"])",
+        "TypeError", ("nll_loss", "targets must be", "got <U1 (2,)",),
+    ),
+    ("nll_loss(\"a\", [1])", "TypeError", ("nll_loss", "scores must be", "got <U1 ()",)),
+    (
+        "huber_loss(Tensor(np.ones(2)), np.ones(2), delta=0)",
+        "ValueError", ("huber_loss", "delta must be", "got 0",),
+    ),
+    (
+        "huber_loss(Tensor(np.ones(2)), np.ones(2), delta=\"a\")",
+        "TypeError", ("huber_loss", "delta must be", "got 'a'",),
+    ),
+    (
+        "l1_loss(Tensor(np.ones(2)), \"ab\")",
+        "TypeError", ("l1_loss", "targets must be", "got <U2 ()",),
+    ),
+    (
+        "kl_divergence(Tensor(np.ones(2)), [\"a\", \"b\"])",
+        "TypeError", ("kl_divergence", "targets must be", "got <U1 (2,)",),
+    ),
+    (
+        "binary_cross_entropy(Tensor(np.ones(2)), [2, 0])",
+        "ValueError", ("binary_cross_entropy", "got 0.0 to 2.0",),
+    ),
+    (
+        "hinge_loss(Tensor(np.ones(2)), [0, 1])",
+        "ValueError", ("hinge_loss", "of a Tensor (2,) float64 in hinge_lo",),
+    ),
+    (
+        "hinge_loss(Tensor(np.ones((2, 3))), [0, 5])",
+        "ValueError", ("hinge_loss", "in hinge_loss: id 5 at [1] is outsid",),
+    ),
+    (
+        "hinge_loss(Tensor(np.ones((2, 3))), [0, 1], margin=\"a\")",
+        "TypeError", ("hinge_loss", "margin must be", "got 'a'",),
+    ),
+    ("softmax(\"a\")", "TypeError", ("an", "operand must be", "got <U1 ()",)),
+    ("sigmoid(None)", "TypeError", ("an", "operand must be", "got None ()",)),
+    ("scope(\"a\", step=0)", "ValueError", ("scope", "got step=0",)),
+    ("scope(\"a\", step=1.5)", "TypeError", ("scope", "step must be", "got float 1.5",)),
+    ("scope(None)", "TypeError", ("scope", "the name is a string, not NoneType N",)),
+    ("no_grad(lambda: 1)", "TypeError", ("no_grad", "got function",)),
+    ("detect_anomaly(True)", "TypeError", ("detect_anomaly", "got True",)),
+    ("A.Op(\"a\", 5, ())", "TypeError", ("Op", "forward must be", "got 5",)),
+    ("A.Op(\"a\", np.exp, 5)", "TypeError", ("Op", "rules must be", "got 5",)),
+    ("A.Op(5, np.exp, ())", "TypeError", ("Op", "name must be", "got 5",)),
+    ("A.apply(\"exp\", (Tensor([1.0]), ))", "TypeError", ("apply", "op must be", "got 'exp'",)),
+    ("draw(lstm, level=\"gates\")", "ValueError", ("draw", "got 'gates'",)),
+    ("draw(lstm, keep=\"middle\")", "ValueError", ("draw", "got 'middle'",)),
+    ("draw(lstm, theme=\"pink\")", "ValueError", ("draw", "got 'pink'",)),
+    ("draw(lstm, title=5)", "TypeError", ("draw", "got 5",)),
+    ("draw(lstm, caption=5)", "TypeError", ("draw", "got 5",)),
+    ("draw(lstm, values=\"no\")", "TypeError", ("draw", "values must be", "got 'no'",)),
+    ("draw(lstm, legend=\"no\")", "TypeError", ("draw", "legend must be", "got 'no'",)),
+    ("draw(lstm, steps=2.5)", "TypeError", ("draw", "got 2.5",)),
+    ("draw(lstm, scale=5)", "TypeError", ("draw", "got 5",)),
+    ("draw(lstm, at=0)", "ValueError", ("draw", "got 0",)),
+    (
+        "draw(lstm, fold=True, at=1)",
+        "ValueError", ("draw", "fold=True shows one step for all, at",),
+    ),
+    ("draw(\"lstm\")", "TypeError", ("draw", "got str",)),
+    ("draw(Parameter([1.0]))", "ValueError", ("draw", "the Tensor (1,) has no tape behind i",)),
+    ("load_torch(5, {})", "TypeError", ("load_torch(int)", "got 5",)),
+    (
+        "load_torch(GRU(3, 4), {\"weight_ih_l0\":np.ones((12, 3))})",
+        "ValueError", ("load_torch(GRU)", "GRU resets before the product, PyTor",),
+    ),
+    ("accuracy([], [])", "ValueError", ("accuracy", "there is no label to compare",)),
+    ("confusion([0], [5], 2)", "ValueError", ("confusion", "id 5 at [0] is outside of 0..1, the",)),
+    ("bits_of(\"a\")", "TypeError", ("unsupported", "operand type(s) for /: 'str' and 'fl",)),
+]
+# fmt: on
