@@ -33,6 +33,9 @@ drawings: .venv-gallery/ready ## Draw the pictures of docs/drawings.md.
 test: .venv-test/ready ## Run all tests on the installed wheel, with the locked versions.
 	$(CLEAN) .venv-test/bin/pytest -m "" -W error $(TESTS)
 
+soak: .venv-test/ready ## Run the tests of reliability ten times as long.
+	$(CLEAN) UNSPOOL_SOAK=1 .venv-test/bin/pytest -m "" -W error tests/reliability
+
 test-oldest: .venv-test-oldest/ready ## Run the tests of files, pictures and ops with the oldest versions.
 	$(CLEAN) .venv-test-oldest/bin/pytest -m "" $(or $(TESTS),$(SELECTION))
 

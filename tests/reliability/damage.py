@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from unspool.files import load_npz
-
 # What may stand in the place of a value of a header.
 VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 5, 2**31, 2**64, 10**30, 0.5, -0.5, 1e308, float("nan"),
@@ -114,9 +112,9 @@ def spoiled(array: Any, value: float) -> Any:
     return copy
 
 
-def damaged(source: Path, target: Path, rng: np.random.Generator) -> str:
-    """Write a damaged copy of a file with a header; what was done."""
-    arrays = load_npz(source)
+def damaged(sound: dict[str, Any], target: Path, rng: np.random.Generator) -> str:
+    """Write a damaged copy of a file with a header, given its arrays; what was done."""
+    arrays = dict(sound)
     header = json.loads(arrays.pop("header").tobytes())
     done = []
     for _ in range(1 + int(rng.random() < 0.1)):
@@ -125,7 +123,5 @@ def damaged(source: Path, target: Path, rng: np.random.Generator) -> str:
         else:
             done.append(damage_header(header, rng))
     text = json.dumps(header).encode()
-    np.savez(
-        target, **{"header": np.frombuffer(text, np.uint8), **arrays}
-    )  # no fsync, as it is fast
+    np.savez(target, **{"header": np.frombuffer(text, np.uint8), **arrays})
     return ", ".join(done)

@@ -13,6 +13,7 @@ from reliability.campaigns import times
 from reliability.damage import damaged
 from unspool import cells, models
 from unspool.cells import LSTM, Bidirectional, Stacked
+from unspool.files import load_npz
 from unspool.models import (
     CRF,
     Acceptor,
@@ -117,9 +118,9 @@ def test_damaged_models(make, tmp_path, campaign):
     source, target = tmp_path / "sound.npz", tmp_path / "damaged.npz"
     make(source)
     use(load_model(source))
-    rng = np.random.default_rng(0)
+    sound, rng = load_npz(source), np.random.default_rng(0)
     for _ in range(times(100)):  # of each of five
-        done = damaged(source, target, rng)
+        done = damaged(sound, target, rng)
         try:
             refused_or_read(lambda path: use(load_model(path)), target, campaign)
         except Exception as error:
@@ -161,12 +162,12 @@ def test_damaged_checkpoints(tmp_path, campaign):
     whole = source.read_bytes()
     wanted = train(source)
     source.write_bytes(whole)
-    rng = np.random.default_rng(1)
+    sound, rng = load_npz(source), np.random.default_rng(1)
     for i in range(times(500)):
         folder = tmp_path / str(i)
         folder.mkdir()
         target = folder / "damaged.npz"
-        done = damaged(source, target, rng)
+        done = damaged(sound, target, rng)
         try:
             if found := refused_or_read(train, target, campaign):
                 for name, array in found.items():

@@ -1,0 +1,165 @@
+"""Small files that would take all memory or time, and the memory that a text takes."""
+
+from __future__ import annotations
+
+import io
+import struct
+import time
+import tracemalloc
+import zipfile
+
+import numpy as np
+import pytest
+
+from reliability.campaigns import TEXT, posix, python
+from unspool import draw, unroll
+from unspool.cells import LSTM
+from unspool.models import LanguageModel, Vocabulary, save_model, tokenize
+
+pytestmark = [pytest.mark.slow, posix]
+
+LIMITED = """
+import resource, sys, time
+import numpy as np, unspool.cli
+from unspool import models
+from unspool.files import load_npz
+pages = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (pages + 2**30, pages + 2**30))
+load = {"npz": load_npz, "model": models.load_model, "vectors": models.load_vectors,
+        "text": lambda p: models.tokenize(models.load_text(p)), "tagged": models.load_tagged}
+began = time.process_time()
+try:
+    load[sys.argv[1]](sys.argv[2])
+    print("read", time.process_time() - began)
+except ValueError as error:
+    assert sys.argv[2] in str(error), error
+    print("refused", time.process_time() - began)
+"""
+
+
+def npy(shape, data=b""):
+    file = io.BytesIO()
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+    return file.getvalue() + data
+
+
+def zeros_in_a_model(path):
+    words = Vocabulary([f"w{i}" for i in range(5)])
+    save_model(path, LanguageModel(len(words), 4, rng=0), vocabulary=words)
+    arrays = dict(np.load(path))
+    arrays["embedding.E"] = np.zeros((100_000, 1000), np.float32)
+    np.savez_compressed(path, **arrays)
+
+
+def overlapping(path):
+    """Sixty members that are one and the same megabytes of zeros."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0.npy", npy((25_000_000,), bytes(100_000_000)))
+    content = path.read_bytes()
+    directory = content.index(b"PK\x01\x02")
+    end = content.index(b"PK\x05\x06")
+    entry, tail = content[directory:end], bytearray(content[end:])
+    name = entry.index(b"0.npy")
+    entries = b"".join(entry[:name] + f"{i % 10}".encode() + entry[name + 1 :] for i in range(60))
+    struct.pack_into("<HHI", tail, 8, 60, 60, len(entries))
+    path.write_bytes(content[:directory] + entries + bytes(tail))
+
+
+def one_long_line(path):
+    import gzip
+
+    with gzip.open(path, "wb") as file:
+        file.write(b"word")
+        for _ in range(600):
+            file.write(b" 0.0" * 250_000)
+
+
+def many_lines(path):
+    import gzip
+
+    with gzip.open(path, "wb") as file:
+        for _ in range(600):
+            file.write(b"a 0\n" * 250_000)
+
+
+BOMBS = {
+    "zeros.npz model": zeros_in_a_model,
+    "zeros.npz npz": lambda path: np.savez_compressed(path, a=np.zeros(10**8, np.float32)),
+    "overlapping.npz npz": overlapping,
+    "line.gz vectors": one_long_line,
+    "lines.gz vectors": many_lines,
+    "signs.txt text": lambda path: path.write_text("|-" * 450_000),
+    "angles.txt text": lambda path: path.write_text("<>" * 450_000),
+    "spaced.txt text": lambda path: path.write_text("< >" * 300_000),
+    "accents.txt text": lambda path: path.write_text("e" + "\u0301\u0327" * 200_000),
+    "quotes.txt text": lambda path: path.write_text("' \"" * 300_000),
+    "blank.txt text": lambda path: path.write_text("a" + "\n " * 450_000 + "a"),
+    "tabs.tsv tagged": lambda path: path.write_text("\t" * 900_000),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_small_files_take_little(name, tmp_path, campaign):
+    file, reader = name.split()
+    BOMBS[name](tmp_path / file)
+    assert (tmp_path / file).stat().st_size < 1_100_000
+    run = python(LIMITED, tmp_path, reader, file)
+    assert run.returncode == 0, run.stderr
+    how, seconds = run.stdout.split()
+    campaign[how] += 1
+    assert float(seconds) < 5, name
+
+
+def seconds_of(call):
+    """The least processor time of three runs."""
+    found = []
+    for _ in range(3):
+        began = time.process_time()
+        call()
+        found.append(time.process_time() - began)
+    return min(found)
+
+
+def test_drawing_is_linear_in_the_number_of_steps():
+    cell = LSTM(2, 2, rng=0)
+    tapes = [unroll(cell, np.ones((n, 2), np.float32))[0] for n in (500, 2000)]
+    short, long = (
+        seconds_of(lambda ys=ys: draw(ys, level="cell", steps=ys.shape[0])) for ys in tapes
+    )
+    assert long < 8 * short  # four times the steps
+
+
+def test_a_text_in_memory_takes_at_most_twelve_times_its_size():
+    from unspool.cli.data import split_text
+    from unspool.cli.options import Tokens
+
+    text = "\n\n".join([TEXT] * 150)
+    tokenize("warm up")
+    for level in ("word", "character"):
+        tracemalloc.start()
+        split_text(text, Tokens(level=level, lower=False), 0.1)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 12 * len(text), level
+
+
+def test_a_large_text_has_its_ids_in_a_file_that_is_made_once(tmp_path, monkeypatch, capsys):
+    import unspool.cli.data as data
+    import unspool.cli.train as train
+    from unspool.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "text.txt").write_text(TEXT)
+    options = ["--width", "8", "--epochs", "2", "--minimum-count", "1"]
+    assert main(["train", "lm", "text.txt", "--out", "small", *options]) == 0
+    monkeypatch.setattr(train, "LARGE", 100)
+    assert main(["train", "lm", "text.txt", "--out", "large", *options]) == 0
+    small, large = (dict(np.load(f"{name}/model.npz")) for name in ("small", "large"))
+    for name, array in small.items():
+        np.testing.assert_array_equal(array, large[name])
+    ids = np.load("large/ids.npy", mmap_mode="r")
+    assert ids.dtype == np.uint8
+    monkeypatch.setattr(data, "split_blocks", None)  # not called again
+    assert main(["train", "lm", "text.txt", "--out", "large", *options]) == 0
+    capsys.readouterr()
