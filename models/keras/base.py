@@ -113,7 +113,7 @@ class Layer(Module):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "build" in vars(cls):
-            cls.build = finished(vars(cls)["build"])  # type: ignore[method-assign]
+            cls.build = finished(vars(cls)["build"])  # type: ignore[method-assign, assignment]
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for inputs of a shape, a tuple with the batch axis first."""
