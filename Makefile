@@ -14,7 +14,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 	cli.py checkpoint.py numpy_protocol.py ops.py cells.py)
 
 # The test files that compare with other libraries, or read corpora by NLTK's own readers.
-BESIDE := needs\("(torch|sklearn|nltk)|needs_corpus|needs_data
+BESIDE := needs\("(torch|keras|sklearn|nltk|numba)|needs_corpus|needs_data
 
 .PHONY: help demo gallery drawings test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
 
@@ -42,7 +42,7 @@ test-oldest: .venv-test-oldest/ready ## Run the tests of files, pictures and ops
 test-newest: .venv-test-newest/ready ## Run the same tests with the newest versions of everything.
 	$(CLEAN) .venv-test-newest/bin/pytest -m "" $(or $(TESTS),$(SELECTION))
 
-test-peers: .venv-test-peers/ready ## Run the tests beside PyTorch, scikit-learn and NLTK.
+test-peers: .venv-test-peers/ready ## Run the tests beside PyTorch, Keras, scikit-learn and NLTK.
 	$(CLEAN) .venv-test-peers/bin/pytest -m "" -W error $(or $(TESTS),$$(grep -lE '$(BESIDE)' tests/test_*.py))
 
 lint: .venv-lint/ready ## Check style and types.

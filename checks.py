@@ -329,9 +329,17 @@ BY_NAME: dict[str, Callable[[str, str, Any], Any]] = {
 }
 
 
+def unless_none(check: Callable[[str, str, Any], Any]) -> Callable[[str, str, Any], Any]:
+    """A check that lets None pass."""
+    return lambda who, name, value: None if value is None else check(who, name, value)
+
+
 @functools.cache
 def checks_of(function: Callable[..., Any]) -> tuple[tuple[int | None, str, Any], ...]:
-    """(position, name, check) of the arguments that have one; ``self`` is not counted."""
+    """(position, name, check) of the arguments that have one; ``self`` is not counted.
+
+    Where None is the default it is allowed.
+    """
     found = []
     _, *parameters = inspect.signature(function).parameters.values()
     for position, parameter in enumerate(parameters):
@@ -339,6 +347,8 @@ def checks_of(function: Callable[..., Any]) -> tuple[tuple[int | None, str, Any]
         check = BY_NAME.get(parameter.name) or BY_ANNOTATION.get(kind)
         if check is not None:
             by_position = parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            if parameter.default is None:
+                check = unless_none(check)
             found.append((position if by_position else None, parameter.name, check))
     return tuple(found)
 

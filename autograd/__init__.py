@@ -13,8 +13,8 @@ The others, from those that every file may import to those that import most: ``c
 (products of one pass share arrays); ``numpy_calls`` (NumPy's call forms), ``numpy_more``,
 ``linear_algebra`` and ``composed`` (its other functions); ``arguments``, ``activations``,
 ``layers`` and ``losses`` (functions that NumPy lacks); ``anomaly``, ``trees``,
-``functional`` (derivatives of functions), ``check`` (against differences), ``replay`` (a traced
-step as two plain functions), ``recompute`` (memory for time), ``allocation``.
+``functional`` (derivatives of functions), ``check`` (against differences), ``tracing`` (the
+records of one step as lines), ``recompute`` (memory for time), ``allocation``.
 """
 
 from . import composed as composed
@@ -71,11 +71,10 @@ from .losses import (
 from .messages import describe, options_text
 from .numpy_core import scatter_add, unbroadcast
 from .recompute import checkpoint
-from .replay import LeafGradients, Plan, alike, made_by, reserve_numbers
 from .tape import Gradients, Record, Tape
-from .tensor import Op, Parameter, Tensor, apply, arrays_of, operand, operands_of, values
+from .tensor import TABLE, Op, Parameter, Tensor, apply, arrays_of, operand, operands_of, values
+from .tracing import Trace, Untraceable, made_by, operands_read, reserve_numbers, trace
 from .trees import flatten
-from .workspace import current_workspace
 
 __all__ = [
     # The Tensor and its tape.
@@ -98,6 +97,6 @@ __all__ = [
     "reduce_loss", "Reduction", "flatten", "describe", "options_text", "path_text",
     # Internal names that other folders share, which may change.
     "recording", "current_scope", "anomaly_check", "ClassName", "split_scope", "without_steps",
-    "backpropagate", "reachable", "operands_of", "arrays_of", "made_by", "reserve_numbers", "Plan",
-    "LeafGradients", "alike", "current_workspace", "freed_memory_kept", "keep_freed_memory",
+    "backpropagate", "reachable", "operands_of", "arrays_of", "made_by", "reserve_numbers", "trace",
+    "Trace", "Untraceable", "operands_read", "TABLE", "freed_memory_kept", "keep_freed_memory",
 ]  # fmt: skip

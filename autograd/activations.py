@@ -49,48 +49,69 @@ _CAP = {c: np.array(11 if c == "e" else 80, c) for c in "efdg"}  # exp(12) is no
 _ONE = {c: np.array(1, c) for c in "efdg"}
 
 
-def _sigmoid(x: Array) -> Array:
+def _sigmoid(x: Array, out: Array | None = None) -> Array:
     # e/(1+e) with e = exp(x) is exact also for tiny results; from x = 80 on it is 1.
     x = floats(x)
     char = x.dtype.char
-    e = np.minimum(x, _CAP[char])
+    e = np.minimum(x, _CAP[char], out=out)
     if e.ndim == 0:
         e = np.asarray(e)
     np.exp(e, e)
     return np.divide(e, e + _ONE[char], e)
 
 
-SIGMOID = Op("sigmoid", _sigmoid, (lambda g, y, x: g * (y - y * y),))
-RELU = Op("relu", lambda x: np.maximum(x, 0), (lambda g, y, x: g * (values(y) > 0),))
+SIGMOID = Op("sigmoid", _sigmoid, (lambda g, y, x: g * (y - y * y),), pointwise=True, into=_sigmoid)
+RELU = Op(
+    "relu",
+    lambda x: np.maximum(x, 0),
+    (lambda g, y, x: g * (values(y) > 0),),
+    pointwise=True,
+    into=lambda x, out: np.maximum(x, 0, out=out),
+)
 LEAKY_RELU = Op(
     "leaky_relu",
     lambda x, slope: np.where(x > 0, x, x * slope),
     (lambda g, y, x, slope: np.where(values(x) > 0, g, g * slope),),
+    pointwise=True,
 )
 ELU = Op(
     "elu",
     lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     (lambda g, y, x, alpha: np.where(values(x) > 0, g, g * alpha * np.exp(np.minimum(x, 0))),),
+    pointwise=True,
 )
-SOFTPLUS = Op("softplus", lambda x: np.logaddexp(x, 0), (lambda g, y, x: g * sigmoid(x),))
-LOG_SIGMOID = Op("log_sigmoid", lambda x: -np.logaddexp(-x, 0), (lambda g, y, x: g * sigmoid(-x),))
+SOFTPLUS = Op(
+    "softplus", lambda x: np.logaddexp(x, 0), (lambda g, y, x: g * sigmoid(x),), pointwise=True
+)
+LOG_SIGMOID = Op(
+    "log_sigmoid",
+    lambda x: -np.logaddexp(-x, 0),
+    (lambda g, y, x: g * sigmoid(-x),),
+    pointwise=True,
+)
 SILU = Op(
-    "silu", lambda x: x * _sigmoid(x), (lambda g, y, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),)
+    "silu",
+    lambda x: x * _sigmoid(x),
+    (lambda g, y, x: g * sigmoid(x) * (1 + x * sigmoid(-x)),),
+    pointwise=True,
 )
 HARD_SIGMOID = Op(
     "hard_sigmoid",
     lambda x: np.clip(x / 6 + 0.5, 0, 1),
     (lambda g, y, x: np.where(abs(values(x)) < 3, g / 6, 0),),
+    pointwise=True,
 )
 HARDTANH = Op(
     "hardtanh",
     lambda x, low, high: np.clip(x, low, high),
     (lambda g, y, x, low, high: np.where((values(x) > low) & (values(x) < high), g, 0),),
+    pointwise=True,
 )
 SOFTSIGN = Op(
     "softsign",
     lambda x: x / (1 + abs(x)),
     (lambda g, y, x: g / (1 + abs(x)) / (1 + abs(x)),),  # its square could overflow
+    pointwise=True,
 )
 _erf_of_numbers = np.frompyfunc(math.erf, 1, 1)
 
@@ -138,7 +159,7 @@ def _erf_rule(g: Any, y: Any, x: Any) -> Any:
     return g * np.exp(-x * x) * (2 / math.sqrt(math.pi))
 
 
-ERF = Op("erf", _erf, (_erf_rule,))
+ERF = Op("erf", _erf, (_erf_rule,), pointwise=True)
 
 
 def sigmoid(x: Any) -> Any:

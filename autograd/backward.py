@@ -95,7 +95,8 @@ class BackwardPass:
 
     def run(self, roots: Sequence[tuple[Tensor, Any]], stop: Iterable[Tensor]) -> None:
         """Carry the roots' gradients back to the leaves."""
-        expand = self.recorded or self.check is not None
+        # A fused record has the gradients that were asked for when it ran.
+        expand = self.recorded or self.every or self.check is not None
         order, leaves = reachable((t for t, _ in roots), not self.every, stop, expand)
         for t, g in roots:
             if t.requires_grad or self.every:

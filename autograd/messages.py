@@ -107,6 +107,9 @@ def explain(
             hint = f"; the left has {shapes[0][-1]} columns, the right {inner} rows"
     elif getattr(op, "elementwise", False) and "broadcast" in message and op != "einsum":
         hint = "; from the right, lengths must be equal or 1"
+    if any(isinstance(x, tuple) and any(map(is_tensor, x)) for x in inputs):
+        message = "an operand is a tuple of Tensors, as the state of a cell is"
+        hint = "; unpack it, as in (h,) = state, or h, c = state"
     kinds = (np.linalg.LinAlgError, np.exceptions.AxisError, TypeError, ValueError, IndexError)
     kind = next((kind for kind in kinds if isinstance(error, kind)), ValueError)
     operands = " and ".join(map(describe, inputs)) if is_op else operands_text(inputs)

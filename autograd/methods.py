@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,22 @@ from .messages import describe
 Array = NDArray[Any]
 Result = TypeVar("Result")  # Tensor
 numpy: Any = np  # NumPy's stubs promise arrays; given Tensors its functions return Tensors
+
+
+# What stands here for methods of other libraries' arrays.
+FUNCTIONS = {
+    **{
+        f: f"unspool.autograd.{f}(x)" for f in ("sigmoid", "relu", "softmax", "log_softmax", "gelu")
+    },
+    "view": "x.reshape(...)",
+    "permute": "x.transpose(...)",
+    "unsqueeze": "np.expand_dims(x, axis)",
+    "t": "x.T",
+    "cpu": "x: all Tensors are in memory",
+    "cuda": "x: all Tensors are in memory",
+    "to": "x.astype(dtype)",
+    "float": "x.astype(np.float32)",
+}
 
 
 class ArrayMethods(Generic[Result]):
@@ -59,6 +75,18 @@ class ArrayMethods(Generic[Result]):
     def mT(self) -> Result:
         """The last two axes exchanged."""
         return numpy.matrix_transpose(self)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError with the function to write in place of a method."""
+            cure = ""
+            if name in FUNCTIONS:
+                cure = f"; write {FUNCTIONS[name]}"
+            elif not name.startswith("_") and callable(getattr(np, name, None)):
+                cure = f"; it is a function of NumPy: write np.{name}(x)"
+            kind = type(self).__name__
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}{cure}")
 
     def item(self) -> Any:
         """The only element, as a Python number."""

@@ -112,11 +112,17 @@ row(np.add, lambda g, y, a, b: g, lambda g, y, a, b: g)
 row(np.subtract, lambda g, y, a, b: g, lambda g, y, a, b: -g)
 row(np.multiply, lambda g, y, a, b: g * b, lambda g, y, a, b: g * a)
 row(np.divide, lambda g, y, a, b: g / b, lambda g, y, a, b: -g * y / b)
-row(np.power, power_base, power_exponent, forward=operator.pow)
+row(np.power, power_base, power_exponent, forward=operator.pow, pointwise=True)
 row(np.negative, lambda g, y, x: -g)
 row(np.positive, lambda g, y, x: g)
 for extreme in (np.maximum, np.minimum):
-    row(extreme, extreme_left, extreme_right)
+    # Their third argument is not always the output: NumPy wants its name.
+    row(
+        extreme,
+        extreme_left,
+        extreme_right,
+        into=lambda a, b, out, extreme=extreme: extreme(a, b, out=out),
+    )
 
 
 # Functions of each element ----------------------------------------------------------------------
@@ -141,6 +147,7 @@ row(
     lambda g, y, c, a, b: np.where(values(c), g, 0),
     lambda g, y, c, a, b: np.where(values(c), 0, g),
     elementwise=True,
+    pointwise=True,
 )
 
 
@@ -166,6 +173,7 @@ CLIP = Op(
         lambda g, y, x, low, high: np.where(_above(x, low, high), g, 0),
     ),
     elementwise=True,
+    pointwise=True,
 )
 
 # Products ---------------------------------------------------------------------------------------

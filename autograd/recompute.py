@@ -13,7 +13,6 @@ from .backward import backpropagate
 from .context import current_scope, recording
 from .functional import alias_of
 from .messages import describe, is_tensor
-from .replay import LEAVES
 from .tensor import Op, Tensor, apply, operands_of
 from .trees import flatten
 
@@ -131,7 +130,7 @@ def _captured(outputs: Sequence[Any], aliases: set[Tensor], first: int | None) -
             continue
         seen.add(t)
         record = t._record
-        if record is None or (first is not None and record[0] < first and record[1] is not LEAVES):
+        if record is None or (first is not None and record[0] < first):
             captured.append(t)
         else:
             stack.extend(x for x in operands_of(t) if isinstance(x, Tensor))

@@ -215,7 +215,8 @@ class Tape:
         Args:
             seed: The gradient of the output itself, of its shape; may be left out for a
                 scalar. For several outputs a sequence of seeds, None for outputs that do not
-                count. A Tensor makes the gradients Tensors that can be differentiated again.
+                count. A Tensor makes the gradients Tensors that can be differentiated again: their
+                tape is that of the pass back, with the scopes of the records that it comes from.
 
         Returns:
             Tensor -> gradient, of the Tensor's shape and dtype. A Tensor that does not lead to

@@ -59,6 +59,10 @@ class Op(str):
         buffer_until: When buffered contributions are summed: "rows", once they have enough rows
             for a fast product; "operand", once they are as large as the operand; "all", at the
             end.
+        pointwise: Whether each element of the result depends on the operands' elements at its
+            place only; so it is without saying for a ufunc.
+        into: ``into(*arrays, out)`` writes the result of ``forward`` into an array; a ufunc does
+            so itself.
         names: The metadata's names in the order of NumPy's arguments, separated by spaces.
         expand: Of a fused record, which stands for many (all steps of a loop over time):
             ``expand(tensor)`` replaces it by those, for a tape that is read or differentiated
@@ -90,6 +94,8 @@ class Op(str):
     operand_rules: tuple[tuple[Rule | None, BatchRule | None], ...]  # empty if variadic
     binary: tuple[Any, ...]  # cached for the binary fast path of the backward pass
     buffer_until: str
+    pointwise: bool
+    into: Callable[..., Any] | None
     names: tuple[str, ...]
     expand: Callable[[Any], None] | None
 
@@ -102,6 +108,8 @@ class Op(str):
         elementwise: bool = False,
         batch_rules: tuple[BatchRule | None, ...] | None = None,
         buffer_until: str = "operand",
+        pointwise: bool = False,
+        into: Callable[..., Any] | None = None,
         names: str = "",
         expand: Callable[[Any], None] | None = None,
     ) -> Op:
@@ -122,6 +130,8 @@ class Op(str):
         first, second, *_ = (*self.operand_rules, (None, None), (None, None))
         self.binary = (*first, *second, buffer_until, elementwise)
         self.buffer_until = buffer_until
+        ufunc = isinstance(forward, np.ufunc) and forward.signature is None
+        self.pointwise, self.into = pointwise or ufunc, into or (forward if ufunc else None)
         self.names = tuple(names.split())
         self.expand = expand
         return self

@@ -25,13 +25,11 @@ class Workspace:
     Attributes:
         transposes: id of an array -> [the array, its transpose or None].
         joins: ids of arrays -> (the arrays, their concatenated rows).
-        plans: Plan of a replayed step -> the gradients of its leaves.
     """
 
     def __init__(self) -> None:
         self.transposes: dict[int, list[Any]] = {}
         self.joins: dict[tuple[int, ...], tuple[Any, Any]] = {}
-        self.plans: dict[Any, Any] = {}
 
     def joined(self, arrays: list[Array]) -> Array:
         """``np.concatenate(arrays)``, cached for the next few calls."""

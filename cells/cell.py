@@ -14,7 +14,7 @@ import numpy as np
 
 from ..autograd import ClassName, Op, Tensor, apply, describe, one_array, operand, scope
 from ..checks import check_bool, check_int, describe_received
-from .fused import Replay, plan_of
+from .fused import FusedRun, plan_of
 from .module import Module
 from .sequence import Bools, masked_step, prepare
 
@@ -53,8 +53,9 @@ class Cell(Module):
         d_out: The width of the output, where it differs from d_h.
         same_every_step: Whether ``forward`` and ``output`` run the same ops at every step: no
             ``if`` on values, no random numbers, no counters, no constant that changes from step
-            to step. Then a step is traced once and replayed, which is faster and records the
-            same tape. A subclass that overrides ``forward`` or ``output`` has to set it again.
+            to step. Then one step is traced, and a run over time is one fused record, which is
+            faster and has the same tape. A subclass that overrides ``forward`` or ``output``
+            has to set it again.
 
     Example:
         >>> import numpy as np
@@ -84,6 +85,7 @@ class Cell(Module):
 
     states: tuple[str, ...] = ("h",)
     same_every_step: bool = False
+    compiled_threads: int = 0  # of the compiled loop, which ``jit`` asks for; 0 for NumPy's
     d_in: int = Width("d_in", "the width of its input")  # type: ignore[assignment]
     d_h: int = Width("d_h", "the width of each state")  # type: ignore[assignment]
 
@@ -130,20 +132,15 @@ class Cell(Module):
         if not shape or shape[-1] != self.d_in or len(shape) > 2:
             raise ValueError(
                 f"{type(self).__name__}: expected x of (batch, {self.d_in}) or ({self.d_in},), got "
-                f"{describe(x)}" + ("; unroll(cell, xs) runs over time" if len(shape) > 2 else "")
+                f"{describe(x)}" + self._cure_of_shape(shape)
             )
         if state is None:
             state = self.initial_state(shape[0] if len(shape) == 2 else None)
         state = self.checked_state(state, shape[:-1])
-        plan = plan_of(self, (shape, x.data.dtype), state, x.requires_grad, one_step=True)
-        if plan is None:
-            new = self._next_state(x, state)
-        else:
-            eager = functools.partial(self.forward, x, state)
-            new = tuple(Replay(plan, x, state, eager).run())
+        new = self.next_state(x, state)
         return self.output(new), new
 
-    def _next_state(self, x: Any, state: Any) -> State:
+    def next_state(self, x: Any, state: Any) -> State:
         """The state that ``forward`` returns, checked: a tuple of Tensors of the right width."""
         new = self.forward(x, state)
         if type(new) is not tuple or len(new) != len(state):
@@ -166,8 +163,20 @@ class Cell(Module):
                 )
         return new
 
+    def _cure_of_shape(self, shape: tuple[int, ...]) -> str:
+        """What to write where an input of another shape was given."""
+        if len(shape) > 2:
+            return "; unroll(cell, xs) runs over time"
+        columns = len(shape) == 2 and shape[0] == self.d_in
+        return "; vectors are rows here, a batch of them (batch, d): write x.T" if columns else ""
+
     def checked_state(self, state: Any, batch: tuple[int, ...]) -> State:
         """The state as a checked tuple of Tensors."""
+        if isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], tuple):
+            raise ValueError(
+                f"{type(self).__name__}: expected the state {wanted(self.states)}, got a pair of "
+                "an output and a state: a cell returns (y, state); write y, state = cell(x, state)"
+            )
         if not isinstance(state, (tuple, list)) or len(state) != len(self.states):
             raise ValueError(
                 f"{type(self).__name__}: expected the state {wanted(self.states)}, a tuple, got "
@@ -207,29 +216,53 @@ class Cell(Module):
             state = self.initial_state(len(xs) if batched else None)
         state = self.checked_state(state, xs.shape[:-2])
         cell = self.sampled(len(xs) if batched else None)
+        if real is not None and real.all():
+            real = None
         # The real sequences at each step, (batch, 1); None where all are.
         masks: list[Bools | None] = [None] * steps
         if real is not None:
             masks = [None if m.all() else m for m in np.moveaxis(real, -1, 0)[..., None]]
         order = list(reversed(range(steps)) if reverse else range(steps))
-        eager = functools.partial(cell.record_steps, xs, state, order, masks, truncate)
-        plan = None
-        if truncate is None and steps:
-            step = (xs.shape[:-2] + xs.shape[-1:], xs.dtype)
-            plan = plan_of(cell, step, state, xs.requires_grad)
-        if plan is None:
-            *final, ys = eager()
+        record = functools.partial(cell.record_steps, order=order, masks=masks, truncate=truncate)
+        plan, leaves = plan_of(cell, xs, state)
+        if isinstance(plan, str):
+            *final, ys = record(xs, state, cell.checked_step)
         else:
-            *final, ys = Replay(plan, xs, state, eager, order, masks).run()
+            run = FusedRun(
+                plan, leaves, xs, state, real, reverse, truncate, record, cell.compiled_threads
+            )
+            *final, ys = run.outputs()
             ys.name = "ys"
-            for s, label in zip(final, self.states, strict=True):
-                s.name = f"{label}_{order[-1] + 1}"
+            for s, label, given in zip(final, self.states, plan.state_names, strict=True):
+                s.name = given or f"{label}_{order[-1] + 1}"
         return ys, tuple(final)
 
+    def checked_step(self, x: Any, state: Any) -> tuple[State, Any]:
+        """One step: the new state and the output."""
+        new = self.next_state(x, state)
+        return new, self.output(new)
+
     def record_steps(
-        self, xs: Any, state: Any, order: list[int], masks: list[Any], truncate: int | None
+        self,
+        xs: Any,
+        state: Any,
+        step: Any,
+        *,
+        order: list[int],
+        masks: list[Any],
+        truncate: int | None,
     ) -> list[Any]:
-        """The loop over time, op by op: the final state and ys."""
+        """The loop over time, op by op: the final state and ys.
+
+        Args:
+            xs: The input.
+            state: The state before.
+            step: ``step(x, state)`` gives the new state and the output.
+            order: The positions in the order in which they are read.
+            masks: For each position the sequences that are real there, (batch, 1), or None for
+                all.
+            truncate: The number of steps between cuts of the gradient, or None.
+        """
         batched = xs.ndim == 3
         outputs: list[Any] = [None] * len(order)
         with scope(ClassName(type(self).__name__)):
@@ -239,8 +272,8 @@ class Cell(Module):
                         state = tuple(apply(CUT, (s,)) for s in state)
                     x = xs[:, t] if batched else xs[t]
                     x.name = f"x_{t + 1}"
-                    new = self._next_state(x, state)
-                    state, y = masked_step(masks[t], new, self.output(new), state)
+                    new, y = step(x, state)
+                    state, y = masked_step(masks[t], new, y, state)
                     for s, label in zip(state, self.states, strict=True):
                         if s.name is None:
                             s.name = f"{label}_{t + 1}"

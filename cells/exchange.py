@@ -22,7 +22,7 @@ from .cell import Cell
 from .composite import Bidirectional, Stacked
 from .module import Module, Update
 from .recurrent import GRU, LSTM, Elman, suffixed
-from .variants import MGU, PeepholeLSTM, ResetAfterGRU
+from .variants import MGU, ActivatedGRU, ActivatedLSTM, PeepholeLSTM, ResetAfterGRU
 from .wrappers import InputDropout, VariationalDropout, Zoneout
 
 Array = NDArray[Any]
@@ -45,7 +45,7 @@ class System(NamedTuple):
         for kind, gates in self.gates.items():
             # Not isinstance: a subclass with equations of its own is another function.
             if type(cell).forward is kind.forward and type(cell).output is Cell.output:
-                activation = getattr(cell, "activation", "tanh")
+                activation = cell.activation if isinstance(cell, Elman) else "tanh"
                 if activation not in self.activations:
                     raise ValueError(
                         f"{who}: {self.name} has no recurrent layer with {activation}; it has "
@@ -103,9 +103,16 @@ TORCH = System(
 )
 KERAS = System(
     "Keras",
-    {Elman: ("",), LSTM: LSTM_GATES, GRU: ("z", "r", "h"), ResetAfterGRU: ("z", "r", "n")},
+    {
+        Elman: ("",),
+        LSTM: LSTM_GATES,
+        GRU: ("z", "r", "h"),
+        ResetAfterGRU: ("z", "r", "n"),
+        ActivatedLSTM: LSTM_GATES,
+        ActivatedGRU: ("z", "r", "n"),
+    },
     merges=("concat", "sum", "mean", "mul"),
-    activations=("tanh", "relu", "sigmoid", "identity"),
+    activations=Elman.activations,
 )
 # Cures for cells that a library lacks.
 CURES: dict[type[Cell], str] = {

@@ -1,4 +1,7 @@
-"""Initial values of weights, by their names in the literature."""
+"""Initial values of weights, by their names in the literature.
+
+Those that depend on the widths take a ``shape`` too, for weights of more axes than (d_in, d_out).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,69 @@ from numpy.typing import NDArray
 from ..checks import check_choice
 
 Generator = np.random.Generator
+Shape = tuple[int, ...]
 Initialiser: TypeAlias = Callable[[Generator, int, int, Any], NDArray[Any]]
 
 
-def glorot_uniform(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDArray[Any]:
+def glorot_uniform(
+    rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32, shape: Shape | None = None
+) -> NDArray[Any]:
     """Uniform in ±sqrt(6 / (d_in + d_out)) (Glorot and Bengio 2010); Keras's default for W."""
-    limit = np.sqrt(6.0 / max(d_in + d_out, 1))
-    return rng.uniform(-limit, limit, (d_in, d_out)).astype(dtype)
+    return within(rng, 6.0 / max(d_in + d_out, 1), shape or (d_in, d_out), dtype)
+
+
+def glorot_normal(
+    rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32, shape: Shape | None = None
+) -> NDArray[Any]:
+    """Truncated normal of variance 2 / (d_in + d_out) (Glorot and Bengio 2010)."""
+    return normal(rng, 2.0 / max(d_in + d_out, 1), shape or (d_in, d_out), dtype)
+
+
+def he_uniform(
+    rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32, shape: Shape | None = None
+) -> NDArray[Any]:
+    """Uniform in ±sqrt(6 / d_in), for relu (He et al. 2015)."""
+    return within(rng, 6.0 / max(d_in, 1), shape or (d_in, d_out), dtype)
+
+
+def he_normal(
+    rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32, shape: Shape | None = None
+) -> NDArray[Any]:
+    """Truncated normal of variance 2 / d_in, for relu (He et al. 2015)."""
+    return normal(rng, 2.0 / max(d_in, 1), shape or (d_in, d_out), dtype)
+
+
+def lecun_uniform(
+    rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32, shape: Shape | None = None
+) -> NDArray[Any]:
+    """Uniform in ±sqrt(3 / d_in), for selu (LeCun et al. 1998)."""
+    return within(rng, 3.0 / max(d_in, 1), shape or (d_in, d_out), dtype)
+
+
+def lecun_normal(
+    rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32, shape: Shape | None = None
+) -> NDArray[Any]:
+    """Truncated normal of variance 1 / d_in, for selu (LeCun et al. 1998)."""
+    return normal(rng, 1.0 / max(d_in, 1), shape or (d_in, d_out), dtype)
+
+
+def within(rng: Generator, square: float, shape: Shape, dtype: Any) -> NDArray[Any]:
+    """Uniform in ±sqrt(square)."""
+    limit = np.sqrt(square)
+    return rng.uniform(-limit, limit, shape).astype(dtype)
+
+
+def normal(rng: Generator, variance: float, shape: Shape, dtype: Any) -> NDArray[Any]:
+    """Truncated normal of a variance."""
+    return (truncated_normal(rng, shape) * np.sqrt(variance)).astype(dtype)
+
+
+def truncated_normal(rng: Generator, shape: Shape) -> NDArray[Any]:
+    """Normal numbers within two standard deviations, scaled to variance 1."""
+    numbers = rng.standard_normal(shape)
+    while (outside := np.abs(numbers) > 2).any():
+        numbers[outside] = rng.standard_normal((int(outside.sum()),))
+    return np.asarray(numbers / 0.8796256610342398)  # the deviation of a normal cut at ±2
 
 
 def orthogonal(rng: Generator, d_in: int, d_out: int, dtype: Any = np.float32) -> NDArray[Any]:
@@ -76,7 +135,18 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
 
 INITIALISERS: dict[str, Initialiser] = {
     function.__name__: function
-    for function in (glorot_uniform, orthogonal, uniform, identity, zeros)
+    for function in (
+        glorot_uniform,
+        glorot_normal,
+        he_uniform,
+        he_normal,
+        lecun_uniform,
+        lecun_normal,
+        orthogonal,
+        uniform,
+        identity,
+        zeros,
+    )
 }
 
 

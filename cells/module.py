@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import FunctionType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -39,6 +40,11 @@ class Module(Configured):
                 value.name = name
         elif value is not None and not isinstance(value, Module):
             self._check_replaces_no_parameter(name, value)
+            if isinstance(getattr(type(self), name, None), FunctionType) and not callable(value):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a method, got {describe_received(value)} in "
+                    f"its place; take another name, as self.{name}_"
+                )
         super().__setattr__(name, value)
 
     def _check_replaces_no_parameter(self, name: str, value: Any) -> None:

@@ -38,7 +38,7 @@ ONNX = System(
         ResetAfterGRU: ("z", "r", "n"),
     },
     merges=KERAS.merges,
-    activations=KERAS.activations,
+    activations=("tanh", "relu", "sigmoid", "identity"),
 )
 
 
@@ -174,13 +174,13 @@ def layer(module: Any, graph: OnnxGraph, xs: str, path: str, *, reverse: bool) -
     if isinstance(module, Bidirectional):
         ahead = layer(module.forward, graph, xs, f"{path}forward.", reverse=reverse)
         back = layer(module.backward, graph, xs, f"{path}backward.", reverse=not reverse)
-        return merged(graph, module.merge, ahead, back, path)
+        return onnx_merged(graph, module.merge, ahead, back, path)
     if isinstance(module, Cell):
         return recurrent(module, graph, xs, path, reverse)
     raise TypeError(f"to_onnx: {type(module).__name__} has no exporter")
 
 
-def merged(graph: OnnxGraph, merge: str, ahead: str, back: str, path: str) -> str:
+def onnx_merged(graph: OnnxGraph, merge: str, ahead: str, back: str, path: str) -> str:
     """The merged outputs of a Bidirectional."""
     if merge == "concat":
         return graph.node("Concat", [ahead, back], axis=-1)

@@ -12,6 +12,13 @@ from .cell import Cell, State
 from .config import register
 from .initial import Initialiser, initialiser
 
+# Names of ACTIVATIONS, the lectures' first; a softmax is no function of single elements.
+USUAL = ("tanh", "relu", "sigmoid", "identity")
+ELEMENTWISE = (
+    *USUAL,
+    *(name for name in ACTIVATIONS if name not in (*USUAL, "softmax", "log_softmax")),
+)
+
 
 def suffixed(letter: str, gate: str) -> str:
     """W_f of W and f, W of W alone."""
@@ -30,8 +37,9 @@ class GatedCell(Cell):
         bias: Whether there are biases. They begin at 0, those in ``ones`` at 1.
         rng: A Generator, a seed, or None, for the weights.
         dtype: Of the parameters.
-        W_init: The initialiser of every W (d_in, d_h): "glorot_uniform", "orthogonal",
-            "uniform", "identity", "zeros", or a function of (rng, d_in, d_out, dtype).
+        W_init: The initialiser of every W (d_in, d_h): "orthogonal", "uniform", "identity",
+            "zeros", "glorot_uniform", "glorot_normal", "he_...", "lecun_...", or a function of
+            (rng, d_in, d_out, dtype).
         U_init: The initialiser of every U (d_h, d_h).
     """
 
@@ -72,7 +80,8 @@ class Elman(GatedCell):
     Args:
         d_in: The width of the input.
         d_h: The width of the hidden state h.
-        activation: g: "tanh", "relu", "sigmoid" or "identity".
+        activation: g: "tanh", "relu", "sigmoid", "identity", or another name in
+            ``autograd.ACTIVATIONS``.
         **options: ``bias``, ``rng``, ``dtype``, ``W_init``, ``U_init`` as in ``GatedCell``.
 
     Source: Elman (1990); the lectures' h_t = g(U h_{t-1} + W x_t), with row vectors here.
@@ -80,7 +89,7 @@ class Elman(GatedCell):
 
     same_every_step = True
     gates = ("",)
-    activations = ("tanh", "relu", "sigmoid", "identity")
+    activations = ELEMENTWISE
 
     def __init__(self, d_in: int, d_h: int, activation: str = "tanh", **options: Any) -> None:
         self.activation = check_choice("Elman", "activation", activation, self.activations)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Parameter, Tensor, layer_norm, scope, sigmoid
+from ..autograd import ACTIVATIONS, Parameter, Tensor, layer_norm, scope, sigmoid
+from ..checks import check_choice
 from .cell import State
 from .config import register
 from .recurrent import FourGates, GatedCell
+
+Activation = Callable[[Any], Any]
 
 
 @register
@@ -180,4 +184,107 @@ class MGU(GatedCell):
         with scope("candidate"):
             candidate = np.tanh(x @ self.W_h + (f * h) @ self.U_h + self.b_h)
         h = (1 - f) * h + f * candidate
+        return (h,)
+
+
+class Activated:
+    """The settings of a cell with other activations than tanh and σ.
+
+    Args:
+        d_in, d_h: The widths of the input and of the state.
+        activation: φ: a name in ``autograd.ACTIVATIONS``, or a function.
+        gate: γ: the same, for the gates.
+        **options: Those of ``GatedCell``.
+    """
+
+    def __init__(
+        self,
+        d_in: int,
+        d_h: int,
+        activation: str | Activation = "tanh",
+        gate: str | Activation = "sigmoid",
+        **options: Any,
+    ) -> None:
+        who = type(self).__name__
+        for name, value in (("activation", activation), ("gate", gate)):
+            if not callable(value):
+                check_choice(who, name, value, ACTIVATIONS, "a function")
+        self.activation, self.gate = activation, gate
+        super().__init__(d_in, d_h, **options)  # type: ignore[call-arg]
+
+    def functions(self) -> tuple[Activation, Activation]:
+        """φ and γ."""
+        both = (self.activation, self.gate)
+        phi, gamma = (f if callable(f) else ACTIVATIONS[f] for f in both)
+        return phi, gamma
+
+
+@register
+class ActivatedLSTM(Activated, FourGates, GatedCell):
+    """An LSTM with other activations, as in Keras's ``LSTM(activation="relu")``.
+
+    ::
+
+        f = γ(x W_f + h U_f + b_f)         forget
+        i = γ(x W_i + h U_i + b_i)         input
+        o = γ(x W_o + h U_o + b_o)         output
+        g = φ(x W_g + h U_g + b_g)         candidate
+        c' = f * c + i * g
+        h' = o * φ(c')
+
+    The state is (h, c). With a φ that is not bounded, c and h may grow without bound.
+
+    Args: those of ``Activated``.
+
+    Source: Hochreiter and Schmidhuber (1997), whose g and h are other functions than tanh too.
+    """
+
+    same_every_step = True
+
+    def forward(self, x: Any, state: Any) -> State:
+        """The equations above."""
+        h, c = state
+        phi, gamma = self.functions()
+        with scope("forget"):
+            f = gamma(x @ self.W_f + h @ self.U_f + self.b_f)
+        with scope("input"):
+            i = gamma(x @ self.W_i + h @ self.U_i + self.b_i)
+        with scope("output"):
+            o = gamma(x @ self.W_o + h @ self.U_o + self.b_o)
+        with scope("candidate"):
+            g = phi(x @ self.W_g + h @ self.U_g + self.b_g)
+        c = f * c + i * g
+        h = o * phi(c)
+        return h, c
+
+
+@register
+class ActivatedGRU(Activated, ResetAfterGRU):
+    """A ``ResetAfterGRU`` with other activations, as in Keras's ``GRU(activation="relu")``.
+
+    ::
+
+        z = γ(x W_z + h U_z + b_z)                       update
+        r = γ(x W_r + h U_r + b_r)                       reset
+        n = φ(x W_n + b_n + r * (h U_n + c_n))           candidate
+        h' = (1 - z) * n + z * h
+
+    Args: those of ``Activated``.
+
+    Source: as of ``ResetAfterGRU``.
+    """
+
+    same_every_step = True
+
+    def forward(self, x: Any, state: Any) -> State:
+        """The equations above."""
+        (h,) = state
+        phi, gamma = self.functions()
+        with scope("update"):
+            z = gamma(x @ self.W_z + h @ self.U_z + self.b_z)
+        with scope("reset"):
+            r = gamma(x @ self.W_r + h @ self.U_r + self.b_r)
+        with scope("candidate"):
+            n = phi(x @ self.W_n + self.b_n + r * (h @ self.U_n + self.c_n))
+        h = (1 - z) * n + z * h
         return (h,)

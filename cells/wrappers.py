@@ -73,6 +73,10 @@ class InputDropout(Wrapper):
         super().__init__(cell, rng=rng)
         self.p = check_fraction("InputDropout", "p", p)
 
+    def sampled(self, batch: int | None = None) -> Cell:
+        """In ``eval()`` the wrapped cell itself; see ``Cell``."""
+        return super().sampled(batch) if self.training else self.cell.sampled(batch)
+
     def forward(self, x: Any, state: Any) -> State:
         """R(s, dropout(x))."""
         x = dropout(x, self.p, training=self.training, rng=self.rng)
@@ -192,6 +196,11 @@ class Zoneout(Wrapper):
                 f"({', '.join(self.states)}), got {len(each)}"
             )
         self.p = tuple(check_fraction("Zoneout", "p", value) for value in each)
+
+    @property
+    def same_every_step(self) -> bool:  # type: ignore[override]
+        """In ``eval()``, where nothing is drawn, if it is so of the wrapped cell."""
+        return not self.training and self.cell.same_every_step
 
     def forward(self, x: Any, state: Any) -> State:
         """m * s + (1 - m) * R(s, x)."""

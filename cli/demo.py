@@ -26,7 +26,6 @@ from .options import Count, Positive, Seed, StreamTraining, Tokens
 from .report import baselines, held_out_perplexity, print_parts, print_perplexities
 from .terminal import note
 from .train import stream_options
-from .trained import write
 
 PROMPTS = ("The", "If the", "This is")
 
@@ -107,7 +106,8 @@ def see_writable(path: Path) -> None:
 def samples(model: LanguageModel, vocabulary: Vocabulary) -> list[str]:
     """A text for each prompt."""
     how = {"temperature": 0.7, "top_k": 20}
-    return [write(model, vocabulary, p, 40, rng=i, **how) for i, p in enumerate(PROMPTS)]
+    model.vocabulary = vocabulary
+    return [model.write(p, 40, rng=i, **how) for i, p in enumerate(PROMPTS)]
 
 
 def print_texts(title: str, texts: Sequence[str]) -> None:

@@ -32,6 +32,8 @@ def draw_network(
     hidden_size: Count = 4,
     width: Count | None = None,
     theme: Literal["light", "dark", "print"] = "light",
+    title: str = "",
+    caption: str = "",
     out: Path | None = None,
 ) -> None:
     """Draw a cell, unrolled over time or folded, or a trained model over words.
@@ -56,6 +58,8 @@ def draw_network(
         hidden_size: Number of units in the hidden state of a cell.
         width: Number of pixels that the picture fits, by showing less (default: any).
         theme: Colours of the picture.
+        title: Title above the picture (default: none).
+        caption: Text below the picture (default: none).
         out: File for the picture: .svg, .png, .pdf, .html or .dot (default: standard output).
 
     Example:
@@ -66,6 +70,7 @@ def draw_network(
     """
     options: dict[str, Any] = {"level": level, "fold": fold, "at": at, "values": values}
     options |= {"width": width, "theme": theme, "steps": steps}
+    options |= {"title": title, "caption": caption}
     if what.lower() in CELLS:
         if words is not None or targets is not None or generate is not None:
             raise ValueError(

@@ -16,9 +16,9 @@ from ..models import (
     Labels,
     Vocabulary,
     hold_out,
+    load_folder,
     load_labelled,
     load_tagged,
-    load_text,
 )
 from .options import LabelledData, Sentences, Texts
 from .terminal import note
@@ -116,18 +116,13 @@ def read_texts(paths: Iterable[Path], columns: Texts) -> Examples:
     """Labelled texts from files and folders.
 
     A file has ``label<TAB>text`` on each line (a ``.csv`` commas and quotes), or the columns that
-    are named, perhaps below a line of their names. In a folder each sub-folder is a class, and
-    each file in it a text; or, where it has no sub-folder, each file is a class, and each line in
-    it a text. A README is neither.
+    are given, perhaps below a line of their names; a folder is that of ``load_folder``.
     """
     texts: list[str] = []
     labels: list[str] = []
     for path in paths:
         if path.is_dir():
-            found = [*texts_of_folder(path, columns.encoding)]
-            if not found:
-                raise ValueError(f"{path}: there is no text in its folders")
-            new, names = [text for text, _ in found], [name for _, name in found]
+            new, names = load_folder(path, columns.encoding)
         else:
             new, names = load_labelled(
                 path,
@@ -139,22 +134,6 @@ def read_texts(paths: Iterable[Path], columns: Texts) -> Examples:
         texts += new
         labels += names
     return Examples(texts, labels)
-
-
-def texts_of_folder(path: Path, encoding: str) -> Iterable[tuple[str, str]]:
-    """(text, label) of each file in the subfolders, or of each line of the files."""
-    members = sorted(p for p in path.iterdir() if not p.name.startswith((".", "README")))
-    if not members:
-        raise ValueError(f"{path}: the folder is empty; expected a subfolder or a file a class")
-    folders = [member for member in members if member.is_dir()]
-    for folder in folders:
-        for file in sorted(p for p in folder.iterdir() if p.is_file()):
-            yield load_text(file, encoding).strip(), folder.name
-    if not folders:
-        stems = [member.stem for member in members]
-        for file in members:  # rt-polarity.pos and rt-polarity.neg are two classes
-            label = file.stem if stems.count(file.stem) == 1 else file.name
-            yield from ((line, label) for line in lines_of(load_text(file, encoding)))
 
 
 def lines_of(text: str) -> list[str]:
@@ -185,24 +164,22 @@ def text_task(
 # Sentences with tags ----------------------------------------------------------------------------
 
 
-def read_columns(path: Path, columns: Sequence[int], how: Sentences) -> tuple[list[list[str]], ...]:
-    """``load_tagged``, whose errors name the command line's options."""
-    try:
-        return load_tagged(path, columns, separator=how.separator, encoding=how.encoding)
-    except ValueError as error:
-        raise ValueError(str(error).replace("separator=None", "--spaces")) from error
-
-
-def read_sentences(paths: Iterable[Path], columns: Sentences) -> Examples:
+def read_sentences(paths: Iterable[Path], how: Sentences) -> Examples:
     """Tagged sentences from files, their columns (words, extra ones) and their tags."""
     inputs: list[tuple[list[str], ...]] = []
     tags: list[list[str]] = []
     for path in paths:
-        numbers = (0, *columns.extra_columns, columns.label_column)
-        *found, new = read_columns(path, numbers, columns)
+        *found, new = read_columns(path, how.columns(path), how)
         inputs += zip(*found, strict=True)
         tags += new
     return Examples(inputs, tags)
+
+
+def read_columns(
+    path: Path, columns: Sequence[int | str], how: Sentences
+) -> tuple[list[list[str]], ...]:
+    """``load_tagged`` of some of a file's columns."""
+    return load_tagged(path, columns, separator=how.separator, encoding=how.encoding)
 
 
 def sentence_task(

@@ -168,12 +168,17 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path}: not the configuration of a training; give another --out")
     version = config.pop("version", 1)
     if version == 1:
-        return from_version_1(config)
-    if version != VERSION:
+        config = from_version_1(config)
+    elif version != VERSION:
         raise ValueError(
             f"{path}: version {version} of the format, and this unspool reads up to {VERSION}; "
             "install a newer one, or give another --out"
         )
+    if config.get("kind") == "tagger" and "word_column" not in config:  # words were column 0
+        label = config.get("label_column")
+        config |= {"word_column": None, "label_column": None if label == 1 else label}
+    if config.get("kind") == "classifier" and config.get("header") is False:
+        config["header"] = None
     return config
 
 

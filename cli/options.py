@@ -7,20 +7,15 @@ All options of a group except ``Run`` say what is trained: they are stored in th
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from .. import cells
-from ..models import Vocabulary
+from ..models import NAMED_CELLS, Vocabulary
 
-CELLS: dict[str, Any] = {
-    name.lower(): thing
-    for name, thing in vars(cells).items()
-    if isinstance(thing, type) and issubclass(thing, cells.GatedCell) and thing.gates
-}
-
+CELLS = NAMED_CELLS
 
 # Types ------------------------------------------------------------------------------------------
 
@@ -79,10 +74,14 @@ def level_name(text: str) -> str:
     return Vocabulary((), level=text).level
 
 
+def column(text: str) -> int | str:
+    """A column, by its number or its name."""
+    return int(text) if re.fullmatch(r"-?\d{1,3}", text) else text
+
+
 Count = Annotated[int, number(int, least=1)]
 CountOrZero = Annotated[int, number(int, least=0)]
-Column = Annotated[int, number(int, least=0)]
-ColumnFromEitherEnd = Annotated[int, number(int, least=-99)]
+Column = Annotated[Any, column]
 Seed = Annotated[int, number(int, least=0)]
 Positive = Annotated[float, number(float, above=0)]
 NotNegative = Annotated[float, number(float, least=0)]
@@ -127,12 +126,12 @@ class LabelledData(Data):
             choose the best epoch; unused where --dev is given.
         dev: Files with examples to choose the best epoch (default: those held out).
         test: Files with examples to evaluate the trained model on (default: none).
-        label_column: Index of the column with the label, counted from 0.
+        label_column: Column with the label: its index, counted from 0, or its name.
     """
 
     dev: Sequence[Path] | None = None
     test: Sequence[Path] | None = None
-    label_column: ColumnFromEitherEnd
+    label_column: Column
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,13 +139,14 @@ class Texts(LabelledData):
     """Data.
 
     Args:
-        text_column: Index of the column with the text, counted from 0.
-        header: Skip the first line of a file, which names its columns.
+        text_column: Column with the text: its index, counted from 0, or its name.
+        header: Skip the first line of a file, which names its columns (default: refuse a first
+            line that looks so, unless columns are given by name).
     """
 
     label_column: Column = 0
     text_column: Column = 1
-    header: bool = False
+    header: bool | None = None
 
     def notes(self) -> dict[str, Any]:
         """The columns as a saved model has them."""
@@ -168,25 +168,41 @@ class Sentences(LabelledData):
     """Data.
 
     Args:
-        label_column: Index of the column with the tag, counted from 0; -1 is the last column.
-        extra_columns: Indices of columns that are read as features beside the word, counted
-            from 0.
+        word_column: Column with the word, by index from 0 or by name (default: 0; of a .conllu
+            file FORM).
+        label_column: Column with the tag, by index from 0 or by name; -1 is the last column
+            (default: 1; of a .conllu file UPOS).
+        extra_columns: Columns that are read as features beside the word, by index from 0 or by
+            name.
         spaces: Separate columns at any white space instead of at tabs.
     """
 
-    label_column: ColumnFromEitherEnd = 1
-    extra_columns: Sequence[ColumnFromEitherEnd] = ()
+    word_column: Column | None = None
+    label_column: Column | None = None
+    extra_columns: Sequence[Column] = ()
     spaces: bool = False
+
+    def columns(self, path: Path) -> list[int | str]:
+        """The columns of a file: of the word, the extra ones, and of the tag."""
+        conllu = path.suffix.lower() == ".conllu"
+        usual: tuple[int | str, int | str] = ("FORM", "UPOS") if conllu else (0, 1)
+        word, tag = (
+            default if given is None else given
+            for given, default in zip((self.word_column, self.label_column), usual, strict=True)
+        )
+        return [word, *self.extra_columns, tag]
 
     def notes(self) -> dict[str, Any]:
         """The columns as a saved model has them."""
         extra = [*self.extra_columns]
-        return {"tag": self.label_column, "extra": extra, "separator": self.separator}
+        columns = {"word": self.word_column, "tag": self.label_column, "extra": extra}
+        return {**columns, "separator": self.separator}
 
     @classmethod
     def from_notes(cls, notes: Mapping[str, Any], reading: Reading) -> Sentences:
         """The columns that a model was trained on; the defaults where it was saved in Python."""
         return cls(
+            word_column=notes.get("word", cls.word_column),
             label_column=notes.get("tag", cls.label_column),
             extra_columns=notes.get("extra", cls.extra_columns),
             spaces=notes.get("separator", "\t") is None,

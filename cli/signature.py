@@ -8,8 +8,8 @@ else; the help is the line of the argument in the docstring's ``Args:`` with the
 
 Types: int, float, str, Path; bool (``--flag`` and ``--no-flag``); Literal (choices);
 ``Sequence[X]`` (several values); ``X | None``; and ``Annotated[X, read]``, where ``read`` makes
-the value of the text, raises a ValueError that says what was expected, and may list the values
-that are known for the help, in an attribute ``known``.
+the value of the text, of any type where X is Any, raises a ValueError that says what was expected,
+and may list the values that are known for the help, in an attribute ``known``.
 """
 
 from __future__ import annotations
@@ -163,7 +163,8 @@ def argparse_settings(hint: Any, name: str) -> dict[str, Any]:
     """A type as ``add_argument`` takes it; TypeError if a command line cannot give it."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return {**argparse_settings(args[0], name), "type": reader(args[1])}
+        kind = {"metavar": "VALUE"} if args[0] is Any else argparse_settings(args[0], name)
+        return {**kind, "type": reader(args[1])}
     if origin in (Union, types.UnionType) and len(args) == 2 and args[1] is type(None):
         return argparse_settings(args[0], name)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Sequence):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -20,9 +21,30 @@ REDIRECTS: dict[str, Any] = {
 
 def note(message: object) -> None:
     """Print an error, a warning or a remark as one line on stderr."""
-    text = " ".join(str(message).split()) or type(message).__name__
+    text = with_options(" ".join(str(message).split())) or type(message).__name__
     stream: Any = MessageStream(sys.stderr)
     print(f"unspool: {shown(text, LONGEST_NOTE)}", file=stream, flush=True)
+
+
+# What the library's errors tell a program to write, and what a command line has for it.
+OPTIONS = {
+    "separator=None": "--spaces",
+    "columns=(1, ...)": "--word-column 1",
+    "header=True": "--header",
+    "header=False": "--no-header",
+}
+
+
+def with_options(message: str) -> str:
+    """A message of the library, whose cures are arguments, with options in their place.
+
+    Example:
+        >>> with_options("give its encoding, which looks like encoding='cp1252'")
+        'give its encoding, which looks like --encoding cp1252'
+    """
+    for argument, option in OPTIONS.items():
+        message = message.replace(argument, option)
+    return re.sub(r"\bencoding='([\w.-]+)'", r"--encoding \1", message)
 
 
 @contextlib.contextmanager

@@ -119,7 +119,7 @@ def train_classifier(
         unspool train classifier reviews.tsv --model bilstm --out reviews
         unspool train classifier train.tsv --dev dev.tsv --test test.tsv
         unspool train classifier reviews.tsv --vectors glove.txt --embedding 50
-        unspool train classifier a.csv --label-column 1 --text-column 0 --header
+        unspool train classifier a.csv --label-column sentiment --text-column review
         unspool train classifier names/ --level character --pooling last
     """
     parts = read_parts(partial(read_texts, columns=data), files, data, training.seed)
@@ -147,7 +147,8 @@ def train_tagger(
 ) -> None:
     """Train a tagger on tagged sentences.
 
-    Each line of a file is word<TAB>tag; a blank line ends a sentence.
+    Each line of a file is word<TAB>tag; a blank line ends a sentence. Of a .conllu file words and
+    parts of speech are read.
 
     The same command resumes a training that was interrupted or killed, from the checkpoint in its
     folder, and ends with the same model as without the interruption.
@@ -157,10 +158,11 @@ def train_tagger(
 
     Example:
         unspool train tagger train.tsv --dev dev.tsv --test test.tsv --out upos
+        unspool train tagger ewt.conllu --label-column XPOS
         unspool train tagger chunks.tsv --label-column -1 --constraints BIO
         unspool train tagger chunks.txt --spaces --label-column 2 --extra-columns 1
     """
-    parts = read_parts(partial(read_sentences, columns=data), files, data, training.seed)
+    parts = read_parts(partial(read_sentences, how=data), files, data, training.seed)
     model, features = make_tagger(network, words, parts, training.seed)
     train_on_labels(
         model,

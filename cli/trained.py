@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +137,7 @@ def predict(
             f"{model}: it predicts no labels; a language model writes text with unspool generate"
         )
     names = [*map(str, files)] or ["standard input"]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, without_path(folder):
         if not files:
             files = [Path(folder, names[0])]
             if sys.stdin is None:
@@ -156,6 +158,15 @@ def predict(
             label_texts(saved.model, saved.vocabulary, saved.labels, texts, names)
 
 
+@contextmanager
+def without_path(folder: str) -> Iterator[None]:
+    """Inside of the block a ValueError names the files of a temporary folder without its path."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(str(error).replace(folder + os.sep, "")) from error
+
+
 def label_texts(
     model: Any, vocabulary: Vocabulary, labels: Labels, texts: Sequence[str], names: Sequence[str]
 ) -> None:
@@ -173,10 +184,13 @@ def plain_sentences(files: Sequence[Path], reading: Reading) -> list[tuple[list[
 
 def sentences_of(files: Sequence[Path], columns: Sentences) -> list[tuple[list[str], ...]]:
     """The columns of sentences that stand a word a line."""
-    numbers = (0, *columns.extra_columns)
-    found = [s for path in files for s in zip(*read_columns(path, numbers, columns), strict=True)]
+    found = [
+        sentence
+        for path in files
+        for sentence in zip(*read_columns(path, columns.columns(path)[:-1], columns), strict=True)
+    ]
     spaced = (word for words, *_ in found for word in words if " " in word)
-    if len(numbers) == 1 and (word := next(spaced, None)):
+    if not columns.extra_columns and (word := next(spaced, None)):
         note(
             f"the line {word[:60]!r} has spaces and is read as one word; give --tokenize for plain "
             "text"
@@ -241,11 +255,4 @@ def generate(
     for i in range(count):
         if i:
             print("\n---\n")
-        print(write(net, vocabulary, prompt, steps, **how))
-
-
-def write(model: TextModel, vocabulary: Vocabulary, prompt: str, steps: int, **how: Any) -> str:
-    """A prompt and its continuation; <unk> is never generated. ``how`` is that of ``generate``."""
-    ids = vocabulary.encode(prompt, start=True)
-    new = model.generate(ids, steps, exclude=[vocabulary.unknown], **how)
-    return vocabulary.decode(np.concatenate([ids, new]))
+        print(net.write(prompt, steps, **how))

@@ -17,6 +17,7 @@ Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for 
 """
 
 from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
+from .corpus import Corpus
 from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
 from .networks.attention import (
     AdditiveAttention,
@@ -33,7 +34,15 @@ from .networks.encoder_decoder import EncoderDecoder, Pairs
 from .networks.generation import Hypothesis, next_distribution
 from .networks.hierarchical import HierarchicalAcceptor, punctuation_ids
 from .networks.language_model import LanguageModel
-from .networks.layers import Dense, Dropout, Embedding, FeedForward, evaluating, make_layers
+from .networks.layers import (
+    NAMED_CELLS,
+    Dense,
+    Dropout,
+    Embedding,
+    FeedForward,
+    evaluating,
+    make_layers,
+)
 from .networks.text_model import TextModel
 from .networks.transducer import SplitHead, Transducer
 from .networks.window import WindowLanguageModel
@@ -48,6 +57,8 @@ from .text import (
     align_vectors,
     download,
     hold_out,
+    labelled_rows,
+    load_folder,
     load_labelled,
     load_tagged,
     load_text,
@@ -56,6 +67,7 @@ from .text import (
     perplexity_of,
     predictions,
     python_manual,
+    readers,
     stream_batches,
     text_blocks,
     token_blocks,
@@ -95,7 +107,7 @@ __all__ = [
     # Layers and attention.
     "Dense", "Dropout", "Embedding", "FeedForward", "CharacterEncoder", "FeatureEmbedding",
     "embedding_from", "Attention", "DotAttention", "ScaledDotAttention", "BilinearAttention",
-    "AdditiveAttention", "AttentionPooling", "evaluating", "make_layers",
+    "AdditiveAttention", "AttentionPooling", "evaluating", "make_layers", "NAMED_CELLS",
     # Language models.
     "TextModel", "LanguageModel", "WindowLanguageModel", "Hypothesis", "next_distribution",
     # Classifiers, taggers, translators.
@@ -103,10 +115,10 @@ __all__ = [
     "final_output", "punctuation_ids", "Transducer", "SplitHead", "Chain", "CRF", "PairwiseCRF",
     "Constraints", "span_constraints", "EncoderDecoder", "Pairs",
     # Text.
-    "load_text", "text_blocks", "load_labelled", "load_tagged", "load_vectors", "align_vectors",
-    "python_manual", "download", "hold_out", "tokenize", "token_blocks", "Vocabulary", "Features",
-    "Labels", "Labelled", "predictions", "pad_sequences", "stream_batches", "NGram",
-    "MostFrequentTag", "perplexity_of",
+    "Corpus", "readers", "load_text", "text_blocks", "load_labelled", "load_folder",
+    "load_tagged", "labelled_rows", "load_vectors", "align_vectors", "python_manual", "download",
+    "hold_out", "tokenize", "token_blocks", "Vocabulary", "Features", "Labels", "Labelled",
+    "predictions", "pad_sequences", "stream_batches", "NGram", "MostFrequentTag", "perplexity_of",
     # Training.
     "fit", "evaluate", "chain_thaw", "Task", "Stream", "Sequences", "Optimizer", "SGD", "Adam",
     "AdamW", "NAdam", "Adamax", "Adagrad", "RMSprop", "Adadelta", "clip_by_global_norm",

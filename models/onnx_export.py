@@ -7,9 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from ..cells import OnnxGraph, onnx_over_time, output_states, write_onnx
+from ..cells import (
+    Bidirectional,
+    OnnxGraph,
+    Stacked,
+    onnx_merged,
+    onnx_over_time,
+    output_states,
+    write_onnx,
+)
+from .networks.acceptor import Acceptor
+from .networks.embeddings import FeatureEmbedding
 from .networks.language_model import LanguageModel
 from .networks.layers import Dense, Embedding, FeedForward
+from .networks.transducer import SplitHead, Transducer
 
 # An activation of Dense as operators, by its name.
 OPERATORS: dict[str, Callable[[OnnxGraph, str], str]] = {
@@ -45,9 +56,8 @@ def write_dense(module: Dense, graph: OnnxGraph) -> None:
 def write_feed_forward(module: FeedForward, graph: OnnxGraph) -> None:
     """``xs`` (batch, time, d_in) to ``ys`` (batch, time, d_out), without dropout."""
     x = graph.input("xs", np.float32, ("batch", "time", module.d_in))
-    for i, layer in enumerate(module.layers):
-        x = dense(layer, graph, x, f"layers.{i}.")
-    graph.output("ys", x, ("batch", "time", module.d_out))
+    ys = feed_forward(module, graph, x, "")
+    graph.output("ys", ys, ("batch", "time", module.d_out))
 
 
 @write_onnx.register
@@ -63,6 +73,121 @@ def write_language_model(module: LanguageModel, graph: OnnxGraph) -> None:
     logits = graph.node("MatMul", [hs, graph.node("Transpose", [V], perm=[1, 0])])
     graph.output("logits", logits, ("batch", "time", module.vocab_size))
     output_states(module.cell, graph, "cell.")
+
+
+@write_onnx.register
+def write_transducer(module: Transducer, graph: OnnxGraph) -> None:
+    """``ids`` or ``xs`` to ``logits`` (batch, time, n_labels), with a CRF its emissions.
+
+    Viterbi is left out: the most probable sequence under a CRF is found from the emissions and the
+    CRF's transitions, outside of the graph.
+    """
+    if module.head is None:
+        raise ValueError(
+            "to_onnx: a PairwiseCRF reads the states themselves; export tagger.network"
+        )
+    hs = onnx_over_time(module.network, graph, vectors(module, graph), "network.")
+    if isinstance(module.head, SplitHead):
+        V = np.concatenate([module.head.V_f.data, module.head.V_b.data])
+        scores = graph.node("MatMul", [hs, graph.constant("head.V", V)])
+        scores = graph.node("Add", [scores, graph.constant("head.b", module.head.b.data)])
+    else:
+        scores = feed_forward(module.head, graph, hs, "head.")
+    graph.output("logits", scores, ("batch", "time", module.n_labels))
+
+
+@write_onnx.register
+def write_acceptor(module: Acceptor, graph: OnnxGraph) -> None:
+    """``ids`` or ``xs`` to ``logits`` (batch, d_out), the scores of the classes."""
+    ys = onnx_over_time(module.network, graph, vectors(module, graph), "network.")
+    if module.pooling == "last":
+        v = last_output(module.network, graph, "network.")
+    else:
+        v = pooled(module.pooling, graph, ys)
+    graph.output("logits", feed_forward(module.head, graph, v, "head."), ("batch", module.d_out))
+
+
+def vectors(module: Any, graph: OnnxGraph) -> str:
+    """The vectors that a model's network reads, of its input: ids, rows of ids, or vectors."""
+    embedding = module.embedding
+    if embedding is None:
+        return graph.input("xs", np.float32, ("batch", "time", module.d_in))
+    if isinstance(embedding, Embedding):
+        ids = graph.input("ids", np.int64, ("batch", "time"))
+        return graph.node("Gather", [graph.constant("embedding.E", embedding.E.data), ids])
+    if not isinstance(embedding, FeatureEmbedding) or embedding.letters is not None:
+        raise ValueError(
+            f"to_onnx: {type(module).__name__}'s embedding must be an Embedding, a "
+            "FeatureEmbedding without letters, or None; export its network, which reads vectors"
+        )
+    ids = graph.input("ids", np.int64, ("batch", "time", len(embedding.columns)))
+    parts = []
+    for i, column in enumerate(embedding.columns):
+        place = graph.constant(f"column_{i}", np.array(i))
+        E = graph.constant(f"embedding.columns.{i}.E", column.E.data)
+        parts.append(graph.node("Gather", [E, graph.node("Gather", [ids, place], axis=2)]))
+    return graph.node("Concat", parts, axis=-1)
+
+
+def last_output(network: Any, graph: OnnxGraph, path: str) -> str:
+    """``final_output``: the output of a written network's last state, (batch, d_out)."""
+    if isinstance(network, Bidirectional):
+        ends = [last_output(getattr(network, n), graph, f"{path}{n}.") for n in BOTH]
+        return onnx_merged(graph, network.merge, ends[0], ends[1], f"{path}last.")
+    if isinstance(network, Stacked):
+        if network.residual:
+            raise ValueError('to_onnx: of a residual Stacked give pooling="mean", "max" or "sum"')
+        top = len(network.members) - 1
+        return last_output(network.members[top], graph, f"{path}{top}.")
+    cell = getattr(network, "cell", network)  # of a wrapper
+    return f"{path}{cell.states[0]}_end"
+
+
+BOTH = ("forward", "backward")
+
+
+def pooled(pooling: str, graph: OnnxGraph, ys: str) -> str:
+    """Outputs (batch, time, d) pooled over the real positions; where there are none, 0."""
+    axis = graph.constant("axis_1", np.array([1]))
+    if pooling in ("sum", "mean"):  # the outputs at padding are 0
+        total = graph.node("ReduceSum", [ys, axis], keepdims=0)
+        if pooling == "sum":
+            return total
+        one = graph.constant("one", np.array(1, np.float32))
+        count = graph.node("Max", [graph.node("Cast", [lengths_of(graph, ys)], to=1), one])
+        return graph.node("Div", [total, graph.node("Unsqueeze", [count, axis])])
+    lengths = lengths_of(graph, ys)
+    zero, step = graph.constant("zero", np.array(0)), graph.constant("step", np.array(1))
+    places = graph.node("Range", [zero, length_of(graph, ys, 1), step])
+    real = graph.node("Less", [places, graph.node("Unsqueeze", [lengths, axis])])
+    real = graph.node("Unsqueeze", [real, graph.constant("axis_2", np.array([2]))])
+    least = graph.constant("least", np.array(np.finfo(np.float32).min))
+    best = graph.node("ReduceMax", [graph.node("Where", [real, ys, least])], axes=[1], keepdims=0)
+    some = graph.node("Unsqueeze", [graph.node("Greater", [lengths, zero]), axis])
+    return graph.node("Where", [some, best, graph.constant("nothing", np.array(0, np.float32))])
+
+
+def lengths_of(graph: OnnxGraph, ys: str) -> str:
+    """The lengths of the sequences as int64, (batch,), or the length of the time axis."""
+    if graph.lengths:
+        return graph.node("Cast", [graph.lengths], to=7)
+    shape = graph.node("Unsqueeze", [length_of(graph, ys, 0), graph.constant("axis_0", [0])])
+    return graph.node("Expand", [length_of(graph, ys, 1), shape])
+
+
+def length_of(graph: OnnxGraph, tensor: str, axis: int) -> str:
+    """The length of an axis, a scalar of int64."""
+    name = f"axis_number_{axis}"
+    if all(constant.name != name for constant in graph.constants):
+        graph.constant(name, np.array(axis))
+    return graph.node("Gather", [graph.node("Shape", [tensor]), name])
+
+
+def feed_forward(module: FeedForward, graph: OnnxGraph, x: str, path: str) -> str:
+    """The layers of a FeedForward, without dropout."""
+    for i, layer in enumerate(module.layers):
+        x = dense(layer, graph, x, f"{path}layers.{i}.")
+    return x
 
 
 def dense(module: Dense, graph: OnnxGraph, x: str, path: str) -> str:

@@ -38,11 +38,14 @@ from unspool.models import (
     python_manual,
     tokenize,
 )
+from unspool.viz import lattice
 from unspool.viz.plots import (
+    plot_activations,
     plot_attention,
     plot_gates,
     plot_gradient_flow,
     plot_sensitivity,
+    plot_shares,
     plot_states,
     plot_training,
 )
@@ -340,6 +343,17 @@ def flow_plot(theme: str) -> Any:
     return plot_gradient_flow(flows, theme=theme)
 
 
+@picture(BESIDE, "Shares by step", "Which steps a weight's gradient comes from: the last ones.")
+def shares_plot(theme: str) -> Any:
+    _, (h, *_) = unroll(LSTM(3, 16, rng=0), inputs(20))
+    return plot_shares(h.sum(), theme=theme)
+
+
+@picture(BESIDE, "Activations", "Curves, and their derivatives: where those are flat, none passes.")
+def activations_plot(theme: str) -> Any:
+    return plot_activations(["sigmoid", "tanh", "relu"], theme=theme)
+
+
 @picture(BESIDE, "Attention", "A network that writes words backwards, and where it looks.")
 def attention_plot(theme: str) -> Any:
     letters = "unspool"
@@ -376,6 +390,35 @@ def page(theme: str) -> Any:
     _, (h, _) = unroll(LSTM(3, 4, rng=0), inputs(8))
     tape = Tape((h * h).sum())
     return draw(tape, level="gate", grads=tape.gradients(), theme=theme)
+
+
+# Words --------------------------------------------------------------------------------------------
+
+OVER_WORDS = "Over words"
+
+
+@picture(OVER_WORDS, "A loss at each step", "Words below, targets and predictions above.")
+def sentence_losses(theme: str) -> Any:
+    models, _, vocabulary = language_models(SECONDS)
+    model = models["GRU"]
+    model.vocabulary = vocabulary
+    return draw(model, words="If the value", theme=theme)
+
+
+@picture(OVER_WORDS, "Generation", "Each predicted word is the next input.")
+def generation(theme: str) -> Any:
+    models, _, vocabulary = language_models(SECONDS)
+    model = models["GRU"]
+    model.vocabulary = vocabulary
+    return draw(model, words="If the", generate=3, theme=theme)
+
+
+@picture(OVER_WORDS, "The lattice of a CRF", "Labels over words, scores on arcs, the best path.")
+def crf_lattice(theme: str) -> Any:
+    network = Bidirectional(GRU(4, 3, rng=0), GRU(4, 3, rng=1))
+    model = Transducer(network, 3, embedding=Embedding(9, 4, rng=2), crf=CRF(3), rng=3)
+    model.crf.T.data = np.random.default_rng(0).normal(size=(3, 3)).round(1).astype("f")
+    return lattice(model, [4, 5, 6], theme=theme)
 
 
 ANIMATED = {"walk_cells", "walk_gates"}

@@ -24,8 +24,10 @@ needs_pygraphviz = pytest.mark.skipif(
 )
 
 INSTALL = {
+    "numba": "'unspool[fast]'",
     "PIL": "'unspool[plot]'",
     "matplotlib": "'unspool[plot]'",
+    "keras": "'unspool[peers]'",
     "nltk": "'unspool[data]'",
     "onnx": "'unspool[onnx]'",
     "safetensors": "'unspool[io]'",

@@ -24,8 +24,11 @@ from helpers import filled, needs, sigmoid
 from unspool import Parameter, Tape, Tensor, check_grads, no_grad, unroll
 from unspool.cells import (
     GRU,
+    INITIALISERS,
     LSTM,
     MGU,
+    ActivatedGRU,
+    ActivatedLSTM,
     Bidirectional,
     Cell,
     Elman,
@@ -74,6 +77,7 @@ def elman_formula(activation):
         "relu": lambda a: a * (a > 0),
         "sigmoid": sigmoid,
         "identity": lambda a: a,
+        "softplus": lambda a: np.logaddexp(a, 0),
     }
     return lambda p, x, s: (functions[activation](affine(p, "", x, s[0])),)
 
@@ -132,6 +136,42 @@ def mgu_formula(p, x, s):
     return (h + f * (np.tanh(affine(p, "_h", x, f * h)) - h),)
 
 
+def softsign(a):
+    return a / (1 + abs(a))
+
+
+def relu(a):
+    return a * (a > 0)
+
+
+def activated_lstm_formula(p, x, s):
+    h, c = s
+    f, i, o, g = (affine(p, f"_{gate}", x, h) for gate in "fiog")
+    c = softsign(f) * c + softsign(i) * relu(g)
+    return softsign(o) * relu(c), c
+
+
+def activated_gru_formula(p, x, s):
+    (h,) = s
+    z, r = (softsign(affine(p, gate, x, h)) for gate in ("_z", "_r"))
+    n = relu(x @ p["W_n"] + p["b_n"] + r * (h @ p["U_n"] + p["c_n"]))
+    return (n + z * (h - n),)
+
+
+class RectifiedLSTM(ActivatedLSTM):
+    """The one that is tested: relu, and softsign for the gates."""
+
+    def __init__(self, d_in, d_h, **options):
+        super().__init__(d_in, d_h, "relu", "softsign", **options)
+
+
+class RectifiedGRU(ActivatedGRU):
+    """The one that is tested: relu, and softsign for the gates."""
+
+    def __init__(self, d_in, d_h, **options):
+        super().__init__(d_in, d_h, "relu", "softsign", **options)
+
+
 FORMULAS = {
     LSTM: lstm_formula,
     GRU: gru_formula,
@@ -139,12 +179,14 @@ FORMULAS = {
     LayerNormLSTM: layer_norm_formula,
     ResetAfterGRU: reset_after_formula,
     MGU: mgu_formula,
+    RectifiedLSTM: activated_lstm_formula,
+    RectifiedGRU: activated_gru_formula,
 }
 ROWS = [
     *(
         pytest.param(lambda bias, a=a: Elman(D_IN, D_H, a, bias=bias, dtype=float),
                      elman_formula(a), id=f"Elman-{a}")
-        for a in ("tanh", "relu", "sigmoid", "identity")
+        for a in ("tanh", "relu", "sigmoid", "identity", "softplus")
     ),
     *(
         pytest.param(lambda bias, c=c: c(D_IN, D_H, bias=bias, dtype=float), f, id=c.__name__)
@@ -160,7 +202,8 @@ def test_every_cell_has_a_formula():
         found = todo.pop().__subclasses__()
         kinds.update(kind for kind in found if kind.__module__.startswith("unspool."))
         todo += found
-    assert kinds == {Elman, *FORMULAS}
+    own = {RectifiedLSTM: ActivatedLSTM, RectifiedGRU: ActivatedGRU}
+    assert kinds == {Elman, *(own.get(kind, kind) for kind in FORMULAS)}
 
 
 @pytest.mark.parametrize("bias", [True, False])
@@ -235,7 +278,20 @@ SCOPES = {
     GRU: {"update", "reset", "candidate"},
     ResetAfterGRU: {"update", "reset", "candidate"},
     MGU: {"forget", "candidate"},
+    ActivatedLSTM: {"forget", "input", "output", "candidate"},
+    ActivatedGRU: {"update", "reset", "candidate"},
 }
+
+
+def test_other_activations_by_default_are_the_usual_ones():
+    x = np.random.default_rng(0).standard_normal((3, 2, D_IN))
+    for kind, other in ((ActivatedLSTM, LSTM), (ActivatedGRU, ResetAfterGRU)):
+        one, two = filled(kind(D_IN, D_H, dtype=float)), filled(other(D_IN, D_H, dtype=float))
+        np.testing.assert_allclose(unroll(one, x)[0].data, unroll(two, x)[0].data, rtol=1e-13)
+    with pytest.raises(ValueError, match=r"ActivatedLSTM: gate must be one of .*, got 'step'"):
+        ActivatedLSTM(D_IN, D_H, gate="step")
+    own = ActivatedLSTM(D_IN, D_H, lambda a: a * 0.5, dtype=float)
+    assert unroll(own, x)[0].shape == (3, 2, D_H)
 
 
 @pytest.mark.parametrize("kind", SCOPES)
@@ -329,7 +385,7 @@ def test_classwork_of_the_lecture_on_rnns():
     [
         (lambda: LSTM(0, 4), r"LSTM: d_in must be an integer >= 1, got 0"),
         (lambda: Elman(3, 4, "softmax"), r"activation must be one of tanh, relu, .*got 'softmax'"),
-        (lambda: LSTM(3, 4, W_init="he"), r"one of glorot_uniform, orthogonal.*got 'he'"),
+        (lambda: LSTM(3, 4, W_init="he"), r"one of glorot_uniform, .*orthogonal.*got 'he'"),
         (lambda: LSTM(3, 4)(np.ones((2, 5))), r"LSTM: expected x of \(batch, 3\) or \(3,\).*5"),
         (lambda: LSTM(3, 4)(np.ones((2, 5, 3))), r"unroll\(cell, xs\) runs over time"),
         (lambda: LSTM(3, 4)(1.0), r"LSTM: expected x of \(batch, 3\)"),
@@ -460,6 +516,32 @@ def test_initialisers():
     assert zeros(rng, 2, 3, np.float16).dtype == np.float16
 
 
+VARIANCES = {
+    "glorot_uniform": lambda d_in, d_out: 2 / (d_in + d_out),
+    "glorot_normal": lambda d_in, d_out: 2 / (d_in + d_out),
+    "he_uniform": lambda d_in, d_out: 2 / d_in,
+    "he_normal": lambda d_in, d_out: 2 / d_in,
+    "lecun_uniform": lambda d_in, d_out: 1 / d_in,
+    "lecun_normal": lambda d_in, d_out: 1 / d_in,
+}
+
+
+@pytest.mark.parametrize("name", VARIANCES)
+def test_initialisers_have_the_variance_of_their_paper(name):
+    make = INITIALISERS[name]
+    W = make(np.random.default_rng(0), 300, 700, np.float64)
+    assert W.shape == (300, 700)
+    variance = VARIANCES[name](300, 700)
+    assert W.var() == pytest.approx(variance, rel=0.01)
+    assert abs(W.mean()) < 0.005 * np.sqrt(variance)
+    limit = np.sqrt(3) if "uniform" in name else 2 / 0.8796256610342398
+    assert 0.99 * limit < abs(W).max() / np.sqrt(variance) <= limit
+    tall = make(np.random.default_rng(0), 300, 700, np.float64, (3, 100, 7))
+    assert tall.shape == (3, 100, 7)
+    assert abs(tall).max() / np.sqrt(variance) <= limit
+    assert LSTM(3, 4, W_init=name).W_f.shape == (3, 4)
+
+
 def test_orthogonal_matrices_are_drawn_evenly():
     """The mean of a uniform orthogonal matrix is 0; bare QR keeps signs of its diagonal."""
     rng = np.random.default_rng(0)
@@ -553,7 +635,7 @@ def test_variational_dropout_over_a_loop_of_single_steps():
     step, state = cell.sampled(), None
     for t in range(6):
         y, state = step(xs[:, t], state)
-        np.testing.assert_array_equal(y.data, ys.data[:, t])
+        np.testing.assert_allclose(y.data, ys.data[:, t], rtol=1e-13)
     inner = filled(GRU(D_H, D_H, dtype=float))
     stack = Stacked([cell, VariationalDropout(inner, recurrent=0.5)])
 
@@ -565,7 +647,7 @@ def test_variational_dropout_over_a_loop_of_single_steps():
     step, state = seeded().sampled(), None
     for t in range(6):
         y, state = step(xs[:, t], state)
-        np.testing.assert_array_equal(y.data, ys.data[:, t])
+        np.testing.assert_allclose(y.data, ys.data[:, t], rtol=1e-13)
 
 
 def test_variational_dropout_reaches_the_cell_inside_of_another_wrapper():

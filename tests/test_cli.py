@@ -533,7 +533,7 @@ def test_columns_of_a_table(folder, here):
     figures = here("evaluate", "table", "table.csv", cwd=folder).stdout
     assert figures == here("evaluate", "plain", "reviews.tsv", cwd=folder).stdout
     message = refused(here("train", "classifier", "table.csv", "--label-column", 1, cwd=folder))
-    assert "label and text must be two columns" in message
+    assert "or two columns from 0 on" in message
 
 
 def test_the_wrong_column_is_noticed(tmp_path, here):
@@ -667,7 +667,7 @@ def test_a_tagger_of_spans_with_a_crf_and_a_further_column(folder):
     assert "perplexity" not in result.stderr
     assert "f1 1.0000" in result.stderr
     saved = load_model(folder / "chunks" / "model.npz")
-    assert saved.notes == {"tag": -1, "extra": [1], "separator": "\t"}
+    assert saved.notes == {"word": None, "tag": -1, "extra": [1], "separator": "\t"}
     assert saved.features.names == ["word", "extra1", "letter1", "letter2", "letter3", "letter4"]
     result = run("predict", "chunks", cwd=folder, input="a\tDET\ncat\tNOUN\n")
     assert result.stdout == "a\tB-NP\ncat\tI-NP\n\n"

@@ -16,6 +16,7 @@ from unspool.cells import (
     GRU,
     LSTM,
     MGU,
+    ActivatedLSTM,
     Bidirectional,
     Cell,
     Elman,
@@ -46,6 +47,7 @@ MODULES = {
     "peephole": lambda: PeepholeLSTM(3, 4),
     "layer norm": lambda: LayerNormLSTM(3, 4),
     "reset after": lambda: ResetAfterGRU(3, 4),
+    "activated": lambda: ActivatedLSTM(3, 4, "relu", gate="hard_sigmoid"),
     "stacked": lambda: Stacked((LSTM(3, 4), GRU(4, 4)), dropout=0.1, residual=True, rng=3),
     "both": lambda: Stacked([both(GRU, merge="sum"), LSTM(4, 2)]),
     "wrapped": lambda: Zoneout(

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import needs
-from unspool import Parameter, Tape, Tensor, scope, unroll
+from unspool import Parameter, Tape, Tensor, no_grad, scope, unroll
 from unspool.autograd import cross_entropy, embedding, sigmoid, softmax
 from unspool.cells import (
     GRU,
@@ -158,13 +158,12 @@ def test_a_reversed_pass_comes_from_the_step_after():
 def test_layers_and_directions_are_told_apart():
     deep = Stacked([Bidirectional(Elman(3, 4), Elman(3, 4)), Elman(8, 2)])
     assert equations(deep, latex=True) == [
-        rf"h_t^{{(\mathrm{{{name}}})}} = \tanh(x_t^{{(\mathrm{{{name}}})}} \, "
-        rf"W^{{(\mathrm{{{name}}})}} + h_{{t{sign}1}}^{{(\mathrm{{{name}}})}} \, "
-        rf"U^{{(\mathrm{{{name}}})}} + b^{{(\mathrm{{{name}}})}})"
-        for name, sign in (("0.forward", "-"), ("0.backward", "+"))
+        rf"{over}{{h}}_t^{{(1)}} = \tanh(x_t^{{(1)}} \, {over}{{W}}^{{(1)}} "
+        rf"+ {over}{{h}}_{{t{sign}1}}^{{(1)}} \, {over}{{U}}^{{(1)}} + {over}{{b}}^{{(1)}})"
+        for over, sign in ((r"\overrightarrow", "-"), (r"\overleftarrow", "+"))
     ] + [
-        r"x_t^{(1)} = [h_t^{(\mathrm{0.forward})}; h_t^{(\mathrm{0.backward})}]",
-        r"h_t^{(1)} = \tanh(x_t^{(1)} \, W^{(1)} + h_{t-1}^{(1)} \, U^{(1)} + b^{(1)})",
+        r"x_t^{(2)} = [\overrightarrow{h}_t^{(1)}; \overleftarrow{h}_t^{(1)}]",
+        r"h_t^{(2)} = \tanh(x_t^{(2)} \, W^{(2)} + h_{t-1}^{(2)} \, U^{(2)} + b^{(2)})",
     ]
 
 
@@ -173,8 +172,8 @@ def test_a_parameter_of_two_loops_is_one():
     ys, state = unroll(cell, np.ones((2, 3), np.float32))
     again, _ = unroll(cell, ys, state)
     lines = equations(again)
-    assert lines[0] == "h_t^(0) = tanh(x_t^(0) W + h_{t-1}^(0) U + b)"
-    assert lines[-2] == "h_t^(1) = tanh(x_t^(1) W + h_{t-1}^(1) U + b)"
+    assert lines[0] == "h_t^(1) = tanh(x_t^(1) W + h_{t-1}^(1) U + b)"
+    assert lines[-2] == "h_t^(2) = tanh(x_t^(2) W + h_{t-1}^(2) U + b)"
 
 
 def test_a_tied_language_model():
@@ -364,6 +363,20 @@ def test_vectors_of_the_pass_back_may_be_columns():
     assert latex[4] == r"\frac{\partial L}{\partial U} = \sum_t \delta_t \, h_{t-1}^\top"
 
 
+def test_the_pass_back_is_read_within_no_grad_too():
+    with no_grad():
+        assert sorted(equations(Elman(3, 4), backward=True)) == sorted(BY_HAND[Elman])
+
+
+def test_a_parameter_that_was_updated_since_keeps_its_name():
+    cell = Elman(3, 4, rng=0, dtype=float)
+    ys, _ = unroll(cell, np.ones((3, 3)))
+    lines = equations(ys.sum(), backward=True)
+    cell.U.data = cell.U.data * 2
+    assert equations(ys.sum(), backward=True) == lines
+    assert "∂L/∂x_t = δ_t Wᵀ" in lines
+
+
 def test_inner_gradients_have_lines_of_their_own():
     lines = equations(LSTM(3, 4), backward=True, inner=True)
     assert "∂L/∂o_t = ∂L/∂h_t ⊙ tanh(c_t)" in lines
@@ -372,11 +385,11 @@ def test_inner_gradients_have_lines_of_their_own():
 
 def test_the_pass_back_of_layers_and_of_a_reversed_pass():
     lines = equations(Stacked([Elman(3, 4), Elman(4, 3)]), backward=True)
-    assert "∂L/∂h_{t-1}^(0) = δ_t^(0) U^(0)ᵀ + ∂L/∂x_{t-1}^(1)" in lines
-    assert "∂L/∂h_{t-1}^(1) = δ_t^(1) U^(1)ᵀ + ∂L/∂y_{t-1}^(1)" in lines
+    assert "∂L/∂h_{t-1}^(1) = δ_t^(1) U^(1)ᵀ + ∂L/∂x_{t-1}^(2)" in lines
+    assert "∂L/∂h_{t-1}^(2) = δ_t^(2) U^(2)ᵀ + ∂L/∂y_{t-1}^(2)" in lines
     both = equations(Bidirectional(Elman(3, 4), Elman(3, 4)), backward=True)
-    assert "∂L/∂U^(backward) = Σ_t h_{t+1}^(backward)ᵀ δ_t^(backward)" in both
-    assert "∂L/∂U^(forward) = Σ_t h_{t-1}^(forward)ᵀ δ_t^(forward)" in both
+    assert "∂L/∂U\u20d6 = Σ_t h\u20d6_{t+1}ᵀ δ\u20d6_t" in both
+    assert "∂L/∂U\u20d7 = Σ_t h\u20d7_{t-1}ᵀ δ\u20d7_t" in both
 
 
 def test_the_pass_back_from_a_loss():
@@ -387,6 +400,13 @@ def test_the_pass_back_from_a_loss():
         "∂L/∂ys = ∂L/∂scores E",
     ]
     assert "∂L/∂E = onehot(ids)ᵀ ∂L/∂embedding + ∂L/∂scoresᵀ ys" in lines
+
+
+def test_the_pass_back_of_a_long_loop():
+    xs = np.ones((1_500, 2))
+    lines = equations((unroll(Elman(2, 3, dtype=float), xs)[0] ** 2).sum(), backward=True)
+    assert lines[0] == "∂L/∂ys = 2 ys"
+    assert lines[-1] == "∂L/∂b = Σ_t δ_t"
 
 
 class M(np.ndarray):
@@ -536,7 +556,7 @@ def test_a_notebook_shows_a_cells_equations():
         "c_t &= " + MEMORY[6:] + " \\\\\nh_t &= " + OUTPUT[6:] + "\n\\end{aligned}$$"
     )
     assert "^{(1)}" in Stacked([LSTM(3, 4), GRU(4, 4)])._repr_latex_()
-    assert "forward" in Bidirectional(LSTM(3, 4), GRU(3, 4))._repr_latex_()
+    assert r"\overrightarrow{h}_t" in Bidirectional(LSTM(3, 4), GRU(3, 4))._repr_latex_()
     assert Dense(3, 4)._repr_latex_() is None
 
 
@@ -571,3 +591,30 @@ def test_vectors_may_be_columns():
     assert equations(W @ x, columns=True) == ["y = W x"]  # as it stands in the code
     (latex,) = equations(x @ W.T, columns=True, latex=True)
     assert latex == r"y = W \, x"
+
+
+class GateAndProduct(Cell):
+    """An LSTM-like memory whose scopes enclose the products with the gates."""
+
+    def __init__(self, d_in, d_h):
+        self.d_in, self.d_h = d_in, d_h
+        rng = np.random.default_rng(0)
+        self.W_f, self.W_i = (Parameter(rng.standard_normal((d_in, d_h))) for _ in "fi")
+
+    def forward(self, x, state):
+        (h,) = state
+        with scope("forget"):
+            kept = h * sigmoid(x @ self.W_f)
+        with scope("input"):
+            new = sigmoid(x @ self.W_i) * np.tanh(x @ self.W_i)
+        return (kept + new,)
+
+
+@pytest.mark.parametrize("latex", [False, True])
+def test_a_gates_name_is_that_of_the_gate_and_not_of_its_product(latex):
+    lines = equations(GateAndProduct(3, 4), latex=latex)
+    if latex:
+        assert any(line.startswith(r"f_t = \sigma(") for line in lines)
+    else:
+        assert "f_t = σ(x_t W_f)" in lines
+        assert any(line.startswith("h_t = h_{t-1} ⊙ f_t + ") for line in lines)

@@ -6,14 +6,17 @@ import importlib.util
 import re
 import subprocess
 import sys
+import warnings
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+import unspool
 from helpers import needs
-from unspool.viz.look import NAME, text_width
+from unspool.viz.look import LEAST, NAME, NOTE, text_width
+from unspool.viz.scene import name_width
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "notebooks" / "gallery.py"
@@ -181,3 +184,104 @@ def test_the_pictures_of_the_readme_are_what_is_drawn_now(module, tmp_path):
             for root in (ET.parse(p).getroot() for p in (path, tmp_path / path.name))
         ]
         assert texts[0] == texts[1], path.name
+
+
+# At the widths of a slide, a notebook and a page --------------------------------------------------
+
+WIDTHS = {"slide": 1280, "notebook": 978, "site": 736}  # pixels; a slide has 960 × 540 points
+POINTS = 0.75  # of a pixel
+# Two networks side by side, or three rows of a tagger: what is left of them is no narrower.
+TOO_WIDE = {("encoder_decoder", 978), ("encoder_decoder", 736), ("tagger", 736)}
+
+
+def fitted(module, monkeypatch, name, width, theme):
+    """A picture of the gallery as it is drawn for a width, and whether it fits."""
+
+    def draw(what, **options):
+        for given in ("level", "steps"):
+            options.pop(given, None)
+        return unspool.draw(what, **options, width=width)
+
+    monkeypatch.setattr(module, "draw", draw)
+    make = next(one.make for one in module.PICTURES if one.make.__name__ == name)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        drawing = make(theme)
+    return drawing, not said
+
+
+def texts_of(scene):
+    """Lines of text as (text, x1, y1, x2, y2), rather smaller than they are."""
+    for t in scene.texts:
+        wide, tall = 0.8 * text_width(t.text, t.size), 0.35 * t.size
+        x = t.x - {"left": 0, "middle": wide / 2, "right": wide}[t.anchor]
+        yield t.text, x, t.y - tall, x + wide, t.y + tall
+    for e in scene.edges:
+        if e.label:
+            (x, y), wide = e.label_at, 0.4 * name_width(e.label)
+            yield e.label, x - wide, y - 4, x + wide, y + 4
+    for n in scene.nodes:
+        for line, text in enumerate(reversed(scene.notes.get(n.vertex.id, []))):
+            x, y = n.x + scene.beside + 3, n.y + n.high + 4 + (NOTE + 1) * line
+            y += sum(len(rows) for rows in [scene.strips.get(n.vertex.id, [])]) * 8
+            yield text, x, y + 1, x + 0.8 * text_width(text, NOTE), y + NOTE - 2
+
+
+def frames_of(boxes):
+    """All frames, outer and inner."""
+    for box in boxes:
+        yield box
+        yield from frames_of(box.boxes)
+
+
+def check_texts(scene, name):
+    """Raise where a text stands on another, on a node or on the border of a frame."""
+    texts = list(texts_of(scene))
+    nodes = [
+        (n.vertex.id, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
+        for n in scene.nodes
+        if n.vertex.id not in scene.bars
+    ]
+    borders = []
+    for b in frames_of(scene.boxes):
+        borders += [(b.id, x, b.y1, x, b.y2) for x in (b.x1, b.x2)]
+        borders += [(b.id, b.x1, y, b.x2, y) for y in (b.y1, b.y2)]
+    for k, (what, x1, y1, x2, y2) in enumerate(texts):
+        for other, a1, b1, a2, b2 in (*texts[k + 1 :], *nodes, *borders):
+            apart = x2 <= a1 or a2 <= x1 or y2 <= b1 or b2 <= y1
+            assert apart, (name, what, other)
+
+
+DRAWN = [
+    "elman_op", "elman_folded", "lstm_gates", "lstm_op", "lstm_folded", "lstm_step", "lstm_long",
+    "gru_gates", "gru_op", "own_cell", "stacked", "stacked_gates", "bidirectional",
+    "language_model", "tagger", "encoder_decoder", "feedforward", "vanishing", "lstm_backward",
+    "values", "truncated", "walk_cells", "walk_gates", "page", "sentence_losses", "generation",
+    "crf_lattice",
+]  # fmt: skip
+
+
+def test_every_drawing_of_the_gallery_is_looked_at(module):
+    names = [one.make.__name__ for one in module.PICTURES]
+    assert [name for name in names if not name.endswith("_plot")] == DRAWN
+
+
+@pytest.mark.parametrize("where", WIDTHS)
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_picture_fits_slides_notebooks_and_pages(name, where, module, monkeypatch):
+    monkeypatch.setattr(module, "SECONDS", 0.1)
+    width = WIDTHS[where]
+    for theme in ("light", "dark", "print"):
+        if name == "crf_lattice":  # it has one size
+            monkeypatch.undo()
+            drawing, fits = module.crf_lattice(theme), True
+        else:
+            drawing, fits = fitted(module, monkeypatch, name, width, theme)
+        svg = drawing._repr_svg_()
+        check_whole(svg, name)
+        shown = numbers(re.search(r'width="([\d.]+)pt"', svg)[1])[0] / POINTS
+        assert (shown <= width) == fits == ((name, width) not in TOO_WIDE), (name, shown)
+        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)"', svg)]
+        assert min(sizes) >= LEAST, (name, theme)
+        if theme == "light":  # the others have the same places
+            check_texts(drawing.scene, name)

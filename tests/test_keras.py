@@ -26,7 +26,9 @@ from unspool.models.keras import (
 )
 from unspool.models.keras import optimizers as keras_optimizers
 from unspool.models.keras.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from unspool.models.keras.data import Batch
 from unspool.models.keras.optimizers import BY_NAME
+from unspool.models.keras.session import clear_session
 from unspool.models.keras.utils import to_categorical
 from unspool.models.training.optim import SGD, Adam
 
@@ -55,7 +57,7 @@ def network(*layers: Layer, seed: int = 0, ids: bool = True) -> Sequential:
 
 def loss_of(model: Sequential, x, y) -> Tensor:
     """The loss of a batch, through which gradients run."""
-    return model._batch_loss(np.asarray(x), np.asarray(y))[0]
+    return model._batch_loss(Batch(np.asarray(x), np.asarray(y), None))
 
 
 # The lecture ------------------------------------------------------------------------------------
@@ -212,7 +214,7 @@ def test_recurrent_layers_are_these_cells(layer, cell):
     sequences = network(layer(4, return_sequences=True), ids=False)
     np.testing.assert_array_equal(sequences(x).data, ys.data)
     both = network(Bidirectional(layer(4), merge_mode="concat"), ids=False)
-    ahead, back = both.layers[0].network.forward, both.layers[0].network.backward
+    ahead, back = both.layers[0].forward_layer.network, both.layers[0].backward_layer.network
     ends = ahead.unroll(x)[1][0].data, back.unroll(x[:, ::-1])[1][0].data
     np.testing.assert_allclose(both(x).data, np.concatenate(ends, -1))
     for mode, merged in {"sum": sum(ends), "ave": sum(ends) / 2, "mul": ends[0] * ends[1]}.items():
@@ -290,9 +292,12 @@ def test_a_tagger_counts_real_positions_only():
     p = model.predict(x)
     assert p.shape == (4, 6, 4)
     real = x != 0
-    chosen = [p[b, t, tags[b, t]] for b, t in np.argwhere(real)]
-    loss, accuracy = model.evaluate(x, tags, batch_size=3)
-    np.testing.assert_allclose(loss, -np.log(chosen).mean())
+    terms = [[-np.log(p[b, t, tags[b, t]]) for t in np.flatnonzero(real[b])] for b in range(4)]
+    loss, accuracy = model.evaluate(x, tags, batch_size=4)
+    np.testing.assert_allclose(loss, np.mean(np.concatenate(terms)))
+    # As in Keras an epoch's loss is a mean over batches, each with its number of instances.
+    by_batch = (3 * np.mean(np.concatenate(terms[:3])) + np.mean(terms[3])) / 4
+    np.testing.assert_allclose(model.evaluate(x, tags, batch_size=3), [by_batch, accuracy])
     np.testing.assert_allclose(accuracy, (p.argmax(-1) == tags)[real].mean())
     wide = pad_sequences(LISTS, 10)
     again = model.evaluate(wide, np.where(wide != 0, wide % 4, 0))
@@ -304,12 +309,12 @@ def test_dropout_is_for_training_only():
     model = Sequential([Dense(50), Dropout(0.5)], rng=0)
     x = np.ones((2, 4))
     np.testing.assert_array_equal(model.predict(x), model.predict(x))
-    training = model(x).data
+    np.testing.assert_array_equal(model(x).data, model.predict(x))  # as in Keras
+    training = model(x, training=True).data
     assert 10 < (training == 0).sum() < 90
     np.testing.assert_allclose(training[training != 0], 2 * model.predict(x)[training != 0])
     model.compile("sgd", "mse")
     assert model.evaluate(x, np.zeros((2, 50))) == model.evaluate(x, np.zeros((2, 50)))
-    assert model.training
 
 
 def test_frozen_vectors_stay():
@@ -370,12 +375,12 @@ def test_losses_against_formulas():
 def test_probabilities_from_elsewhere_give_the_same_losses():
     # The activation stands in a layer of its own behind Dense, so the loss sees probabilities.
     class Softmax(Layer):
-        def call(self, x, mask):
-            return Tensor(softmax(x.data)), mask
+        def call(self, x):
+            return Tensor(softmax(x.data))
 
     class Sigmoid(Layer):
-        def call(self, x, mask):
-            return Tensor(sigmoid(x.data)), mask
+        def call(self, x):
+            return Tensor(sigmoid(x.data))
 
     hot = np.eye(3)[[2, 0]]
     for layer, loss, targets in (
@@ -435,8 +440,10 @@ def test_accuracy():
     hinge.compile("sgd", "hinge", ["acc"])
     assert hinge.evaluate([[0.2], [-3.0], [1.0]], [1, -1, -1])[1] == pytest.approx(2 / 3)
     several = ending("sigmoid", "binary_crossentropy")
-    several.compile("sgd", "binary_crossentropy", ["accuracy"])
-    assert several.evaluate(Z, [[1, 0, 0], [1, 1, 0]])[1] == pytest.approx(5 / 6)
+    several.compile("sgd", "binary_crossentropy", metrics=["binary_accuracy", "accuracy"])
+    numbers = several.evaluate(Z, [[1, 0, 0], [1, 1, 0]])
+    assert numbers[1] == pytest.approx(5 / 6)
+    assert numbers[2] == pytest.approx(1 / 2)  # of the highest output, as in Keras 3
 
 
 def share(y, output):
@@ -480,17 +487,14 @@ MOVED = {
 
 @pytest.mark.parametrize("name", MOVED)
 def test_optimisers_have_the_settings_of_keras(name):
-    model = Sequential([Dense(1)])
-    model.compile(name, "mse")
     parameter = Parameter(np.array([1.0, -2.0, 3.0]))
-    optimizer = model.make_optimizer([parameter])
+    optimizer = keras_optimizers.get(name)
+    optimizer.build([parameter])
     for gradient in GRADIENTS:
         parameter.grad = np.array(gradient, float)
         optimizer.step()
-    # RMSprop's ε stands in the root there: to be seen where the gradient is small.
-    tolerance = [1e-5, 1e-5, 0.02] if name == "rmsprop" else 1e-3
     moved = parameter.data - [1.0, -2.0, 3.0]
-    assert (np.abs(moved / MOVED[name] - 1) < tolerance).all()
+    assert (np.abs(moved / MOVED[name] - 1) < 5e-4).all()  # float32 there
 
 
 @pytest.mark.parametrize(("layer", "gates"), [(SimpleRNN, 1), (GRU, 3), (LSTM, 4)])
@@ -501,7 +505,7 @@ def test_layers_begin_as_in_keras(layer, gates):
     assert E.min() < -0.049
     assert E.max() > 0.049
     assert np.abs(E).max() <= 0.05
-    for cell in (model.layers[1].network.forward, model.layers[1].network.backward):
+    for cell in (model.layers[1].forward_layer.network, model.layers[1].backward_layer.network):
         values = {name: p.data for name, p in cell.named_parameters()}
         W, U = (np.hstack([v for n, v in values.items() if n[0] == k]) for k in "WU")
         limit = np.sqrt(6 / (30 + gates * 50))
@@ -570,7 +574,8 @@ from keras import callbacks, layers, losses, metrics, models, optimizers, utils
 
 def test_to_categorical():
     np.testing.assert_array_equal(to_categorical([2, 0]), np.eye(3)[[2, 0]])
-    np.testing.assert_array_equal(to_categorical([[1], [0]], 4), np.eye(4)[[[1], [0]]])
+    np.testing.assert_array_equal(to_categorical([[1], [0]], 4), np.eye(4)[[1, 0]])  # as Keras
+    np.testing.assert_array_equal(to_categorical([[1, 0]], 4), np.eye(4)[[[1, 0]]])
     with pytest.raises(ValueError, match=r"id 3 at \[0\] is outside of 0\.\.1"):
         to_categorical([3], 2)
 
@@ -625,6 +630,7 @@ def test_early_stopping_and_checkpoints(tmp_path):
 
 
 def test_summary(capsys):
+    clear_session()
     model = Sequential([Embedding(100, 8, trainable=False), Bidirectional(LSTM(5))])
     model.add(Dense(1, activation="sigmoid"))
     model.summary()
@@ -712,10 +718,10 @@ def test_unknown_names_list_those_there_are():
     with pytest.raises(ValueError, match=r"padding must be one of valid, same, causal, got 'full'"):
         Conv1D(3, 2, padding="full")
     with pytest.raises(
-        ValueError, match=r"merge_mode must be one of concat, sum, ave, mul, got 'max'"
+        ValueError, match=r"merge_mode must be one of concat, sum, ave, mul, None, got 'max'"
     ):
         Bidirectional(LSTM(3), merge_mode="max")
-    with pytest.raises(ValueError, match=r"activation must be one of tanh, .*, got 'softmax'"):
+    with pytest.raises(ValueError, match=r"activation must be tanh, .*, got 'softmax'"):
         SimpleRNN(3, activation="softmax")
     with pytest.raises(TypeError, match=r"expected LSTM\(...\).*, got Dense"):
         Bidirectional(Dense(3))
@@ -727,12 +733,12 @@ def test_layers_that_do_not_fit():
     with pytest.raises(ValueError, match="there is no layer"):
         Sequential().predict(Z)
     layer = Dense(1)
-    with pytest.raises(ValueError, match="this Dense is part of a network already"):
+    with pytest.raises(ValueError, match="this Dense is part of the network already"):
         Sequential([layer, layer])
-    built = Sequential([Dense(1)])
-    built.predict(Z)
-    with pytest.raises(ValueError, match="has its parameters; add layers before"):
-        built.add(Dense(1))
+    built = Sequential([Dense(2)])
+    assert built.predict(Z).shape == (2, 2)
+    built.add(Dense(1))
+    assert built.predict(Z).shape == (2, 1)
     with pytest.raises(
         ValueError, match=r"LSTM: expected \(batch, time, features\), got \(None, 3\)"
     ):
@@ -789,8 +795,9 @@ def test_data_that_do_not_fit():
     ids = Sequential([Embedding(5, 2), LSTM(2)])
     with pytest.raises(ValueError, match=r"id 7 at \[0, 1\] is outside of 0\.\.4"):
         ids.predict([[1, 7]])
-    with pytest.raises(TypeError, match="ids are integers, got float32"):
-        ids.predict([[1.0, 2.0]])
+    np.testing.assert_array_equal(ids.predict([[1.0, 2.0]]), ids.predict([[1, 2]]))
+    with pytest.raises(TypeError, match="ids are integers, got float64"):
+        ids.predict([[1.5, 2.0]])
 
 
 def test_a_loss_that_is_not_finite_stops_and_undoes_the_pass():

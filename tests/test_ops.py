@@ -8,7 +8,6 @@ strided, Fortran-ordered and read-only. Extremes, ties and kinks have tables of 
 from __future__ import annotations
 
 import decimal
-import functools
 import gc
 import math
 import operator
@@ -25,8 +24,8 @@ import unspool.autograd as ug
 from helpers import needs
 from unspool.autograd import Parameter, Tape, Tensor, activations, check_grads, layers, losses
 from unspool.autograd.numpy_core import SCATTER_ADD
-from unspool.autograd.replay import MetadataOnly, numbers_read
 from unspool.autograd.tensor import TABLE
+from unspool.autograd.tracing import operands_read
 
 inf, nan = np.inf, np.nan
 DATA = pathlib.Path(__file__).parent / "data"
@@ -1073,28 +1072,46 @@ def test_first_and_second_gradient(case: Example):
     check_grads(curved(case.call), case.args, order=2)
 
 
-@pytest.mark.slow
 @every_example
 def test_what_rules_do_not_read_is_not_missed(case: Example):
-    """A replayed step keeps what ``numbers_read`` finds once: other numbers need no more."""
+    """A fused run keeps what ``operands_read`` finds in the code of the rules, and no more."""
     outputs, _ = run(case, case.args)
     for record in Tape(*outputs):
         op = record.op
         arrays = [record.output.data, *(x.data for x in record.inputs)]
-        numbers = np.random.default_rng(3).standard_normal(arrays[0].shape)
+        g = np.random.default_rng(3).standard_normal(arrays[0].shape)
         rules = (
             [op.rules] if op.variadic else [rule for rule, _ in op.operand_rules[: len(arrays) - 1]]
         )
         for rule in filter(None, rules):
-            answer = functools.partial(rule, **record.params)
-            once = functools.partial(answer, arrays[0])
-            read = numbers_read(once, arrays, range(len(arrays)))
-            left = [a if k in read else MetadataOnly(a) for k, a in enumerate(arrays)]
-            for g in (numbers, np.zeros_like(numbers)):
-                with np.errstate(all="ignore"):
-                    found, wanted = as_list(answer(g, *left)), as_list(answer(g, *arrays))
-                for a, b in zip(found, wanted, strict=True):
-                    np.testing.assert_array_equal(a, b)
+            read = operands_read(rule, len(arrays) - 1)
+            left = [a if k in read else None for k, a in enumerate(arrays, start=-1)]
+            with np.errstate(all="ignore"):
+                found, wanted = (as_list(rule(g, *a, **record.params)) for a in (left, arrays))
+            for a, b in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(a, b)
+
+
+@every_example
+def test_pointwise_ops_are_diagonal(case: Example):
+    """A fused run multiplies their rules on ones: factors of g, each at its own element."""
+    outputs, _ = run(case, case.args)
+    for record in Tape(*outputs):
+        op, shape = record.op, record.output.shape
+        arrays = [np.broadcast_to(x.data, shape) for x in record.inputs] if op.pointwise else []
+        for rule in filter(None, op.rules) if op.pointwise else ():
+            with np.errstate(all="ignore"):
+                y = op.forward(*arrays, **record.params)
+                np.testing.assert_array_equal(y, record.output.data)
+                g = np.random.default_rng(3).standard_normal(shape)
+                factor = rule(np.ones(shape), y, *arrays, **record.params)
+                found = rule(g, y, *arrays, **record.params)
+            assert factor.shape == shape
+            np.testing.assert_allclose(found, g * factor, rtol=1e-14, equal_nan=True)
+            if op.into is not None:
+                out = np.empty_like(y)
+                op.into(*arrays, out)
+                np.testing.assert_array_equal(out, y)
 
 
 @pytest.mark.slow

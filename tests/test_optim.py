@@ -405,7 +405,7 @@ def test_keras_knows_them_by_name(name):
     model.compile(name, "mse")
     losses = model.fit(x, x[:, :1] + 5, epochs=5, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
-    assert type(model.optimizer) is kind
+    assert isinstance(model.optimizer, kind)
     assert model.optimizer.lr == 0.001
 
 

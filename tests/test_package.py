@@ -6,6 +6,7 @@ import ast
 import doctest
 import importlib
 import importlib.metadata
+import itertools
 import json
 import pkgutil
 import re
@@ -85,8 +86,8 @@ def test_imports_run_one_way():
 
 
 def test_imports_between_folders_of_models_run_one_way():
-    """text <- networks <- training <- keras, imports inside functions included."""
-    order = ["text", "networks", "training", "keras"]
+    """text <- networks <- training <- persist <- keras, imports inside functions included."""
+    order = ["text", "networks", "training", "persist", "keras"]
     for n, folder in enumerate(order):
         for path in (ROOT / "models" / folder).rglob("*.py"):
             dots = len(path.relative_to(ROOT / "models").parts)
@@ -100,7 +101,7 @@ def test_core_needs_numpy_and_graphviz_only():
     code = (
         "import sys, unspool, unspool.cli, unspool.viz;"
         "print(sorted({m.split('.')[0] for m in sys.modules} & "
-        "{'torch','matplotlib','tqdm','pygraphviz','scipy','nltk','onnx','safetensors'}))"
+        "{'torch','matplotlib','tqdm','pygraphviz','scipy','numba','nltk','onnx','safetensors'}))"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
@@ -117,6 +118,28 @@ def test_the_code_in_the_readme_runs(tmp_path, monkeypatch, capsys):
         exec(compile(block, "README.md", "exec"), {})
     assert "matmul" in capsys.readouterr().out
     assert (tmp_path / "simple.svg").read_text().count("<svg") == 1
+    # What loads a model is for another process.
+    printed = []
+    for block in blocks:
+        if "load_model" in block:
+            command = [sys.executable, "-c", block]
+            printed.append(subprocess.run(command, capture_output=True, text=True, check=True))
+    labels, tags, text = (result.stdout.strip() for result in printed)
+    assert labels == "['pos', 'neg']"
+    assert tags == (
+        "[[('The', 'DET'), ('bird', 'NOUN'), ('sees', 'VERB'), ('a', 'DET'), ('cat', 'NOUN')]]"
+    )
+    assert text.startswith("the cat sees the dog and the dog sees the")
+
+
+def test_from_texts_to_predictions_is_short():
+    """Training and prediction in 12 lines or fewer."""
+    blocks = re.findall(r"```python\n(.*?)```", README, re.S)
+    pairs = [(a, b) for a, b in itertools.pairwise(blocks) if "load_model" in b]
+    assert len(pairs) == 3
+    for pair in pairs:
+        lines = [line for block in pair for line in block.splitlines() if line.strip()]
+        assert len(lines) <= 12
 
 
 def test_what_the_readme_links_to_is_there():

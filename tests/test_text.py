@@ -216,8 +216,11 @@ def test_pad_sequences():
         pad_sequences([[1], [[2, 3]]])
     with pytest.raises(ValueError, match=r"sequence 0 is \(\)"):
         pad_sequences([1, 2])
-    with pytest.raises(TypeError, match="sequence 0 holds float64"):
+    with pytest.raises(TypeError, match=r'sequence 0 holds float64.* give dtype="float32"'):
         pad_sequences([[0.5]])
+    numbers = pad_sequences([[0.5, 1.5], [2]], dtype="float32", value=-1.0)
+    assert numbers.dtype == np.float32
+    assert numbers.tolist() == [[0.5, 1.5], [2.0, -1.0]]
 
 
 @pytest.mark.parametrize("count", [2, 3, 7, 8, 9, 41, 100])

@@ -1303,7 +1303,7 @@ HOSTILE = {
     "dropout": (put("model", "dropout", 7), "probability"),
     "a setting more": (put("model", "os", 7), "unexpected keyword argument 'os'"),
     "unknown cell": (cell_as({"kind": "os"}), "a part of it is unknown here: 'os'"),
-    "cell as a path": (cell_as("os.system"), "cell must be a class or a function, got 'os.system'"),
+    "cell as a path": (cell_as("os.system"), "got 'os.system'"),
     "cell's options": (cell_as({"kind": "LSTM", "x": 1}), "unexpected keyword argument 'x'"),
     "other cell": (cell_as({"kind": "GRU"}), "unexpected cell"),
     "a model for a cell": (cell_as({"kind": "Transducer"}), "network must be a Cell"),

@@ -73,7 +73,7 @@ def test_what_is_no_text(tmp_path):
     with pytest.raises(FileNotFoundError, match="no such file of vectors"):
         load_vectors(tmp_path / "nothing.txt")
     (tmp_path / "vectors.bin").write_bytes(b"1 2\ncat \x00\x00\x80\xbf\x00\x00\x80\x3f\n")
-    with pytest.raises(ValueError, match=r"not UTF-8 text; convert word2vec's binary"):
+    with pytest.raises(ValueError, match=r"not utf-8 text; convert word2vec's binary"):
         load_vectors(tmp_path / "vectors.bin")
     path = written(tmp_path, PLAIN * 100, "vectors.txt.gz")
     path.write_bytes(path.read_bytes()[:-12])

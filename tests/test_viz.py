@@ -6,7 +6,9 @@ from its DOT text.
 
 from __future__ import annotations
 
+import base64
 import collections
+import gzip
 import itertools
 import json
 import os
@@ -39,7 +41,8 @@ from unspool.models import (
 )
 from unspool.viz import Drawing, draw, equations, look, render, view
 from unspool.viz.dot import html, quote
-from unspool.viz.layers import assign_tiers, isotonic
+from unspool.viz.isotonic import isotonic
+from unspool.viz.layers import assign_tiers
 from unspool.viz.look import gate_colours, parameter_colour, shorten
 from unspool.viz.notation import GREEK, printable, split_name, symbol, with_low_digits
 from unspool.viz.numbers import Flows, Norms, is_strip, magnitude, strip, value_text
@@ -398,7 +401,8 @@ def test_parameters_are_seen_to_be_shared():
         assert all("dashed" in a["style"] for a in copies)
         assert "dashed" not in own["style"]
     assert "Parameters, each shared by 5 steps" in shown(dot.nodes["parameters"]["label"])
-    assert len({parameter_colour("#0072B2", n) for n in range(5)}) == 5
+    assert len({parameter_colour("#0072B2", name) for name in "WUbVEp"}) == 6
+    assert parameter_colour("#0072B2", "W_f") == parameter_colour("#0072B2", "W")  # by its role
 
 
 def test_a_tied_weight_is_one_parameter_with_two_uses():
@@ -538,8 +542,8 @@ def test_time_runs_to_the_right_and_layers_upwards():
     drawing = draw(tape_of(Stacked([Elman(3, 4), Elman(4, 4)])), level="cell")
     heights = {n.vertex.place: n.y for n in drawing.scene.nodes if n.vertex.kind == "cell"}
     assert heights[0, 1] == heights[0, 3] < heights[1, 1] == heights[1, 3]
-    assert "layer 0 · Elman" in drawing.source
-    assert "layer 1 · Elman" in drawing.source
+    assert "layer 1 · Elman" in drawing.source  # layers count from 1, as time does
+    assert "layer 2 · Elman" in drawing.source
 
 
 def test_the_memory_is_a_highway_along_the_top():
@@ -879,7 +883,7 @@ def test_an_encoders_last_state_goes_on_into_the_decoder():
     assert len(dot.ids(r"cell\d+")) == 5
     assert len(dot.ids(r"end\d+_\d+")) == 2  # the decoder's alone
     labels = collections.Counter(shown(a["label"]) for *_, a in dot.edges if "label" in a)
-    assert labels["h3"] == labels["c3"] == 1
+    assert labels["h3(1)"] == labels["c3(1)"] == 1
     right = float(dot.clusters["cluster_t3_block0"]["bb"].split(",")[2])
     assert right < float(dot.clusters["cluster_t1_block1"]["bb"].split(",")[0])
 
@@ -1012,12 +1016,20 @@ def test_gradients_flow_back_along_every_edge(level):
     drawing = draw(tape, level=level, grads=grads, backward=True)
     dot = Dot(drawing)
     forward = [e for e in drawing.scene.edges if not e.back]
+
+    def given(e):
+        """Whether the one use of a weight adds anything to its gradient: U of h_0 = 0 does not."""
+        record = tape[e.edge.head.records[0]]
+        return np.any(record.operand_gradients(grads[record.output])[e.edge.tensor])
+
     # c_0 = 0 takes from the first forget gate all that it could learn.
     some = {x for x, g in grads.items() if np.any(g)}
     wanted = collections.Counter(
         (e.edge.head.id, e.edge.tail.id)
         for e in forward
-        if e.edge.kind != "side" and e.edge.tensor in some and e.edge.head.kind != "end"
+        if e.edge.tensor in some
+        and e.edge.head.kind != "end"
+        and (e.edge.kind != "side" or given(e))
         if not e.edge.head.records or any(tape[i].output in some for i in e.edge.head.records)
     )
     found = collections.Counter((a, b) for a, b, at in dot.edges if at.get("constraint") == "false")
@@ -1269,7 +1281,9 @@ def test_steps_that_no_gradient_reaches_keep_their_places():
     at = {n.vertex.id: n.x for n in scene.nodes}
     for p in (s.vertex for s in scene.view.shared):
         bars = {k: at[f"{p.id}_share{k}"] - at[p.id] for k in range(4) if f"{p.id}_share{k}" in at}
-        assert bars == {2: 4, 3: 12}  # of four places, the last two
+        assert bars == {2: 5, 3: 15}  # of four places, the last two
+        steps = {t.id: t.text for t in scene.texts if t.id.startswith(f"{p.id}_step")}
+        assert list(steps.values()) == ["1", "2", "3", "4"]
     # Where the gradient is cut nothing goes on.
     cut = {e.edge.tail.kind for e in scene.edges if e.back}
     cut |= {e.edge.head.kind for e in scene.edges if e.back}
@@ -1607,8 +1621,9 @@ def test_namesakes_are_numbered_and_parameters_without_a_name_have_their_uses():
     W, b = Parameter(np.eye(3)), Parameter(np.ones(3))
     plain = draw(np.tanh(Tensor(np.ones(3), name="x") @ W + b))
     assert sorted(v.label for n in plain.scene.nodes for v in n.vertex.sides) == ["W", "b"]
-    stacked = draw(Stacked([Elman(3, 4), Elman(4, 4)]), level="cell")  # told apart by their rows
-    assert {s.vertex.label for s in stacked.scene.view.shared} == {"W", "U", "b"}
+    stacked = draw(Stacked([Elman(3, 4), Elman(4, 4)]), level="cell")
+    names = {f"{name}^({layer})" for name in "WUb" for layer in (1, 2)}
+    assert {s.vertex.label for s in stacked.scene.view.shared} == names
 
 
 def test_a_folded_picture_shows_the_largest_gradient_of_all_steps():
@@ -1628,6 +1643,48 @@ def test_a_folded_picture_shows_the_largest_gradient_of_all_steps():
         v = node.vertex
         if v.place and v.id in scenes[0].grades:
             assert scenes[0].grades[v.id] <= scenes[1].grades[nodes[v.key]]
+
+
+def test_weights_take_the_colour_of_their_gradient():
+    tape, grads = loss_and_tape()
+    drawing = draw(tape, grads=grads, backward=True)
+    scene, norms = drawing.scene, Norms(grads)
+    norms.measure([], [])
+    for s in scene.view.shared:
+        assert (s.vertex.id in scene.grades) == bool(np.any(grads[s.vertex.tensor]))
+    copies = {e.edge.tail.id for e in scene.edges if e.edge.kind == "side" and not e.back}
+    reached = {e.edge.tail.id for e in scene.edges if e.edge.kind == "side" and e.back}
+    assert reached == {name for name in copies if name in scene.grades}
+    h = [v for v in copies if v not in scene.grades]
+    assert 0 < len(h) < len(copies)  # U of the first step: h_0 is 0
+    fixed = draw(tape, grads=grads, scale=(-30, -20)).scene  # all is far above
+    assert set(fixed.grades.values()) == {4}
+
+
+def test_a_share_of_zero_looks_unlike_a_small_one():
+    xs = Tensor(np.eye(3), name="xs")
+    _, (h,) = unroll(Elman(3, 2, dtype=float, rng=0), xs)
+    tape = Tape((h * h).sum())
+    scene = draw(tape, grads=tape.gradients()).scene
+    (U,) = (s.vertex for s in scene.view.shared if s.vertex.label == "U")
+    bars = [n for n in scene.nodes if n.vertex.id.startswith(f"{U.id}_share")]
+    assert bars[0].vertex.colour == look.FAINT  # h_0 is 0
+    assert bars[0].high == 1 < 2 <= min(bar.high for bar in bars[1:])
+    assert all(bar.vertex.colour in look.GRADIENT for bar in bars[1:])
+
+
+def test_all_strips_have_one_scale_and_it_is_shown():
+    tape = tape_of(Elman(3, 8, rng=0))
+    scene = draw(tape, values=True).scene
+    strips = {name: rows for name, rows in scene.strips.items() if name.startswith("r")}
+    of = {f"r{i}": record.output.data for i, record in enumerate(tape, 1)}
+    most = max(np.abs(of[name]).max() for name in strips)
+    for name, rows in strips.items():
+        np.testing.assert_allclose(np.ravel(rows), np.ravel(of[name]) / most)
+    assert scene.strips["strip_scale"][0][0] == -1
+    assert scene.strips["strip_scale"][0][-1] == 1
+    ends = [t.text for t in scene.texts if t.id in ("strip_low", "strip_high")]
+    assert ends == [f"−{most:.3g}", f"{most:.3g}"]
 
 
 def test_a_folded_picture_says_which_steps_differ():
@@ -1765,7 +1822,7 @@ def test_words_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("what", [LSTM(3, 4), GRU(3, 4), Stacked([Elman(3, 4), LSTM(4, 4)])])
-@pytest.mark.parametrize("width", [736, 978, 2000])
+@pytest.mark.parametrize("width", [736, 978, 2200])
 def test_a_drawing_fits_a_width_by_showing_less(what, width):
     tape = tape_of(what, 9)
     drawing = draw(tape, width=width)
@@ -1774,13 +1831,13 @@ def test_a_drawing_fits_a_width_by_showing_less(what, width):
     assert min(sizes) >= 7  # as in every picture: it is not scaled down
     wide = draw(tape, level="op").scene
     assert drawing.scene.x2 - drawing.scene.x1 <= wide.x2 - wide.x1
-    if width == 2000:
+    if width == 2200:
         assert drawing.scene.view.level == "op"
 
 
 def test_what_fits_no_width_says_how_wide_it_is():
     with pytest.warns(UserWarning, match=r"nothing fits width=100; .* level 'cell', is \d+ pixels"):
-        assert columns(draw(tape_of(LSTM(3, 4), 9), width=100)) == [1]
+        assert draw(tape_of(LSTM(3, 4), 9), width=100).scene.view.generic  # one step for all
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert draw(tape_of(LSTM(3, 4)), level="gate", width=5000).scene.view.level == "gate"
@@ -1876,11 +1933,21 @@ def test_hues_are_told_apart_by_the_colour_blind():
     }
     for matrix in matrices.values():
         seen = []
-        for hue in look.GATES.values():
+        for hue in (*look.GATES.values(), *look.STATES[:2]):
             rgb = np.array([int(hue[i : i + 2], 16) / 255 for i in (1, 3, 5)])
             seen.append(np.clip(np.array(matrix) @ rgb**2.2, 0, 1) ** (1 / 2.2))
         gaps = [np.abs(a - b).max() for a, b in itertools.combinations(seen, 2)]
         assert min(gaps) > 0.1
+
+
+def test_a_colour_has_one_meaning():
+    hues = [*look.STATES, *look.GATES.values(), *look.OTHERS, look.UNGATED, *look.GRADIENT]
+    assert len(set(hues)) == len(hues)
+    drawing = draw(Stacked([LSTM(3, 4), GRU(4, 4)]), level="op")
+    colours = {s.vertex.label: s.vertex.colour for s in drawing.scene.view.shared}
+    assert colours["W_g^(1)"] == colours["W_h^(2)"]  # the candidates of both layers
+    assert len({colours[f"{role}_f^(1)"] for role in "WUb"}) == 3
+    assert not {colours[name] for name in colours} & set(look.STATES)
 
 
 # What is accepted ------------------------------------------------------------------------------
@@ -1905,7 +1972,9 @@ def test_a_cells_class_names_its_box():
         kind = type(cell).__name__
         for what in (cell, tape_of(cell), unroll(cell, inputs(3))[0], unroll(cell, inputs(3))[0]):
             assert kind in draw(what, level="cell").source
-            assert f'"title":"{kind}' in draw(what).page().replace('"title": ', '"title":')
+            (packed,) = re.findall(r">(H4sI[A-Za-z0-9+/=]+)<", draw(what).page())
+            page = json.loads(gzip.decompress(base64.b64decode(packed)))["page"]
+            assert page["title"].startswith(kind)
         assert f" {kind.lower()} " in str(tape_of(cell))  # in print as a scope's name
     with scope("mine"):
         ys, _ = unroll(Stacked([Leaky(3, 4), Leaky(4, 4)]), inputs(3))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 import re
 import xml.etree.ElementTree as ET
 
@@ -14,6 +17,7 @@ from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
 from unspool.models import (
     CRF,
     Acceptor,
+    BagClassifier,
     Embedding,
     EncoderDecoder,
     FeatureEmbedding,
@@ -22,6 +26,7 @@ from unspool.models import (
     LanguageModel,
     Transducer,
     Vocabulary,
+    WindowLanguageModel,
     load_model,
     save_model,
 )
@@ -316,6 +321,15 @@ def test_a_loaded_model_reads_words_by_itself(tmp_path):
     assert {"the", "cat", "sat"} <= {t.text for t in drawing.scene.texts}
 
 
+def test_models_without_time_steps_are_drawn_without_words():
+    bag = BagClassifier(Embedding(9, 4, rng=0), 2, rng=0)
+    window = WindowLanguageModel(9, 2, 4, hidden=[6], rng=0)
+    for model, words in ((bag, [3, 4]), (window, [1, 3, 4, 5])):
+        drawing = draw(model, words=words)
+        assert drawing.scene.nodes
+        assert not [t for t in drawing.scene.texts if t.id.startswith("word")]
+
+
 def test_words_of_each_network_by_its_scope():
     loss = encoder_decoder().loss([3, 4], [1, 5, 6, 2])
     drawing = draw(loss, words={"encoder": ["a", "b"], "decoder": ["c", "d", "e"]}, level="cell")
@@ -358,6 +372,12 @@ def test_a_model_is_drawn_without_dropout_and_stays_in_training():
     assert "dropout" not in drawing._repr_svg_()
 
 
+def painted(drawing):
+    """The scenes in a page, as the painter wrote them."""
+    (packed,) = re.findall(r">(H4sI[A-Za-z0-9+/=]+)<", drawing.page())
+    return "".join(json.loads(gzip.decompress(base64.b64decode(packed)))["scenes"].values())
+
+
 STRANGE = ["<b>&", '"\u202e', "a\nb", "ein sehr langes Wort das nicht passt", "", "𝔘"]
 
 
@@ -367,18 +387,17 @@ def test_words_are_text_whatever_they_contain(tmp_path):
     root = ET.fromstring(drawing._repr_svg_())
     texts = ["".join(t.itertext()) for t in root.iter(f"{SVG}text")]
     assert texts.count("<b>&") == 3
-    page = drawing.save(tmp_path / "page.html").read_text(encoding="utf-8")
+    page = painted(drawing)
     assert "&lt;b&gt;&amp;" in page
-    assert "<b>&" not in page
+    assert "<b>&" not in page + drawing.page()
     walk = drawing.animate(tmp_path / "walk.svg").read_text(encoding="utf-8")
     assert "&lt;b&gt;&amp;" in "".join(re.findall(r"<text.*?</text>", walk))
     ET.fromstring(walk)
 
 
-def test_the_page_shows_the_words_of_a_model(tmp_path):
-    page = draw(language_model(), words="the cat sat").save(tmp_path / "lm.html")
-    painted = page.read_text(encoding="utf-8")
-    assert painted.count(">cat</text>") >= 3  # at each level, not folded
+def test_the_page_shows_the_words_of_a_model():
+    page = painted(draw(language_model(), words="the cat sat"))
+    assert page.count(">cat</text>") >= 3  # at each level, not folded
 
 
 def test_gradients_are_drawn_at_each_step():

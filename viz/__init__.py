@@ -6,9 +6,11 @@ it and ``layers`` for the placing itself, ``rows``, ``grid`` and ``zones`` say w
 ``nodes``, ``courses`` and ``captions`` write the scene. ``paint`` writes a scene as SVG, ``dot``
 as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and ``look`` have the looks
 that both share. ``notation`` knows how an op is written, ``equations`` what the ops together
-compute; ``trace`` runs a cell that is to be shown; ``page`` puts all views of a tape, its numbers
-and a browser's script into one file, ``animation`` lets a drawing light up in the order of its
-tape. ``plots`` has the pictures beside the graph, by matplotlib.
+compute; ``trace`` runs a cell that is to be shown, ``stepwise`` runs again, a step at a time,
+what a tape computed for all steps at once; ``words`` and ``weights`` stand beside columns and
+arrows, ``language`` says what pictures say, ``lattice`` is a picture of its own; ``page`` puts all
+views of a tape, its numbers and a browser's script into one file, ``animation`` lets a drawing
+light up in the order of its tape. ``plots`` has the pictures beside the graph, by matplotlib.
 """
 
 from __future__ import annotations
@@ -41,6 +43,7 @@ from .page import make_page
 from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
 from .stepwise import by_steps
+from .structure import read
 from .trace import tape_of
 from .view import LEVELS, make_view
 from .words import Words, check_words
@@ -307,19 +310,19 @@ def draw(
         raise ValueError(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
         )
-    if not isinstance(what, (Tape, Tensor)) and hasattr(what, "unroll"):
-        steps = steps or max(CELL_STEPS, at or 0)
     feeds: Sequence[int] = ()
     if hasattr(what, "illustration"):
         level = level or ("cell" if width is None else None)
         seen = what.illustration(words=words, targets=targets, generate=generate)
         what, words, targets, feeds = seen.output, seen.words, seen.targets, seen.fed_back
         predictions = seen.predictions if predictions is None else predictions
+        if not read(Tape(what)).loops:  # a window or a bag: no step has a word
+            words = targets = predictions = None
     elif generate is not None:
         raise TypeError(
             f"draw: generate={generate} is for a model that writes words, got {type(what).__name__}"
         )
-    tape = tape_of("draw", what, steps or 0)
+    tape = tape_of("draw", what, steps or max(CELL_STEPS, at or 0))
     check_time(tape, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
     texts = Words(
@@ -330,8 +333,8 @@ def draw(
     )
     tries = candidates(level, steps, width, whole=fold or at is not None)
     with without_collection(), speaking(labels):
-        for tried, count in tries:
-            level = tried
+        for tried, count, folded in tries:
+            level, fold = tried, fold or folded
             shown, known = (tape, grads) if level == "op" else by_steps(tape, grads)
             view = make_view(shown, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
             scene = lay_out(
@@ -341,7 +344,7 @@ def draw(
                 backward=backward,
                 title=title,
                 caption=caption,
-                words=texts,
+                words=Words() if fold else texts,
                 weights=weights,
                 legend=legend,
                 scale=scale,
@@ -369,7 +372,7 @@ def draw(
             gradients=grads,
             title=title,
             caption=caption,
-            words=texts,
+            words=texts._replace(fed_back=frozenset()),  # there such an arrow is no operand
             keep=keep if keep == "last" else None,
             theme=THEMES[theme],
         )
@@ -378,18 +381,19 @@ def draw(
 
 def candidates(
     level: str | None, steps: int | None, width: int | None, *, whole: bool
-) -> list[tuple[str, int | None]]:
-    """Levels and numbers of steps to be tried for a width, the finest first.
+) -> list[tuple[str, int | None, bool]]:
+    """(level, number of steps, fold) to be tried for a width, the finest first.
 
     ``whole`` is a picture whose steps cannot be fewer; without a width there is one choice.
     """
     levels = [level] if level else list(LEVELS)
     if width is None:
-        return [(levels[0], None)]
+        return [(levels[0], None, False)]
     if whole or steps:
-        return [(one, None) for one in levels]
-    # One step alone shows no time: it is the last resort.
-    return [*((one, count) for one in levels for count in (None, 3, 2)), (levels[-1], 1)]
+        return [(one, None, False) for one in levels]
+    # One step alone shows no time, and a folded picture none of its numbers: the last resorts.
+    unfolded = [(one, count, False) for one in levels for count in (None, 3, 2)]
+    return [*unfolded, (levels[-1], 1, False), (levels[-1], None, True)]
 
 
 def lattice(

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import Record, Tape, Tensor, split_scope
+from ..autograd import Record, Tape, Tensor, recording, split_scope
 from .formulas import (
     ATOM,
+    LATEX_ARROWS,
     LONGEST,
     PLUS,
     POWER,
@@ -28,13 +29,14 @@ from .formulas import (
     Name,
     formula,
     roman,
+    split_arrow,
     wrapped,
     write_name,
 )
 from .notation import is_number
 from .structure import read
 
-__all__ = ["backward_equations"]
+__all__ = ["Adjoints", "adjoints_of"]
 
 Place = tuple[int, int]  # loop, step
 # Functions of each number: the gradient before one is a δ.
@@ -44,7 +46,8 @@ FUNCTIONS = frozenset(
         "tanh sigmoid relu hard_sigmoid softplus log_sigmoid silu gelu elu leaky_relu exp softmax",
     )
 )
-ARITHMETIC = frozenset(["add", "subtract", "multiply", "negative", "divide", "square"])
+FORMS = SEEN_THROUGH | {"recorded"}  # a Parameter that has been updated since is the same
+ARITHMETIC = frozenset(["add", "subtract", "multiply", "negative", "divide", "square", "power"])
 WHERE = {"relu": "{} > 0", "leaky_relu": "{} > 0", "elu": "{} > 0"}  # a rule's constant mask
 
 
@@ -196,10 +199,13 @@ class Adjoints:
             tilde = f"\\tilde{{{letter}}}" if self.latex else f"{letter}\u0303"
             low = tilde if name.bar else letter
         subs = ",".join(filter(None, (low, self.when(place, ref))))
-        layer = name.layer and (f"({roman(name.layer)})" if self.latex else f"({name.layer})")
+        arrow, layer = split_arrow(name.layer)
+        layer = layer and (f"({roman(layer)})" if self.latex else f"({layer})")
         long = len(subs) > 1
         over = (f"^{{{layer}}}" if self.latex else f"^{layer}") if layer else ""
         sign = r"\delta" if self.latex else "δ"
+        if arrow:
+            sign = f"{LATEX_ARROWS[arrow]}{{{sign}}}" if self.latex else sign + arrow
         return Formula(sign + (f"_{{{subs}}}" if long else f"_{subs}" if subs else "") + over)
 
     def derivative(self, of: Formula) -> Formula:
@@ -207,6 +213,14 @@ class Adjoints:
         if self.latex:
             return Formula(rf"\frac{{\partial L}}{{\partial {of.text}}}")
         return Formula(f"∂L/∂{of.text}")
+
+    def deltas(self) -> dict[Tensor, str]:
+        """What the gradients that are a δ are called at their time steps: ``δ_{f,3}``."""
+        return {
+            x: self.gradient_name(g, None).text
+            for x, g in self.gradients.items()
+            if g in self.named and self.named[g][0] == "δ" and x._record is not None
+        }
 
     # Values of the forward pass -------------------------------------------------------------------
 
@@ -261,16 +275,23 @@ class Adjoints:
         # What changes the form alone; a broadcast number stays a number.
         if op == "unbroadcast" and self.parts(x):
             return self.gathered(record.output)
-        if op in SEEN_THROUGH or (op == "getitem" and x.size == record.output.size):
+        if op in FORMS or (op == "getitem" and x.size == record.output.size):
             return self.terms(x, ref)
         known = None
         if op in ("where", "getitem"):
             known = self.classes(record, ref) if op == "where" else self.part(record, ref)
         elif op == "matmul":
             known = self.product(record, ref)
-        elif op in ARITHMETIC and (op != "divide" or is_number(record.inputs[1])):
+        elif op in ARITHMETIC and self.is_simple(record):
             known = self.arithmetic(record, ref)
         return [Term(1, (self.other(record, ref),))] if known is None else known
+
+    def is_simple(self, record: Record) -> bool:
+        """Whether a quotient or a power is one by a number, of which powers are 1 and 2."""
+        if record.op not in ("divide", "power"):
+            return True
+        n = record.inputs[1]
+        return is_number(n) and (record.op == "divide" or n.item() in (1, 2))
 
     def arithmetic(self, record: Record, ref: Place | None) -> list[Term]:
         """A sum, a product of numbers one by one, or a multiple."""
@@ -285,9 +306,9 @@ class Adjoints:
             )
             return [times(*map(self.factored, parts))]
         terms = self.terms(inputs[0], ref)
-        if op == "square":
+        if op in ("square", "power"):
             one = self.factored(terms)
-            return [times(one, one)]
+            return [one] if op == "power" and inputs[1].item() == 1 else [times(one, one)]
         if op in ("negative", "divide"):
             size = -1.0 if op == "negative" else 1 / float(inputs[1].item())
             return [Term(size * n, factors) for n, factors in terms]
@@ -373,7 +394,7 @@ class Adjoints:
 
     def is_form(self, x: Tensor) -> bool:
         """Whether a Tensor is another one in another form, made in the pass back."""
-        return x in self.made and str(self.records[self.made[x]].op) in SEEN_THROUGH
+        return x in self.made and str(self.records[self.made[x]].op) in FORMS
 
     def parts(self, x: Tensor) -> tuple[Tensor, ...]:
         """What a sequence is joined from."""
@@ -427,23 +448,25 @@ class Adjoints:
 
     def contributions(self, x: Tensor) -> Iterator[tuple[Place | None, Term]]:
         """What the gradient of a value that several steps use is a sum of: each from its step."""
-        at = self.place_within(x)
-        if x not in self.made or self.is_named(x):
-            yield from ((at, term) for term in self.terms(x, at))
-            return
-        i = self.made[x]
-        record = self.records[i]
-        summed: tuple[Tensor, ...] = record.inputs if record.op == "add" else ()
-        if record.op == "unbroadcast":
-            summed = self.parts(record.inputs[0])
-        for y in summed:
-            yield from self.contributions(y)
-        pairs = self.pairs(i) if record.op == "matmul" else []
-        for x_t, d_t in pairs:
-            then = self.place_within(d_t)
-            yield then, self.matmul(self.turned(self.terms(x_t, then)), self.terms(d_t, then))
-        if not summed and not pairs:
-            yield from ((at, term) for term in self.rule(i, at))
+        stack = [x]  # no recursion: a sum over time is as deep as it is long
+        while stack:
+            y = stack.pop()
+            at = self.place_within(y)
+            if y not in self.made or self.is_named(y):
+                yield from ((at, term) for term in self.terms(y, at))
+                continue
+            i = self.made[y]
+            record = self.records[i]
+            summed: tuple[Tensor, ...] = record.inputs if record.op == "add" else ()
+            if record.op == "unbroadcast":
+                summed = self.parts(record.inputs[0])
+            stack += reversed(summed)
+            pairs = self.pairs(i) if record.op == "matmul" else []
+            for x_t, d_t in pairs:
+                then = self.place_within(d_t)
+                yield then, self.matmul(self.turned(self.terms(x_t, then)), self.terms(d_t, then))
+            if not summed and not pairs:
+                yield from ((at, term) for term in self.rule(i, at))
 
     def is_named(self, x: Tensor) -> bool:
         """Whether a gradient has a name that is not the one being explained."""
@@ -606,10 +629,15 @@ def merged(terms: Iterable[Term]) -> list[Term]:
     return [Term(number, factors) for factors, number in sums.items() if number]
 
 
-def backward_equations(
-    tape: Tape, *, latex: bool, inner: bool, columns: bool, outside: bool
-) -> list[str]:
-    """The equations of the pass back from the outputs of a tape."""
+def adjoints_of(
+    tape: Tape,
+    *,
+    latex: bool = False,
+    inner: bool = False,
+    columns: bool = False,
+    outside: bool = True,
+) -> Adjoints:
+    """The pass back from the outputs of a tape, read; of the first alone if not ``outside``."""
     seeds = []
     for n, output in enumerate(tape.outputs):
         scalar = output.size == 1 and output.ndim == 0
@@ -617,6 +645,6 @@ def backward_equations(
         name = output.name or "y"
         ones = np.ones(output.shape, output.dtype)
         seeds.append(Tensor(ones, name=None if scalar else f"∂L/∂{name}") if counts else None)
-    gradients = tape.gradients(seeds if len(seeds) > 1 else seeds[0])
-    found = Adjoints(tape, gradients, latex=latex, inner=inner, columns=columns)
-    return found.lines(outside=outside)
+    with recording():
+        gradients = tape.gradients(seeds if len(seeds) > 1 else seeds[0])
+    return Adjoints(tape, gradients, latex=latex, inner=inner, columns=columns)

@@ -22,12 +22,12 @@ from ..files import write_atomically
 from . import dot, render
 from .formulas import Equations
 from .graph import Vertex
-from .layers import Path as Points
 from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
 from .notation import pieces, printable
 from .paint import PADDING, Painter, text_element
 from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode, SceneText
 from .style import Run, bezier
+from .units import Path as Points
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from .layers import Arrangement, Name, Net, Path, Unit, arrange, assign_tiers, fixed_x, simplify
+from .layers import arrange, assign_tiers
 from .look import GAP, PILL, TITLE, text_width
 from .structure import Group
+from .units import Arrangement, Name, Net, Path, Unit, fixed_x, simplify
 
 MOST_TURNS = 6_000  # turns of wires in a diagram; beyond, long wires run freely
 MOST_HOPS = 60_000  # the same, counted for each end of each wire
@@ -23,7 +24,7 @@ PAD = 8  # between a box and what stands in it
 
 @dataclass(slots=True, eq=False)
 class Item:
-    """Something to be placed; see ``layers.Unit`` for the lengths."""
+    """Something to be placed; see ``units.Unit`` for the lengths."""
 
     key: Name
     group: Group

@@ -12,11 +12,11 @@ import itertools
 from collections.abc import Iterable
 
 from .graph import Edge
-from .layers import simplify
 from .look import WIRE, shorten
 from .nodes import Nodes
 from .rows import Rows
-from .scene import Curve, SceneBox, SceneEdge, SceneNode
+from .scene import Curve, SceneBox, SceneEdge, SceneNode, shape_text
+from .units import simplify
 
 LINE = 2  # half the height of the line
 HOLE = 5  # from the middle of a wire that passes to the line at its side
@@ -36,6 +36,8 @@ def open_bars(rows: Rows, nodes: Nodes) -> None:
         out.bars.discard(v.id)
         if v.kind == "op":
             v.label, v.detail = v.detail, ""
+        elif v.kind == "gate":
+            v.detail = shape_text(v.tensor)
         half, high, is_round = nodes.grid.measure.size(v)
         x, room = place_for(node, half, others)
         if room < half:

@@ -17,12 +17,15 @@ from .look import (
     FAINT,
     GRADIENT,
     HEADING,
+    LEAST,
     MOST_LETTERS,
     NAME,
     NOTE,
+    PAPER,
     PILL,
     SHARE,
     SMALL,
+    SQUARE,
     TITLE,
     shorten,
     text_width,
@@ -42,6 +45,8 @@ from .words import WordRows, Words
 from .zones import Zones
 
 MOST_IN_MATRIX = 48  # numbers of a parameter that is written out
+STEPS = 6  # of a strip's scale, from 0 up and down
+BAR = 10  # from one bar of the shares to the next
 LINE = 14  # from one row of a matrix to the next
 BARS = "Bars: each step's share of ∂L/∂W"
 NORM = "Norm of the gradient (log scale)"
@@ -157,7 +162,7 @@ class Captions:
         if self.out.strips:
             text = say("Strips: values below 0 in blue (print: dark), above in orange (light)")
             texts.append(SceneText("strips", text, left, y, SMALL, "left"))
-            y -= 26
+            y = self.emit_strip_scale(left, y - 18) - 20
         if self.view.remark:
             lines = self.emit_paragraph("remark", self.view.remark, left, y, SMALL)
             y -= 12 + (SMALL + 4) * lines
@@ -190,7 +195,7 @@ class Captions:
         x, top = left, y
         # One bar by itself would compare nothing.
         several = any(len(self.share_columns(x)) > 1 for x in self.out.shares)
-        self.share_room = SHARE + 6 if several else 0
+        self.share_room = SHARE + 6 + LINE if several else 0
         for loop, members in groups:
             uses = {s.uses for s in members}
             alike = loop is not None and len(uses) == 1
@@ -228,13 +233,15 @@ class Captions:
             s.vertex.detail += f"  ×{s.uses}" if count and not once else ""
             width = name_width(s.vertex.label) + text_width(f" {s.vertex.detail}", SMALL)
             bars = len(self.share_columns(s.vertex.tensor))
-            halves.append(max(width // 2 + 9, bars * 4 + 2))
+            halves.append(max(width // 2 + 9, bars * BAR // 2 + 2))
         together = sum(2 * half + 8 for half in halves)
         for n, (s, half) in enumerate(zip(family, halves, strict=True)):
             needed = together if n == 0 and together < right - left else 2 * half
             if x + needed > right and x > left:
                 x, y = left, y - 2 * PILL - 8 - self.share_room
             self.nodes.node(s.vertex, x + half, y, (half, PILL + 1, False))
+            if s.vertex.tensor is not None and self.norms.norm(s.vertex.tensor):
+                self.out.grades[s.vertex.id] = self.norms.grade(s.vertex.tensor)
             self.emit_shares(s.vertex, x + half, y - PILL - 3)
             x += 2 * half + 8
         return x, y
@@ -295,20 +302,46 @@ class Captions:
         if len(columns) < 2:
             return
         for n, column in enumerate(sorted(columns, key=order)):
+            at = x - BAR * len(columns) // 2 + BAR * n + BAR // 2
+            if column is not None and (
+                len(columns) < 10 or column[1] in (1, 5) or not column[1] % 10
+            ):
+                step = SceneText(
+                    f"{parameter.id}_step{n}",
+                    str(column[1]) if column[1] else "…",
+                    at,
+                    top - SHARE - LINE // 2,
+                    LEAST,
+                    "middle",
+                )
+                self.out.texts.append(step)
             if column not in norms:
                 continue  # no gradient comes here: its place stays empty
             norm = norms[column]
-            high = max(round(SHARE * norm / most) if most and math.isfinite(most) else 0, 2) // 2
+            # A share of 0 is a faint line, the smallest other one a bar.
+            high = max(round(SHARE * norm / most) if most and math.isfinite(most) else 0, 4) // 2
+            high = high if norm else 1
             when = "outside of time" if column is None else f"t={column[1]}"
             if column is not None and not column[1]:
                 dots = self.view.dots[column[0]]
                 when = dots.detail if dots is not None else ""
             text = f"{when}: {magnitude(norm)} of ‖∂L/∂{shorten(parameter.label)}‖"
             v = Vertex(f"{parameter.id}_share{n}", "share", "", detail=text)
-            v.colour = GRADIENT[self.norms.grade_of(norm)]
-            self.nodes.node(
-                v, x - 4 * len(columns) + 8 * n + 4, top - SHARE + high, (3, high, False)
-            )
+            v.colour = GRADIENT[self.norms.grade_of(norm)] if norm else FAINT
+            self.nodes.node(v, at, top - SHARE + high, (3, high, False))
+
+    def emit_strip_scale(self, left: int, y: int) -> int:
+        """The colours of all strips from the lowest value to the highest, as a strip of its own."""
+        most = short(self.grid.measure.most)
+        low, high = f"−{most}", most
+        x = left + text_width(low, SMALL) + 4
+        v = Vertex("strip_scale", "share", "", colour=PAPER)
+        self.nodes.node(v, x - self.out.beside, y - SQUARE // 2 - 6, (0, 0, False))
+        self.out.strips[v.id] = [[n / STEPS for n in range(-STEPS, STEPS + 1)]]
+        self.out.texts.append(SceneText("strip_low", low, left, y, SMALL, "left"))
+        end = x + 3 + SQUARE * (2 * STEPS + 1) + 6
+        self.out.texts.append(SceneText("strip_high", high, end, y, SMALL, "left"))
+        return y
 
     def emit_scale(self, left: int, y: int) -> int:
         """What the gradients' colours and widths mean."""

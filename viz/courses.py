@@ -9,7 +9,6 @@ import numpy as np
 from ..autograd import Tensor
 from .graph import Edge, Vertex
 from .grid import Grid
-from .layers import Path, shifted, simplify
 from .look import (
     GRADIENT,
     SMALL,
@@ -17,7 +16,7 @@ from .look import (
 )
 from .nodes import Nodes
 from .notation import with_low_digits
-from .numbers import Flows, Norms, magnitude, value_text
+from .numbers import Flows, Norms, magnitude, norm_of, value_text
 from .rows import Rows
 from .scene import (
     Curve,
@@ -25,8 +24,10 @@ from .scene import (
     SceneText,
 )
 from .template import Template, below_class
+from .units import Path, shifted, simplify
 from .zones import Zones
 
+WEIGHTS = ("copy", "parameter")  # kinds of vertices
 BEFORE = 14  # how far from a column a state from elsewhere turns into it
 
 
@@ -50,19 +51,8 @@ class Courses:
 
     def emit_edges(self) -> None:
         """The course of every edge; names of states; the gradients' ways back."""
-        flows: dict[Edge, float] = {}
-        if self.backward:
-            known = Flows(self.view, self.norms)
-            for e in self.view.edges:
-                if self.flows_back(e) and (flow := known.norm(e)) is not None:
-                    flows[e] = flow
-        self.norms.measure(self.view.edges, flows.values())
-        for node in self.out.nodes:
-            v = node.vertex
-            if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:
-                continue
-            if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
-                self.out.grades[v.id] = self.norms.grade(v.tensor)
+        flows = self.find_flows()
+        self.grade_nodes(flows)
         labelled: set[Hashable] = set()
         back: list[SceneEdge] = []
         for e in self.view.edges:
@@ -74,13 +64,42 @@ class Courses:
                 text, at = self.name_state(e, labelled)
             out = SceneEdge(e, curve, dx, text, at, state, -1 if self.backward else grade)
             self.out.edges.append(out)
-            if e in flows:
+            if self.backward and flows.get(e):
                 back.append(self.way_back(out, flows[e]))
         self.out.edges += back
 
+    def find_flows(self) -> dict[Edge, float]:
+        """How much of a gradient comes back along each edge; sets the scale of all."""
+        flows: dict[Edge, float] = {}
+        known = Flows(self.view, self.norms)
+        for e in self.view.edges if self.norms.gradients is not None else ():
+            wanted = e.tail.kind in WEIGHTS if e.kind == "side" else self.backward
+            if wanted and self.flows_back(e) and (flow := known.norm(e)) is not None:
+                flows[e] = max(flow, self.largest_share(e)) if e.kind == "side" else flow
+        shares = [norm_of(share) for parts in self.out.shares.values() for share in parts.values()]
+        self.norms.measure(self.view.edges, [*flows.values(), *shares])
+        return flows
+
+    def grade_nodes(self, flows: dict[Edge, float]) -> None:
+        """Fill nodes by their gradients, and weights by what this use gives to theirs."""
+        for node in self.out.nodes:
+            v = node.vertex
+            if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:
+                continue
+            if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
+                self.out.grades[v.id] = self.norms.grade(v.tensor)
+        for e, flow in flows.items():
+            if e.kind == "side" and flow:
+                self.out.grades[e.tail.id] = self.norms.grade_of(flow)
+
+    def largest_share(self, e: Edge) -> float:
+        """In a folded picture the largest share of any step in a weight's gradient."""
+        shares = self.out.shares.get(e.tensor, {}) if self.view.generic else {}
+        return max(map(norm_of, shares.values()), default=0.0)
+
     def flows_back(self, e: Edge) -> bool:
         """Whether a gradient may come along an edge: not past a cut, nor from behind the end."""
-        return e.kind != "side" and "cut" not in (e.tail.kind, e.head.kind) and e.head.kind != "end"
+        return "cut" not in (e.tail.kind, e.head.kind) and e.head.kind != "end"
 
     def rail_state(self, e: Edge) -> int:
         """The state along whose highway an edge inside of a step runs, or -1."""
@@ -130,8 +149,10 @@ class Courses:
             text += "+1" if self.loops[loop].reverse else "−1"
         if e.tail.kind == "dots" and not e.tensor.name:
             text = slot.name or ""
+        text = self.view.structure.marks[loop].on(text)
         if not self.view.generic:
-            self.show_norm(e.tensor, f"norm_{e.tail.id}_{loop}_{state}", (x, y - 14))
+            ident = f"norm_{e.tail.id}_{loop}_{state}"
+            self.show_norm(e.tensor, ident, (x, y - 14), label=text if e.tensor.name else "")
         # Where another state crosses right above, the name stands below its wire.
         others = self.grid.templates[loop].levels.values()
         crowded = any(0 < other + self.zones.row_y[loop] - y < 18 for other in others)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Tape, Tensor
-from .adjoints import backward_equations
+from .adjoints import adjoints_of
 from .formulas import Equations
 from .structure import read
 from .trace import tape_of
@@ -47,7 +47,8 @@ def equations(
 
     Returns:
         A line for each gate, each state, and what is used more than once, in the order of
-        the tape. The layers of a composite are told apart as in ``W_f^{(0)}``.
+        the tape. The layers of a composite are told apart as in ``W_f^{(1)}``, its
+        directions by arrows.
 
     Raises:
         TypeError: ``what`` is none of these.
@@ -73,13 +74,10 @@ def equations(
         ∂L/∂b = Σ_t δ_t
     """
     if backward:
-        return backward_equations(
-            tape_of("equations", what, 3),
-            latex=latex,
-            inner=inner,
-            columns=columns,
-            outside=isinstance(what, (Tape, Tensor)),
-        )
+        outside = isinstance(what, (Tape, Tensor))
+        tape = tape_of("equations", what, 3)
+        found = adjoints_of(tape, latex=latex, inner=inner, columns=columns, outside=outside)
+        return found.lines(outside=outside)
     structure = read(tape_of("equations", what, 2))
     lines = Equations(structure, latex=latex, generic=True, inner=inner, columns=columns)
     return lines.lines(outside=isinstance(what, (Tape, Tensor)))

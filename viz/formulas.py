@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..autograd import Parameter, Record, Tensor
+from .marks import ARROWS
 from .notation import GREEK, SYMBOLS, index_text, is_number, number_text, printable, split_name
 from .structure import Group, Structure, stem
 
@@ -51,8 +52,14 @@ class Formula(NamedTuple):
     rank: int = ATOM
 
 
+SIGMOIDS = ("sigmoid", "hard_sigmoid")  # what gates are made of
+
+
 class Name(NamedTuple):
-    """What a value is called: ``h`` at ``t-1``, of the layer ``0``; ``bar`` for ``h̃``."""
+    """What a value is called: ``h`` at ``t-1``, of the layer ``1``; ``bar`` for ``h̃``.
+
+    A layer may begin with an arrow, which stands over the letter.
+    """
 
     base: str
     when: str = ""
@@ -82,17 +89,28 @@ def roman(text: str) -> str:
 def write_name(name: Name, latex: bool) -> str:
     """A name with its subscripts: ``h_{t-1}``, ``W_f``, ``f_t^{(0)}``."""
     base, sub = split_name(name.base) or (GREEK.get(name.base, shorten(name.base)), "")
+    arrow, index = split_arrow(name.layer)
     if latex:
         base, sub = roman(base), roman(sub) if sub else ""
-        layer = f"^{{({roman(name.layer)})}}" if name.layer else ""
+        layer = f"^{{({roman(index)})}}" if index else ""
         base = f"\\tilde{{{base}}}" if name.bar else base
+        base = f"{LATEX_ARROWS[arrow]}{{{base}}}" if arrow else base
     else:
         base, sub = printable(base), printable(sub)
-        layer = f"^({name.layer})" if name.layer else ""
-        base = f"{base}\u0303" if name.bar else base
+        layer = f"^({index})" if index else ""
+        base = f"{base}\u0303" if name.bar else base + arrow
     subs = ",".join(part for part in (sub, name.when) if part)
     long = len(subs) > 1 and (latex or not subs.isalnum())
     return base + (f"_{{{subs}}}" if long else f"_{subs}" if subs else "") + layer
+
+
+LATEX_ARROWS = {ARROWS["forward"]: r"\overrightarrow", ARROWS["backward"]: r"\overleftarrow"}
+
+
+def split_arrow(layer: str) -> tuple[str, str]:
+    """The arrow over a letter that tells its direction, and its layer."""
+    arrow = layer[:1] if layer[:1] in LATEX_ARROWS else ""
+    return arrow, layer[len(arrow) :].lstrip(".")
 
 
 def shorten(text: str) -> str:
@@ -239,13 +257,8 @@ class Names:
                     self.uses[j].append(i)
 
     def name_layers(self) -> None:
-        """What tells the loops apart where there are several, such as ``0.forward``."""
-        paths = [".".join(map(str, loop.path[:-1])) for loop in self.s.loops]
-        several = len(paths) > 1
-        self.layers = [
-            (path if paths.count(path) == 1 and path else str(n)) if several else ""
-            for n, path in enumerate(paths)
-        ]
+        """What tells the loops apart where there are several: an arrow, and a layer's number."""
+        self.layers = [mark.arrow + mark.high for mark in self.s.marks]
         self.layer_of: dict[Tensor, str] = {}  # of what one loop alone uses
         for place, record in zip(self.s.where, self.s.records, strict=True):
             layer = self.layers[place[0]] if place is not None else ""
@@ -306,7 +319,23 @@ class Names:
             loop = place[0] if place else None
             base = (letters[loop, scope] or scope) + (str(number) if number > 1 else "")
             states = [slot.name for slot in s.slots[loop]] if loop is not None else []
-            self.names[results[0]] = Name(base, *self.place(results[0]), base in states)
+            gate = self.gate_in(results[0], own)
+            if gate not in self.names:
+                self.names[gate] = Name(base, *self.place(gate), base in states)
+
+    def gate_in(self, result: int, own: set[int]) -> int:
+        """The gate of a scope that also multiplies it with what it lets through: the σ(...)."""
+        record = self.s.records[result]
+        if record.op != "multiply":
+            return result
+        made = [self.s.made.get(x) for x in record.inputs]
+        gates = [j for j in made if j in own and self.s.records[j].op in SIGMOIDS]
+        others = [
+            (result, k) in self.s.entering or (j is not None and j not in own)
+            for k, j in enumerate(made)
+            if j not in gates
+        ]
+        return gates[0] if len(gates) == 1 and all(others) else result
 
     def gate_letters(
         self, inside: dict[tuple[Any, Group], list[int]]
@@ -337,7 +366,9 @@ class Names:
             when, layer = self.place(i)
             leaves = place is not None and any(s.where[j] != place for j in self.uses[i])
             if own and place is not None and stem(own) and own.endswith(f"_{place[1]}"):
-                self.names[i] = Name(str(stem(own)), when, layer)  # x_t
+                if record.op == "getitem":  # x_t, which both directions read
+                    layer = split_arrow(layer)[1]
+                self.names[i] = Name(str(stem(own)), when, layer)
             elif own and (self.inner or place is None or len(self.uses[i]) > 1):
                 self.names[i] = Name(own, when, layer)
             elif place is None and record.output in results:

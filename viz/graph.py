@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
@@ -117,10 +118,25 @@ def cell_title(path: tuple[str, ...], step: str = "") -> str:
     return say(getattr(name, "kind", None) or known.get(name) or name.replace("_", " "))
 
 
-def loop_label(path: tuple[str, ...], title: str) -> str:
-    """The text at the left of a row: ``1 · forward · LSTM``."""
-    parts = [say("layer {n}", n=name) if name.isdigit() else say(name) for name in path[:-1]]
+def loop_label(path: tuple[str, ...], title: str, others: Collection[tuple[str, ...]] = ()) -> str:
+    """The text at the left of a row: ``1 · forward · LSTM``; an only layer has no number.
+
+    ``others`` are the paths of all loops.
+    """
+
+    def has_others(n: int) -> bool:
+        beside = (other for other in others if other[:n] == path[:n] and len(other) > n + 1)
+        return any(other[n] != path[n] for other in beside)
+
+    numbered = [has_others(n) or not others for n in range(len(path))]
+    path = (*(x for x, n in zip(path[:-1], numbered) if n or not x.isdigit()), *path[-1:])
+    parts = [scope_title(name) for name in path[:-1]]
     return " · ".join([*parts, title])
+
+
+def scope_title(name: str) -> str:
+    """What a scope is called: layers count from 1, as time does."""
+    return say("layer {n}", n=int(name) + 1) if name.isdigit() else say(name)
 
 
 dtype_text = cache(str)  # NumPy takes its time to name one

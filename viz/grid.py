@@ -44,10 +44,11 @@ class Grid:
     def __init__(self, rows: Rows, measure: Measure) -> None:
         self.rows, self.measure = rows, measure
         self.view, self.loops = rows.view, rows.loops
-        names = {slot.name for slots in self.view.structure.slots for slot in slots}
+        s = self.view.structure
+        slots = [(slot.name, s.marks[slot.loop]) for slots in s.slots for slot in slots]
         last = max((t for steps in self.view.shown for t in steps), default=0)
         index = "t−1" if self.view.generic else last
-        widest = max((name_width(f"{name}_{index}") for name in names), default=0)
+        widest = max((name_width(mark.on(f"{name}_{index}")) for name, mark in slots), default=0)
         self.gap = max(GRADIENT_GAP if measure.norms else COLUMN_GAP, widest + 12)
         self.way_back_x = max(WAY_BACK, widest + 12)
         self.make_templates()

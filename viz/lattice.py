@@ -58,7 +58,7 @@ def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str)
     best = [int(k) for k in found.best]
     half = max(max(text_width(shorten(name), NAME) for name in found.labels) // 2 + 12, 24)
     row = (min(labels, MOST_SCORED) + 1) * APART
-    wide = max(2 * half + 40 * min(labels + 1, 4), *(text_width(w, WORD) + 20 for w in found.words))
+    wide = max(2 * half + 36 * min(labels + 1, 4), *(text_width(w, WORD) + 20 for w in found.words))
     nodes: dict[tuple[int, int], SceneNode] = {}
     for t in range(steps):
         for k, name in enumerate(found.labels):

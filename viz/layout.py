@@ -66,7 +66,9 @@ def lay_out(
     if gradients is not None:
         out.shares = shares_by_column(view, gradients)
     rows = Rows(view)
-    grid = Grid(rows, Measure(view.structure, values, known, beside))
+    measure = Measure(view.structure, values, known, beside)
+    measure.scale_strips(view.vertices)
+    grid = Grid(rows, measure)
     zones = Zones(rows, grid)
     nodes = Nodes(rows, grid, zones, out)
     Courses(rows, grid, zones, nodes, norms, backward and known)

@@ -20,20 +20,25 @@ BAND_EDGE = "#D5DBE1"
 PAPER = "#FFFFFF"
 PANEL = "#E9EEF3"  # inputs and outputs
 
-ORANGE, SKY, GREEN, YELLOW = "#E69F00", "#56B4E9", "#009E73", "#C9B400"
+ORANGE, SKY, GREEN = "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILLION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#7F7F7F"
 
+# One colour, one meaning: no gate has that of a state, no other scope that of a gate.
+STATES = (BLUE, VERMILLION, "#006D5B", "#3D3D8F")
 GATES = {
-    "forget": VERMILLION,
+    "forget": "#5B4BB0",
     "input": GREEN,
-    "output": BLUE,
+    "output": "#E6D800",
     "candidate": ORANGE,
-    "reset": PURPLE,
+    "reset": "#8A5A44",
     "update": SKY,
 }
 # Scopes of other names, in the order in which a tape shows them.
-OTHERS = (SKY, PURPLE, GREEN, ORANGE, BLUE, VERMILLION, YELLOW, GREY)
-STATES = (BLUE, VERMILLION, GREEN, PURPLE)
+OTHERS = ("#4F9C9C", "#8A9A3C", "#9A7FA8", "#B59F6B", "#C98B8B", "#7FB59A", GREY)
+UNGATED = "#5F7F95"  # of parameters that stand in no scope of their own
+# The shade of each role: with what its gate's colour is mixed, and how much remains.
+SHADES = ((PAPER, 1.0), (INK, 0.72), (PAPER, 0.5), (INK, 0.86), (PAPER, 0.75), (INK, 0.55))
+ROLES = "WUbVE"  # of parameters, by the first letter of their names; others come last
 
 # Gradients from small to large: one hue, darker where there is more, also in grey print.
 GRADIENT = ("#E8C5DC", "#D99BC3", "#C46BA5", "#A03A80", "#6E1557")
@@ -192,7 +197,7 @@ def gate_colours(names: Iterable[str]) -> dict[str, str]:
     return colours
 
 
-def parameter_colour(base: str, number: int) -> str:
-    """The shade of the n-th parameter of a gate: all of one hue, no two alike."""
-    shares = (1.0, 0.72, 0.5, 0.86, 0.6)
-    return mix(base, INK if number % 2 else PAPER, shares[number % len(shares)])
+def parameter_colour(base: str, name: str) -> str:
+    """The shade of a gate's parameter by its role: W, U, b, V and E each have theirs."""
+    role = ROLES.find(name[:1].replace("w", "W").replace("u", "U"))
+    return mix(base, *SHADES[role])

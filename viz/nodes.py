@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from .blocks import ASIDE, Block
-from .graph import Vertex
+from .graph import Vertex, scope_title
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .language import say
-from .layers import shifted
 from .look import (
     GAP,
     PILL,
@@ -20,6 +19,7 @@ from .scene import (
     SceneBox,
     SceneNode,
 )
+from .units import shifted
 from .zones import Zones
 
 PAUSE = 10  # how far beyond a column its pause reaches
@@ -120,7 +120,7 @@ class Nodes:
             title = f.group[-1][0]
             corners = (x0 + f.x1, y0 + f.y1, x0 + f.x2, y0 + f.y2)
             colour = self.view.gates.get(title, "")
-            title = say("layer {n}", n=title) if title.isdigit() else say(title)
+            title = scope_title(title)
             box = frames[f.group] = SceneBox(f"{name}{n}", "gate", title, *corners, colour)
             around = frames.get(f.group[:-1])
             (around.boxes if around is not None else outermost).append(box)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Record, Tensor
+from .marks import split_mark
 
 SYMBOLS = {
     "abs": "|·|",
@@ -45,32 +46,6 @@ SYMBOLS = {
     "transpose": "T",
 }
 
-# How ∂L/∂ of an op's operands a, b comes of that of its result y, up to undoing broadcasting.
-RULES = {
-    "abs": "∂L/∂a = ∂L/∂y ⊙ sign(a)",
-    "add": "∂L/∂a = ∂L/∂b = ∂L/∂y",
-    "concatenate": "each operand has its part of ∂L/∂y",
-    "cross_entropy": "∂L/∂a = ∂L/∂y (softmax(a) - one-hot(target)) / count",
-    "divide": "∂L/∂a = ∂L/∂y / b, ∂L/∂b = -∂L/∂y ⊙ a / b²",
-    "embedding": "a row of ∂L/∂a is the sum of ∂L/∂y where its id stands",
-    "exp": "∂L/∂a = ∂L/∂y ⊙ y",
-    "getitem": "∂L/∂a = ∂L/∂y at this place, 0 elsewhere",
-    "log": "∂L/∂a = ∂L/∂y / a",
-    "matmul": "∂L/∂a = ∂L/∂y bᵀ, ∂L/∂b = aᵀ ∂L/∂y",
-    "mean": "∂L/∂a = ∂L/∂y / count, at every place",
-    "multiply": "∂L/∂a = ∂L/∂y ⊙ b, ∂L/∂b = ∂L/∂y ⊙ a",
-    "negative": "∂L/∂a = -∂L/∂y",
-    "relu": "∂L/∂a = ∂L/∂y where a > 0, else 0",
-    "sigmoid": "∂L/∂a = ∂L/∂y ⊙ y ⊙ (1 - y)",
-    "softmax": "∂L/∂a = y ⊙ (∂L/∂y - Σ(∂L/∂y ⊙ y))",
-    "sqrt": "∂L/∂a = ∂L/∂y / (2 y)",
-    "square": "∂L/∂a = 2 ∂L/∂y ⊙ a",
-    "stack": "each operand has its part of ∂L/∂y",
-    "subtract": "∂L/∂a = ∂L/∂y, ∂L/∂b = -∂L/∂y",
-    "sum": "∂L/∂a = ∂L/∂y, at every place",
-    "tanh": "∂L/∂a = ∂L/∂y ⊙ (1 - y²)",
-    "transpose": "∂L/∂a = (∂L/∂y)ᵀ",
-}
 # Ops whose operands are read from left to right.
 ORDERED = frozenset(["subtract", "divide", "matmul", "power"])
 # Ops that take a part out of what comes in from below.
@@ -160,7 +135,7 @@ def index_text(index: Any) -> str:
 
 # A short name and what follows it, or any name and a number or the time.
 _SUBSCRIPT = re.compile(
-    r"(?P<name>[^\W\d_]{1,5}\u0303?)_(?P<low>[^\W_]{1,4}(?:[−+]1)?)"
+    r"(?P<name>[^\W\d_]{1,5}[\u0303\u20d6\u20d7]?)_(?P<low>[^\W_]{1,4}(?:[−+]1)?)"
     r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:[−+]1)?)"
 )
 
@@ -201,8 +176,10 @@ LOW = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 def with_low_digits(name: str) -> str:
     """``x_2`` as x₂, where a line of text cannot have letters of two sizes."""
+    name, mark = split_mark(name)
     parts = split_name(name)
-    return f"{parts[0]}{parts[1].translate(LOW)}" if parts and parts[1].isdigit() else name
+    low = f"{parts[0]}{parts[1].translate(LOW)}" if parts and parts[1].isdigit() else name
+    return low + (f"^{mark}" if mark else "")
 
 
 def printable(text: str) -> str:

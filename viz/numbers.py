@@ -62,11 +62,17 @@ def value_text(array: NDArray[Any]) -> str:
     return f"{short(values.mean())} ± {short(values.std())}, {low} … {high}"
 
 
-def strip(array: NDArray[Any]) -> list[list[float]]:
-    """The numbers of a strip row by row, from -1 to 1: the scale is the array's own."""
+def largest(array: NDArray[Any]) -> float:
+    """The largest finite number of an array, without its sign."""
+    numbers = np.asarray(array, dtype=float)
+    finite = np.abs(numbers[np.isfinite(numbers)])
+    return float(finite.max()) if finite.size else 0.0
+
+
+def strip(array: NDArray[Any], most: float | None = None) -> list[list[float]]:
+    """The numbers of a strip row by row, from -1 to 1: ``most``, by default its own largest."""
     rows = np.atleast_2d(array.reshape(-1, array.shape[-1])).astype(float)
-    finite = np.abs(rows[np.isfinite(rows)])
-    most = finite.max() if finite.size else 0.0
+    most = largest(rows) if most is None else most
     scaled: list[list[float]] = np.clip(rows / most if most else rows, -1, 1).tolist()
     return scaled
 

@@ -32,12 +32,13 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
+from .adjoints import adjoints_of
 from .formulas import Equations
 from .graph import loop_label
 from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
-from .notation import GREEK, RULES, is_number, printable
+from .notation import GREEK, is_number, printable
 from .numbers import Flows, Norms
 from .paint import Painter, course_of
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
@@ -50,6 +51,7 @@ __all__ = ["make_page"]
 WHOLE = 64  # arrays of so many numbers stand in the page number by number
 NUMBERS = 120_000  # so many numbers are in a page; beyond them arrays are summarised
 MOST_RECORDS = 5_000  # longer tapes are cut to the steps that make so many
+MOST_EQUATIONS = 1_500  # records of a tape whose equations of the pass back are read off
 MOST_VISITS = 300_000  # records that are gone back through to find what reaches the inputs
 MOST_NODES = 15_000  # scenes of more are left out, if there is a coarser one
 DIGITS = 4
@@ -91,7 +93,6 @@ def make_page(
             last where a loss stands at the end.
         theme: "dark" and "print" are kept to; "light" follows what the reader's system wants.
     """
-    words = (words or Words())._replace(fed_back=frozenset())  # such an arrow is no operand
     structure = read(tape)
     limit = steps_that_fit(structure)
     whole = len(tape)
@@ -99,22 +100,20 @@ def make_page(
         tape = Part(tape, LAST)
         structure = read(tape)
         limit = steps_that_fit(structure)
-    titles: list[str] = []
-    against = reason_against(tape, gradients)
-    if len(tape) < whole or len(records_of(structure, limit)) < len(tape):
-        against = "it holds a part of the tape"
+    is_part = len(tape) < whole or len(records_of(structure, limit)) < len(tape)
+    against = "it holds a part of the tape" if is_part else reason_against(tape, gradients)
     book = Book(tape, structure, gradients, limit, live=not against)
     scenes, painted = {}, {}
+    titles: list[str] = []
     ink = Palette(theme.name)
     for name in SCENES if structure.loops else SCENES[2:]:
-        at_level = "op" if name == "folded" else name
-        folded = name == "folded"
-        shown = None if folded else limit
-        view = make_view(tape, level=at_level, fold=folded, steps=shown)
+        if name == "folded":
+            view = make_view(tape, level="op", fold=True)
+            scene = lay_out(view, values=values, legend=False)
+        else:
+            view = make_view(tape, level=name, steps=limit)
+            scene = lay_out(view, values=values, gradients=gradients, legend=False, words=words)
         titles = view.titles
-        known = None if folded else gradients
-        said = None if folded else words
-        scene = lay_out(view, values=values, gradients=known, legend=False, words=said)
         book.add_shares(scene)
         book.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
         scene = without_legend(scene)
@@ -137,12 +136,12 @@ def make_page(
         "keep": keep or ("last" if at_the_end else "first"),
         "greek": GREEK,
         "notes": [
-            *notes(structure, whole, limit, left_out, gradients),
-            *([f"Numbers cannot be changed here: {against}."] if against else []),
+            *notes(structure, whole, limit, left_out, gradients, against),
             *book.remarks,
         ],
         "end": backward and gradients is not None,
         "words": words_of(words),
+        "bptt": book.way_back,
         **book.tables(titles),
     }
     return assemble(data, painted, ink, theme)
@@ -152,8 +151,8 @@ def words_of(words: Words | None) -> dict[str, list[list[str]]]:
     """The texts of the time steps by kind: words, targets, predictions."""
     if words is None:
         return {}
-    named = zip(("words", "targets", "predictions"), words, strict=False)
-    return {name: [list(map(printable, row)) for _, row in rows] for name, rows in named if rows}
+    named = {"words": words.words, "targets": words.targets, "predictions": words.predictions}
+    return {name: [list(map(printable, row)) for _, row in rows] for name, rows in named.items()}
 
 
 def without_legend(scene: Scene) -> Scene:
@@ -249,6 +248,7 @@ def notes(
     limit: int,
     left_out: list[str],
     gradients: Mapping[Tensor, Any] | None,
+    against: str,
 ) -> list[str]:
     """What is not in the page, and why."""
     out = []
@@ -263,6 +263,8 @@ def notes(
         out.append(f"Too large to be drawn here: level {', '.join(left_out)}.")
     if gradients is None:
         out.append("No backward pass: draw(..., grads=tape.gradients()) brings it.")
+    if against:
+        out.append(f"Numbers cannot be changed here: {against}.")
     return out
 
 
@@ -292,6 +294,12 @@ class Book:
         self.given = leaf_arrays(tape) if live else {}
         self.floating = differentiable(tape) if live else set()
         self.seeds = seeds_of(tape, gradients) if live else {}
+        self.way_back: list[str] = []  # the equations of the pass back
+        self.deltas: dict[Tensor, str] = {}
+        if self.seeds and structure.loops and len(tape) <= MOST_EQUATIONS:
+            adjoints = adjoints_of(tape)
+            self.way_back = list(map(printable, adjoints.lines(outside=True)))
+            self.deltas = adjoints.deltas()
         self.gradients = gradients or {}
         self.names = tape.names()
         self.equations = Equations(structure)
@@ -328,7 +336,6 @@ class Book:
             "shares": self.shares,
             "live": self.live,
             "seeds": [[self.number[x], encoded(g)] for x, g in self.seeds.items()],
-            "rules": RULES,
         }
 
     def add_shares(self, scene: Scene) -> None:
@@ -341,7 +348,10 @@ class Book:
             ]
 
     def tensor(self, x: Tensor) -> dict[str, Any]:
-        """A Tensor: its names on the tape and in equations, shape, dtype, numbers, gradient."""
+        """A Tensor: its names on the tape and in equations, shape, dtype, numbers, gradient.
+
+        A gradient that is a δ of the equations of the pass back has that name.
+        """
         name = self.names.get(x, "·")
         out: dict[str, Any] = {"n": printable(name), "s": list(x.shape), "d": str(x.dtype)}
         if not self.live:
@@ -350,6 +360,8 @@ class Book:
             out["x"] = encoded(self.given[x])
         if x in self.floating:
             out["f"] = 1
+        if x in self.deltas:
+            out["q"] = printable(self.deltas[x])
         made = self.structure.made.get(x)
         if made is not None and not x.name:
             left, equals, _ = self.equations.statement(made).partition(" = ")

@@ -243,7 +243,7 @@ def shares(loss: Tensor | Tape) -> dict[str, Array]:
             "unroll(cell, xs), or in a loop with scope(name, step=t)"
         )
     found = {
-        (loop, parameter_name(structure, x)): {
+        (loop, parameter_name(structure, x, marked=False)): {
             t: np.asarray(norm_of(by_step[t]) if t in by_step else 0.0)
             for t in sorted(structure.loops[loop].steps)
         }

@@ -53,8 +53,8 @@ class Plumbing:
             if parts is None:
                 continue
             uses = self.out_of.get(v, [])
-            places = {e: self.taken(e.head, parts) for e in uses}
-            taken = {e: position for e, position in places.items() if position in parts}
+            places = ((e, self.taken(e.head, parts)) for e in uses)
+            taken = {e: n for e, n in places if n is not None and n in parts}
             whole = len(taken) < len(uses)
             stacks = [e.tail for e in self.into[v] if e.tail.place is None]
             if not uses and not v.bold:
@@ -65,19 +65,20 @@ class Plumbing:
                 self.show_outputs(v, parts)
             elif whole and stacks:
                 self.gather(v, parts, joined)
-            if not whole:
+            if whole:
+                v.label, v.note = v.note or "outputs", ""
+            else:
                 self.gone.add(v)
         self.gone.update(v for v in self.vertices if self.is_only_taken_apart(v))
         self.vertices = [v for v in self.vertices if v not in self.gone]
         self.edges = self.remaining()
 
     def hand_on(
-        self, v: Vertex, parts: dict[int, list[Vertex]], taken: dict[Edge, int | None]
+        self, v: Vertex, parts: dict[int, list[Vertex]], taken: dict[Edge, int]
     ) -> dict[int, list[Vertex]]:
         """The layer above takes the sequence apart again: step to step."""
         joined: dict[int, list[Vertex]] = {}
         for e, position in taken.items():
-            assert position is not None
             if position not in joined:
                 joined[position] = self.join(v, parts[position])
             heads = self.out_of.get(e.head, []) if e.head.kind != "dots" else [e]
@@ -96,7 +97,6 @@ class Plumbing:
         self, v: Vertex, parts: dict[int, list[Vertex]], joined: dict[int, list[Vertex]]
     ) -> None:
         """What is used as a whole too is gathered from what was joined step by step."""
-        v.label = "stack"
         assert v.tensor is not None
         for position, cells in parts.items():
             for tail in joined.get(position) or self.join(v, cells):
@@ -156,7 +156,7 @@ class Plumbing:
                 j = self.s.made.get(x)
                 cell = self.of_record[j] if j is not None else None
                 if cell is not None and cell.place is not None:
-                    parts[position] = [cell]
+                    parts[0 if self.fold else position] = [cell]
             return parts or None
         if record.op not in ("concatenate", "add", "multiply") or len(record.inputs) != 2:
             return None
@@ -183,7 +183,9 @@ class Plumbing:
         index = self.s.records[head.records[0]].params.get("index")
         if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None):
             index = index[1]
-        return index if isinstance(index, int) else None
+        if not isinstance(index, int):
+            return None
+        return 0 if self.fold else index  # one step stands for all
 
     def join(self, v: Vertex, parts: list[Vertex]) -> list[Vertex]:
         """The vertices that give one position: a cell, or what joins those of two directions."""

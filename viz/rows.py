@@ -141,8 +141,7 @@ class Rows:
         }
         for v in self.bars:
             made = f"{v.label} → {v.note}" if v.records and v.note else v.label
-            if v.label == "stack" and self.view.level != "op":
-                made = v.note or "outputs"
+            made = v.note if v.kind == "gate" else made  # its label stands above this line
             v.detail = f"{shorten(made, 60)} {shape_text(v.tensor)}".rstrip()
 
     def is_top(self, loop: int) -> bool:
@@ -157,4 +156,5 @@ class Rows:
 
     def row_title(self, loop: int) -> str:
         """The name of a row: its layer, its direction, its cell."""
-        return shorten(loop_label(self.loops[loop].path, self.view.titles[loop]), 60)
+        paths = [one.path for one in self.loops]
+        return shorten(loop_label(self.loops[loop].path, self.view.titles[loop], paths), 60)

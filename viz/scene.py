@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,11 +11,12 @@ import numpy as np
 from ..autograd import Tensor
 from .blocks import Item
 from .graph import Edge, Vertex, View
-from .layers import Name, Path
 from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
+from .marks import split_mark
 from .notation import ADDITIVE, ORDERED, split_name
-from .numbers import Shares, is_strip, strip, value_text
+from .numbers import Shares, is_strip, largest, strip, value_text
 from .structure import Structure
+from .units import Name, Path
 
 BESIDE_WIRE, BESIDE_TWO = 5, 10  # from a wire to the text at its right; from two wires
 BESIDE = ("state", "end", "cut", "delay", "dots")  # kinds that stand between or above the columns
@@ -182,10 +183,10 @@ class Scene:
 
 def name_width(name: str, size: float = NAME) -> int:
     """How wide a name is, with its subscript set small."""
-    parts = split_name(name)
-    if parts is None:
-        return text_width(shorten(name), size)
-    return text_width(parts[0], size) + text_width(parts[1], max(LEAST, size * 0.75))
+    name, mark = split_mark(name)
+    parts = split_name(name) or (shorten(name), "")
+    low = max(LEAST, size * 0.75)
+    return text_width(parts[0], size) + text_width(parts[1] + mark, low)
 
 
 def shape_text(x: Tensor | None) -> str:
@@ -258,7 +259,14 @@ class Measure:
         self.values = values
         self.norms = norms
         self.beside = beside
+        self.most = 0.0  # the largest number of all strips
         self.sizes: dict[Hashable, tuple[int, int, bool]] = {}
+
+    def scale_strips(self, vertices: Iterable[Vertex]) -> None:
+        """Give all strips of a picture one scale, so that they can be compared."""
+        arrays = (np.asarray(v.tensor.data) for v in vertices if v.tensor is not None)
+        if self.values:
+            self.most = max((largest(array) for array in arrays if is_strip(array)), default=0.0)
 
     def size(self, v: Vertex) -> tuple[int, int, bool]:
         """A vertex's size; the same for all that look alike."""
@@ -285,7 +293,7 @@ class Measure:
         if self.values and v.tensor is not None and v.kind in ("op", "input", "gate", "cell"):
             array = np.asarray(v.tensor.data)
             if is_strip(array):
-                return strip(array)
+                return strip(array, self.most)
         return []
 
     def item(self, v: Vertex, key: Name, order: int) -> Item:

@@ -12,8 +12,8 @@ position t depends on its operand at t alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack
 from contextvars import Context
 from typing import Any, NamedTuple
 
@@ -118,6 +118,8 @@ class Splitter:
         self.new: dict[Tensor, Tensor] = {}
         self.parts: dict[Tensor, Parts] = {}
         self.columns: dict[Tensor, Tensor] = {}
+        self.here: tuple[str, ...] = ()
+        self.around = ExitStack()
         self.settled: set[Tensor] = set()  # new ones that are in no column beside a cell
 
     # What can be split ------------------------------------------------------------------------
@@ -228,6 +230,7 @@ class Splitter:
         for i, record in enumerate(self.records):
             self.run(i, record)
         out = StepwiseTape(*(x for output in self.s.tape.outputs for x in self.parted(output)))
+        self.go(())
         out.columns = {x: self.new.get(anchor, anchor) for x, anchor in self.columns.items()}
         return out
 
@@ -268,15 +271,23 @@ class Splitter:
         elif record.op == "cross_entropy" and record.inputs[0].ndim == 1:
             self.run_alone(record)
         else:
-            with at_path(record.scope):
-                operands = tuple(map(self.whole, record.inputs))
-                self.new[x] = apply(record.op, operands, record.params)
+            operands = tuple(map(self.whole, record.inputs))
+            self.go(record.scope)
+            self.new[x] = apply(record.op, operands, record.params)
             self.settle(x)
 
     def settle(self, x: Tensor) -> None:
         """Name what stands for a Tensor as it is named."""
         self.new[x].name = x.name
         self.settled.add(self.new[x])
+
+    def go(self, path: tuple[str, ...]) -> None:
+        """Record in a scope of this path from now on."""
+        if path is not self.here:
+            self.around.close()
+            for name in path:
+                self.around.enter_context(scope(name))
+            self.here = path
 
     def loop_of(self, x: Tensor) -> tuple[int, int]:
         """Where the steps of a sequence's parts stand."""
@@ -302,9 +313,11 @@ class Splitter:
         """What stands for a Tensor in the new tape, its parts joined if they must be."""
         if x not in self.new and x in self.parts:
             parts = self.parts[x]
-            with at_path(self.records[self.s.made[x]].scope):
-                joined: Any = np.stack(parts.tensors, axis=parts.axis)  # type: ignore[call-overload]
-                self.new[x] = joined
+            before = self.here
+            self.go(self.records[self.s.made[x]].scope)
+            joined: Any = np.stack(parts.tensors, axis=parts.axis)  # type: ignore[call-overload]
+            self.go(before)
+            self.new[x] = joined
             self.settle(x)
         return self.new.get(x, x)
 
@@ -315,8 +328,8 @@ class Splitter:
         path = without_common(record.scope, loop.path)
         parts = []
         for t, anchor in enumerate(anchors):
-            with at_path(path):
-                part = self.run_part(record, t, axis)
+            self.go(path)
+            part = self.run_part(record, t, axis)
             self.columns_below(part, anchor)
             if x.name:
                 part.name = f"{x.name.removesuffix('s')}_{self.step_of(anchor)}"
@@ -397,6 +410,7 @@ class Splitter:
         reduction = "none" if not params["total"] else "sum"
         mean = reduction == "sum" and counts.all() and plain and one < 1
         losses = []
+        self.go(())
         for t, (part, anchor) in enumerate(zip(scores.tensors, scores.anchors, strict=True)):
             step = self.step_of(anchor)
             part.name = part.name or f"y_{step}"
@@ -419,6 +433,7 @@ class Splitter:
         x, params = record.output, record.params
         scores = self.whole(record.inputs[0])
         scores.name = scores.name or "y"
+        self.go(())
         here = {"targets": params["targets"], "mask": np.asarray(params["share"]) != 0}
         self.new[x] = self.loss(record, scores, here, "sum" if params["total"] else "none")
         self.settle(x)
@@ -532,12 +547,3 @@ def without_common(path: tuple[str, ...], around: tuple[str, ...]) -> tuple[str,
     while depth < min(len(path), len(around)) and path[depth] == around[depth]:
         depth += 1
     return path[depth:]
-
-
-@contextmanager
-def at_path(path: tuple[str, ...]) -> Iterator[None]:
-    """Record in a scope of this path."""
-    with ExitStack() as around:
-        for name in path:
-            around.enter_context(scope(name))
-        yield

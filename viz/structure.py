@@ -13,6 +13,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 from ..autograd import Record, Tape, Tensor, path_text, split_scope
+from .marks import Mark, marks_of
 
 Group = tuple[tuple[str, int], ...]  # scopes inside a step; the number tells namesakes apart
 Key = Hashable  # a place in a step; of a record a number, which stands for group, op and count
@@ -89,6 +90,8 @@ class Structure:
         entering: (record, operand) -> the state that comes in there.
         slots: Each loop's states.
         parameters: Parameter -> what it is called, and its number among those called so.
+        marked: Parameter -> the mark of the one loop that uses it.
+        marks: For each loop what its names bear where there are several.
         sequences: Data without a name of which steps take x_1, x_2, ... -> what it is called, xs.
     """
 
@@ -101,8 +104,10 @@ class Structure:
     loops: list[Loop]
     entering: dict[tuple[int, int], Slot] = field(default_factory=dict)
     slots: list[list[Slot]] = field(default_factory=list)
+    marks: list[Mark] = field(default_factory=list)
     sequences: dict[Tensor, str] = field(default_factory=dict)
     parameters: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
+    marked: dict[Tensor, Mark] = field(default_factory=dict)
 
 
 def read(tape: Tape) -> Structure:
@@ -120,6 +125,7 @@ def read(tape: Tape) -> Structure:
     adopt(records, made, loops, where)
     group, key = find_groups(records, made, where, inner)
     structure = Structure(tape, records, made, where, group, key, loops)
+    structure.marks = marks_of([loop.path for loop in loops])
     States(structure).find()
     name_parameters(structure)
     for record, place in zip(records, where, strict=True):
@@ -150,9 +156,11 @@ def name_parameters(structure: Structure) -> None:
     for x, name in names.items():
         only = next(iter(loops[x])) if len(loops[x]) == 1 else None
         namesakes.setdefault((only, name), []).append(x)
-    for (_, name), found in namesakes.items():
+    for (loop, name), found in namesakes.items():
+        mark = structure.marks[loop] if loop is not None else Mark()
         for n, x in enumerate(found, 1):
             structure.parameters[x] = (name, str(n) if len(found) > 1 else "")
+            structure.marked[x] = mark
 
 
 def find_loops(

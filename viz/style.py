@@ -5,12 +5,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Hashable
 from typing import NamedTuple
 
 from .graph import Vertex
-from .layers import Path, Point
 from .look import (
     BAND,
     BAND_EDGE,
@@ -26,17 +24,17 @@ from .look import (
     PAPER,
     SMALL,
     STATES,
-    VERMILLION,
     WIRE,
     Theme,
     shorten,
 )
+from .marks import split_mark
 from .notation import GREEK, split_name
 from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shape_text, shown_text
+from .units import Path, Point
 
 ARROW = 6  # length of an arrowhead
 CUT_SIZE = 16  # of the sign of a cut
-HIGH = re.compile(r"\^(\([\w.,]+\)|\w{1,3}|[*+−-])$")  # what stands high behind a name
 LOW_SIZE = 0.72  # of a subscript, beside its letter's
 ROUND = {"cell": 14, "gate": 9, "op": 8}  # radius of the corners; others are as round as can be
 SQUARE_KINDS = ("share", "delay")
@@ -60,15 +58,14 @@ class Run(NamedTuple):
 
 def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
     """A name with its subscript small and low, and its superscript high: ``W_f^(2)``."""
-    number = HIGH.search(name)
-    base = name[: number.start()] if number else name
+    base, mark = split_mark(name)
     parts = split_name(base) or (GREEK.get(base) or shorten(base), "")
     small = max(LEAST, round(size * LOW_SIZE))
     runs = [Run(parts[0], size, colour=colour)]
     if parts[1]:
         runs.append(Run(parts[1], small, -1, colour=colour))
-    if number:
-        runs.append(Run(number[1], small, 1, colour=colour))
+    if mark:
+        runs.append(Run(mark, small, 1, colour=colour))
     return runs
 
 
@@ -120,13 +117,13 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     wide = 2.2 if v.bold else 1.2
     if grade >= 0:
         ink = of(PAPER) if grade >= 3 else ""
-        return NodeStyle(of(GRADIENT[grade]), of(hue), wide, ink)
+        return NodeStyle(of(GRADIENT[grade]), of(hue), wide, ink, dashed=v.kind == "copy")
     if v.kind == "op":
         return NodeStyle(of(PAPER), of(INK if v.bold else hue), wide)
     if v.kind == "gate":
         return NodeStyle(tint(hue), of(hue), wide)
     if v.kind == "cell":
-        return NodeStyle(tint(STATES[0], 0.10), of(INK), 1.6)
+        return NodeStyle(tint(WIRE), of(INK), 1.6)
     if v.kind == "copy":
         return NodeStyle(tint(hue, 0.14), of(hue), dashed=True)
     if v.kind == "parameter":
@@ -136,7 +133,7 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     if v.kind in ("input", "output"):
         return NodeStyle(of(PANEL), of(WIRE), wide)
     if v.kind == "cut":
-        return NodeStyle(of(PAPER), "", 0, of(VERMILLION))
+        return NodeStyle(of(PAPER), "", 0, of(INK))
     if v.kind == "share":
         return NodeStyle(of(hue), "", 0)
     if v.kind == "swatch":

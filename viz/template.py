@@ -12,13 +12,14 @@ from dataclasses import dataclass, field
 
 from .blocks import Block, Diagram, Frame, Item, Rail, Wire
 from .graph import Edge, Vertex, View
-from .layers import Name, Path, simplify
-from .look import TRACK
+from .look import PILL, TRACK
 from .notation import TAKING
 from .scene import Measure
 from .structure import Key
+from .units import Name, Path, simplify
 
 CROWN = 8  # from a step's insides to its output above
+NAMES_APART = 2 * PILL + 2  # from one state's wire to another's, where they enter
 GUTTER = 10  # between a step's insides and the wires beside them
 CELL: Name = ("cell",)  # the key of a cell's box
 LAST = 10**9
@@ -365,6 +366,7 @@ class _Maker:
             if on_rail is not None and below is not None:
                 lane = block.left - GUTTER - TRACK * len(branches)
                 branches[state] = [(lane, on_rail), (lane, below)]
+        self.keep_apart(out, branches)
         out.left = block.left - GUTTER - TRACK * len(branches)
         for wire, state in incoming:
             level = out.levels[state]
@@ -372,6 +374,23 @@ class _Maker:
                 path = block.paths[wire.name, key, operand]
                 bend = branches.get(state, []) if path[0][1] != level else []
                 out.enter[state, key, operand] = simplify([(out.left, level), *bend, *path])
+
+    def keep_apart(self, out: Template, branches: dict[int, Path]) -> None:
+        """Let states that come in close to each other begin with room for their names.
+
+        Of two wires the higher one is raised, farther inside, so that they do not cross.
+        """
+        before: int | None = None
+        raised: list[int] = []
+        for state, y in sorted(out.levels.items(), key=lambda item: item[1]):
+            out.levels[state] = level = y if before is None else max(y, before + NAMES_APART)
+            before = level
+            if level != y:
+                raised.append(state)
+                branches.setdefault(state, [(0, level), (0, y)])
+        for place, state in enumerate(reversed(raised)):
+            lane = out.block.left - GUTTER - TRACK * (len(branches) - len(raised) + place)
+            branches[state] = [(lane, out.levels[state]), (lane, branches[state][-1][1])]
 
     def let_out(self, out: Template) -> None:
         """States leave at the height at which they come in; outputs that cannot rise go beside."""

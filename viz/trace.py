@@ -35,13 +35,29 @@ def tape_of(who: str, what: Any, steps: int) -> Tape:
                 "computed inside of no_grad(); give a result, or a cell"
             )
         return Tape(what)
+    if isinstance(what, type):
+        raise TypeError(
+            f"{who}: expected a Tensor, a Tape, or a cell, got the class {what.__name__}; make "
+            f"one, as in {what.__name__}(3, 4)"
+        )
     if hasattr(what, "unroll"):
         return tape_of_cell(who, what, steps)
-    hint = f"; for several Tensors write {who}(Tape(*tensors))"
-    raise TypeError(
-        f"{who}: expected a Tensor, a Tape, or a cell, got {type(what).__name__}"
-        + (hint if isinstance(what, (tuple, list)) else "")
-    )
+    hint = ""
+    if isinstance(what, (tuple, list)):
+        hint = f"; for several Tensors write {who}(Tape(*tensors))"
+    elif parts := [name for name, part in vars_of(what).items() if hasattr(part, "unroll")]:
+        hint = (
+            f"; give its {parts[0]}, {who}(model.{parts[0]}), or what it computes on an example, "
+        )
+        hint += f"{who}(model(x))"
+    elif callable(what):
+        hint = f"; give what it computes on an example, {who}(model(x))"
+    raise TypeError(f"{who}: expected a Tensor, a Tape, or a cell, got {type(what).__name__}{hint}")
+
+
+def vars_of(what: Any) -> dict[str, Any]:
+    """The attributes of an object, if it has a dict of them."""
+    return getattr(what, "__dict__", {})
 
 
 def tape_of_cell(who: str, cell: Any, steps: int) -> Tape:

@@ -13,9 +13,10 @@ from collections.abc import Hashable, Iterator
 
 from ..autograd import Parameter, Record, Tape, Tensor
 from .formulas import Equations, write_name
-from .graph import Edge, Shared, Vertex, View, cell_title
+from .graph import Edge, Shared, Vertex, View, cell_title, scope_title
 from .language import say
-from .look import GATES, GREY, OTHERS, gate_colours, parameter_colour
+from .look import GATES, GREY, UNGATED, gate_colours, parameter_colour
+from .marks import Mark
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
 from .plumbing import Plumbing
 from .structure import Group, Key, Loop, Slot, Structure, read, stem
@@ -558,7 +559,8 @@ class _Maker:
         identity = (kind, slot.loop, slot.number)
         vertex = self.leaf_vertex.get(identity)
         if vertex is None:
-            label = say("delay") if self.fold else x.name or slot.name or ""
+            name = self.marked(x.name or slot.name or "", slot)
+            label = say("delay") if self.fold else name
             vertex = self.leaf_vertex[identity] = self.add(
                 Vertex(
                     f"{kind}{slot.loop}_{slot.number}",
@@ -640,7 +642,13 @@ class _Maker:
         loop = self.s.loops[slot.loop]
         zero = f"{slot.name}_0"
         name = x.name or zero
-        return f"{slot.name}_{loop.order[0] + 1}" if loop.reverse and name == zero else name
+        if loop.reverse and name == zero:
+            name = f"{slot.name}_{loop.order[0] + 1}"
+        return self.marked(name, slot)
+
+    def marked(self, name: str, slot: Slot) -> str:
+        """A state's name with the mark of its layer."""
+        return self.s.marks[slot.loop].on(name)
 
     def side(self, i: int, k: int, x: Tensor, head: Vertex, kind: str, label: str) -> None:
         """A parameter or constant drawn right beside the op that uses it."""
@@ -725,7 +733,7 @@ class _Maker:
                     continue
                 x = self.s.records[end].output
                 assert tail.place is not None
-                label = x.name or f"{slot.name}_{tail.place[1]}"
+                label = self.marked(x.name or f"{slot.name}_{tail.place[1]}", slot)
                 vertex = self.add(
                     Vertex(
                         f"end{slot.loop}_{slot.number}",
@@ -790,7 +798,7 @@ class _Maker:
                 vertex.note = ""
             vertex.bold = vertex.bold and vertex.id not in used  # results, not ways to them
             if vertex.kind == "gate" and vertex.label.isdigit():
-                vertex.label = say("layer {n}", n=vertex.label)
+                vertex.label = scope_title(vertex.label)
             elif vertex.kind in ("gate", "op"):
                 vertex.label = say(vertex.label)
             elif vertex.kind == "output":
@@ -817,15 +825,13 @@ class _Maker:
             uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
             if place is not None and self.is_inside(i):
                 inside.setdefault(x, place[0])
-        numbers: dict[Hashable, int] = {}
         colours: dict[Tensor, str] = {}
         shared = []
         for n, (x, places) in enumerate(uses.items(), 1):
             name = first_group[x]
             loop = inside.get(x)
-            count = numbers[loop, name] = numbers.get((loop, name), -1) + 1
-            base = self.gates.get(name) or OTHERS[(n - 1) % len(OTHERS)]
-            colours[x] = colour = parameter_colour(base, count if name else 0)
+            role = self.s.parameters.get(x, (x.name or "", ""))[0]
+            colours[x] = colour = parameter_colour(self.gates.get(name, UNGATED), role)
             total = sum(len(where) for where in places.values())
             if total > 1 or None not in places or s.loops:
                 label = self.parameter_name(x)
@@ -840,10 +846,14 @@ class _Maker:
         return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
 
 
-def parameter_name(structure: Structure, x: Tensor) -> str:
-    """A parameter's name, with its number among its namesakes: ``W^(2)``."""
+def parameter_name(structure: Structure, x: Tensor, marked: bool = True) -> str:
+    """A parameter's name, with its layer and its number among its namesakes: ``W^(2)``.
+
+    Where the layer is said beside it, it need not be ``marked``.
+    """
     name, number = structure.parameters.get(x, (x.name or "θ", ""))
-    return f"{name}^({number})" if number else name
+    mark = structure.marked.get(x, Mark()) if marked else Mark()
+    return mark.numbered(number).on(name)
 
 
 def uses_text(places: dict[int | None, set[int]]) -> str:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 
 from ..autograd import Tensor
 from .graph import Vertex
-from .layers import Point
 from .look import NAME, NOTE
 from .nodes import Nodes
 from .notation import split_name
 from .scene import SceneEdge, name_width
+from .units import Point
 from .view import parameter_name
 
 PRODUCTS = frozenset(["matmul", "einsum", "tensordot", "embedding"])

@@ -13,12 +13,12 @@ from ..autograd import Tape
 from .graph import Edge, Vertex
 from .grid import Grid
 from .language import say
-from .layers import simplify
 from .look import FAINT, SMALL, shorten, text_width
 from .nodes import Nodes
 from .rows import Rows
 from .scene import Curve, SceneEdge, SceneText
 from .structure import Loop, read
+from .units import simplify
 
 WORD = 14  # size of the words
 LINE = 20  # from one row of words to the next

@@ -9,13 +9,14 @@ from typing import NamedTuple
 from .blocks import Block, Diagram, Item, Wire
 from .graph import Edge, Vertex
 from .grid import Grid
-from .layers import End, Name, Path, Unit, assign_tracks, shifted
 from .look import (
     GAP,
     TRACK,
     text_width,
 )
 from .rows import Rows
+from .tracks import assign_tracks
+from .units import End, Name, Path, Unit, shifted
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
@@ -78,19 +79,30 @@ class Zones:
                 if self.rows.zone[e.head] > self.rows.zone[e.tail]:
                     self.margin.setdefault(e.tail, right + back + TRACK * len(self.margin))
             elif e.slot is not None and (name := self.comes_in(e)) not in self.state_margin:
-                _, block, from_right = name
-                number = taken[block, from_right] = taken.get((block, from_right), -1) + 1
-                ways = range(self.rows.zone.get(e.tail, 0), self.rows.row[e.slot.loop] + 1)
-                in_block = [i for i in self.rows.active if self.rows.block[i] == block]
-                loops = [i for i in in_block if self.rows.row[i] in ways]
-                out = 16 + back + TRACK * number
-                out += max(self.grid.beside_width(i)[from_right] for i in loops)
-                if not from_right:  # past the names of the rows below
-                    passed = [i for i in loops if i != e.slot.loop]
-                    names = [text_width(self.rows.row_title(i), 15) for i in passed]
-                    out += max(names, default=0)
-                left, end = self.grid.block_span[block]
-                self.state_margin[name] = end + out if from_right else left - out
+                self.state_margin[name] = self.margin_of_state(e, name, back, taken)
+
+    def margin_of_state(
+        self,
+        e: Edge,
+        name: tuple[Vertex, int, bool],
+        back: int,
+        taken: dict[tuple[int, bool], int],
+    ) -> int:
+        """x beside a block of columns at which a first state runs up to its row."""
+        assert e.slot is not None
+        _, block, from_right = name
+        number = taken[block, from_right] = taken.get((block, from_right), -1) + 1
+        on_way = range(self.rows.zone.get(e.tail, 0), self.rows.row[e.slot.loop] + 1)
+        in_block = [i for i in self.rows.active if self.rows.block[i] == block]
+        loops = [i for i in in_block if self.rows.row[i] in on_way]
+        out = 16 + back + TRACK * number
+        out += max(self.grid.beside_width(i)[from_right] for i in loops)
+        if not from_right:  # past the names of the rows below
+            passed = [i for i in loops if i != e.slot.loop]
+            names = [text_width(self.rows.row_title(i), 15) for i in passed]
+            out += max(names, default=0)
+        left, end = self.grid.block_span[block]
+        return end + out if from_right else left - out
 
     def comes_in(self, e: Edge) -> tuple[Vertex, int, bool]:
         """What outside of time a first state is, in which block it enters, and if at the right."""
@@ -313,10 +325,19 @@ class Zones:
         if b is not None:
             xs.append(self.grid.column_x(e, False))
         first = start if a is not None else start + 1
+        early = a is not None and first in self.occupied
         return [
-            Crossing(first + n, x1, x2, a is not None and n == 0 and first in self.occupied)
+            Crossing(first + n, x1, x2, early and n == 0 and self.may_rise(first, x2))
             for n, (x1, x2) in enumerate(itertools.pairwise(xs))
         ]
+
+    def may_rise(self, z: int, x: int) -> bool:
+        """Whether a wire may run up through a zone: bars are crossed, other nodes are not."""
+        block, items = self.zone_block.get(z), self.zone_items.get(z, {})
+        return block is None or all(
+            v in self.rows.bars or abs(block.places[v][0] - x) > item.half + 4
+            for v, item in items.items()
+        )
 
     def level(self, loop: int, state: int) -> int:
         """How high a state crosses the boundaries of a loop's steps."""

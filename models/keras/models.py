@@ -1,38 +1,294 @@
-"""``Sequential``: a network as a list of layers, with Keras's ``compile``, ``fit``, ``predict``."""
+"""``Sequential`` and ``Model``: networks of layers, in a row or in a graph."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ...autograd import Tensor, reduce_loss, scope, values
-from ...cells import Module
-from ...checks import check_choice, check_int, describe_received, wrong_type
-from ..networks.layers import evaluating
-from ..training import loop
-from ..training.optim import Optimizer
-from .callbacks import Callback, History
-from .layers import Dense, Embedding, Layer, Mask, Shape, shown
-from .losses import FROM_LOGITS, LOSSES, Ending, Terms
-from .metrics import METRICS
-from .optimizers import BY_NAME, Factory
+from ...autograd import no_grad
+from ...cells import Configured, Module, register
+from ...checks import describe_received
+from ...files import PathLike, load_arrays
+from .. import persist
+from . import optimizers
+from .base import Layer, Operation, adopt, layer, shape_of
+from .graph import Graph, output_shapes
+from .inputs import checked_input, checked_inputs
+from .layers.core import InputLayer
+from .layers.embeddings import Embedding
+from .session import plain
+from .symbolic import KerasTensor, Shape, filled, leaves, shown
+from .training import Trainer
 
-__all__ = ["Sequential"]
-
-Array = NDArray[Any]
+__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json"]
 
 
-class Sequential(Module):
+class LayersWithin:
+    """The layers of a network without a graph: those in its attributes."""
+
+    def __get__(self, model: Any, kind: type) -> Any:
+        return self if model is None else model.within()
+
+
+@layer
+class Model(Trainer):
+    """A network: a graph of layers, or a class of your own with ``call``.
+
+    Args:
+        inputs: Symbolic tensors of ``Input``: one, or a list or dict of them.
+        outputs: What layers made of them.
+        name: A name.
+        rng: A Generator, a seed, or None for the session's (``set_random_seed``): for the order of
+            the data, and for layers that were given none.
+        **options: Those of ``Layer``.
+
+    Attributes:
+        layers: The layers, in the order of their calls.
+
+    Example:
+        >>> import numpy as np
+        >>> from unspool.models.keras import LSTM, Dense, Input, Model
+        >>> words = Input((6, 3))
+        >>> y, h, c = LSTM(4, return_state=True)(words)
+        >>> model = Model(words, Dense(2)(h))
+        >>> model.predict(np.ones((5, 6, 3))).shape
+        (5, 2)
+    """
+
+    converts = False
+    layers: Any = LayersWithin()
+
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        name: str | None = None,
+        rng: Any = None,
+        graph: list[Any] | None = None,
+        **options: Any,
+    ) -> None:
+        if (inputs is None) != (outputs is None):
+            raise TypeError("Model: give inputs and outputs, or neither in a class with call()")
+        super().__init__(name=name, rng=rng, **options)
+        self.graph: Graph | None = None
+        if graph is not None:
+            self.draw_graph(Graph.of(graph))
+        elif inputs is not None:
+            self.draw_graph(Graph(inputs, outputs))
+
+    def draw_graph(self, graph: Graph) -> None:
+        """Become the network of a graph."""
+        self.graph = graph
+        self.layers = [inner for inner in graph.layers if not isinstance(inner, Operation)]
+        for inner in self.layers:
+            adopt(inner, self)
+        self.built = True
+
+    def arguments(self) -> dict[str, Any]:
+        """The graph, or the constructor's arguments of a class of your own."""
+        if self.graph is None or type(self) is not Model:
+            return super().arguments()
+        return {"graph": self.graph.described(), "name": self.name}
+
+    def build(self, input_shape: Any) -> None:
+        """Create the weights for inputs of a shape, by a run on zeros."""
+        several = isinstance(input_shape, list)
+        zeros = [filled(s, 1) for s in input_shape] if several else filled(input_shape, 1)
+        self.built = True
+        with no_grad():
+            self(zeros)
+
+    def call(self, inputs: Any) -> Any:
+        """The outputs of inputs (batch, ...)."""
+        if self.graph is None:
+            raise NotImplementedError(
+                f"{type(self).__name__} defines no call(inputs); write one, or "
+                "Model(inputs, outputs) of symbolic tensors"
+            )
+        return self.graph.run(inputs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs for inputs (batch, ...), without dropout unless ``training=True``."""
+        numbers = not any(isinstance(leaf, KerasTensor) for leaf in leaves((args, kwargs)))
+        if numbers and args and self.graph is None and not self.built:
+            self.built = True  # layers create their weights as they are called
+            try:
+                return super().__call__(*args, **kwargs)
+            finally:
+                self._freeze()
+        return super().__call__(*args, **kwargs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shapes of the graph's outputs."""
+        if self.graph is None:
+            return super().compute_output_shape(input_shape)
+        return output_shapes(self.graph)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The outputs' masks are noted by the layers that made them."""
+        return None
+
+    def outputs_count(self) -> int:
+        """The number of outputs; 1 where it is not known before a run."""
+        return 1 if self.graph is None else len(list(leaves(self.graph.outputs)))
+
+    def output_names(self, outputs: list[Any]) -> list[str]:
+        """The names of the layers that made the outputs."""
+        return super().output_names(outputs) if self.graph is None else self.graph.output_names
+
+    # The graph ------------------------------------------------------------------------------------
+
+    def _graph(self, what: str) -> Graph:
+        if self.graph is None:
+            raise AttributeError(
+                f"{self.name} has no {what} yet: the shape of its input is not known; begin with "
+                "Input(shape), or call build((None, 20))"
+            )
+        return self.graph
+
+    @property
+    def inputs(self) -> list[Any]:
+        """The symbolic inputs."""
+        return list(leaves(self._graph("inputs").inputs))
+
+    @property
+    def outputs(self) -> list[Any]:
+        """The symbolic outputs."""
+        return list(leaves(self._graph("outputs").outputs))
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input; a list if there are several."""
+        return self._graph("input").inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output; a list if there are several."""
+        return self._graph("output").outputs
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of a name, or the one at a place in ``layers``."""
+        if (name is None) == (index is None):
+            raise ValueError("get_layer: give a name or an index")
+        if index is not None:
+            found: Layer = self.layers[index]
+            return found
+        for found in self.layers:
+            if found.name == name:
+                return found
+        names = ", ".join(repr(inner.name) for inner in self.layers)
+        raise ValueError(f"get_layer: there is no layer {name!r}; the layers are {names}")
+
+    def reset_states(self) -> None:
+        """Let the recurrent layers that are ``stateful`` begin with zeros."""
+        for inner in self.sublayers():
+            if inner is not self and hasattr(inner, "reset_state"):
+                inner.reset_state()
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Callable[..., Any] | None = None,
+        **options: Any,
+    ) -> None:
+        """Print the layers, the shapes of their outputs, and their numbers of parameters.
+
+        The numbers are those of the weights in Keras's shapes, ``count_params()``.
+
+        Args:
+            line_length, positions: Not used.
+            print_fn: Called with each line instead of ``print``.
+            **options: Not used.
+        """
+        if not self.built and self.layers and isinstance(self.layers[0], Embedding):
+            self.build((None, None))
+        if not self.built:
+            raise ValueError(
+                "summary: the widths are not known yet; call build((None, 20)) with the shape of "
+                "the inputs, or fit"
+            )
+        rows = [("Layer (type)", "Output Shape", "Param #")]
+        for inner in self.layers:
+            shape = shown(inner.output_shape) if inner.nodes else "?"
+            rows.append((f"{inner.name} ({type(inner).__name__})", shape, f"{size_of(inner):,}"))
+        first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
+        write = print if print_fn is None else print_fn
+        for a, b, c in rows:
+            write(f"{a:<{first}}  {b:<{second}}  {c:>{third}}")
+        total, trained = size_of(self), size_of(self, trained=True)
+        write(f"Total params: {total:,}")
+        write(f"Trainable params: {trained:,}")
+        write(f"Non-trainable params: {total - trained:,}")
+
+    # Files ----------------------------------------------------------------------------------------
+
+    def save(  # type: ignore[override]
+        self, filepath: PathLike, overwrite: bool = True, **options: Any
+    ) -> None:
+        """Write the network, with what ``compile`` was given by name, for ``load_model``.
+
+        The file is unspool's own, whatever its name ends in; Keras does not read it.
+        """
+        for kind in {type(part) for part in self.sublayers()}:
+            if "registered" not in vars(kind):
+                register(kind)  # a class of your own, by its name
+        persist.save_model(filepath, self, notes={"keras": compile_notes(self)})
+
+    def save_weights(self, filepath: PathLike, overwrite: bool = True) -> None:
+        """Write the weights, for ``load_weights``; the file is unspool's own."""
+        super().save(filepath)
+
+    def load_weights(self, filepath: PathLike, **options: Any) -> Model:
+        """Read the weights of a file of ``save_weights`` or ``save``."""
+        arrays = load_arrays(filepath)
+        arrays.pop("header", None)
+        try:
+            self.load_state_dict(arrays)
+        except ValueError as error:
+            raise ValueError(f"{filepath}: {error}") from error
+        return self
+
+    load = load_weights  # type: ignore[assignment]
+
+    def to_json(self, **options: Any) -> str:
+        """The structure as JSON, without weights, for ``model_from_json``."""
+        return json.dumps(self.to_config(), **options)
+
+    def _inputs(self, who: str, x: Any) -> Any:
+        """Inputs as arrays that fit."""
+        return checked_inputs(who, self.graph, x)
+
+
+def size_of(inner: Layer, trained: bool = False) -> int:
+    """The number of numbers in a layer's weights, those of Keras; or of the trained ones."""
+    if not trained:
+        return sum(array.size for array in inner.get_weights())
+    own = inner.own()
+    arrays = inner.own_arrays()
+    if len(own) == len(arrays):
+        found = sum(weight.size for weight in own if weight.requires_grad)
+    else:  # packed for Keras, and frozen together
+        kept = all(weight.requires_grad for weight in own)
+        found = sum(array.size for array in arrays) if kept else 0
+    return found + sum(size_of(part, trained=True) for part in inner.within())
+
+
+@layer
+class Sequential(Model):
     """A stack of layers, each reading the output of the one before.
 
     Args:
         layers: The layers, or None to ``add`` them.
-        rng: A Generator, a seed, or None: for weights, dropout, and the order of the data.
-        dtype: Of the parameters and the results.
+        name: A name.
+        trainable: Whether training changes the weights.
+        rng: A Generator, a seed, or None for the session's: for weights, dropout, and the order of
+            the data.
+        dtype: Of the parameters and the results; None for ``floatx()``.
 
     Example:
         >>> from unspool.models.keras import LSTM, Dense, Embedding, Sequential
@@ -46,34 +302,87 @@ class Sequential(Module):
     """
 
     def __init__(
-        self, layers: Iterable[Layer] | None = None, *, rng: Any = None, dtype: Any = np.float32
+        self,
+        layers: Iterable[Any] | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+        *,
+        rng: Any = None,
+        dtype: Any = None,
     ) -> None:
+        super().__init__(name=name, trainable=trainable, rng=rng, dtype=dtype)
         self.layers: list[Layer] = []
-        self.rng = np.random.default_rng(rng)
-        self.dtype = np.dtype(dtype)
-        self.built = False
-        self.compiled = False
-        self.stop_training = False
-        self.shapes: list[Shape] = []
-        for layer in layers or ():
-            self.add(layer)
+        self.head: KerasTensor | None = None
+        if isinstance(layers, Layer):
+            raise TypeError(f"Sequential: expected a list of layers, as [{layers.name}]")
+        for inner in layers or ():
+            self.add(inner)
 
-    def add(self, layer: Layer) -> None:
-        """Append a layer, which may not be part of another network."""
+    def arguments(self) -> dict[str, Any]:
+        """The layers, with the input in front where its shape is known."""
+        if type(self) is not Sequential:
+            return super().arguments()
+        first = [] if self.head is None else [InputLayer(batch_shape=self.head.shape)]
+        found = {"layers": [*first, *self.layers], "name": self.name}
+        if self.dtype is not None:
+            found["dtype"] = np.dtype(self.dtype).name
+        return found if self._trainable else found | {"trainable": False}
+
+    def add(self, layer: Any) -> None:
+        """Append a layer; with a known input it gets its weights at once."""
+        if isinstance(layer, KerasTensor) and layer.node is not None:
+            layer = layer.node.layer  # that of Input(...)
         if not isinstance(layer, Layer):
-            expected = "a layer of unspool.models.keras, as in Dense(10)"
-            raise wrong_type(f"Sequential.add: expected {expected}", layer)
-        if self.built:
-            raise ValueError("Sequential.add: the network has its parameters; add layers before")
-        if layer.built or layer in self.layers:
-            raise ValueError(
-                f"Sequential.add: this {type(layer).__name__} is part of a network already; create "
-                "another one"
+            raise TypeError(
+                "Sequential.add: expected a layer of unspool.models.keras, as in Dense(10), got "
+                f"{describe_received(layer)}"
             )
+        if isinstance(layer, InputLayer):
+            if self.layers or self.head is not None:
+                raise ValueError("Sequential.add: an Input is the first of the layers")
+            self.begin(layer.batch_shape)
+            return
+        if any(layer is other for other in self.layers):
+            raise ValueError(
+                f"Sequential.add: this {type(layer).__name__} is part of the network already; "
+                "create another one"
+            )
+        if not self.layers and self.head is None:
+            shape = layer.input_spec
+            if shape is None and isinstance(layer, Model) and layer.graph is not None:
+                shape = layer.inputs[0].shape
+            if shape is not None:
+                self.begin(shape)
+        adopt(layer, self)
         self.layers.append(layer)
+        if not self._trainable:
+            self.trainable = False
+        if self.head is not None:
+            self.extend([layer])
+
+    def pop(self) -> None:
+        """Remove the last layer."""
+        if not self.layers:
+            raise ValueError("Sequential.pop: there is no layer")
+        self.layers.pop()
+        if self.head is not None:
+            self.begin(self.head.shape)
+            self.extend(self.layers)
+
+    def begin(self, shape: Shape) -> None:
+        """Know the shape of the input."""
+        inner = InputLayer(batch_shape=shape)
+        self.head = self.tail = inner(KerasTensor(shape, inner.name))
+
+    def extend(self, layers: Sequence[Layer]) -> None:
+        """Call further layers with the last output."""
+        for inner in layers:
+            self.tail = inner(self.tail)
+            self.graph = Graph(self.head, self.tail)
+            self.built = True
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        """Create the parameters for inputs of a shape; otherwise the first data do it.
+        """Create the weights for inputs of a shape; otherwise the first data do it.
 
         Args:
             input_shape: With the batch axis, None for axes of any length: (None, None) for ids,
@@ -82,345 +391,113 @@ class Sequential(Module):
         if not self.layers:
             raise ValueError("Sequential: there is no layer; add one, as in add(Dense(10))")
         if self.built:
-            raise ValueError("Sequential.build: the network has its parameters already")
-        shapes: list[Shape] = [tuple(input_shape)[1:]]
-        for layer in self.layers:  # check all before any is built
-            layer.check(shapes[-1])
-            shapes.append(layer.output_shape(shapes[-1]))
-        for layer, shape in zip(self.layers, shapes, strict=False):
-            layer.build(shape, self.rng, self.dtype)
-            layer.built = True
-        self.shapes = shapes
-        self.built = True
-
-    def compile(
-        self,
-        optimizer: str | Factory = "rmsprop",
-        loss: str | Callable[[Array, Any], Any] | None = None,
-        metrics: Sequence[str | Callable[[Array, Array], Any]] = (),
-    ) -> None:
-        """Choose the optimiser, the loss and the metrics.
-
-        Args:
-            optimizer: A name, such as "adam"; an optimiser of ``unspool.models.keras.optimizers``,
-                as ``Adam(learning_rate=0.01)``; or a function from the parameters to an Optimizer.
-            loss: "binary_crossentropy", "categorical_crossentropy" (one-hot targets),
-                "sparse_categorical_crossentropy" (class ids), "mse", "mae", "hinge",
-                "squared_hinge"; or a function from targets and outputs, a Tensor, to the terms at
-                each position, a Tensor.
-            metrics: "accuracy", "mse", "mae", or functions from targets and outputs, arrays, to
-                a number at each position.
-        """
-        if isinstance(metrics, str):
-            raise TypeError(f"compile: metrics must be a list, as in [{metrics!r}]")
-        if callable(loss):
-            own = loss  # of targets and outputs, not of logits
-            self.terms: Terms = lambda y, output, ending: own(y, output)
-        else:
-            self.terms = LOSSES[check_choice("compile", "loss", loss, LOSSES, "a function") or ""]
-        self.loss_name = loss
-        self.metrics = {metric_name(metric): metric_function(metric) for metric in metrics}
-        if isinstance(optimizer, str):
-            name = check_choice("compile", "optimizer", optimizer.lower(), BY_NAME)
-            self.make_optimizer: Factory = BY_NAME[name]()
-        elif callable(optimizer):
-            self.make_optimizer = optimizer
-        else:
-            raise TypeError(
-                f"compile: optimizer must be one of {', '.join(BY_NAME)}, or a function from the "
-                "parameters to an Optimizer, as in lambda parameters: Adam(parameters, lr=0.01); "
-                f"got {describe_received(optimizer)}"
-            )
-        self.optimizer: Optimizer | None = None
-        self.compiled = True
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of the numbers that ``evaluate`` returns."""
-        self._check_compiled("metrics_names")
-        return ["loss", *self.metrics]
-
-    # The forward pass -----------------------------------------------------------------------------
-
-    def __call__(self, x: Any) -> Any:
-        """The output for an input (batch, ...), a Tensor."""
-        return self._forward(self._inputs("Sequential", x), None)[0]
-
-    def _forward(self, x: Any, activation: str | None) -> tuple[Any, Any, Ending, Mask]:
-        """The output; the loss's inputs, scores and ending; and the mask.
-
-        A last Dense with this ``activation`` passes its logits to the loss.
-        """
-        mask: Mask = None
-        *below, last = self.layers
-        for i, layer in enumerate(below):
-            with scope(str(i)):
-                x, mask = layer.call(x, mask)
-        with scope(str(len(below))):
-            if activation and isinstance(last, Dense) and last.activation == activation:
-                scores = last.scores(x)
-                return last.g(scores), scores, activation, mask
-            output, mask = last.call(x, mask)
-            return output, output, None, mask
-
-    def _batch_loss(self, x: Array, y: Array) -> tuple[Tensor, int, dict[str, float]]:
-        """A batch's mean loss, the number of real positions, and the sums of the metrics there."""
-        output, scores, ending, mask = self._forward(x, FROM_LOGITS.get(self.terms))
-        if mask is not None and y.shape[: mask.ndim] == mask.shape:
-            # A target at a padded position may be anything, also no class.
-            y = np.where(mask.reshape(mask.shape + (1,) * (y.ndim - mask.ndim)), y, 0)
-        terms = self.terms(y, scores, ending)
-        if mask is not None and np.shape(terms) != mask.shape:
-            mask = None  # a loss of one's own whose terms are not positions
-        loss: Tensor = reduce_loss(terms, mask, "mean")
-        count = int(np.prod(output.shape[:-1])) if mask is None else int(mask.sum())
-        sums = {}
-        for name, metric in self.metrics.items():
-            at_positions = metric(y, output.data, self.loss_name)
-            sums[name] = float((at_positions if mask is None else at_positions[mask]).sum())
-        return loss, count, sums
-
-    # Training -------------------------------------------------------------------------------------
-
-    def fit(
-        self,
-        x: Any,
-        y: Any,
-        batch_size: int = 32,
-        epochs: int = 1,
-        validation_data: tuple[Any, Any] | None = None,
-        verbose: int = 1,
-        shuffle: bool = True,
-        validation_split: float = 0.0,
-        callbacks: Sequence[Callback] = (),
-    ) -> History:
-        """Train; a further call continues.
-
-        The loop is that of ``unspool.models.fit``: where the loss or the gradient is NaN or
-        infinite, it raises FloatingPointError, and the parameters are those before the epoch.
-
-        Args:
-            x: (instances, ...): ids (instances, time) for an Embedding.
-            y: (instances, ...), as the loss reads them.
-            batch_size: The number of instances in a batch.
-            epochs: The number of epochs.
-            validation_data: (x, y) that is evaluated after each epoch.
-            verbose: 0 for silence, else a line for each epoch.
-            shuffle: Whether each epoch has its own random order.
-            validation_split: Instead of ``validation_data``, the fraction of the instances that
-                are held out, from the end.
-            callbacks: Called after each epoch.
-
-        Returns:
-            The loss and the metrics of each epoch, those of validation named ``val_...``.
-        """
-        self._check_compiled("fit")
-        x, y = self._data("fit", x, y)
-        if validation_split:
-            if validation_data is not None:
-                raise ValueError("fit: give validation_data or validation_split, not both")
-            cut = int(len(x) * (1 - validation_split))
-            if not 0 < cut < len(x):
+            wanted = None if self.head is None else self.head.shape[1:]
+            if wanted != tuple(input_shape)[1:]:
                 raise ValueError(
-                    f"fit: validation_split must be a fraction of the {len(x)} instances that "
-                    f"leaves some for training and for validation, got {validation_split}"
+                    "Sequential.build: the network has its parameters already, for inputs "
+                    f"{shown((None, *(wanted or ())))}"
                 )
-            validation_data, x, y = (x[cut:], y[cut:]), x[:cut], y[:cut]
-        if validation_data is not None:
-            if not isinstance(validation_data, (tuple, list)) or len(validation_data) != 2:
-                raise ValueError("fit: validation_data must be a tuple of two, (x_dev, y_dev)")
-            validation_data = self._data("fit: validation_data", *validation_data)
-        if self.optimizer is None:
-            self.optimizer = self.make_optimizer([p for p in self.parameters() if p.requires_grad])
-        task = Instances(self, x, y, check_int("fit", "batch_size", batch_size), shuffle)
-        history = History()
-        called = [history, *callbacks]
+            return
+        self.begin(tuple(input_shape))
+        self.extend(self.layers)
 
-        def after_epoch(row: dict[str, float]) -> bool:
-            epoch = int(row["epoch"])
-            logs = {"loss": row["loss"], **task.means()}
-            if validation_data is not None:
-                numbers = self._evaluate(*validation_data, batch_size)
-                logs.update({f"val_{name}": value for name, value in numbers.items()})
-            if verbose:
-                print(f"Epoch {epoch}/{epochs}: {as_text(logs)}", flush=True)
-            for callback in called:
-                callback.on_epoch_end(epoch - 1, logs)
-            return self.stop_training
-
-        self.stop_training = False
-        for callback in called:
-            callback.model = self
-            callback.on_train_begin()
-        loop.fit(self, task, self.optimizer, epochs=epochs, progress=False, after_epoch=after_epoch)
-        for callback in called:
-            callback.on_train_end()
-        return history
-
-    def _evaluate(self, x: Array, y: Array, batch_size: int) -> dict[str, float]:
-        """The loss and the metrics, without dropout and without a tape."""
-        task = Instances(self, x, y, batch_size, shuffle=False)
-        return {"loss": loop.evaluate(self, task), **task.means()}
-
-    def evaluate(
-        self, x: Any, y: Any, batch_size: int = 32, verbose: int = 0, return_dict: bool = False
-    ) -> Any:
-        """The loss, and the metrics if there are any: a number, or a list ``[loss, ...]``.
-
-        The arguments are those of ``fit``; ``verbose`` above 0 prints a line, and ``return_dict``
-        returns the numbers by name.
-        """
-        self._check_compiled("evaluate")
-        check_int("evaluate", "batch_size", batch_size)
-        numbers = self._evaluate(*self._data("evaluate", x, y), batch_size)
-        if verbose:
-            print(as_text(numbers), flush=True)
-        if return_dict:
-            return numbers
-        return list(numbers.values()) if self.metrics else numbers["loss"]
-
-    def predict(self, x: Any, batch_size: int = 32, verbose: int = 0) -> Array:
-        """The outputs, (instances, ...), an array; without dropout.
-
-        ``verbose`` is accepted as in Keras; nothing is printed.
-        """
-        check_int("predict", "batch_size", batch_size)
-        x = self._inputs("predict", x)
-        with evaluating(self):
-            outputs = [
-                self._forward(x[begin : begin + batch_size], None)[0].data
-                for begin in range(0, len(x), batch_size)
-            ]
-        return np.concatenate(outputs)
-
-    def summary(self) -> None:
-        """Print the layers, the shapes of their outputs, and their numbers of parameters."""
+    def ensure_built(self, input_shape: Any) -> None:
+        """Create the weights if they are not there."""
         if not self.built:
-            if not self.layers or not isinstance(self.layers[0], Embedding):
-                raise ValueError(
-                    "summary: the widths are not known yet; call build((None, 20)) with the shape "
-                    "of the inputs, or fit"
-                )
-            self.build((None, None))
-        rows = [("Layer (type)", "Output Shape", "Param #")]
-        kinds: dict[str, int] = {}
-        for layer, shape in zip(self.layers, self.shapes[1:], strict=True):
-            kind = type(layer).__name__
-            number = kinds[kind] = kinds.get(kind, -1) + 1
-            name = re.sub("(?<=[a-z])(?=[A-Z])", "_", kind).lower() + (f"_{number}" * (number > 0))
-            rows.append((f"{name} ({kind})", shown((None, *shape)), f"{layer.size():,}"))
-        first, second, third = (max(map(len, column)) for column in zip(*rows, strict=True))
-        for a, b, c in rows:
-            print(f"{a:<{first}}  {b:<{second}}  {c:>{third}}")
-        trained = sum(p.size for p in self.parameters() if p.requires_grad)
-        print(f"Total params: {self.size():,}")
-        print(f"Trainable params: {trained:,}")
-        print(f"Non-trainable params: {self.size() - trained:,}")
+            self.build(input_shape)
 
-    # Checked arguments ----------------------------------------------------------------------------
+    def check(self, input_shape: Any) -> None:
+        """As the first layer does."""
+        if not self.layers:
+            raise ValueError("Sequential: there is no layer; add one, as in add(Dense(10))")
+        self.layers[0].check(input_shape)
 
-    def _check_compiled(self, who: str) -> None:
-        if not self.compiled:
-            raise ValueError(
-                f'{who}: the network is not compiled; call compile(optimizer="adam", '
-                'loss="binary_crossentropy", metrics=["accuracy"]) first'
-            )
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shapes of the layers, one after the other."""
+        for inner in self.layers:
+            input_shape = inner.compute_output_shape(input_shape)
+        return input_shape
 
-    def _inputs(self, who: str, x: Any) -> Array:
-        """Inputs as an array that fits; the first ones build the network."""
-        array = as_array(who, "x", x)
-        if array.ndim < 2 or not len(array):
-            raise ValueError(
-                f"{who}: expected x (instances, ...) of 1 instance or more, got {array.shape}"
-            )
-        ids = bool(self.layers) and isinstance(self.layers[0], Embedding)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"{who}: x must hold numbers, got {array.dtype}")
-        if array.dtype.kind == "f" or (self.layers and not ids):
-            array = array.astype(self.dtype, copy=False)
-        # The length of sequences may differ from call to call; widths may not.
-        shape: Shape = array.shape[1:]
-        if ids and len(shape) == 1:
-            shape = (None,)
-        elif len(shape) == 2:
-            shape = (None, shape[1])
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The outputs' masks are noted by the layers that made them."""
+        return None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The outputs for inputs (batch, ...), without dropout unless ``training=True``."""
+        if not self.built and args:
+            self.ensure_built(built_shape(self, args[0]))
+        return super().__call__(*args, **kwargs)
+
+    def _inputs(self, who: str, x: Any) -> Any:
+        """Inputs as arrays that fit; the first ones build the network."""
         if not self.built:
-            self.build((None, *shape))
-        self.layers[0].check(shape)
-        if shape[-1] != self.shapes[0][-1] or len(shape) != len(self.shapes[0]):
-            raise ValueError(
-                f"{who}: the network reads {shown((None, *self.shapes[0]))}, got x {array.shape}"
-            )
-        return array
-
-    def _data(self, who: str, x: Any, y: Any) -> tuple[Array, Array]:
-        """Inputs and targets, of equal number."""
-        inputs, targets = self._inputs(who, x), as_array(who, "y", y)
-        if not targets.ndim or len(targets) != len(inputs):
-            raise ValueError(
-                f"{who}: expected as many y as x, got x {inputs.shape} and y {targets.shape}"
-            )
-        if targets.dtype.kind not in "fiub":
-            raise TypeError(f"{who}: y must hold numbers, got {targets.dtype}")
-        return inputs, targets
+            if not self.layers:
+                raise ValueError("Sequential: there is no layer; add one, as in add(Dense(10))")
+            x = x[0] if isinstance(x, list) and len(x) == 1 and np.ndim(x[0]) > 1 else x
+            texts = getattr(self.layers[0], "reads_texts", False)
+            self.build(built_shape(self, checked_input(who, x, texts)))
+        return super()._inputs(who, x)
 
 
-class Instances:
-    """Inputs and targets as a Task; it averages the network's metrics over an epoch."""
-
-    unit = "instances"
-
-    def __init__(self, model: Sequential, x: Array, y: Array, batch: int, shuffle: bool) -> None:
-        self.model, self.x, self.y, self.batch, self.shuffle = model, x, y, batch, shuffle
-
-    def __len__(self) -> int:
-        return -(-len(self.x) // self.batch)
-
-    def batches(self, epoch: int) -> Iterator[tuple[Array, Array]]:
-        """(x, y); a new epoch starts new averages."""
-        self.sums, self.count = dict.fromkeys(self.model.metrics, 0.0), 0
-        order = np.arange(len(self.x))
-        if self.shuffle:
-            order = self.model.rng.permutation(len(self.x))
-        for begin in range(0, len(order), self.batch):
-            rows = order[begin : begin + self.batch]
-            yield self.x[rows], self.y[rows]
-
-    def loss(self, model: Any, batch: tuple[Array, Array], carry: Any) -> tuple[Tensor, int, Any]:
-        """The mean loss of a batch; its metrics are added to the averages."""
-        loss, count, sums = self.model._batch_loss(*batch)
-        self.count += count
-        for name, value in sums.items():
-            self.sums[name] += value
-        return loss, count, None
-
-    def means(self) -> dict[str, float]:
-        """The metrics' averages over the real positions of the epoch."""
-        return {name: total / max(self.count, 1) for name, total in self.sums.items()}
+def built_shape(model: Sequential, x: Any) -> Shape:
+    """The shape that data build a network for; ids may have any length."""
+    shape = shape_of(x) if hasattr(x, "shape") else np.shape(plain(x))
+    first = model.layers[0] if model.layers else None
+    if isinstance(first, Embedding) and len(shape) == 2:
+        needs_length = any(type(inner).__name__ in ("Flatten", "Reshape") for inner in model.layers)
+        return (None, shape[1]) if needs_length else (None, None)
+    return (None, *shape[1:])
 
 
-def metric_name(metric: Any) -> str:
-    """A metric's column in the history."""
-    return metric if isinstance(metric, str) else getattr(metric, "__name__", "metric")
+# Files -------------------------------------------------------------------------------------------
 
 
-def metric_function(metric: Any) -> Callable[[Array, Array, Any], Array]:
-    """A metric as a function of targets, outputs and the loss."""
-    if callable(metric):
-        return lambda y, output, loss: np.asarray(metric(y, output))
-    return METRICS[check_choice("compile", "a metric", metric, METRICS, "a function")]
+def compile_notes(model: Model) -> dict[str, Any]:
+    """What ``compile`` was given, as far as it has names and settings."""
+    found: dict[str, Any] = {}
+    for name, given in getattr(model, "compile_arguments", {}).items():
+        if name == "optimizer" and hasattr(given, "get_config"):
+            found[name] = [type(given).__name__, given.get_config()]
+        elif all(isinstance(leaf, (str, type(None))) for leaf in leaves(given)):
+            found[name] = given
+    return found
 
 
-def as_text(numbers: dict[str, float]) -> str:
-    """Named numbers as a line."""
-    return ", ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+def load_model(filepath: PathLike, custom_objects: Any = None, compile: bool = True) -> Any:
+    """The network of a file of ``Model.save`` or ``unspool.models.save_model``.
+
+    It is compiled again with the optimiser, loss and metrics where they were given by name; the
+    optimiser's memories are not in the file.
+
+    Args:
+        filepath: The file.
+        custom_objects: Classes of your own by name, where they are not registered in this process.
+        compile: Whether to compile it.
+    """
+    for name, kind in (custom_objects or {}).items():
+        if isinstance(kind, type) and issubclass(kind, Configured):
+            register(kind, name)
+    saved = persist.load_model(filepath)
+    model = saved.model
+    if not isinstance(model, Model):
+        raise TypeError(
+            f"load_model: {filepath} holds a {type(model).__name__}; read it with "
+            "unspool.models.load_model"
+        )
+    notes = saved.notes.get("keras", {})
+    if compile and notes.get("loss") is not None and "optimizer" in notes:
+        optimizer = notes["optimizer"]
+        if isinstance(optimizer, list):
+            optimizer = optimizers.from_config(*optimizer)
+        model.compile(optimizer, notes["loss"], metrics=notes.get("metrics"))
+    return model
 
 
-def as_array(who: str, name: str, x: Any) -> Array:
-    """Data as an array; a ragged list raises a ValueError that names the cure."""
-    try:
-        return np.asarray(values(x))
-    except ValueError as error:
-        raise ValueError(
-            f"{who}: {name} is no array: {error}; pad lists of different length with pad_sequences"
-        ) from None
+def model_from_json(text: str, custom_objects: Any = None) -> Any:
+    """A new network of a structure from ``Model.to_json``."""
+    return Module.from_config(json.loads(text))
+
+
+def clone_model(model: Any) -> Any:
+    """A new network of the same structure, with new weights."""
+    return Module.from_config(model.to_config())

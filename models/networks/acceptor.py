@@ -37,7 +37,6 @@ from ...cells import (
     Bidirectional,
     Cell,
     Stacked,
-    check_member,
     glorot_uniform,
     real_positions,
     register,
@@ -45,7 +44,7 @@ from ...cells import (
 )
 from ...checks import check_choice, check_int
 from .illustration import Illustrated, Illustration, probabilities
-from .layers import Activation, Dropout, Embedding, FeedForward, evaluating
+from .layers import Activation, Dropout, Embedding, FeedForward, evaluating, made_network
 
 Bools = NDArray[np.bool_]
 
@@ -318,7 +317,8 @@ class Acceptor(Classifier):
     and maximum are 0.
 
     Args:
-        network: Any Cell, Stacked or Bidirectional.
+        network: Any Cell, Stacked or Bidirectional; or the class or name of a cell, as LSTM or
+            "lstm", of which one as wide as the embedding is made.
         d_out: The number of classes; 1 for two classes and one score.
         pooling: "last", "mean", "max" or "sum", over real positions.
         **options: Those of ``Classifier``.
@@ -339,8 +339,10 @@ class Acceptor(Classifier):
     """
 
     def __init__(self, network: Any, d_out: int, pooling: str = "last", **options: Any) -> None:
-        check_member("Acceptor: network", network)
         self.pooling = check_choice("Acceptor", "pooling", pooling, ["last", *POOLINGS])
+        options["rng"] = np.random.default_rng(options.get("rng"))
+        made_with = {"rng": options["rng"], "dtype": options.get("dtype", np.float32)}
+        network = made_network("Acceptor", network, options.get("embedding"), **made_with)
         self.network = network
         super().__init__(network.d_in, width_out(network), d_out, **options)
 

@@ -29,7 +29,8 @@ class CharacterEncoder(Module):
         n: The number of letters.
         d: The width of a letter's vector.
         d_h: The width of each direction's state.
-        cell: A cell's class, or ``cell(d_in, d_h, rng=, dtype=)`` that returns one.
+        cell: A cell's class, its name ("lstm"), or ``cell(d_in, d_h, rng=, dtype=)`` that returns
+            one.
 
     Attributes:
         d_out: The width of its output, 2 d_h.

@@ -27,6 +27,7 @@ from ...autograd import (
 )
 from ...cells import (
     LSTM,
+    Cell,
     Stacked,
     State,
     cell_maker,
@@ -40,7 +41,7 @@ from ..text import Vocabulary, pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
 from .illustration import Illustrated, Illustration, most_probable, probabilities
-from .layers import Dense, Dropout, Embedding, evaluating, make_layers
+from .layers import Dense, Dropout, Embedding, evaluating, make_layers, one_layer_only
 
 Ids = NDArray[np.intp]
 
@@ -71,7 +72,8 @@ class EncoderDecoder(Illustrated):
         source_size: The number of ids in sources.
         target_size: The number of ids in targets.
         d: The width of embeddings and states.
-        cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
+        cell: The class of a layer, its name ("lstm"), or a function of yours that is called as
+            ``cell(d_in, d_h, rng=, dtype=)``.
         layers: The number of layers of the encoder, and of the decoder.
         bidirectional: Whether the encoder reads from both ends; then a dense layer maps the two
             states to each state of the decoder.
@@ -99,7 +101,7 @@ class EncoderDecoder(Illustrated):
         source_size: int,
         target_size: int,
         d: int,
-        cell: Callable[..., Any] = LSTM,
+        cell: Callable[..., Any] | str = LSTM,
         *,
         layers: int = 1,
         bidirectional: bool = False,
@@ -118,6 +120,8 @@ class EncoderDecoder(Illustrated):
         self.end = check_int("EncoderDecoder", "end", end, 0, self.target_size - 1)
         self.bidirectional = bidirectional = bool(bidirectional)
         rng = np.random.default_rng(rng)
+        if isinstance(cell, Cell):
+            raise one_layer_only("EncoderDecoder", cell)
         options: dict[str, Any] = {"rng": rng, "dtype": dtype}
         self.source_embedding = Embedding(source_size, d, **options)
         make = functools.partial(make_layers, "EncoderDecoder", cell, d, d, layers, **options)

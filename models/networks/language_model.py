@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...autograd import Parameter, Tensor, scope
-from ...cells import LSTM, Stacked, State, cell_maker, glorot_uniform, register, width_out
+from ...cells import LSTM, Cell, Stacked, State, cell_maker, glorot_uniform, register, width_out
 from ...checks import check_int
 from .layers import Dropout, Embedding, make_layers
 from .text_model import Ids, TextModel
@@ -29,7 +29,8 @@ class LanguageModel(TextModel):
     Args:
         vocab_size: The number of ids.
         d: The width of embeddings and states.
-        cell: ``cell(d_in, d_h, rng=, dtype=)`` makes a layer: a class, or a function of yours.
+        cell: The class of a layer, its name ("lstm"), a Cell (d, d) as the one layer, or a function
+            of yours that is called as ``cell(d_in, d_h, rng=, dtype=)``.
         layers: The number of stacked layers.
         tied: Whether V is E, the same Parameter, counted once.
         dropout: The probability with which an element is dropped.
@@ -52,7 +53,7 @@ class LanguageModel(TextModel):
         self,
         vocab_size: int,
         d: int,
-        cell: Callable[..., Any] = LSTM,
+        cell: Callable[..., Any] | Cell | str = LSTM,
         layers: int = 1,
         tied: bool = True,
         dropout: float = 0.0,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from ... import cells
 from ...autograd import (
     ACTIVATIONS,
     Parameter,
@@ -20,7 +22,16 @@ from ...autograd import (
     operand,
     scope,
 )
-from ...cells import Bidirectional, Cell, Module, glorot_uniform, register, width_out
+from ...cells import (
+    Bidirectional,
+    Cell,
+    GatedCell,
+    Module,
+    check_member,
+    glorot_uniform,
+    register,
+    width_out,
+)
 from ...checks import check_choice, check_fraction, check_int, describe_received, wrong_type
 
 Activation = str | Callable[[Any], Any] | None
@@ -197,28 +208,98 @@ class FeedForward(Module):
             return top(x)
 
 
+CALL = "cell(d_in, d_h, rng=, dtype=)"
+# The cells that can be given by their name in small letters.
+NAMED_CELLS: dict[str, Any] = {
+    name.lower(): kind
+    for name, kind in vars(cells).items()
+    if isinstance(kind, type) and issubclass(kind, GatedCell) and kind.gates
+}
+
+
 def make_cell(who: str, cell: Any, d_in: int, d_h: int, **options: Any) -> Cell:
-    """A layer of a model's own: ``cell(d_in, d_h, rng=, dtype=)``, checked."""
+    """A layer of a model's own, checked.
+
+    Args:
+        who: The model, for messages.
+        cell: A class, a function that is called as ``cell(d_in, d_h, rng=, dtype=)``, the name of
+            a class in small letters, or a Cell, which is used as it is.
+        d_in, d_h: The widths.
+        **options: ``rng`` and ``dtype``.
+    """
+    if isinstance(cell, Cell):
+        if (cell.d_in, cell.d_h) != (d_in, d_h):
+            name = type(cell).__name__
+            raise ValueError(
+                f"{who}: cell is {name}({cell.d_in}, {cell.d_h}), expected {name}({d_in}, {d_h}); "
+                f"write cell={name}, and it is made to fit"
+            )
+        return cell
+    if isinstance(cell, str):
+        cell = NAMED_CELLS[check_choice(who, "cell", cell, NAMED_CELLS)]
     if not callable(cell) or isinstance(cell, Module):
         cure = "write cell=LSTM, or functools.partial(Elman, activation='relu')"
-        raise wrong_type(f"{who}: cell must be a class or a function", cell, cure)
+        raise wrong_type(f"{who}: cell must be a class, a name, a Cell or a function", cell, cure)
+    check_signature(who, cell, options)
     made = cell(d_in, d_h, **options)
     if not isinstance(made, Cell):
-        call = "cell(d_in, d_h, rng=, dtype=)"
-        raise wrong_type(f"{who}: {call} must make a Cell, which reads from left to right", made)
+        raise wrong_type(f"{who}: {CALL} must make a Cell, which reads from left to right", made)
     return made
+
+
+def check_signature(who: str, cell: Any, options: Mapping[str, Any]) -> None:
+    """Raise TypeError if a class or function cannot be called as a cell is made."""
+    try:
+        signature = inspect.signature(cell)
+    except ValueError:  # of a builtin
+        return
+    taken = signature.parameters.values()
+    if any(p.kind is p.VAR_KEYWORD for p in taken):
+        return
+    missing = [name for name in options if name not in signature.parameters]
+    if missing:
+        name = getattr(cell, "__name__", type(cell).__name__)
+        raise TypeError(
+            f"{who}: a cell is made by {CALL}, but {name} takes no {' and no '.join(missing)}; "
+            f"add them to its arguments, or write cell=lambda d_in, d_h, rng, dtype: "
+            f"{name}(d_in, d_h)"
+        )
+
+
+def made_network(who: str, network: Any, embedding: Any, **options: Any) -> Any:
+    """The network of a model: as it is, or of a cell's class or name, as wide as the embedding."""
+    made_of = isinstance(network, str) or (isinstance(network, type) and issubclass(network, Cell))
+    width = getattr(embedding, "d", None)
+    if not made_of:
+        check_member(f"{who}: network", network)
+        return network
+    if width is None:
+        raise TypeError(
+            f"{who}: network must be a Cell, Stacked or Bidirectional, got "
+            f"{describe_received(network)}; make one, as in LSTM(3, 4), or give embedding=, which "
+            "says how wide it is"
+        )
+    return make_cell(who, network, width, width, **options)
 
 
 def make_layers(
     who: str, cell: Any, d_in: int, d_h: int, layers: int, *, both: bool = False, **options: Any
 ) -> list[Any]:
     """Layers of a cell, each above the one before; with ``both`` in both directions."""
+    if isinstance(cell, Cell) and (layers > 1 or both):
+        raise one_layer_only(who, cell)
     members: list[Any] = []
     for _ in range(layers):
         made: list[Any] = [make_cell(who, cell, d_in, d_h, **options) for _ in range(1 + both)]
         members.append(Bidirectional(*made) if both else made[0])
         d_in = width_out(members[-1])
     return members
+
+
+def one_layer_only(who: str, cell: Cell) -> ValueError:
+    """The error for a Cell that would have to be several layers."""
+    name = type(cell).__name__
+    return ValueError(f"{who}: a Cell can be one layer only; write cell={name}, to make several")
 
 
 @contextmanager

@@ -164,6 +164,27 @@ class TextModel(Illustrated):
                 new[..., k] = choose(p, rng)
         return new
 
+    def write(self, prompt: str = "", steps: int = 60, **how: Any) -> str:
+        """A text that begins with a prompt, written by the model; ``<unk>`` is never generated.
+
+        Args:
+            prompt: The beginning of the text.
+            steps: The number of new tokens.
+            **how: The other arguments of ``generate``, such as ``temperature`` and ``rng``.
+
+        Raises:
+            ValueError: The model has no vocabulary.
+        """
+        known = self.vocabulary
+        if not isinstance(known, Vocabulary):
+            raise ValueError(
+                f"{type(self).__name__}.write: the model has no vocabulary to write with; set "
+                "model.vocabulary = Vocabulary(...)"
+            )
+        ids = known.encode(prompt, start=True)
+        new = self.generate(ids, steps, exclude=[known.unknown], **how)
+        return known.decode(np.concatenate([ids, new]))
+
     def beam(
         self,
         prompt: Any,

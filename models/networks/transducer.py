@@ -26,7 +26,6 @@ from ...cells import (
     Bidirectional,
     Module,
     Stacked,
-    check_member,
     glorot_uniform,
     register,
     width_out,
@@ -35,7 +34,7 @@ from ...checks import check_int, wrong_type
 from .acceptor import Bools, check_embedding, vectors_of
 from .crf import Chain, PairwiseCRF
 from .illustration import Illustrated, Illustration, Lattice, probabilities
-from .layers import Activation, Dropout, FeedForward, evaluating
+from .layers import Activation, Dropout, FeedForward, evaluating, made_network
 
 Ids = NDArray[np.intp]
 
@@ -77,7 +76,8 @@ class Transducer(Illustrated):
     ``lengths`` and ``mask`` as ``features`` does.
 
     Args:
-        network: Any Cell, Stacked or Bidirectional.
+        network: Any Cell, Stacked or Bidirectional; or the class or name of a cell, as LSTM or
+            "lstm", of which one as wide as the embedding is made.
         n_labels: The number of labels.
         embedding: From x to vectors: an Embedding, which reads ids, a FeatureEmbedding, or a
             function of yours.
@@ -120,7 +120,8 @@ class Transducer(Illustrated):
         rng: Any = None,
         dtype: Any = np.float32,
     ) -> None:
-        check_member("Transducer: network", network)
+        rng = np.random.default_rng(rng)
+        network = made_network("Transducer", network, embedding, rng=rng, dtype=dtype)
         self.n_labels = check_int("Transducer", "n_labels", n_labels)
         self.d_in: int = network.d_in
         width = width_out(network)
@@ -142,7 +143,6 @@ class Transducer(Illustrated):
             )
         if split and reads_states:
             raise ValueError("Transducer: a PairwiseCRF reads the states; write split=False")
-        rng = np.random.default_rng(rng)
         self.embedding = embedding
         self.network = network
         self.head: FeedForward | SplitHead | None = None

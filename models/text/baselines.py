@@ -87,7 +87,8 @@ class NGram:
 
     def _counted(self, array: Ints, k: int) -> tuple[Ints, Floats]:
         """The keys of the (k + 1)-grams of a text, sorted, and how often each is predicted."""
-        keys, hits = np.zeros(0, np.int64), np.zeros(0)
+        keys: Any = np.zeros(0, np.int64)
+        hits: Any = np.zeros(0)
         for begin in range(k, len(array), PIECE):
             piece = array[begin - k : begin + PIECE].astype(np.int64)
             n = len(piece) - k

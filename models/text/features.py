@@ -177,13 +177,13 @@ class Features(Configured):
             *extra: As many further columns as the features have.
         """
         found = [
-            vocabulary.encode(column)[:, None]
+            np.array(vocabulary.lookup(column), np.int64)[:, None]
             for vocabulary, column in zip(self.vocabularies, self.columns(words, *extra))
         ]
         if self.letters:
             known, n = self.vocabularies[-1], self.letters
             rows = np.full((len(words), n), known.end)
             for row, word in zip(rows, words):
-                row[: len(word)] = known.encode(list(word[-n:]))
+                row[: len(word)] = known.lookup(word[-n:])
             found.append(rows)
         return np.concatenate(found, axis=1)

@@ -12,7 +12,6 @@ from ...autograd import one_array
 from ...checks import check_choice, check_int, check_items
 
 Ids = NDArray[np.int64]
-MOST = 2**63 - 1  # of an int64
 
 
 def pad_sequences(
@@ -21,8 +20,9 @@ def pad_sequences(
     *,
     padding: str = "post",
     truncating: str = "post",
-    value: int = 0,
-) -> Ids:
+    value: float = 0,
+    dtype: Any = np.int64,
+) -> NDArray[Any]:
     """Sequences of ids as one array; shorter ones are padded.
 
     Args:
@@ -31,6 +31,7 @@ def pad_sequences(
         padding: "post" pads at the end (as ``lengths`` expects), "pre" at the beginning.
         truncating: "post" cuts a longer sequence at the end, "pre" at the beginning.
         value: The padding.
+        dtype: Of the array; sequences of other numbers than integers need one, as "float32".
 
     Returns:
         (batch, length), or (batch, length, columns).
@@ -45,7 +46,9 @@ def pad_sequences(
     """
     check_choice("pad_sequences", "padding", padding, ("pre", "post"))
     check_choice("pad_sequences", "truncating", truncating, ("pre", "post"))
-    check_int("pad_sequences", "value", value, -(2**63), MOST)
+    limits = np.iinfo(dtype) if np.dtype(dtype).kind in "iu" else None
+    if limits is not None:
+        check_int("pad_sequences", "value", value, int(limits.min), int(limits.max))
     given = check_items("pad_sequences", "sequences", sequences, "a list of sequences of ids")
     rows = [one_array("pad_sequences", sequence) for sequence in given]
     for i, row in enumerate(rows):
@@ -54,18 +57,21 @@ def pad_sequences(
                 "pad_sequences: expected sequences (time,), or (time, columns) with equal numbers "
                 f"of columns; sequence {i} is {row.shape}, sequence 0 {rows[0].shape}"
             )
-        if row.size and row.dtype.kind not in "iu":
-            raise TypeError(f"pad_sequences: sequence {i} holds {row.dtype}, expected integers")
-        if row.dtype == np.uint64 and row.size and row.max() > MOST:
+        if row.size and row.dtype.kind not in ("fiub" if limits is None else "iu"):
+            cure = '; give dtype="float32" for numbers' if row.dtype.kind == "f" else ""
+            raise TypeError(
+                f"pad_sequences: sequence {i} holds {row.dtype}, expected integers{cure}"
+            )
+        if limits is not None and row.size and row.max() > limits.max:
             raise ValueError(
-                f"pad_sequences: sequence {i} holds {row.max()}; ids are at most {MOST}"
+                f"pad_sequences: sequence {i} holds {row.max()}; ids are at most {limits.max}"
             )
     if length is None:
         length = max(map(len, rows), default=0)
     else:
         check_int("pad_sequences", "length", length, least=0)
     columns = rows[0].shape[1:] if rows else ()
-    out = np.full((len(rows), length, *columns), value, np.int64)
+    out = np.full((len(rows), length, *columns), value, dtype)
     for i, row in enumerate(rows):
         kept = row[:length] if truncating == "post" else row[max(len(row) - length, 0) :]
         if padding == "post":

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 if sys.version_info >= (3, 11):
     from re import _constants as sre  # type: ignore[attr-defined]
-    from re import _parser as parser
+    from re import _parser as parser  # type: ignore[attr-defined]
 else:
     import sre_constants as sre
     import sre_parse as parser
@@ -181,4 +181,4 @@ def matches(op: Any, value: Any, c: str) -> bool:
     if name == "CATEGORY":
         return re.fullmatch(CATEGORIES.get(value, r"(?s:.)"), c) is not None
     items = [item for item in value if str(item[0]) != "NEGATE"]
-    return any(matches(*item, c) for item in items) == (len(items) == len(value))
+    return any(matches(item[0], item[1], c) for item in items) == (len(items) == len(value))

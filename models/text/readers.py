@@ -1,7 +1,8 @@
-"""Corpora: plain, labelled and tagged text from files, NLTK's corpora, and downloads.
+"""Corpora: plain, labelled and tagged text from files and tables, NLTK's corpora, and downloads.
 
 A labelled corpus is ``(sequences, labels)``. A tagged corpus is a list per column, as ``(words,
-tags)``, of a list per sentence.
+tags)``, of a list per sentence. All files are read by ``text_blocks``: any line ends, with or
+without a byte order mark, lines of any length.
 """
 
 from __future__ import annotations
@@ -12,19 +13,31 @@ import hashlib
 import io
 import os
 import re
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
-from ...checks import check_choice, check_float, check_path, import_extra
+from ...checks import (
+    check_choice,
+    check_float,
+    check_items,
+    check_path,
+    describe_received,
+    import_extra,
+    shown,
+)
 from ...files import PathLike, write_atomically
+from .encodings import SAMPLE, guess_encoding
 
 __all__ = [
     "conll2000",
     "download",
     "hold_out",
+    "labelled_rows",
+    "load_folder",
     "load_labelled",
     "load_tagged",
     "load_text",
@@ -99,8 +112,11 @@ def decoded(path: Path, encoding: str, size: int) -> Iterator[str]:
                 place = ""
                 if isinstance(error, UnicodeDecodeError):
                     place = f" at byte {read - kept + error.start}"
+                with open(path, "rb") as again:
+                    guess = guess_encoding(again.read(SAMPLE))
                 raise ValueError(
-                    f"{path}: not {encoding} text{place}; convert it to UTF-8, or give its encoding"
+                    f"{path}: not {encoding} text{place}; give its encoding, which looks like "
+                    f"encoding={guess!r}, or convert it to UTF-8"
                 ) from error
             read += len(data)
             if first and text:
@@ -146,26 +162,54 @@ def hold_out(sequence: Any, fraction: float = 0.1) -> tuple[Any, Any]:
     return sequence[:cut], sequence[cut:]
 
 
+# Tagged text ------------------------------------------------------------------------------------
+
+# The columns of CoNLL-U by name; a line "# global.columns = ..." gives others (CoNLL-U Plus).
+CONLLU = ("ID", "FORM", "LEMMA", "UPOS", "XPOS", "FEATS", "HEAD", "DEPREL", "DEPS", "MISC")
+COLUMNS_LINE = re.compile(r"#\s*global\.columns\s*=\s*(.+)")
+# Where tokens are numbered: a range such as 1-2, an empty node such as 2.1, a comment by columns.
+NO_WORD = re.compile(r"\d+[-.]\d+|#.*")
+DOCUMENT = "-DOCSTART-"
+BLANK = " \t\r\v\f"
+
+Column = int | str
+
+
+class Line(NamedTuple):
+    """A line of a tagged text: its number in the file, its text and its columns."""
+
+    number: int
+    text: str
+    fields: list[str]
+
+
 def load_tagged(
     path: PathLike,
-    columns: Sequence[int] = (0, 1),
+    columns: Sequence[Column] | None = None,
     *,
     separator: str | None = "\t",
     encoding: str = "utf-8",
 ) -> tuple[Sentences, ...]:
     """Tagged text: a token per line in columns, with a blank line between sentences.
 
-    Lines that begin with ``# `` and have no tab are comments, as in CoNLL-U.
+    Blanks around a column are removed. These are no tokens, and are left out: comments, which begin
+    with ``#`` and have no columns; ranges (``1-2``) and empty nodes (``2.1``) of CoNLL-U, where the
+    tokens are numbered; ``-DOCSTART-`` of CoNLL-2003.
 
     Args:
         path: The file.
-        columns: Which columns to read, counted from 0; -1 is the last.
+        columns: Which columns to read, counted from 0; -1 is the last. Names are those of CoNLL-U,
+            as "FORM" and "UPOS", or of the file's line ``# global.columns``. None reads words and
+            tags: FORM and UPOS of a ``.conllu``, else (0, 1).
         separator: Between columns: a tab, or None for any white space.
         encoding: Of the file.
 
     Returns:
         For each of the columns the sentences, a list of strings each. A line that lacks a column
         raises a ValueError with the line's number.
+
+    Source: CoNLL-U, universaldependencies.org/format; CoNLL-2000 (Tjong Kim Sang and Buchholz
+    2000); CoNLL-2003 (Tjong Kim Sang and De Meulder 2003).
 
     Example:
         >>> import tempfile
@@ -175,92 +219,328 @@ def load_tagged(
         ...     load_tagged(path)
         ([['The', 'cat'], ['Go']], [['DET', 'NOUN'], ['VERB']])
     """
+    if columns is None:
+        columns = ("FORM", "UPOS") if Path(path).suffix.lower() == ".conllu" else (0, 1)
     if not len(columns):
         raise ValueError("load_tagged: columns must be numbers of columns, as in (0, 1)")
-    found: tuple[Sentences, ...] = tuple([[]] for _ in columns)
-    for number, line in enumerate(load_text(path, encoding).split("\n"), 1):
-        fields = line.split(separator)
-        if not line.strip():
-            if found[0][-1]:
-                for sentences in found:
-                    sentences.append([])
-            continue
-        if separator is not None and line.startswith("# ") and separator not in line:
-            continue
-        for column, sentences in zip(columns, found, strict=True):
-            if not -len(fields) <= column < len(fields) or not fields[column].strip():
-                between = "white space" if separator is None else repr(separator)
-                cure = ""
-                if separator is not None and len(line.split()) > len(fields):
-                    cure = f", and {len(line.split())} by white space (separator=None)"
-                raise ValueError(
-                    f"{path}, line {number}: there is no column {column}; it has {len(fields)} "
-                    f"separated by {between}{cure}: {line[:60]!r}"
-                )
-            sentences[-1].append(fields[column])
-    for sentences in found:
-        if not sentences[-1]:
-            del sentences[-1]
+    names, sentences = tagged_lines(path, separator, encoding)
+    places = [place_of(path, column, names) for column in columns]
+    found: tuple[Sentences, ...] = tuple([] for _ in places)
+    for lines in sentences:
+        kept = tokens_of(lines, places)
+        if kept:
+            for place, sentence in zip(places, found, strict=True):
+                sentence.append([field_of(path, line, place, separator) for line in kept])
     if not found[0]:
         raise ValueError(f"{path}: there is no token in it")
+    if any(map(numbered, found[0])) and all(numbered(words, least=1) for words in found[0]):
+        raise ValueError(
+            f"{path}: column {columns[0]} holds the numbers of the tokens, 1, 2, ...; expected "
+            "words, which CoNLL-U has in column 1: columns=(1, ...)"
+        )
     return found
+
+
+def tagged_lines(
+    path: PathLike, separator: str | None, encoding: str
+) -> tuple[tuple[str, ...], list[list[Line]]]:
+    """The names of a file's columns, and the lines of each sentence without comments."""
+    names, sentences = CONLLU, [list[Line]()]
+    for number, text in enumerate(load_text(path, encoding).split("\n"), 1):
+        if not text.strip():
+            sentences.append([])
+        elif not is_comment(text, separator, begun=bool(sentences[-1])):
+            fields = [field.strip(BLANK) for field in text.split(separator)]
+            sentences[-1].append(Line(number, text, fields))
+        elif given := COLUMNS_LINE.match(text):
+            names = tuple(given[1].split())
+    return names, sentences
+
+
+def is_comment(line: str, separator: str | None, begun: bool) -> bool:
+    """Whether a line is a comment: ``# key = value`` before a sentence, or # without columns."""
+    if not line.startswith("#"):
+        return False
+    if not begun and re.match(r"#\s*\S+ = ", line):
+        return True
+    return separator is not None and separator not in line and not re.match(r"#\S", line)
+
+
+def tokens_of(lines: list[Line], places: Sequence[int]) -> list[Line]:
+    """The lines of a sentence that are tokens."""
+    lines = [line for line in lines if line.fields[0] != DOCUMENT]
+    words = [line for line in lines if not NO_WORD.fullmatch(line.fields[0])]
+    counted = 0 not in places and numbered([line.fields[0] for line in words], least=1)
+    return words if counted else lines
+
+
+def numbered(words: Sequence[str], least: int = 2) -> bool:
+    """Whether these are the numbers 1, 2, 3, ..."""
+    return len(words) >= least and all(word == str(i) for i, word in enumerate(words, 1))
+
+
+def place_of(path: PathLike, column: Column, names: Sequence[str]) -> int:
+    """The number of a column, given by its number or name."""
+    if not isinstance(column, str):
+        return column
+    by_name = {name.upper(): place for place, name in reversed([*enumerate(names)])}
+    if column.upper() not in by_name:
+        raise ValueError(f"{path}: there is no column {column!r}; it has {', '.join(names)}")
+    return by_name[column.upper()]
+
+
+def field_of(path: PathLike, line: Line, place: int, separator: str | None) -> str:
+    """A column of a line; a ValueError if it lacks it."""
+    fields = line.fields
+    if -len(fields) <= place < len(fields) and fields[place]:
+        return fields[place]
+    between = "white space" if separator is None else repr(separator)
+    cure = ""
+    if separator is not None and len(line.text.split()) > len(fields):
+        cure = f", and {len(line.text.split())} by white space (separator=None)"
+    raise ValueError(
+        f"{path}, line {line.number}: there is no column {place}; it has {len(fields)} separated "
+        f"by {between}{cure}: {shown(repr(line.text))}"
+    )
+
+
+# Labelled text ----------------------------------------------------------------------------------
+
+# Names that stand above columns of texts and labels; a file that begins with one has a header.
+HEADINGS = {
+    *("category", "class", "comment", "content", "gold", "label", "labels", "message", "polarity"),
+    *("rating", "review", "sentence", "sentiment", "stars", "tag", "target", "text", "title"),
+    *("topic", "tweet"),
+}
 
 
 def load_labelled(
     path: PathLike,
-    label: int = 0,
-    text: int = 1,
+    label: Column = 0,
+    text: Column = 1,
     *,
     separator: str | None = None,
-    header: bool = False,
+    header: bool | None = None,
     encoding: str = "utf-8",
 ) -> tuple[list[str], list[str]]:
     """Labelled texts: a line each, ``label<TAB>text``; or a ``.csv`` with columns and quotes.
 
     Args:
         path: The file.
-        label: The column of the label, counted from 0.
+        label: The column of the label: its number, counted from 0, or its name in the header.
         text: The column of the text; as the last one of a tab-separated file it may hold tabs.
-        separator: Between columns; None for a comma in a ``.csv``, else a tab.
-        header: Whether the first line names the columns.
+        separator: Between columns; None for a tab, in a ``.csv`` for a comma, or for a semicolon
+            where its first line has no comma.
+        header: Whether the first line names the columns; None refuses a first line that looks so.
         encoding: Of the file.
 
     Returns:
         ``(texts, labels)``. A line without a label or a text raises a ValueError with the line's
         number.
     """
-    if min(label, text) < 0 or label == text:
+    if label == text or any(isinstance(column, int) and column < 0 for column in (label, text)):
         raise ValueError(
-            f"load_labelled: label and text must be two columns from 0 on, got {label} and {text}"
+            "load_labelled: label and text must be names of columns, or two columns from 0 on, "
+            f"got {label!r} and {text!r}"
         )
-    comma = Path(path).suffix.lower() == ".csv"
-    separator = separator or ("," if comma else "\t")
     lines = load_text(path, encoding).split("\n")
-    most = max(label, text)
-    rows: list[tuple[int, list[str]]]
-    if comma:
-        reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
-        rows = []
-        try:
-            rows += [(reader.line_num, row) for row in reader]
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
-    else:
-        rows = [(n, line.split(separator, most)) for n, line in enumerate(lines, 1)]
-    texts, labels = [], []
-    for number, fields in rows[1:] if header else rows:
-        if not "".join(fields).strip():
-            continue
-        if len(fields) <= most or not fields[label].strip() or not fields[text].strip():
+    comma = Path(path).suffix.lower() == ".csv"
+    separator = separator or usual_separator(lines[0], comma)
+    rows = quoted_rows(path, lines, separator) if comma else plain_rows(lines, separator)
+    names = [field.strip() for field in rows[0][1]]
+    places = [header_place(path, column, names) for column in (label, text)]
+    named = isinstance(label, str) or isinstance(text, str)
+    if header is None and not named and looks_like_header(rows, places[0]):
+        raise ValueError(
+            f"{path}: its first line, {separator.join(names)[:60]!r}, looks like the names of the "
+            "columns; write header=True, or header=False if it is a text"
+        )
+    rows = rows[1:] if header or named else rows
+    if not comma and places[1] > places[0]:
+        rows = with_tabs_in_text(rows, places[1], separator)
+    found = [
+        (fields[places[1]].strip(), fields[places[0]].strip())
+        if len(fields) > max(places)
+        else ("", "")
+        for _, fields in rows
+    ]
+    for (number, fields), pair in zip(rows, found, strict=True):
+        if not all(pair):
             raise ValueError(
                 f"{path}, line {number}: expected a label in column {label} and a text in column "
                 f"{text}, separated by {separator!r}; got {separator.join(fields)[:60]!r}"
             )
-        labels.append(fields[label].strip())
-        texts.append(fields[text].strip())
-    if not texts:
+    if not found:
         raise ValueError(f"{path}: there is no labelled text in it")
-    return texts, labels
+    return [of_text for of_text, _ in found], [of_label for _, of_label in found]
+
+
+def usual_separator(first: str, comma: bool) -> str:
+    """A tab, or in a .csv a comma, where its first line has none and has semicolons one."""
+    if not comma:
+        return "\t"
+    return ";" if "," not in first and ";" in first else ","
+
+
+Rows = list[tuple[int, list[str]]]  # number of the line, columns
+
+
+def quoted_rows(path: PathLike, lines: list[str], separator: str) -> Rows:
+    """The rows of a .csv, whose quoted fields may hold separators and line ends."""
+    reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
+    rows: Rows = []
+    longest = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the module's own is 131,072
+    try:
+        rows += [(reader.line_num, row) for row in reader]
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
+    finally:
+        csv.field_size_limit(longest)
+    return [(number, row) for number, row in rows if "".join(row).strip()]
+
+
+def plain_rows(lines: list[str], separator: str) -> Rows:
+    """The rows of lines without quotes; blank lines are left out."""
+    return [(n, line.split(separator)) for n, line in enumerate(lines, 1) if line.strip()]
+
+
+def with_tabs_in_text(rows: Rows, last: int, separator: str) -> Rows:
+    """Rows whose text, the last column that is read, takes what follows, if lines differ in it.
+
+    Where all rows have the same number of columns, those behind the text are columns.
+    """
+    if len({len(fields) for _, fields in rows}) < 2:
+        return rows
+    return [
+        (n, [*fields[:last], separator.join(fields[last:])] if len(fields) > last else fields)
+        for n, fields in rows
+    ]
+
+
+def header_place(path: PathLike, column: Column, names: list[str]) -> int:
+    """The number of a column, given by its number or by its name in the header."""
+    if not isinstance(column, str):
+        return column
+    lowered = [name.lower() for name in names]
+    if column.lower() not in lowered:
+        raise ValueError(
+            f"{path}: there is no column {column!r}; its first line names "
+            f"{', '.join(map(repr, names))[:200]}"
+        )
+    return lowered.index(column.lower())
+
+
+def looks_like_header(rows: Rows, label: int) -> bool:
+    """Whether the first row has a column's usual name, and a label that no other row has."""
+    first, *others = ([field.strip().lower() for field in fields] for _, fields in rows)
+    if len(first) <= label or not HEADINGS & {*first}:
+        return False
+    return len(others) > 0 and all(first[label] != row[label] for row in others if len(row) > label)
+
+
+def load_folder(path: PathLike, encoding: str = "utf-8") -> tuple[list[str], list[str]]:
+    """Labelled texts in a folder: a subfolder for each class, or a file for each class.
+
+    In a subfolder each file is a text. Where there is no subfolder each line of a file is a text;
+    files that differ only in the ending are classes by their whole names. Left out are a README,
+    hidden files and what systems add (``.DS_Store``, ``__MACOSX``, ``Thumbs.db``).
+
+    Args:
+        path: The folder.
+        encoding: Of the files.
+
+    Returns:
+        ``(texts, labels)``. A folder without text raises a ValueError.
+    """
+    members = visible(check_path("load_folder", "path", path))
+    if not members:
+        raise ValueError(f"{path}: the folder is empty; expected a subfolder or a file a class")
+    found: list[tuple[str, str]] = []
+    folders = [member for member in members if member.is_dir()]
+    for folder in folders:
+        files = (member for member in visible(folder) if member.is_file())
+        found += [(load_text(file, encoding).strip(), folder.name) for file in files]
+    if not folders:
+        stems = [member.stem for member in members]
+        for file in members:  # rt-polarity.pos and rt-polarity.neg are two classes
+            label = file.stem if stems.count(file.stem) == 1 else file.name
+            lines = (line.strip() for line in load_text(file, encoding).split("\n"))
+            found += [(line, label) for line in lines if line]
+    if not found:
+        raise ValueError(f"{path}: there is no text in its folders")
+    return [text for text, _ in found], [label for _, label in found]
+
+
+def visible(folder: Path) -> list[Path]:
+    """The members of a folder that somebody put there, sorted."""
+    added = (".", "__MACOSX", "Thumbs.db", "desktop.ini", "README")
+    return sorted(member for member in folder.iterdir() if not member.name.startswith(added))
+
+
+def labelled_rows(
+    table: Any, text: str = "text", label: str = "label"
+) -> tuple[list[str], list[str]]:
+    """Labelled texts of a table: a Hugging Face ``datasets.Dataset``, or a pandas frame.
+
+    Anything whose ``table[name]`` is a column serves. Ids of a ``ClassLabel`` become its names.
+
+    Args:
+        table: The table; of a DatasetDict one of its parts, as ``data["train"]``.
+        text: The name of the column of texts.
+        label: The name of the column of labels.
+
+    Returns:
+        ``(texts, labels)``. A missing value raises a ValueError that says where.
+    """
+    names = getattr(table, "column_names", None)
+    names = getattr(table, "columns", names) if names is None else names
+    if isinstance(names, dict) or (names is None and isinstance(table, dict)):
+        parts = ", ".join(map(repr, names or table))
+        raise ValueError(f"labelled_rows: expected one table, got {parts}; take table['train']")
+    if names is None:
+        raise TypeError(
+            "labelled_rows: table must be a datasets.Dataset or a pandas DataFrame, got "
+            f"{describe_received(table)}"
+        )
+    for column in (text, label):
+        if column not in [*names]:
+            raise ValueError(
+                f"labelled_rows: there is no column {column!r}; the table has "
+                f"{', '.join(map(repr, names))}; write text= and label="
+            )
+    texts = list_of_texts("labelled_rows", text, table[text])
+    classes = getattr((getattr(table, "features", None) or {}).get(label), "names", None)
+    labels = [
+        classes[value] if classes and isinstance(value, int) else value for value in table[label]
+    ]
+    for row, value in enumerate(labels):
+        if value is None or value != value:  # NaN, as pandas has it for a missing one
+            raise ValueError(f"labelled_rows: {label!r} has no value in row {row}; remove the row")
+    return texts, [str(value) for value in labels]
+
+
+def list_of_texts(who: str, name: str, texts: Any) -> list[str]:
+    """Texts as a list: from a list, a pandas Series, a column of a dataset, or an array.
+
+    A string, a whole table and a value that is no text raise an error that says what to write.
+    """
+    if isinstance(texts, str):
+        raise TypeError(f"{who}: {name} must be a list of texts, got one text; write [text]")
+    if isinstance(texts, dict) or hasattr(texts, "columns") or hasattr(texts, "column_names"):
+        raise TypeError(
+            f"{who}: {name} must be a list of texts, got {describe_received(texts)}; take the "
+            'column, as in table["text"]'
+        )
+    found = list(check_items(who, name, texts, "a list of texts"))
+    for i, text in enumerate(found):
+        if not isinstance(text, str):
+            raise TypeError(
+                f"{who}: {name} must be a list of texts, got {describe_received(text)} at {i}"
+            )
+    return found
+
+
+# Downloads --------------------------------------------------------------------------------------
 
 
 def download(url: str, path: PathLike, sha256: str, *, timeout: float = 60.0) -> Path:

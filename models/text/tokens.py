@@ -18,10 +18,11 @@ from .patterns import may_explode
 UNKNOWN, START, END = "<unk>", "<s>", "</s>"
 SPECIALS = (UNKNOWN, START, END)
 
-# A word with inner apostrophes, hyphens and dots; an empty call; an operator such as ``<=``; or a
-# run of one punctuation mark: 40 asterisks under a heading are one token, not 39 easy guesses.
+# A word that a corpus left out (the Penn Treebank, WikiText), and WikiText's @-@ in a word; a word
+# with inner apostrophes, hyphens and dots; an empty call; an operator such as ``<=``; or a run of
+# one punctuation mark: 40 asterisks under a heading are one token, not 39 easy guesses.
 # An operator is looked for where a run of its signs begins: a run without = is read once.
-WORD = r"\w+(?:['.-]\w+)*|\(\)|(?<![!<>:+*/%&|^@-])[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
+WORD = r"<unk>|@[-.,]@|\w+(?:['.-]\w+)*|\(\)|(?<![!<>:+*/%&|^@-])[!<>:+*/%&|^@-]+=+|([^\w\s])\1*"
 # An emoji with its modifiers and joined emoji, or two letters that form a flag.
 EMOJI = (
     "[\U0001f1e6-\U0001f1ff]{2}"
@@ -73,8 +74,9 @@ def accents() -> re.Pattern[str]:
 def words(text: str) -> list[str]:
     """The words and punctuation marks of a text, in any script.
 
-    Straight quotation marks become opening and closing ones, by the character before them (as in
-    the Penn Treebank); apostrophes become straight; the text is in Unicode's normal form C.
+    ``<unk>``, as corpora write a word that they left out, is one token. Straight quotation marks
+    become opening and closing ones, by the character before them (as in the Penn Treebank);
+    apostrophes become straight; the text is in Unicode's normal form C.
 
     Example:
         >>> words("Don't panic (naïve): x <= 3.5")

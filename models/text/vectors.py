@@ -1,4 +1,4 @@
-"""Pretrained word vectors: text files of GloVe and word2vec."""
+"""Pretrained word vectors: text files of GloVe, word2vec and fastText."""
 
 from __future__ import annotations
 
@@ -21,22 +21,27 @@ SMALL, MOST_PACKED = 1 << 22, 16  # characters in all; and as a multiple of the 
 
 
 def load_vectors(
-    path: PathLike, words: Iterable[str] | None = None, *, dtype: Any = np.float32
+    path: PathLike,
+    words: Iterable[str] | None = None,
+    *,
+    dtype: Any = np.float32,
+    encoding: str = "utf-8",
 ) -> dict[str, NDArray[Any]]:
     """The vectors in a text file of lines ``word v1 v2 ... vd``.
 
-    The first line may be word2vec's header, the number of words and d. A ``.gz`` file is
-    decompressed. Of a word that occurs twice, the first vector is used.
+    The first line may be the header of word2vec and fastText, the number of words and d. A ``.gz``
+    file is decompressed. Of a word that occurs twice, the first vector is used.
 
     Args:
-        path: The file, in UTF-8.
+        path: The file.
         words: The words to keep, to save memory; None for all.
         dtype: Of the vectors.
+        encoding: Of the file.
 
     Returns:
         Vectors (d,) by word. A malformed line raises a ValueError with the line's number.
 
-    Source: Pennington, Socher and Manning (2014); Mikolov et al. (2013).
+    Source: Pennington, Socher and Manning (2014); Mikolov et al. (2013); Bojanowski et al. (2017).
 
     Example:
         >>> import tempfile
@@ -51,9 +56,10 @@ def load_vectors(
     found: dict[str, NDArray[Any]] = {}
     promised = None
     d = count = 0
-    with opened(path) as file:
+    with opened(path, encoding) as file:
         for number, line in enumerate(lines_of(path, file), 1):
-            fields = line.rstrip(" \n").split(" ")
+            line = line.removeprefix("\ufeff") if number == 1 else line
+            fields = line.replace("\t", " ").rstrip(" \r\n").split(" ")
             if number == 1 and len(fields) == 2 and all(f.isdecimal() for f in fields):
                 promised, d = (int(field) for field in fields)
                 continue
@@ -109,7 +115,7 @@ def lines_of(path: PathLike, file: IO[str]) -> Iterator[str]:
 
 
 @contextmanager
-def opened(path: PathLike) -> Iterator[IO[str]]:
+def opened(path: PathLike, encoding: str) -> Iterator[IO[str]]:
     """Open a text file, decompressed if it is a ``.gz``."""
     path = Path(path)
     if not path.is_file():
@@ -117,11 +123,14 @@ def opened(path: PathLike) -> Iterator[IO[str]]:
     open_text = gzip.open if path.suffix == ".gz" else open
     try:
         # Lines end with \n only: some words contain other line ends.
-        with open_text(path, "rt", encoding="utf-8", newline="\n") as file:
+        with open_text(path, "rt", encoding=encoding, newline="\n") as file:
             yield file
+    except LookupError as error:
+        raise ValueError(f"{path}: {error}; write the encoding as in utf-8 or latin-1") from error
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: not UTF-8 text; convert word2vec's binary format to its text format"
+            f"{path}: not {encoding} text; convert word2vec's binary format to its text format, "
+            "or give the encoding, as in encoding='latin-1'"
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(f"{path}: not a readable .gz file, or truncated: {error}") from error

@@ -73,12 +73,25 @@ class Vocabulary(Configured):
         """The vocabulary of a text, most frequent tokens first, ties in alphabetical order.
 
         Args:
-            tokens: A text, as ``tokenize`` returns it, or the number of each token in a dict.
+            tokens: A text, as ``tokenize`` returns it, or the number of each token in a dict; whole
+                texts raise a TypeError.
             minimum_count: The least frequency of a token; rarer ones are ``<unk>``.
             level, lower: As ``tokenize`` was called.
         """
         check_int("Vocabulary", "minimum_count", minimum_count)
+        if isinstance(tokens, str) and level != "character":
+            raise TypeError(
+                f"Vocabulary.count: tokens must be a list of tokens, got the text "
+                f"{describe_received(tokens)}; write Vocabulary.count(tokenize(text))"
+            )
         counts = Counter(check_items("Vocabulary.count", "tokens", tokens, "a list of tokens"))
+        texts = [token for token in counts if is_text(token, level)]
+        if len(texts) * 2 > len(counts):
+            raise TypeError(
+                f"Vocabulary.count: tokens must be a list of tokens, got texts as "
+                f"{describe_received(texts[0])}; write Vocabulary.count(token for text in texts "
+                f"for token in tokenize(text{how_called(level)}))"
+            )
         for special in SPECIALS:
             counts.pop(special, None)
         kept = [token for token, n in counts.items() if n >= minimum_count]
@@ -103,16 +116,27 @@ class Vocabulary(Configured):
         """The ids of a text, or of tokens: (time,).
 
         Args:
-            text: A string, or its tokens.
+            text: A string, or its tokens; a list of texts raises a TypeError.
             start: Whether to prepend ``<s>``.
             end: Whether to append ``</s>``.
         """
         if isinstance(text, str):
-            tokens: Iterable[str] = self._how.tokens(text.lower() if self.lower else text)
+            tokens = self._how.tokens(text.lower() if self.lower else text)
         else:
-            tokens = check_items("Vocabulary.encode", "text", text, "a string, or a list of tokens")
-        ids = [self.ids.get(token, self.unknown) for token in tokens]
-        return np.array([self.start] * start + ids + [self.end] * end, np.int64)
+            what = "a string, or a list of tokens"
+            tokens = list(check_items("Vocabulary.encode", "text", text, what))
+            for token in tokens:
+                if token not in self.ids and is_text(token, self.level):
+                    raise TypeError(
+                        f"Vocabulary.encode: text must be {what}, got {describe_received(token)} "
+                        "as a token; write [vocabulary.encode(text) for text in texts]"
+                    )
+        edges = [self.start] * start, [self.end] * end
+        return np.array([*edges[0], *self.lookup(tokens), *edges[1]], np.int64)
+
+    def lookup(self, tokens: Iterable[str]) -> list[int]:
+        """The ids of tokens, ``unknown`` for those that are not in the vocabulary."""
+        return [self.ids.get(token, self.unknown) for token in tokens]
 
     def decode(self, ids: Any) -> str:
         """The text of ids, (time,): sequences become paragraphs, and ``<unk>`` is kept."""
@@ -125,4 +149,24 @@ class Vocabulary(Configured):
                 parts.append([])
             elif i != self.start:
                 parts[-1].append(self.tokens[i])
-        return "\n\n".join(self._how.join(part) for part in parts).rstrip("\n")
+        while len(parts) > 1 and not parts[-1]:
+            parts.pop()
+        return "\n\n".join(self._how.join(part) for part in parts)
+
+
+def is_text(token: Any, level: str) -> bool:
+    """Whether something that is given as a token is a text of several.
+
+    No word has a space, and no character is longer than one; what a regular expression matches can
+    be anything.
+    """
+    if not isinstance(token, str):
+        return False
+    if level == "character":
+        return len(token) > 1 and token not in SPECIALS
+    return level == "word" and len(token.split()) > 1
+
+
+def how_called(level: str) -> str:
+    """The argument of ``tokenize`` for a level, in a message."""
+    return "" if level == "word" else f", {level!r}"

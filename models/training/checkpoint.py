@@ -39,7 +39,8 @@ def save_checkpoint(path: PathLike, fingerprint: Mapping[str, Any], state: Any) 
         fingerprint: Of the run, made of ``describe_...``.
         state: Plain values, Tensors, arrays, and containers of them.
     """
-    path, arrays = Path(path), {}
+    path = Path(path)
+    arrays: Arrays = {}
     parts = {"training": dict(fingerprint), "state": packed(state, "state", arrays)}
     header = json.loads(json.dumps(parts))  # as it will be read
     header["checksum"] = checksum([header, arrays])
@@ -258,7 +259,7 @@ def checksum(value: Any, start: int = 0) -> int:
     """A CRC-32 of a value; functions, Tensors and Generators count by their type."""
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         start = zlib.crc32(f"{value.dtype}{value.shape}".encode(), start)
-        return zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8), start)
+        return zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data, start)
     if isinstance(value, (*PLAIN, np.generic)):
         return zlib.crc32(repr(value).encode(), start)
     start = zlib.crc32(type(value).__name__.encode(), start)

@@ -8,7 +8,7 @@ import math
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from ...autograd import detect_anomaly, freed_memory_kept
-from ...cells import Cell, Module, kinds_seen, see_kinds
+from ...cells import Module, jit_available
+from ...cells import jit as compile_loops
 from ...checks import (
     check_bool,
     check_callable,
@@ -29,7 +30,7 @@ from ...checks import (
 )
 from ...files import PathLike, locked
 from ..networks.layers import evaluating
-from ..text import perplexity_of
+from ..text import perplexity_of, predictions
 from . import schema
 from .checkpoint import (
     describe_model,
@@ -43,6 +44,7 @@ from .checkpoint import (
     seeded,
     set_random_states,
 )
+from .metrics import accuracy
 from .optim import Adam, Optimizer, clip_by_global_norm, clip_by_value, global_norm, gradients
 from .report import History, Report, Silence
 from .schedules import plateaus
@@ -78,7 +80,7 @@ def fit(
     epochs: int = 10,
     seconds: float | None = None,
     validation: Task | None = None,
-    metrics: Mapping[str, Metric] | None = None,
+    metrics: Mapping[str, Metric] | Sequence[str] | None = None,
     monitor: str = "validation_loss",
     mode: str | None = None,
     patience: int | None = None,
@@ -91,6 +93,7 @@ def fit(
     resume: bool = True,
     progress: bool = True,
     after_epoch: Callable[[Row], Any] | None = None,
+    jit: bool | None = None,
 ) -> History:
     """Train a model; it ends with the best parameters found.
 
@@ -110,11 +113,12 @@ def fit(
         epochs: The maximum number of epochs.
         seconds: The maximum duration, validation included; training stops after a batch.
         validation: A Task that is evaluated after each epoch.
-        metrics: By name, functions of (model, validation) that return a number, as ``lambda
-            model, task: accuracy(task.labels, predictions(model, task))``: computed after each
-            epoch, without dropout.
+        metrics: Computed after each epoch, without dropout: ``["accuracy"]``, or functions of
+            (model, validation) that return a number, by name, as ``{"f1": lambda model, task:
+            span_f1(gold, predictions(model, task))}``.
         monitor: The column of the history that decides which epoch is the best.
-        mode: "min" or "max", which ``monitor`` is best; may be left out for a loss or perplexity.
+        mode: "min" or "max", which ``monitor`` is best; may be left out for a loss, a
+            perplexity or an accuracy.
         patience: Training stops after this many epochs in a row whose ``monitor`` is no
             improvement.
         clip: The maximum joint norm of the gradients.
@@ -129,21 +133,25 @@ def fit(
         every: Seconds between checkpoints, which are also written after each epoch; at 0, after
             each batch.
         resume: Whether to resume from the checkpoint if there is one, instead of starting over.
-        progress: Whether to report on stderr: a bar with tqdm (extra ``train``), else lines.
+        progress: Whether to report on stderr, in a notebook on stdout: a bar with tqdm (extra
+            ``train``), else lines.
         after_epoch: Called with the row of each epoch; may add columns to it. Training stops when
             it returns a true value.
+        jit: Whether the cells' loops over time are compiled, see ``cells.jit``; None for where
+            the extra ``fast`` is installed, or as the checkpoint that is resumed says.
 
     Returns:
         A row per epoch: epoch, updates, seconds, lr, loss, perplexity, tokens_per_second; with
         ``validation`` also validation_loss, validation_perplexity, and validation_NAME for each
-        metric. Plain numbers.
+        metric; where loops are compiled, jit, 1. Plain numbers.
 
     Raises:
         FloatingPointError: The loss, the gradient or ``monitor`` is NaN or infinite. The message
             names the first such value's op and scope; the model has its last good parameters.
         KeyboardInterrupt: Ctrl-C; the model has its best parameters, and they are saved.
-        ValueError: A setting is out of range, the model has no Parameter, or the checkpoint is
-            damaged or was written by another training; the differences are named.
+        ValueError: A setting is out of range, the model has no Parameter, the optimiser is that of
+            another model, or the checkpoint is damaged or was written by another training; the
+            differences are named.
         OSError: The checkpoint's folder is not writable, or another training uses the file.
 
     Example:
@@ -165,6 +173,7 @@ def fit(
     elif not isinstance(optimizer, Optimizer):
         expected = "an Optimizer, as Adam(model.parameters(), lr=0.001)"
         raise wrong_type(f"fit: expected {expected}", optimizer)
+    check_optimizer(model, optimizer)
     check_int("fit", "epochs", epochs)
     if patience is not None:
         check_int("fit", "patience", patience)
@@ -173,11 +182,13 @@ def fit(
     for name, limit in (("clip", clip), ("clip_value", clip_value), ("every", every)):
         if limit is not None:
             check_float("fit", name, limit, least=0)
-    metrics = {} if metrics is None else metrics
+    metrics = named_metrics(metrics)
     check_functions({"schedule": schedule, "after_epoch": after_epoch}, metrics)
     check_paths({"save": None if callable(save) else save, "checkpoint": checkpoint})
     check_bool("fit", "resume", resume)
     check_bool("fit", "progress", progress)
+    if jit is not None:
+        check_bool("fit", "jit", jit)
     run = Run(
         model,
         task,
@@ -194,6 +205,7 @@ def fit(
         schedule=schedule,
         save=save,
         after_epoch=after_epoch,
+        jit=jit,
     )
     unit = getattr(task, "unit", "tokens")
     was_training = model.training
@@ -206,6 +218,7 @@ def fit(
                 run.open_checkpoint(Path(checkpoint), every, resume)
                 if run.updates:
                     report.note(f"resuming from {checkpoint}, after update {run.updates}")
+            run.compile()
             # With glibc an update of an LSTM of 128 takes a quarter less.
             used.enter_context(freed_memory_kept())
             return run.train(report)
@@ -219,16 +232,57 @@ def check_model(who: str, model: Any) -> None:
         raise wrong_type(f"{who}: expected a model, as Acceptor(...)", model)
 
 
-def check_functions(functions: Mapping[str, Any], metrics: Any) -> None:
-    """Raise TypeError unless those given are functions, and ``metrics`` a dict of functions."""
-    if not isinstance(metrics, Mapping):
-        raise TypeError(
-            f"fit: metrics must be a dict of functions by name, got {describe_received(metrics)}"
+def check_optimizer(model: Module, optimizer: Optimizer) -> None:
+    """Raise ValueError if an optimiser updates Parameters of another model instead of this one's.
+
+    One over a part of the model, or over Parameters of a loss too, is allowed.
+    """
+    own, given = {*model.parameters()}, {*optimizer.parameters}
+    missed = [name for name, p in model.named_parameters() if p.requires_grad and p not in given]
+    if missed and given - own:
+        lacks = ", ".join(missed[:3]) + ", ..." * (len(missed) > 3)
+        raise ValueError(
+            f"fit: the optimizer updates {len(given - own)} Parameters that are not this "
+            f"{type(model).__name__}'s, and lacks {lacks}; the model was made anew, or changed, "
+            f"after it: write optimizer = {type(optimizer).__name__}(model.parameters()) again"
         )
-    named = {f"metrics[{name!r}]": metric for name, metric in metrics.items()}
-    for name, function in (functions | named).items():
-        if function is not None or name in named:
+
+
+def task_accuracy(model: Any, task: Any) -> float:
+    """The fraction of a Labelled task's labels that a model predicts."""
+    if getattr(task, "labels", None) is None:
+        raise TypeError(
+            f'fit: metrics=["accuracy"] needs a Labelled task with labels as validation=, got '
+            f"{describe_received(task)}"
+        )
+    return accuracy(task.labels, predictions(model, task))
+
+
+METRICS: dict[str, Metric] = {"accuracy": task_accuracy}
+
+
+def named_metrics(metrics: Any) -> Mapping[str, Metric]:
+    """Metrics by name: those of METRICS where only names are given."""
+    if isinstance(metrics, (list, tuple)) and all(isinstance(name, str) for name in metrics):
+        return {check_choice("fit", "metrics", name, METRICS): METRICS[name] for name in metrics}
+    if isinstance(metrics, Mapping):
+        return {name: METRICS["accuracy"] if m is accuracy else m for name, m in metrics.items()}
+    if metrics is None:
+        return {}
+    raise TypeError(
+        'fit: metrics must be a list of names, as ["accuracy"], or a dict of functions of (model, '
+        f"task) by name; got {describe_received(metrics)}"
+    )
+
+
+def check_functions(functions: Mapping[str, Any], metrics: Mapping[str, Any]) -> None:
+    """Raise TypeError unless those given are functions, and metrics functions of two arguments."""
+    for name, function in functions.items():
+        if function is not None:
             check_callable("fit", name, function)
+    for name, metric in metrics.items():
+        example = "lambda model, task: accuracy(task.labels, predictions(model, task))"
+        check_callable("fit", f"metrics[{name!r}]", metric, example)
 
 
 def check_paths(paths: Mapping[str, Any]) -> None:
@@ -241,8 +295,9 @@ def check_paths(paths: Mapping[str, Any]) -> None:
 def sign_of(monitor: str, mode: str | None, metrics: Iterable[str]) -> int:
     """1 where a lower ``monitor`` is better, -1 where a higher one is."""
     check_choice("fit", "monitor", monitor, [*COLUMNS, *(f"validation_{m}" for m in metrics)])
-    if mode is None and monitor in COLUMNS:
-        mode = "min"
+    if mode is None:
+        known = {**dict.fromkeys(COLUMNS, "min"), "validation_accuracy": "max"}
+        mode = known.get(monitor)
     if mode not in ("min", "max"):
         raise ValueError(
             f'fit: mode must be "min" or "max", whichever is best for {monitor}; got {mode!r}'
@@ -289,12 +344,12 @@ class Run:
     schedule: Callable[[float], float] | None
     save: PathLike | Callable[[], Any] | None
     after_epoch: Callable[[Row], Any] | None
+    jit: bool | None
 
     def __post_init__(self) -> None:
         self.rate = self.optimizer.lr
         self.rngs = generators(self.model, self.task, self.validation)
         self.seeded = seeded(self.task, self.validation)
-        self.cells = [part for part in self.model.modules() if isinstance(part, Cell)]
         self.history: History = []
         self.now = Progress(1)
         self.updates = 0
@@ -303,6 +358,15 @@ class Run:
         self.began = time.perf_counter()
         self.path: Path | None = None
         self.every, self.written = math.inf, 0.0
+
+    def compile(self) -> None:
+        """Compile the loops of the model's cells, unless that is not asked for or not possible."""
+        if self.jit is None:
+            self.jit = jit_available()
+        if self.jit:
+            with warnings.catch_warnings():  # of cells that have no plan
+                warnings.simplefilter("ignore", RuntimeWarning)
+                compile_loops(self.model)
 
     def elapsed(self) -> float:
         """Seconds since the beginning, those before a resume included."""
@@ -390,6 +454,7 @@ class Run:
             "loss": loss,
             "perplexity": perplexity_of(loss),
             "tokens_per_second": now.tokens / max(now.seconds, 1e-9),
+            **({"jit": 1} if self.jit else {}),
         }
 
     def remaining_batches(self) -> Iterator[Any]:
@@ -437,7 +502,13 @@ class Run:
         row["validation_perplexity"] = perplexity_of(loss)
         with evaluating(self.model):
             for name, metric in self.metrics.items():
-                row[f"validation_{name}"] = float(metric(self.model, validation))
+                try:
+                    row[f"validation_{name}"] = float(metric(self.model, validation))
+                except TypeError as error:
+                    raise TypeError(
+                        f"fit: metrics[{name!r}] is called with (model, task) and must return a "
+                        f"number; it raised: {error}"
+                    ) from error
         for column in ("validation_loss", self.monitor):
             if not math.isfinite(row[column]):
                 raise FloatingPointError(
@@ -480,6 +551,7 @@ class Run:
         named = self.model.named_parameters()
         damaged = [name for name, p in named if not np.isfinite(p.data).all()]
         what = f"loss is {value}"
+        cure = "lower the learning rate, or clip the gradient (clip=1.0)"
         if math.isfinite(value):
             what = f"gradient is {global_norm(gradients(self.optimizer.parameters))}"
         began = ""
@@ -492,11 +564,13 @@ class Run:
                     loss.backward()
             except FloatingPointError as error:
                 began = f"; it began at: {error}"
+                if "the NaN in the result comes from" in began:  # from data: parameters are finite
+                    cure = "remove or replace the NaN in the data"
         self.optimizer.zero_grad()
         return FloatingPointError(
             f"fit: the {what} in epoch {self.now.epoch}, batch {self.now.batches + 1} (update "
             f"{self.updates + 1}){began}. The model has its parameters {self.good_from} again; "
-            "lower the learning rate, or clip the gradient (clip=1.0)"
+            f"{cure}"
         )
 
     # Checkpoints ----------------------------------------------------------------------------------
@@ -545,7 +619,7 @@ class Run:
             "plateaus": [plateau.state_dict() for plateau in plateaus(self.schedule)],
             "rngs": random_states(self.rngs),
             "seeds": [owner.seed for owner in self.seeded],
-            "replayed": [kinds_seen(cell) for cell in self.cells],
+            "jit": self.jit,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
         }
@@ -585,11 +659,14 @@ class Run:
             "plateaus": schema.parts([schema.fields(of_plateau) for _ in plateaus(self.schedule)]),
             "rngs": schema.parts([schema.random_state for _ in self.rngs]),
             "seeds": schema.parts([schema.count for _ in self.seeded]),
-            "replayed": schema.parts([schema.each(schema.signature) for _ in self.cells]),
+            "jit": schema.flag,
             "model": parameters,
             "good": parameters,
             "optimizer": lambda value, _: self.optimizer.check_state(value),
         }
+        if isinstance(state, dict):
+            state.pop("replayed", None)  # in checkpoints of before: which cells had run
+            state.setdefault("jit", False)
         schema.fields(whole)(state, place)
         now, epochs = state["pass"], len(state["history"])
         if now["epoch"] != epochs + 1 or now["batches"] > len(self.task):
@@ -600,6 +677,15 @@ class Run:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restore a checkpoint's state."""
+        compiled: bool = state["jit"]
+        if self.jit is not None and self.jit is not compiled:
+            raise ValueError(f"jit was {compiled}, now {self.jit}: the numbers would differ")
+        if compiled and not jit_available():
+            raise ValueError(
+                "the loops over time were compiled, which needs the extra fast: "
+                'pip install "unspool[fast]"'
+            )
+        self.jit = compiled
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         for name in STORED:
@@ -611,5 +697,3 @@ class Run:
             owner.seed = seed
         for plateau, memory in zip(plateaus(self.schedule), state["plateaus"], strict=True):
             plateau.load_state_dict(memory)
-        for cell, kinds in zip(self.cells, state["replayed"], strict=True):
-            see_kinds(cell, kinds)

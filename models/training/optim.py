@@ -557,10 +557,9 @@ class RMSprop(Optimizer):
             np.multiply(m, m, out=work)
             np.subtract(v, work, out=work)
             np.maximum(work, 0, out=work)
-            np.sqrt(work, out=work)
+            self.root(work, work)
         else:
-            np.sqrt(v, out=work)
-        work += self.eps
+            self.root(v, work)
         np.divide(g, work, out=work)
         if "b" in memory:
             b = memory["b"]
@@ -570,6 +569,11 @@ class RMSprop(Optimizer):
         else:
             work *= lr
         return work
+
+    def root(self, v: Array, out: Array) -> None:
+        """sqrt(v) + ε, written into ``out``; Keras has ε inside of the root."""
+        np.sqrt(v, out=out)
+        out += self.eps
 
 
 class Adadelta(Optimizer):

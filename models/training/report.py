@@ -1,4 +1,4 @@
-"""The history of a training, a row per epoch, and progress reports on stderr."""
+"""The history of a training, a row per epoch, and reports of progress."""
 
 from __future__ import annotations
 
@@ -52,12 +52,22 @@ class Silence:
         """At the end of training."""
 
 
+def in_notebook() -> bool:
+    """Whether this is a kernel of Jupyter, where stderr is shown in red as if it were an error."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return hasattr(shell, "kernel")
+
+
 class Report(Silence):
-    """A tqdm bar, or a line that is rewritten on a terminal; and a line for each epoch."""
+    """A tqdm bar, or a line that is rewritten on a terminal; and a line for each epoch.
+
+    On stderr, so that a program's own output stays apart; in a notebook on stdout.
+    """
 
     def __init__(self, epochs: int, batches: int, unit: str = "tokens") -> None:
         self.epochs, self.batches, self.unit = epochs, batches, unit
-        self.stream: Any = MessageStream(sys.stderr)
+        self.stream: Any = MessageStream(sys.stdout if in_notebook() else sys.stderr)
         self.terminal = self.stream.isatty()
         self.bar: Any = None
         self.shown = 0.0

@@ -42,6 +42,12 @@ def number(value: Any, place: str) -> None:
         raise wrong(place, "a number", value)
 
 
+def flag(value: Any, place: str) -> None:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise wrong(place, "True or False", value)
+
+
 def text(value: Any, place: str) -> None:
     """A short string."""
     if len(check_text(WHO, place, value)) > 100:
@@ -150,13 +156,3 @@ def random_state(value: Any, place: str) -> None:
         kind(0).state = value
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{WHO}: {place} is no state of a {name}: {error}") from error
-
-
-def signature(value: Any, place: str) -> None:
-    """A cached signature of a cell, and whether it is replayed."""
-    if not isinstance(value, tuple) or len(value) != 2 or not isinstance(value[1], bool):
-        raise wrong(place, "a signature and whether it is replayed", value)
-    try:
-        hash(value[0])
-    except TypeError as error:
-        raise wrong(place, "a signature", value[0]) from error

@@ -1,11 +1,11 @@
-"""The eager engine beside its peers: one thread, float32, forward and backward of one LSTM,
-GRU or Elman layer written as its equations, every gradient asked for.
+"""One training step of one recurrent layer beside its peers: one thread, float32, forward and
+backward, with the gradients of the input and of all parameters.
 
-Run: ``make bench``, or ``python bench_engine.py`` where unspool is installed; with names of
-cells only these, with ``overhead`` only what a record costs (``python bench_engine.py LSTM``).
-Peers that are not installed are left out. Each ratio is of medians of runs that alternate, so
-that a slow moment of the machine strikes both; times are those of the thread, which leave out
-what other processes take.
+Run: ``make bench``, or ``python bench_engine.py`` where unspool is installed; with names of cells
+only these, with ``overhead`` only what a record costs (``python bench_engine.py LSTM``), with
+``threads`` only the compiled loop on two threads. Peers that are not installed are left out. All
+runs of a case alternate, and the least time of each counts, so that a slow moment of the machine
+strikes none of them alone. Times are of the process, not of the clock.
 """
 
 from __future__ import annotations
@@ -14,19 +14,20 @@ import os
 
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[name] = "1"
+os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 os.environ.pop("OPENBLAS_CORETYPE", None)
 
 import gc
-import statistics
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from unspool import Tape, Tensor, unroll
-from unspool.autograd.replay import Plan
-from unspool.cells import GRU, LSTM, Elman
+from unspool import Parameter, Tape, Tensor, unroll
+from unspool.autograd import sigmoid as our_sigmoid
+from unspool.cells import GRU, LSTM, Cell, Elman, PeepholeLSTM, ResetAfterGRU, jit, jit_available
 
 try:
     import torch
@@ -44,55 +45,115 @@ try:
     import mygrad
 except ImportError:
     mygrad = None
+try:
+    import jax
+except ImportError:
+    jax = None
 
-CELLS = {"LSTM": LSTM, "GRU": GRU, "Elman": Elman}
-STATES = {"LSTM": 2, "GRU": 1, "Elman": 1}
-CASES = [(1, 25, 16), (1, 25, 128), (32, 50, 16), (32, 50, 128), (20, 35, 650)]
+CASES = [(1, 25, 16), (16, 25, 32), (32, 50, 128), (8, 500, 64), (64, 35, 256), (20, 35, 650)]
+Run = Callable[[], Any]
+
+
+class CoupledLSTM(Cell):
+    """A cell that no library has a kernel for: what is not forgotten is written."""
+
+    states = ("h", "c")
+    same_every_step = True
+
+    def __init__(self, d_in: int, d_h: int, rng: Any = None) -> None:
+        self.d_in, self.d_h = d_in, d_h
+        rng = np.random.default_rng(rng)
+        for gate in "fog":
+            for name, rows in ((f"W_{gate}", d_in), (f"U_{gate}", d_h)):
+                weights = rng.standard_normal((rows, d_h)) / rows**0.5
+                setattr(self, name, Parameter(weights.astype(np.float32)))
+            setattr(self, f"b_{gate}", Parameter(np.zeros(d_h, np.float32)))
+
+    def forward(self, x: Any, state: Any) -> Any:
+        p = {name: getattr(self, name) for name in vars(self) if name[1] == "_"}
+        return equations("CoupledLSTM", p, our_sigmoid, np.tanh)(x, state)
+
+
+CELLS = {
+    "LSTM": LSTM,
+    "GRU": GRU,
+    "ResetAfterGRU": ResetAfterGRU,
+    "Elman": Elman,
+    "PeepholeLSTM": PeepholeLSTM,
+    "CoupledLSTM": CoupledLSTM,
+}
 
 
 def equations(kind: str, p: dict, sigmoid: Callable, tanh: Callable) -> Callable:
     """One step of each cell, in any library whose arrays know @, + and *."""
 
+    def gate(name: str, x: Any, h: Any) -> Any:
+        return x @ p[f"W_{name}"] + h @ p[f"U_{name}"] + p[f"b_{name}"]
+
     def lstm(x, state):
         h, c = state
-        f = sigmoid(x @ p["W_f"] + h @ p["U_f"] + p["b_f"])
-        i = sigmoid(x @ p["W_i"] + h @ p["U_i"] + p["b_i"])
-        o = sigmoid(x @ p["W_o"] + h @ p["U_o"] + p["b_o"])
-        g = tanh(x @ p["W_g"] + h @ p["U_g"] + p["b_g"])
-        c = f * c + i * g
+        f, i, o = (sigmoid(gate(name, x, h)) for name in "fio")
+        c = f * c + i * tanh(gate("g", x, h))
+        return o * tanh(c), c
+
+    def peephole(x, state):
+        h, c = state
+        f, i = (sigmoid(gate(name, x, h) + p[f"p_{name}"] * c) for name in "fi")
+        c = f * c + i * tanh(gate("g", x, h))
+        return sigmoid(gate("o", x, h) + p["p_o"] * c) * tanh(c), c
+
+    def coupled(x, state):
+        h, c = state
+        f, o = (sigmoid(gate(name, x, h)) for name in "fo")
+        c = f * c + (1 - f) * tanh(gate("g", x, h))
         return o * tanh(c), c
 
     def gru(x, state):
         (h,) = state
-        z = sigmoid(x @ p["W_z"] + h @ p["U_z"] + p["b_z"])
-        r = sigmoid(x @ p["W_r"] + h @ p["U_r"] + p["b_r"])
-        n = tanh(x @ p["W_h"] + (r * h) @ p["U_h"] + p["b_h"])
-        return ((1 - z) * h + z * n,)
+        z, r = (sigmoid(gate(name, x, h)) for name in "zr")
+        return ((1 - z) * h + z * tanh(gate("h", x, r * h)),)
+
+    def reset_after(x, state):
+        (h,) = state
+        z, r = (sigmoid(gate(name, x, h)) for name in "zr")
+        n = tanh(x @ p["W_n"] + p["b_n"] + r * (h @ p["U_n"] + p["c_n"]))
+        return ((1 - z) * n + z * h,)
 
     def elman(x, state):
         (h,) = state
         return (tanh(x @ p["W"] + h @ p["U"] + p["b"]),)
 
-    return {"LSTM": lstm, "GRU": gru, "Elman": elman}[kind]
+    return {
+        "LSTM": lstm,
+        "GRU": gru,
+        "ResetAfterGRU": reset_after,
+        "Elman": elman,
+        "PeepholeLSTM": peephole,
+        "CoupledLSTM": coupled,
+    }[kind]
 
 
-def ours(kind: str, batch: int, steps: int, width: int, loop: bool) -> Callable[[], None]:
+def inputs(batch: int, steps: int, width: int) -> Any:
+    return np.random.default_rng(1).standard_normal((batch, steps, width)).astype(np.float32)
+
+
+def ours(kind: str, *case: int, loop: bool = False, compiled: int = 0) -> Run:
+    batch, steps, width = case
     cell = CELLS[kind](width, width, rng=0)
-    xs = np.random.default_rng(1).standard_normal((batch, steps, width)).astype(np.float32)
-    parameters = cell.parameters()
+    if compiled:
+        jit(cell, threads=compiled)
+    xs, parameters = inputs(*case), cell.parameters()
 
     def run() -> None:
         x = Tensor(xs, requires_grad=True)
         if loop:
-            state = cell.initial_state(batch)
-            outputs = []
+            state, outputs = cell.initial_state(batch), []
             for t in range(steps):
                 y, state = cell(x[:, t], state)
                 outputs.append(y)
             loss = np.stack(outputs, axis=1).sum()
         else:
-            ys, _ = unroll(cell, x)
-            loss = ys.sum()
+            loss = unroll(cell, x)[0].sum()
         for p in parameters:
             p.grad = None
         loss.backward()
@@ -100,63 +161,110 @@ def ours(kind: str, batch: int, steps: int, width: int, loop: bool) -> Callable[
     return run
 
 
-def with_torch(kind: str, batch: int, steps: int, width: int) -> Callable[[], None]:
-    cell = CELLS[kind](width, width, rng=0)
-    p = {n: torch.tensor(v, requires_grad=True) for n, v in cell.state_dict().items()}
-    xs = np.random.default_rng(1).standard_normal((batch, steps, width)).astype(np.float32)
-    data = torch.from_numpy(xs)
-    step = equations(kind, p, torch.sigmoid, torch.tanh)
+def with_kernel(kind: str, *case: int) -> Run | None:
+    """PyTorch's own layer, written for this cell."""
+    kinds = {"LSTM": "LSTM", "ResetAfterGRU": "GRU", "GRU": "GRU", "Elman": "RNN"}
+    if kind not in kinds:
+        return None
+    layer = getattr(torch.nn, kinds[kind])(case[2], case[2], batch_first=True)
+    data = torch.from_numpy(inputs(*case))
 
     def run() -> None:
         x = data.clone().requires_grad_()
-        state = tuple(torch.zeros(batch, width) for _ in range(STATES[kind]))
-        outputs = []
-        for t in range(steps):
-            state = step(x[:, t], state)
-            outputs.append(state[0])
-        loss = torch.stack(outputs, 1).sum()
-        for v in p.values():
-            v.grad = None
-        loss.backward()
+        layer.zero_grad()
+        layer(x)[0].sum().backward()
 
     return run
 
 
-def with_hips(kind: str, batch: int, steps: int, width: int) -> Callable[[], None]:
-    np_ = hips_numpy
+def with_torch(kind: str, *case: int, script: bool = False) -> Run | None:
+    batch, steps, width = case
     cell = CELLS[kind](width, width, rng=0)
-    names = list(cell.state_dict())
-    values = list(cell.state_dict().values())
-    xs = np.random.default_rng(1).standard_normal((batch, steps, width)).astype(np.float32)
+    p = {n: torch.tensor(v, requires_grad=True) for n, v in cell.state_dict().items()}
+    data, states = torch.from_numpy(inputs(*case)), len(cell.states)
+    step = equations(kind, p, torch.sigmoid, torch.tanh)
+    if script:
+        names, zero = list(p), torch.zeros(batch, width)
 
-    def sigmoid(x):
-        return 0.5 * (np_.tanh(0.5 * x) + 1)
+        def traced(x, *rest):
+            given = dict(zip(names, rest[states:]))
+            return equations(kind, given, torch.sigmoid, torch.tanh)(x, rest[:states])
 
-    def loss(values, xs):
-        p = dict(zip(names, values))
-        step = equations(kind, p, sigmoid, np_.tanh)
-        state = tuple(np.zeros((batch, width), np.float32) for _ in range(STATES[kind]))
+        jitted = torch.jit.trace(traced, (data[:, 0], *[zero] * states, *p.values()))
+
+        def step(x, state):
+            return jitted(x, *state, *p.values())
+
+    def run() -> None:
+        x = data.clone().requires_grad_()
+        state = tuple(torch.zeros(batch, width) for _ in range(states))
+        outputs = []
+        for t in range(steps):
+            state = step(x[:, t], state)
+            outputs.append(state[0])
+        for v in p.values():
+            v.grad = None
+        torch.stack(outputs, 1).sum().backward()
+
+    return run
+
+
+def with_jax(kind: str, *case: int) -> Run:
+    batch, _, width = case
+    cell = CELLS[kind](width, width, rng=0)
+    p = {n: jax.numpy.asarray(v) for n, v in cell.state_dict().items()}
+    xs = jax.numpy.asarray(inputs(*case).swapaxes(0, 1))
+    zeros = tuple(jax.numpy.zeros((batch, width)) for _ in cell.states)
+
+    def loss(p, xs):
+        step = equations(kind, p, jax.nn.sigmoid, jax.numpy.tanh)
+
+        def body(state, x):
+            state = step(x, state)
+            return state, state[0]
+
+        return jax.lax.scan(body, zeros, xs)[1].sum()
+
+    gradient = jax.jit(jax.value_and_grad(loss, (0, 1)))
+    return lambda: jax.block_until_ready(gradient(p, xs))
+
+
+def with_hips(kind: str, *case: int) -> Run:
+    batch, steps, width = case
+    cell = CELLS[kind](width, width, rng=0)
+    names, weights = list(cell.state_dict()), list(cell.state_dict().values())
+    xs, states = inputs(*case), len(cell.states)
+
+    def loss(weights, xs):
+        step = equations(
+            kind,
+            dict(zip(names, weights)),
+            lambda x: 0.5 * (hips_numpy.tanh(0.5 * x) + 1),
+            hips_numpy.tanh,
+        )
+        state = tuple(np.zeros((batch, width), np.float32) for _ in range(states))
         outputs = []
         for t in range(steps):
             state = step(xs[:, t], state)
             outputs.append(state[0])
-        return np_.sum(np_.stack(outputs, 1))
+        return hips_numpy.sum(hips_numpy.stack(outputs, 1))
 
     gradient = hips.grad(loss, (0, 1))
-    return lambda: gradient(values, xs)
+    return lambda: gradient(weights, xs)
 
 
-def with_mygrad(kind: str, batch: int, steps: int, width: int) -> Callable[[], None]:
+def with_mygrad(kind: str, *case: int) -> Run:
     from mygrad.nnet.activations import sigmoid
 
+    batch, steps, width = case
     cell = CELLS[kind](width, width, rng=0)
     p = {n: mygrad.tensor(v) for n, v in cell.state_dict().items()}
     step = equations(kind, p, sigmoid, mygrad.tanh)
-    xs = np.random.default_rng(1).standard_normal((batch, steps, width)).astype(np.float32)
+    xs, states = inputs(*case), len(cell.states)
 
     def run() -> None:
         x = mygrad.tensor(xs)
-        state = tuple(mygrad.zeros((batch, width), np.float32) for _ in range(STATES[kind]))
+        state = tuple(mygrad.zeros((batch, width), np.float32) for _ in range(states))
         outputs = []
         for t in range(steps):
             state = step(x[:, t], state)
@@ -169,125 +277,154 @@ def with_mygrad(kind: str, batch: int, steps: int, width: int) -> Callable[[], N
     return run
 
 
-def medians(runs: dict[str, Callable[[], None]], seconds: float = 1.5) -> dict[str, float]:
-    times: dict[str, list[float]] = {name: [] for name in runs}
+def by_hand(kind: str, *case: int) -> Run | None:
+    """An LSTM's forward and backward pass as one writes them in NumPy, gates side by side."""
+    if kind != "LSTM":
+        return None
+    batch, steps, d = case
+    xs = inputs(*case)
+    state = LSTM(d, d, rng=0).state_dict()
+    W, U = (np.concatenate([state[f"{m}_{g}"] for g in "fiog"], axis=1) for m in "WU")
+    b = np.concatenate([state[f"b_{g}"] for g in "fiog"])
+
+    def run() -> None:
+        x = np.ascontiguousarray(xs.swapaxes(0, 1)).reshape(-1, d)
+        Z = (x @ W + b).reshape(steps, batch, 4 * d)
+        H, C = (np.zeros((steps + 1, batch, d), np.float32) for _ in "hc")
+        tanh_c = np.empty((steps, batch, d), np.float32)
+        for t in range(steps):
+            z = Z[t]
+            z += H[t] @ U
+            s, g = z[:, : 3 * d], z[:, 3 * d :]
+            np.negative(s, s)
+            np.exp(s, s)
+            s += 1
+            np.reciprocal(s, s)
+            np.tanh(g, g)
+            C[t + 1] = s[:, :d] * C[t] + s[:, d : 2 * d] * g
+            np.tanh(C[t + 1], tanh_c[t])
+            np.multiply(s[:, 2 * d :], tanh_c[t], H[t + 1])
+        D = np.empty_like(Z)
+        gy = np.ones((batch, d), np.float32)
+        gh, gc = (np.zeros((batch, d), np.float32) for _ in "hc")
+        UT = np.ascontiguousarray(U.T)
+        for t in reversed(range(steps)):
+            f, i, o, g = (Z[t, :, k * d : (k + 1) * d] for k in range(4))
+            gh = gh + gy
+            gc = gc + gh * o * (1 - tanh_c[t] ** 2)
+            D[t, :, 2 * d : 3 * d] = gh * tanh_c[t] * o * (1 - o)
+            D[t, :, :d] = gc * C[t] * f * (1 - f)
+            D[t, :, d : 2 * d] = gc * g * i * (1 - i)
+            D[t, :, 3 * d :] = gc * i * (1 - g * g)
+            gc = gc * f
+            gh = D[t] @ UT
+        flat = D.reshape(-1, 4 * d)
+        x.T @ flat, H[:-1].reshape(-1, d).T @ flat, flat.sum(0), flat @ W.T
+
+    return run
+
+
+def blas_alone(kind: str, *case: int) -> Run:
+    """The step's matrix products and nothing else."""
+    batch, steps, d = case
+    n = sum(name.startswith("U") for name in CELLS[kind](d, d).state_dict()) * d
+    W, U, W_T, U_T = (np.ones(s, np.float32) for s in ((d, n), (d, n), (n, d), (n, d)))
+    X, D = np.ones((steps * batch, d), np.float32), np.ones((steps * batch, n), np.float32)
+    h, d_t, z, g = X[:batch], D[:batch], np.empty_like(D[:batch]), np.empty_like(X[:batch])
+
+    def run() -> None:
+        X @ W
+        for _ in range(steps):
+            np.dot(h, U, z)
+            np.dot(d_t, U_T, g)
+        X.T @ D, X.T @ D, D @ W_T
+
+    return run
+
+
+def least(runs: dict[str, Run], seconds: float = 2.0) -> dict[str, float]:
+    """The least time of each run, in seconds; they alternate."""
     for run in runs.values():
         run()
     gc.collect()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or min(map(len, times.values())) < 5:
+    found = dict.fromkeys(runs, float("inf"))
+    end, rounds = time.perf_counter() + seconds, 0
+    while time.perf_counter() < end or rounds < 5:
+        rounds += 1
         for name, run in runs.items():
-            start = time.thread_time()
+            start = time.process_time()
             run()
-            times[name].append(time.thread_time() - start)
-    return {name: statistics.median(t) for name, t in times.items()}
+            found[name] = min(found[name], time.process_time() - start)
+    return found
 
 
 def overhead() -> None:
-    """Microseconds a record beyond NumPy: forward and backward of an LSTM, less the same NumPy
-    calls made by a written-out plan."""
-    batch, steps, width = 1, 25, 16
+    """Microseconds of a record of an LSTM, recorded op by op, beside those of a fused run."""
+    case = (1, 25, 16)
 
     class Recorded(LSTM):
-        """The same equations without the promise that lets them be replayed."""
+        """The same equations without the promise that lets them be fused."""
 
         same_every_step = False
 
-    xs = np.random.default_rng(1).standard_normal((batch, steps, width)).astype(np.float32)
-    x = Tensor(xs)
+    cell = Recorded(16, 16, rng=0)
+    x = Tensor(inputs(*case))
+    records = len(Tape(unroll(cell, x)[0].sum()))
+    CELLS["Recorded"] = Recorded
+    m = least({"fused": ours("LSTM", *case), "recorded": ours("Recorded", *case)})
+    print(f"microseconds a record, forward and backward ({records} records):")
+    for name, seconds in m.items():
+        print(f"  {name}: {seconds / records * 1e6:.2f}")
 
-    def unrolled(cell):
-        def run() -> None:
-            ys, _ = unroll(cell, x)
-            ys.sum().backward()
 
-        return run
+def two_threads() -> None:
+    """The compiled loop of an LSTM on one thread and on two: the clock's time."""
+    print("compiled loop, milliseconds by the clock on one thread and on two")
+    for case in [(32, 50, 128), (64, 35, 256)]:
+        runs = {threads: ours("LSTM", *case, compiled=threads) for threads in (1, 2)}
+        found = dict.fromkeys(runs, float("inf"))
+        for _ in range(30):
+            for threads, run in runs.items():
+                start = time.perf_counter()
+                run()
+                found[threads] = min(found[threads], time.perf_counter() - start)
+        one, two = (found[k] * 1e3 for k in (1, 2))
+        print(f"  {case}: {one:.1f} {two:.1f}, {one / two:.2f} times as fast")
 
-    def looped(cell):
-        def run() -> None:
-            state = cell.initial_state(batch)
-            outputs = []
-            for t in range(steps):
-                y, state = cell(x[:, t], state)
-                outputs.append(y)
-            np.stack(outputs, axis=1).sum().backward()
 
-        return run
-
-    cell, recorded = LSTM(width, width, rng=0), Recorded(width, width, rng=0)
-    shape = (batch, width)
-
-    def step(x, h, c):
-        return cell.forward(x, (h, c))
-
-    plan = Plan.of(step, [shape] * 3, np.dtype(np.float32), [False, True, True])
-    arrays = [leaf.data for leaf in plan.leaves]
-
-    def bare() -> None:
-        state = [np.zeros(shape, np.float32)] * 2
-        kept, outputs = [], []
-        for t in range(steps):
-            inputs = (xs[:, t], *state)
-            results, _ = plan.forward(inputs, arrays)
-            kept.append((inputs, results))
-            state = [results[k] for k in plan.outputs]
-            outputs.append(state[0])
-        ys = np.stack(outputs, axis=1)
-        loss = np.asarray(ys.sum())
-        g = np.broadcast_to(np.ones(loss.shape, loss.dtype), ys.shape)
-        buffers = [[] for _ in plan.buffers]
-        gh, gc = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        for t, (inputs, results) in zip(reversed(range(steps)), reversed(kept)):
-            _, gh, gc = plan.backward(inputs, arrays, results, [gh + g[:, t], gc], buffers)
-        for (leaf, batch_rule, _), buffered in zip(plan.buffers, buffers):
-            batch_rule(buffered, arrays[leaf])
-
-    runs = {
-        "replayed through unroll": unrolled(cell),
-        "replayed in a loop over cell(x, state)": looped(cell),
-        "recorded op by op": unrolled(recorded),
-        "bare": bare,
-    }
-    unrolled(recorded)()
-    records = len(Tape(unroll(recorded, x)[0].sum()))
-    m = medians(runs)
-    print(f"microseconds a record beyond the NumPy calls themselves ({records} records):")
-    for name in list(runs)[:3]:
-        print(f"  {name}: {(m[name] - m['bare']) / records * 1e6:.2f}")
+def makers() -> dict[str, Callable[..., Run | None]]:
+    """What is measured, by name."""
+    found: dict[str, Callable[..., Run | None]] = {"unroll": ours}
+    if jit_available():
+        found["jit"] = lambda *a: ours(*a, compiled=1)
+    found["loop"] = lambda *a: ours(*a, loop=True)
+    if torch:
+        found["nn"] = with_kernel
+        found["torch"] = with_torch
+        found["script"] = lambda *a: with_torch(*a, script=True)
+    found |= {"JAX": with_jax} if jax else {}
+    found |= {"HIPS": with_hips} if hips else {}
+    found |= {"MyGrad": with_mygrad} if mygrad else {}
+    return found | {"by hand": by_hand, "BLAS": blas_alone}
 
 
 def main() -> None:
     only = set(sys.argv[1:])
-    if unknown := only - {*CELLS, "overhead"}:
+    if unknown := only - {*CELLS, "overhead", "threads"}:
         sys.exit(f"bench_engine.py: no cell {', '.join(unknown)}; there are {', '.join(CELLS)}")
-    if only == {"overhead"}:
-        overhead()
+    if only <= {"overhead", "threads"} and only:
+        for name in only:
+            {"overhead": overhead, "threads": two_threads}[name]()
         return
-    peers = {
-        name: make
-        for name, make, there in (
-            ("torch", with_torch, torch),
-            ("HIPS", with_hips, hips),
-            ("MyGrad", with_mygrad, mygrad),
-        )
-        if there
-    }
+    made = makers()
     print("milliseconds for forward and backward, every gradient asked for")
-    head = f"{'cell':6} {'batch':>5} {'steps':>5} {'width':>5} {'unroll':>8} {'loop':>8}"
-    head += "".join(f" {name:>8}" for name in peers)
-    print(head + (f" {'unroll/torch':>13} {'loop/torch':>11}" if torch else ""))
+    print(f"{'cell':13} {'case':>12}" + "".join(f" {name:>8}" for name in made))
     for kind in CELLS:
-        if only and kind not in only:
-            continue
-        for case in CASES:
-            runs = {"unroll": ours(kind, *case, loop=False), "loop": ours(kind, *case, loop=True)}
-            runs.update({name: make(kind, *case) for name, make in peers.items()})
-            m = medians(runs)
-            batch, steps, width = case
-            line = f"{kind:6} {batch:5} {steps:5} {width:5}"
-            line += "".join(f" {m[name] * 1e3:8.2f}" for name in runs)
-            if torch:
-                line += f" {m['unroll'] / m['torch']:13.2f} {m['loop'] / m['torch']:11.2f}"
+        for case in CASES if not only or kind in only else ():
+            runs = {name: run for name, make in made.items() if (run := make(kind, *case))}
+            m = least(runs)
+            line = f"{kind:13} {'{},{},{}'.format(*case):>12}"
+            line += "".join(f" {m[n] * 1e3:8.2f}" if n in m else f" {'':8}" for n in made)
             print(line, flush=True)
     overhead()
 

@@ -38,7 +38,7 @@ def run_unspool(recorded: bool) -> None:
     cell = (Recorded if recorded else LSTM)(WIDTH, WIDTH, rng=0)
     x = Tensor(np.zeros((BATCH, STEPS, WIDTH), np.float32), requires_grad=True)
     warm = Tensor(np.zeros((BATCH, 2, WIDTH), np.float32), requires_grad=True)
-    unroll(cell, warm)  # from the second time on the steps are replayed
+    unroll(cell, warm)
     before, start = high_water(), time.perf_counter()
     ys, _ = unroll(cell, x)
     ys.sum().backward()
@@ -74,7 +74,7 @@ def report(megabytes: float, seconds: float) -> None:
 
 
 CASES = {
-    "unspool, replayed": lambda: run_unspool(False),
+    "unspool, one fused run": lambda: run_unspool(False),
     "unspool, recorded op by op": lambda: run_unspool(True),
     "torch": run_torch,
     "chain of 1,000,000 records": lambda: run_chain(1_000_000),

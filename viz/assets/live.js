@@ -28,24 +28,46 @@ function shownNumbers(x) {
   return Object.fromEntries(Object.entries(sums).map(([name, v]) => [name, rounded(v)]));
 }
 
-// Compute the tape, forward and back, and write the numbers where those of a file would stand.
+// Compute the tape, forward and back.
 function compute() {
   live.forward();
   pass = data.seeds.length ? live.backward() : { gradients: new Map(), given: [] };
-  tensors.forEach((x, n) => {
-    x.v = shownNumbers(live.arrays[n]);
-    const g = pass.gradients.get(n);
-    if (!g) return;
-    x.g = shownNumbers(g);
-    x.m = rounded(normOf(g));
-  });
-  records.forEach((record, row) => {
-    const parts = pass.given[row];
-    const reaches = parts && parts.size && pass.gradients.get(record.r).d.some((v) => v !== 0);
-    record.c = reaches ? Object.fromEntries([...parts].map(([x, g]) => [x, shownNumbers(g)])) : undefined;
-  });
   arrivals.clear();
+  shownAs.clear();
 }
+
+// Numbers as they are shown, made when they are asked for.
+const shownAs = new Map(); // array -> its numbers in few digits
+
+function shownOnce(x) {
+  if (x && !shownAs.has(x)) shownAs.set(x, shownNumbers(x));
+  return shownAs.get(x);
+}
+
+// Where a file would hold numbers: values v, gradients g with their norms m, contributions c.
+function fillIn() {
+  const define = (x, name, get) => Object.defineProperty(x, name, { get, enumerable: true });
+  tensors.forEach((x, n) => {
+    define(x, "v", () => shownOnce(live.arrays[n]));
+    define(x, "g", () => shownOnce(pass.gradients.get(n)));
+    define(x, "m", () => { const g = pass.gradients.get(n); return g && rounded(normOnce(g)); });
+  });
+  records.forEach((record, row) => define(record, "c", () => {
+    if (!flows(row)) return undefined;
+    return Object.fromEntries([...pass.given[row]].map(([x, g]) => [x, shownOnce(g)]));
+  }));
+}
+
+const norms = new WeakMap();
+
+function normOnce(x) {
+  if (!norms.has(x)) norms.set(x, normOf(x));
+  return norms.get(x);
+}
+
+// Whether a record carries anything back, and whether to a certain operand.
+const flows = (row) => Boolean(pass.given[row]?.size) && pass.gradients.get(records[row].r).d.some((v) => v !== 0);
+const gives = (row, x) => (live ? Boolean(pass.given[row]?.has(x)) && flows(row) : records[row].c?.[x] !== undefined);
 
 // What has arrived of a gradient: after which records of the way back, and the sum so far.
 const arrivals = new Map();
@@ -64,7 +86,7 @@ function arrivalsOf(x) {
   let sum = seed?.[1];
   if (seed) out.push({ row: records.length, sum, norm: tensors[x].m });
   for (const row of usersOf(x).toReversed()) {
-    if (records[row].c?.[x] === undefined) continue;
+    if (!gives(row, x)) continue;
     if (live) {
       const part = pass.given[row].get(x);
       sum = sum ? plus(sum, part) : part;
@@ -72,7 +94,7 @@ function arrivalsOf(x) {
     out.push({ row, sum, norm: sum ? rounded(normOf(sum)) : tensors[x].m });
   }
   // A seed that the file does not tell of, of an output.
-  if (!out.length && tensors[x].g) out.push({ row: records.length, sum: null, norm: tensors[x].m });
+  if (!out.length && tensors[x].m !== undefined) out.push({ row: records.length, sum: null, norm: tensors[x].m });
   arrivals.set(x, out);
   return out;
 }
@@ -87,10 +109,13 @@ function arrived(x, row) {
   return found;
 }
 
-if (live) compute();
+if (live) {
+  fillIn();
+  compute();
+}
 
 // The passes: forward is every record, backward those whose result has a gradient.
-const backward = records.map((_, row) => row).reverse().filter((row) => tensors[records[row].r].g);
+const backward = records.map((_, row) => row).reverse().filter((row) => tensors[records[row].r].m !== undefined);
 const placeBack = new Map(backward.map((row, n) => [row, n]));
 const total = records.length + backward.length;
 
@@ -100,7 +125,7 @@ function sharesOf(x) {
   const sums = new Map();
   for (const row of usersOf(x)) {
     const part = pass.given[row]?.get(x);
-    if (!part || !records[row].c) continue;
+    if (!part) continue;
     const { l = -1, t = 0 } = records[row];
     const key = `${l} ${t}`;
     const so = sums.get(key);
@@ -134,7 +159,7 @@ function flowOf(scene, [tail, head, , slot, tensor, told]) {
     for (const x of new Set(records[row].a)) {
       if ((x !== tensor && !made.has(x)) || inside.has(x)) continue;
       used = true;
-      const part = records[row].c && pass.given[row].get(x);
+      const part = flows(row) ? pass.given[row].get(x) : null;
       if (part) sums.set(x, sums.has(x) ? plus(sums.get(x), part) : part);
     }
   }

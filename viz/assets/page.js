@@ -134,3 +134,4 @@ fit(true);
 // For whoever goes on in the console: the data and, if the page computes it, the tape.
 globalThis.unspool = { tensors, records, scenes, live, change: (name, k, value) => change(items.find((item) => item.name === name), k, value) };
 document.documentElement.dataset.ready = "true";
+performance.mark("ready");

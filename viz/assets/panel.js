@@ -43,11 +43,18 @@ function tensorBlock(x, { what = "", gradient = true } = {}) {
   return out;
 }
 
+// What the gradient of a value is called in text: δ_{f,3} or ∂L/∂h_3.
+const gradientText = (x) => tensors[x].q ?? `∂L/∂${bracketed(called(x))}`;
+
 function gradientName(x) {
   const out = document.createDocumentFragment();
-  out.append("∂L/∂", mathematics(called(x)));
+  if (tensors[x].q) out.append(mathematics(tensors[x].q));
+  else out.append("∂L/∂", mathematics(called(x)));
   return out;
 }
+
+const ONE_NAME = /^[\p{L}\p{N}\u0303]+(_(\{[^}]*\}|[\p{L}\p{N}]+))?(\^\([^)]*\))?$/u;
+const bracketed = (text) => (ONE_NAME.test(text) ? text : `(${text})`);
 
 // The walk --------------------------------------------------------------------------------------------
 
@@ -86,12 +93,11 @@ function ruleBlock(record, x) {
       out.append(note(`by a rule of ${op.replaceAll("_", " ")}'s own`));
       continue;
     }
-    const bracketed = (text) => (/^[\p{L}\p{N}\u0303]+(_(\{[^}]*\}|[\p{L}\p{N}]+))?(\^\([^)]*\))?$/u.test(text) ? text : `(${text})`);
-    const named = { g: `∂L/∂${bracketed(called(record.r))}`, y: bracketed(called(record.r)) };
+    const named = { g: gradientText(record.r), y: bracketed(called(record.r)) };
     record.a.forEach((y, n) => { named["ab"[n] ?? ""] = bracketed(called(y)); });
     const [formula, words] = letters.split("|");
     const right = formula.replace(/\((\{[ab]\})\)ᵀ/g, "$1ᵀ").replace(/\{(\w)\}/g, (_, letter) => named[letter] ?? letter);
-    out.append(equationOf(`∂L/∂${bracketed(called(x))} ${places.length > 1 || usersOf(x).length > 1 ? "←" : "="} ${right}`, words));
+    out.append(equationOf(`${gradientText(x)} ${places.length > 1 || usersOf(x).length > 1 ? "←" : "="} ${right}`, words));
     const line = firstNumber(record, x, k, op);
     if (line) out.append(line);
   }
@@ -130,7 +136,7 @@ function arrivedBlock(x, record, row) {
   const { s, g } = tensors[x];
   const mine = record.c?.[x] === "all" ? g : record.c?.[x];
   if (mine === undefined) return [];
-  const uses = usersOf(x).filter((user) => records[user].c?.[x] !== undefined);
+  const uses = usesBack(x);
   const left = uses.filter((user) => user < row).length;
   const out = [heading(gradientName(x), "goes there from this record"), numbers(mine, s)];
   const so = arrived(x, row);
@@ -199,7 +205,7 @@ function groupPanel(panel, now, rows, by) {
   }
 }
 
-const usesBack = (x) => usersOf(x).filter((user) => records[user].c?.[x] !== undefined);
+const usesBack = (x) => usersOf(x).filter((user) => gives(user, x));
 
 // A gradient's running sum, and what it will be.
 function soFarBlock(x, row) {
@@ -231,6 +237,14 @@ function sumsOf(weights, row, mine) {
   return body;
 }
 
+// The equations of the pass back, as they are read off its tape: the same for every step.
+function backwardEquations() {
+  if (!data.bptt.length) return [];
+  const out = element("details", {}, element("summary", {}, "The equations of the pass back"));
+  out.append(...data.bptt.map((line) => equationOf(line)));
+  return [out];
+}
+
 function tell(now) {
   const panel = $("now");
   const by = unitNow();
@@ -245,6 +259,7 @@ function tell(now) {
     const rows = placesOf(state.place, by).map((p) => at(p).row);
     if (rows.length > 1) groupPanel(panel, now, rows.sort((a, b) => a - b), by);
     else recordPanel(panel, now);
+    if (now.back) panel.append(...backwardEquations());
     const nth = now.back ? state.place - records.length : state.place;
     const of = now.back ? backward.length : records.length;
     $("where").textContent = `${now.back ? "backward" : "forward"} ${nth} of ${of}: ${records[now.row].o}`;
@@ -341,7 +356,7 @@ function describe(what) {
   if (what.tensor !== undefined) {
     const made = makers.get(what.tensor);
     if (made !== undefined) out.append(equationOf(records[made].e));
-    out.append(tensorBlock(what.tensor));
+    out.append(tensorBlock(what.tensor), ...sourcesBlock(what.tensor));
     if (tensors[what.tensor].k === "parameter") out.append(...shareBlock(what.tensor), usesNote(what.tensor));
     out.append(...editor(what.tensor));
     return out;
@@ -354,7 +369,8 @@ function describe(what) {
   const single = node && !["gate", "cell"].includes(node.k);
   if (single && rows.length) {
     const nearest = rows.find((row) => row === current()?.row) ?? rows[0];
-    out.append(recordBlock(nearest), tensorBlock(records[nearest].r), ...editor(records[nearest].r));
+    const { r } = records[nearest];
+    out.append(recordBlock(nearest), tensorBlock(r), ...sourcesBlock(r), ...editor(r));
     return out;
   }
   if (node && node.x !== undefined && single) return describe({ tensor: node.x });
@@ -453,6 +469,32 @@ function usesNote(x) {
   return note(`used ${uses} ${uses === 1 ? "time" : "times"}`);
 }
 
+const MOST_SOURCES = 12;
+
+// Where a gradient comes from: the records that use the value, and how much each gives it.
+function sourcesBlock(x) {
+  const uses = usesBack(x).toReversed();
+  if (uses.length < 2 || tensors[x].k === "parameter") return [];
+  const body = element("table", { class: "sources" });
+  for (const row of uses.slice(0, MOST_SOURCES)) {
+    const { i, o, t, p } = records[row];
+    const button = element("button", { type: "button", class: "small" }, `${i} ${o.split(" ")[0]}${t ? `, t=${t}` : ""}${p ? `, ${p}` : ""}`);
+    button.addEventListener("click", () => goBackTo(row));
+    const norm = live ? number(rounded(normOnce(pass.given[row].get(x)))) : "";
+    body.append(element("tr", {}, element("td", {}, button), element("td", {}, norm)));
+  }
+  const more = uses.length > MOST_SOURCES ? [note(`… and ${uses.length - MOST_SOURCES} more`)] : [];
+  return [element("h3", {}, gradientName(x), " comes from, with the norm"), body, ...more];
+}
+
+// To a record on the way back, on its own.
+function goBackTo(row) {
+  if (!placeBack.has(row)) return;
+  unit = "record";
+  $("by").value = unit;
+  go(records.length + 1 + placeBack.get(row));
+}
+
 // Each step's share in a parameter's gradient, as bars: together they are the gradient.
 function shareBlock(x) {
   const shares = sharesOf(x);
@@ -463,7 +505,10 @@ function shareBlock(x) {
     const bar = element("i");
     bar.style.width = `${typeof m === "number" ? Math.round((90 * m) / most) : 90}px`;
     const name = loop < 0 ? "outside" : t ? `t=${t}` : "left out";
-    body.append(element("tr", {}, element("td", {}, name), element("td", {}, bar), element("td", {}, number(m))));
+    const use = usersOf(x).findLast((row) => (records[row].l ?? -1) === loop && (records[row].t ?? 0) === t);
+    const step = element("button", { type: "button", class: "small" }, name);
+    step.addEventListener("click", () => goBackTo(use));
+    body.append(element("tr", {}, element("td", {}, use === undefined ? name : step), element("td", {}, bar), element("td", {}, number(m))));
   }
   return [element("h3", {}, "Norm of each step's share"), body];
 }

@@ -188,8 +188,10 @@ function takeParts(name, scene) {
   layers.nodes.after(layers.covers);
   root.append(layers.texts);
   const labelled = new Map(scene.edges.map((edge, e) => [edges[e].dataset.id, edge]));
+  const labels = [...root.querySelectorAll(".node > text, .box > text")];
+  const sizes = labels.map((label) => Number(label.getAttribute("font-size") ?? 13));
   return {
-    root, layers,
+    root, layers, smallest: Math.min(13, ...sizes),
     boxes: boxes.map((element, b) => takeBox(scene, name, element, b)),
     nodes: nodes.map((element, n) => takeNode(scene, element, n)),
     edges: edges.map((element, e) => takeEdge(scene, element, scene.edges[e], e)),

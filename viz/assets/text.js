@@ -74,8 +74,29 @@ const PIECE = new RegExp(
   "gu",
 );
 
-// An equation's text as MathML: names with subscripts, what stands high, numbers and signs.
+// An equation as MathML; a long one in parts, between which a line may break.
 function equationOf(text, words = "") {
+  const line = element("p", { class: "equation", "data-text": text + words });
+  for (const part of text.length > 36 ? summands(text) : [text]) line.append(partOf(part), " ");
+  if (words) line.append(element("span", { class: "shape" }, words));
+  return line;
+}
+
+// A text, cut before each + and − outside of brackets.
+function summands(text) {
+  const out = [""];
+  let depth = 0;
+  for (const [k, letter] of [...text].entries()) {
+    if ("([{".includes(letter)) depth += 1;
+    if (")]}".includes(letter)) depth -= 1;
+    if (depth === 0 && "+-−".includes(letter) && k > 0 && text[k - 1] === " ") out.push("");
+    out[out.length - 1] += letter;
+  }
+  return out.map((part) => part.trim());
+}
+
+// A text as MathML: names with subscripts, what stands high, numbers and signs.
+function partOf(text) {
   const out = math("mrow");
   let derivative = false;
   const put = (node) => {
@@ -86,29 +107,25 @@ function equationOf(text, words = "") {
     out.append(node);
   };
   const raise = (node) => { const base = out.lastChild; if (base) out.append(math("msup", base, node)); else put(node); };
-  for (const found of text.matchAll(PIECE)) {
+  for (const found of text.replaceAll("ᵀ", "⊤").matchAll(PIECE)) { // ᵀ would count as a letter
     const { name, low, number: digits, high, power, space, sign } = found.groups;
     if (space !== undefined) continue;
     if (found[1]) derivative = true;
     else if (name !== undefined) {
-      const turned = name.length > 1 && name.endsWith("ᵀ");
-      const letters = math("mi", data.greek[name] ?? (turned ? name.slice(0, -1) : name));
-      if (name.replace("\u0303", "").length > 1 && !turned) letters.setAttribute("mathvariant", "normal");
+      const letters = math("mi", data.greek[name] ?? name);
+      if (name.replace("\u0303", "").length > 1) letters.setAttribute("mathvariant", "normal");
       put(low === undefined ? letters : math("msub", letters, math("mtext", low.replace(/^\{|\}$/g, ""))));
-      if (turned) raise(math("mo", "⊤"));
     } else if (digits !== undefined) put(math("mn", digits));
     else if (high !== undefined) raise(math("mtext", `(${high})`));
     else if (power !== undefined) raise(math("mn", power));
-    else if (sign === "ᵀ") raise(math("mo", "⊤"));
+    else if (sign === "⊤") raise(math("mo", sign));
     else if (sign === "²") raise(math("mn", "2"));
     else put(math("mo", sign));
   }
   const whole = math("math", out);
   whole.setAttribute("displaystyle", "true");
   whole.setAttribute("alttext", text);
-  const line = element("p", { class: "equation", "data-text": text + words }, whole);
-  if (words) line.append(element("span", { class: "shape" }, words));
-  return line;
+  return whole;
 }
 
 // Numbers --------------------------------------------------------------------------------------------

@@ -79,6 +79,7 @@ function spin(item, k, cell) {
     cell.setAttribute("aria-valuenow", item.array.d[k]);
   };
   const set = (value) => { change(item, k, value); show_(); };
+  show_();
   Object.entries({ role: "spinbutton", tabindex: "0", class: "spin", title: "Drag, or Enter to type" }).forEach(([name, v]) => cell.setAttribute(name, v));
   cell.setAttribute("aria-label", `${item.name}, number ${k + 1}`);
   cell.addEventListener("pointerdown", (event) => {

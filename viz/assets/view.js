@@ -125,7 +125,7 @@ const zoom = d3.zoom().scaleExtent([0.01, 8]).on("zoom", (event) => {
 });
 d3.select(picture).call(zoom).on("dblclick.zoom", null);
 
-const READABLE = 12 / 13; // of its own size: at it the names of nodes, 13 points, are 9 points high
+const READABLE = 12; // pixels, which are 9 points: how high the smallest label is at least
 
 // Show all. What is too large for that to be read begins where the eye does: at the lower left or,
 // where the last steps are kept, at the lower right.
@@ -134,7 +134,7 @@ function fit(readable = false) {
   const { clientWidth: wide, clientHeight: tall } = picture;
   const [byWidth, byHeight] = [wide / (x2 - x1 + 48), tall / (y2 - y1 + 48)];
   const all = Math.max(Math.min(byWidth, byHeight, 1.6), 0.01);
-  const k = readable ? Math.max(all, READABLE) : all;
+  const k = readable ? Math.max(all, READABLE / shown.scene.parts.smallest) : all;
   const atEnd = state.keep === "last" && state.place > records.length;
   const edge = atEnd ? wide - (x2 + 24) * k : (24 - x1) * k;
   const x = byWidth < k ? edge : (wide - k * (x1 + x2)) / 2;

@@ -102,9 +102,9 @@ function indexLight() {
     const node = what.node !== undefined ? scene.nodes[what.node] : null;
     const rows = what.cover ? inCover.get(what.cover) : node ? rowsOf(what.node) : [];
     const one = { what, element: what.element, rows, set: new Set(rows), first: Math.min(...rows) };
-    one.tensors = rows.map((row) => records[row].r).filter((x) => tensors[x].g);
+    one.tensors = rows.map((row) => records[row].r).filter((x) => tensors[x].m !== undefined);
     if (node && !rows.length && !what.open) { // an input, a parameter, a state
-      one.tensors = tensors[node.x]?.g ? [node.x] : [];
+      one.tensors = tensors[node.x]?.m !== undefined ? [node.x] : [];
       const ends = scene.wiresOf[what.node].flatMap(([other]) => rowsOf(other));
       one.first = node.k === "end" && ends.length ? Math.min(...ends) : -1;
       if (node.k === "end") for (const row of ends) byRow[row].push(one);

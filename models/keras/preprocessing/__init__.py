@@ -1,5 +1,5 @@
-"""Preparing data; ``sequence`` has ``pad_sequences``."""
+"""Preparing data: ``sequence`` has ``pad_sequences``, ``text`` the ``Tokenizer``."""
 
-from . import sequence
+from . import sequence, text
 
-__all__ = ["sequence"]
+__all__ = ["sequence", "text"]

@@ -1,0 +1,229 @@
+"""The order of units within each tier: short wires, few crossings, operands from left to right."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator
+
+from .isotonic import spread
+from .look import GAP
+from .routes import Routes
+from .units import Name, Unit, distance, fixed_x, middle_of
+
+WORK = 600_000  # how many hops may be looked at to improve an order: a fraction of a second
+KEPT = 300  # the price of an op on the other side of a gate: they stand alike at every level
+
+
+class Order:
+    """Improves the order of the rows of some routes."""
+
+    def __init__(self, routes: Routes) -> None:
+        self.units, self.nets, self.rail = routes.units, routes.nets, routes.rail
+        self.hops, self.ends, self.rows = routes.hops, routes.ends, routes.rows
+        self.neighbours = routes.find_neighbours()
+
+    def improve_order(self) -> None:
+        """Swap units of a tier while wires get shorter."""
+        free = [
+            row
+            for row in self.rows.values()
+            if len(row) > 1 and not any(u.name in self.rail or u.fixed is not None for u in row)
+        ]
+        if not free:
+            self.pack()
+            self.give_way()
+            return
+        best, order = math.inf, [list(row) for row in free]
+        main = max(free, key=lambda row: sum(not u.thin for u in row))
+        trials = max(WORK // self.work(), 1)
+        starts: Iterable[Iterable[Unit]] = [list(main)]
+        if len(main) <= 5 and trials > 400:
+            starts = itertools.permutations(list(main))
+        for start in starts:
+            main[:] = start
+            self.follow(free, main)
+            cost = self.cost()
+            if cost < best - 0.5:
+                best, order = cost, [list(row) for row in free]
+        for row, chosen in zip(free, order, strict=True):
+            row[:] = chosen
+        for row, i, j in self.swaps(free, trials):
+            row[i], row[j] = row[j], row[i]
+            cost = self.cost()
+            if cost < best - 0.5:
+                best = cost
+            else:
+                row[i], row[j] = row[j], row[i]
+        self.pack()
+        self.give_way()
+
+    def pack(self) -> None:
+        """Rough positions for judging an order: side by side, above what feeds a unit."""
+        for row in self.rows.values():
+            x = 0.0
+            for left, right in itertools.pairwise(row):
+                left.x = x
+                x += distance(left, right)
+            if row:
+                row[-1].x = x
+            for u in row:
+                u.x = u.x - x / 2 if u.fixed is None else u.fixed
+        for row in self.rows.values():
+            self.settle(row, -1)
+
+    def settle(self, row: list[Unit], side: int) -> None:
+        """Move a tier above (side -1) or below (side 1) what its units are connected with."""
+        if any(u.fixed is not None for u in row):
+            return
+        wanted = []
+        for u in row:
+            near = self.neighbours[u.name]
+            xs = [v.x + t - own for v, own, t in near if (v.tier - u.tier) * side > 0]
+            wanted.append(sum(xs) / len(xs) if xs else u.x)
+        for u, x in zip(row, spread(row, wanted, [1.0] * len(row)), strict=True):
+            u.x = x
+
+    def cost(self) -> float:
+        """The length of all wires, sideways, and a price for operands in the wrong order."""
+        self.pack()
+        far = max((abs(u.x) for u in self.units.values()), default=0.0) + 40
+        spans: dict[tuple[int, Name], list[float]] = {}
+        for hops in self.hops.values():
+            for hop in hops:
+                for end in (hop.a, hop.b):
+                    x = end.unit.x + end.offset if end.unit is not None else -far
+                    spans.setdefault((hop.channel, end.net), []).append(x)
+        total = sum(max(xs) - min(xs) for xs in spans.values())
+        for net in self.nets:
+            if net.right and net.source is not None and net.source not in self.rail:
+                total += 1.5 * (far - self.units[net.source].x)
+        total += 60 * self.crossings(spans)
+        return total + self.disorder()
+
+    def crossings(self, spans: dict[tuple[int, Name], list[float]]) -> int:
+        """How often two wires of a channel must cross: pairs of hops that change sides."""
+        channels: dict[int, dict[tuple[float, float, Name], None]] = {}
+        for hops in self.hops.values():
+            for hop in hops:
+                if hop.a.unit is None or hop.b.unit is None:
+                    continue
+                low, high = hop.a, hop.b
+                if low.edge == "bottom":
+                    low, high = high, low
+                assert low.unit is not None
+                assert high.unit is not None
+                wire = (low.unit.x + low.offset, high.unit.x + high.offset, hop.a.net)
+                channels.setdefault(hop.channel, {})[wire] = None
+        count = 0
+        for wires in channels.values():
+            for (a, b, m), (c, d, n) in itertools.combinations(wires, 2):
+                if m != n and (a - c) * (b - d) < 0:
+                    count += 1
+        return count
+
+    def disorder(self) -> float:
+        """A price for ``a - b`` drawn with b at the left, a low one for any change of order."""
+        price = 0.0
+        for row in self.rows.values():
+            solid = [u for u in row if not u.thin]
+            for a, b in itertools.combinations(solid, 2):
+                if a.prefer > b.prefer:
+                    price += KEPT if a.is_gate != b.is_gate else 60
+        for u in self.units.values():
+            if u.ordered:
+                sources = [
+                    (operand, hops[-1].a.unit.x)
+                    for (_, sink, operand), hops in self.hops.items()
+                    if sink == u.name and hops[-1].a.unit is not None
+                ]
+                xs = [u.ordered * x for _, x in sorted(sources)]
+                price += 60 * sum(a > b for a, b in itertools.pairwise(xs))
+        return price
+
+    def give_way(self) -> None:
+        """Let what stands among wires that run straight up stand where there is room for it."""
+        for row in self.rows.values():
+            wires = sorted((u for u in row if u.thin and u.fixed is not None), key=fixed_x)
+            others = [u for u in row if not (u.thin and u.fixed is not None)]
+            if not wires or any(u.fixed is not None for u in others):
+                row[:] = sorted(row, key=fixed_x) if not others else row
+                continue
+            edges = [-math.inf, *(fixed_x(u) for u in wires), math.inf]
+            groups: list[list[Unit]] = [[] for _ in edges[1:]]
+            room = [right - left - 20 for left, right in itertools.pairwise(edges)]
+            first = 0
+            places = {u: middle_of(self.neighbours[u.name]) for u in others}
+            if any(u.thin and self.leaves_bar(u) for u in others):
+                others.sort(key=places.__getitem__)
+            for u in others:
+                wanted, wide = places[u], u.left + u.right + GAP
+                slots = [n for n in range(first, len(room)) if room[n] >= wide]
+                first = min(slots, key=lambda n: max(edges[n] - wanted, wanted - edges[n + 1], 0.0))
+                groups[first].append(u)
+                room[first] -= wide
+            line = [u for group, wire in zip(groups, wires, strict=False) for u in (*group, wire)]
+            row[:] = [*line, *groups[-1]]
+
+    def leaves_bar(self, u: Unit) -> bool:
+        """Whether a unit is connected with a bar, which it may meet anywhere."""
+        return any(v.span is not None for v, _, _ in self.neighbours[u.name])
+
+    def work(self) -> int:
+        """How long one judgement of an order takes, about, in hops looked at."""
+        channels: dict[int, int] = {}
+        for hops in self.hops.values():
+            for hop in hops:
+                channels[hop.channel] = channels.get(hop.channel, 0) + 1
+        return sum(n + n * n // 8 for n in channels.values()) + 2 * len(self.units) + 1
+
+    def swaps(self, rows: list[list[Unit]], trials: int) -> Iterator[tuple[list[Unit], int, int]]:
+        """Pairs to be swapped: all of a short tier, neighbours of a long one, a few rounds."""
+        for _ in range(4):
+            for row in rows:
+                places = range(len(row))
+                short = len(row) <= 9
+                for i, j in (
+                    itertools.combinations(places, 2) if short else itertools.pairwise(places)
+                ):
+                    if not trials:
+                        return
+                    trials -= 1
+                    yield row, i, j
+
+    def follow(self, rows: list[list[Unit]], main: list[Unit]) -> None:
+        """Order all other tiers by the mean position of what their units are connected with."""
+        at = rows.index(main)
+        self.pack()
+        for _ in range(2):
+            for side, tiers in ((-1, rows[at + 1 :]), (1, rows[:at][::-1])):
+                for row in tiers:
+                    means = {}
+                    for u in row:
+                        near = self.neighbours[u.name]
+                        xs = [v.x + t for v, _, t in near if (v.tier - u.tier) * side > 0]
+                        xs = xs or [v.x + t for v, _, t in near]
+                        means[u.name] = sum(xs) / len(xs) if xs else u.x
+                    row.sort(key=lambda u: (means[u.name], u.prefer))
+                    self.settle(row, side)
+
+    def turn_pills(self) -> None:
+        """What hangs beside an op hangs on the outer side of its tier, below it if room is dear."""
+        for row in self.rows.values():
+            solid = [u for u in row if not u.thin]
+            crowded = sum(bool(u.under) for u in solid) > 1
+            for n, u in enumerate(solid):
+                if not u.pill or u.name in self.rail:
+                    continue
+                u.pill_left = u.pill_side < 0 if u.pill_side else n < (len(solid) - 1) / 2
+                plain = max(u.half, -u.note)
+                reach = u.half + u.pill
+                below = [e for e in self.ends.values() if e.unit is u and e.edge == "bottom"]
+                if crowded and u.under and len(below) < 2:  # beside two wires there is no room
+                    u.pill_under = True
+                    u.down = max(u.down, u.under)
+                    reach = max(u.pill - GAP - 6, u.half)
+                    for end in below:
+                        end.offset = 11 if u.pill_left else -11
+                u.left = max(plain, reach if u.pill_left else 0)
+                u.right = max(u.half, u.note, 0 if u.pill_left else reach)

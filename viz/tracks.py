@@ -1,0 +1,188 @@
+"""Channels between the tiers: a track for each net, the height of all, and the wires' corners."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+from .look import TRACK
+from .routes import Routes
+from .units import Arrangement, End, Hop, Name, Path, simplify
+
+
+class Channels:
+    """Lays tracks between the rows of some routes.
+
+    Args:
+        routes: With positions.
+        margin: Free space above and below the tracks of a channel.
+    """
+
+    def __init__(self, routes: Routes, margin: int) -> None:
+        self.routes, self.margin = routes, margin
+        self.units, self.nets, self.rows = routes.units, routes.nets, routes.rows
+        self.hops, self.exit_hops, self.taps = routes.hops, routes.exit_hops, routes.taps
+        self.raise_tiers()
+
+    def raise_tiers(self) -> None:
+        """y of tiers and tracks, from below upwards."""
+        wires: dict[int, dict[Name, set[End]]] = {}
+        for hops in [*self.hops.values(), *([h] for h in self.exit_hops.values())]:
+            for hop in hops:
+                wires.setdefault(hop.channel, {}).setdefault(hop.a.net, set()).update(
+                    (hop.a, hop.b)
+                )
+        self.track: dict[tuple[int, Name], int] = {}
+        tiers = list(self.rows)
+        y = 0
+        for n, tier in enumerate(tiers):
+            row = self.rows[tier]
+            if n == 0:
+                y += max((u.down for u in row), default=0)
+            for u in self.units.values():
+                if u.tier == tier:
+                    u.y = y
+            top = y + max((u.up for u in row), default=0)
+            if n + 1 == len(tiers):
+                if tier in wires:  # exits above the last tier
+                    top += self.lay_tracks(tier, wires[tier], top)
+                self.height = top
+                break
+            # Tiers may be left out between this one and the next: one channel serves for all.
+            height = self.lay_tracks(tier, wires.get(tier, {}), top)
+            if all(u.thin for u in row) and not self.used(tier):
+                height = 6
+            below = max((u.down for u in self.rows[tiers[n + 1]]), default=0)
+            y = top + height + below
+
+    def used(self, channel: int) -> bool:
+        """Whether a channel has tracks."""
+        return any(c == channel for c, _ in self.track)
+
+    def lay_tracks(self, channel: int, nets: dict[Name, set[End]], bottom: int) -> int:
+        """Give each net of a channel its track; returns how high the channel is."""
+        tracks = assign_tracks(nets)
+        if not tracks:
+            return self.margin + 6
+        # States that come in at the left have names, which want room.
+        states = {
+            tracks[net] for net, ends in nets.items() if any(end.edge == "left" for end in ends)
+        }
+        y = bottom + self.margin
+        heights = []
+        for number in range(max(tracks.values()) + 1):
+            heights.append(y)
+            y += 2 * TRACK if number in states and len(states) > 1 else TRACK
+        for net, number in tracks.items():
+            self.track[channel, net] = heights[number]
+        return heights[-1] + self.margin + 3 - bottom
+
+    def hop_points(self, hop: Hop, left: int, right: int) -> Path:
+        """The corners of a hop, its two ends included."""
+        a, b = hop.a, hop.b
+        ends = []
+        y = self.track.get((hop.channel, a.net))
+        for end in (a, b):
+            if end.unit is None:
+                assert y is not None
+                ends.append((left if end.edge == "left" else right, y))
+            else:
+                x = end.x()
+                assert x is not None
+                ends.append((x, end.y()))
+        if y is None:
+            return ends
+        return [ends[0], (ends[0][0], y), (ends[1][0], y), ends[1]]
+
+    def result(self) -> Arrangement:
+        """All places, and the wires as paths."""
+        solid = list(self.units.values())
+        left = min((round(u.x) - u.left for u in solid), default=0)
+        right = max((round(u.x) + u.right for u in solid), default=0)
+        out = Arrangement(self.units, left=left, right=right, height=self.height)
+        for where, hops in self.hops.items():
+            points = [p for hop in hops for p in self.hop_points(hop, left, right)]
+            source = hops[0].a.unit
+            if source is not None and source in self.taps.values():
+                maker = self.units[self.routes.source_of(where[0])]
+                points = [(round(maker.x) + maker.half, maker.y), *points]
+            if hops[0].a.edge == "left":
+                out.entries[where[0]] = points[0][1]
+            out.paths[where] = simplify(points)
+        for where, sink in self.routes.rail_steps.items():
+            source_name = self.routes.source_of(where[0])
+            start = (left, sink.y)
+            if source_name is not None:
+                maker = self.units[source_name]
+                start = (round(maker.x) + maker.half, maker.y)
+            else:
+                out.entries[("rail", where[0])] = sink.y
+            out.paths[where] = [start, (round(sink.x) - sink.half, sink.y)]
+        for net in self.nets:
+            if not net.right or net.source is None:
+                continue
+            u = self.units[net.source]
+            if net.name in self.exit_hops:
+                out.exits[net.name] = simplify(
+                    self.hop_points(self.exit_hops[net.name], left, right)
+                )
+            else:
+                out.exits[net.name] = [(round(u.x) + u.half, u.y), (right, u.y)]
+        return out
+
+
+def assign_tracks(nets: dict[Name, set[End]]) -> dict[Name, int]:
+    """A track for each net of a channel that does not run straight; few tracks, few crossings."""
+    low: dict[Name, list[float]] = {}
+    high: dict[Name, list[float]] = {}
+    span: dict[Name, tuple[float, float]] = {}
+    for net, ends in nets.items():
+        xs = []
+        for end in ends:
+            x = end.x()
+            if x is None:
+                xs.append(-1e6 if end.edge == "left" else 1e6)
+                continue
+            xs.append(float(x))
+            (low if end.edge == "top" else high).setdefault(net, []).append(float(x))
+        if max(xs) - min(xs) >= 1:
+            span[net] = (min(xs), max(xs))
+
+    def price(below: Name, above: Name) -> float:
+        """What it costs to have one net's track below another's."""
+        first, last = span[below]
+        total = sum(1.0 for x in low.get(above, ()) if first < x < last)
+        first, last = span[above]
+        total += sum(1.0 for x in high.get(below, ()) if first < x < last)
+        # The upper net's leg from below and the lower one's to above would lie on each other.
+        total += sum(
+            100.0 for a in low.get(above, ()) for b in high.get(below, ()) if abs(a - b) < 4
+        )
+        return total
+
+    names = sorted(span, key=lambda net: span[net])
+    if len(names) > 24:
+        return stacked(names, span)
+    table = {(a, b): price(a, b) for a in names for b in names if a != b}
+
+    def total(order: Iterable[Name]) -> float:
+        return sum(table[a, b] for a, b in itertools.combinations(order, 2))
+
+    if len(names) <= 6:
+        best = list(min(itertools.permutations(names), key=total, default=()))
+    else:
+        best = sorted(names, key=lambda a: sum(table[b, a] - table[a, b] for b in names if b != a))
+    return stacked(best, span)
+
+
+def stacked(names: list[Name], span: dict[Name, tuple[float, float]]) -> dict[Name, int]:
+    """Tracks in this order from below, each as low as those that it would touch allow."""
+    tracks: dict[Name, int] = {}
+    for net in names:
+        first, last = span[net]
+        number = 0
+        for other, taken in tracks.items():
+            if span[other][0] <= last + 6 and first <= span[other][1] + 6:
+                number = max(number, taken + 1)
+        tracks[net] = number
+    return tracks
