@@ -6,7 +6,9 @@ part that is being read. They are made once, and found again by the training tha
 
 from __future__ import annotations
 
+import re
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +25,8 @@ Ids = NDArray[Any]
 
 DEVELOPMENT = 0.06  # of what is not held out: enough to see when to stop
 LARGE = 8 << 20  # bytes of text from which on the ids are in a file
-PIECE = 1 << 20  # ids that are converted at once
+PIECE = 1 << 16  # ids that are converted at once
+MOST_SHORT = 2**16 - 1
 PAUSE = 5.0  # seconds between two reports of progress
 FORMAT, VERSION = "unspool text", 1
 
@@ -46,7 +49,8 @@ class TextParts(NamedTuple):
 
 def split_text(text: str, tokens: Tokens, fraction: float) -> TextParts:
     """Hold out the end of a text, and before it a part for early stopping."""
-    return split_blocks([text], tokens, fraction)
+    lines = (match.group() for match in re.finditer(r"[^\n]*\n|[^\n]+", text))
+    return split_blocks(lines, tokens, fraction)
 
 
 def split_files(
@@ -124,7 +128,7 @@ class Numbered:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.pieces: list[NDArray[np.int32]] = []
+        self.numbers = array("H")  # two bytes each, as long as they fit
         self.size = 0
         self.file: Any = None
         if path is not None:
@@ -137,15 +141,18 @@ class Numbered:
     def add(self, numbers: NDArray[np.int32]) -> None:
         """Append the numbers of a block."""
         self.size += len(numbers)
-        if self.file is None:
-            self.pieces.append(numbers)
-        else:
+        if self.file is not None:
             numbers.tofile(self.file)
+            return
+        if self.numbers.typecode == "H" and len(numbers) and numbers.max() > MOST_SHORT:
+            self.numbers = array("i", self.numbers)
+        self.numbers.frombytes(numbers.astype(self.numbers.typecode).tobytes())
 
     def __iter__(self) -> Iterator[NDArray[np.int32]]:
         """The numbers, piece by piece."""
         if self.file is None:
-            yield from self.pieces
+            held: NDArray[Any] = np.frombuffer(self.numbers, self.numbers.typecode)
+            yield from (held[begin : begin + PIECE] for begin in range(0, len(held), PIECE))
             return
         self.file.seek(0)
         while len(piece := np.fromfile(self.file, np.int32, PIECE)):
@@ -165,7 +172,11 @@ class Numbered:
         In a file they take as few bytes as the vocabulary allows.
         """
         if self.path is None:
-            return np.concatenate([ids[piece] for piece in self])
+            found, begin = np.empty(self.size, np.int64), 0
+            for piece in self:
+                found[begin : begin + len(piece)] = ids[piece]
+                begin += len(piece)
+            return found
         dtype = np.min_scalar_type(max(most - 1, 0))
 
         def write(file: Any) -> None:

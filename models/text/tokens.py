@@ -33,6 +33,7 @@ OPENING_DOUBLE = re.compile(r'(?<![^\s(\[{])"')
 OPENING_SINGLE = re.compile(r"(?<![^\s(\[{“])'(?=\S)")
 LONE_SINGLE = re.compile(r"(?<!\w)'|'(?!\w)")
 BLANK_LINES = re.compile(r"\n[^\S\n]*\n\s*")
+LINES = re.compile(r"[^\n]*\n|[^\n]+")
 
 
 @functools.cache
@@ -223,7 +224,7 @@ def paragraph_parts(blocks: Iterable[str], whole: bool) -> Iterator[tuple[str, b
     at_start = True  # of a line
     ended = False  # a blank line has followed
     for block in blocks:
-        for line in re.findall(r"[^\n]*\n|[^\n]+", block):
+        for line in (match.group() for match in LINES.finditer(block)):
             if at_start and line.isspace():
                 ended = bool(lines)
             else:
