@@ -2,8 +2,10 @@
 
 ``structure`` reads loops, steps, gates and states off a tape; ``view`` chooses what of it is
 shown. ``layout`` places it: ``template`` lays one time step out, with ``blocks`` for the gates in
-it and ``layers`` for the placing itself, ``rows``, ``grid`` and ``zones`` say where all else is,
-``nodes``, ``courses`` and ``captions`` write the scene. ``paint`` writes a scene as SVG, ``dot``
+it and ``layers`` for the placing itself (by ``routes``, ``order``, ``positions`` and ``tracks``),
+``rows``, ``grid`` and ``zones`` say where all else is, ``nodes``, ``courses``, ``buses`` and
+``captions`` write the scene. ``times`` finds which loops share their columns, ``marks`` what tells
+names of layers and directions apart. ``paint`` writes a scene as SVG, ``dot``
 as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and ``look`` have the looks
 that both share. ``notation`` knows how an op is written, ``equations`` what the ops together
 compute; ``trace`` runs a cell that is to be shown, ``stepwise`` runs again, a step at a time,

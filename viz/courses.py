@@ -82,6 +82,8 @@ class Courses:
 
     def grade_nodes(self, flows: dict[Edge, float]) -> None:
         """Fill nodes by their gradients, and weights by what this use gives to theirs."""
+        if self.norms.gradients is None:
+            return
         for node in self.out.nodes:
             v = node.vertex
             if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:

@@ -87,7 +87,7 @@ def roman(text: str) -> str:
 
 
 def write_name(name: Name, latex: bool) -> str:
-    """A name with its subscripts: ``h_{t-1}``, ``W_f``, ``f_t^{(0)}``."""
+    """A name with its subscripts: ``h_{t-1}``, ``W_f``, ``f_t^{(1)}``."""
     base, sub = split_name(name.base) or (GREEK.get(name.base, shorten(name.base)), "")
     arrow, index = split_arrow(name.layer)
     if latex:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 FONTS = "Helvetica,Arial,DejaVu Sans,sans-serif"
 
@@ -78,12 +79,12 @@ def text_width(text: str, size: float = NAME) -> int:
 
 def shorten(text: str, most: int = 28) -> str:
     """A text in one line of at most so many letters; what is cut off is marked."""
-    line = text
-    if any(c.isspace() for c in text):
-        line = " ".join(text.split()) or "·"
+    words = text.split()
+    line = text if words == [text] or not text else " ".join(words) or "·"
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
+@cache
 def mix(colour: str, other: str, share: float) -> str:
     """``share`` of a colour and the rest of another, both ``#rrggbb``."""
     pairs = ((int(colour[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5))

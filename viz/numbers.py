@@ -114,7 +114,9 @@ class Norms:
 
     def measure(self, edges: list[Edge], flows: Iterable[float] = ()) -> None:
         """Set the scale by the norms of what is shown, and of what flows along its edges."""
-        if self.gradients is not None and self.decades is not None:
+        if self.gradients is None:
+            return
+        if self.decades is not None:
             low, high = self.decades
             width = (high - low) / len(GRADIENT)
             self.scale = [10 ** (low + width * n) for n in range(len(GRADIENT))]

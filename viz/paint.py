@@ -177,7 +177,9 @@ class Painter:
         v = node.vertex
         look = look_of(self.scene, node)
         kind, shape, label = self.looks.get(look) or self.looks.setdefault(look, self.look(node))
-        marks = "".join(f"{shape[: shape.index(' fill=')]} {mark}/>" for mark in self.marks(v.id))
+        marks = ""
+        for mark in self.marks(v.id):
+            marks += f"{shape[: shape.index(' fill=')]} {mark}/>"
         note = self.note(node) if v.id in self.scene.notes or v.id in self.scene.strips else ""
         title = ""
         if self.titled and (v.tensor is not None or v.kind == "share"):

@@ -112,6 +112,7 @@ class Zones:
 
     def place_zones(self) -> None:
         """Arrange what is outside of time, zone by zone."""
+        self.passing = [e for e in self.view.edges if self.grid.passing(e) is not None]
         self.occupied = {self.rows.zone[v] for v in self.rows.outside}
         self.set_margins()
         self.find_rising()
@@ -186,7 +187,7 @@ class Zones:
         """The wires from row to row that cross a zone."""
         z = self.rows.zone[next(iter(items))]
         xs: dict[int, None] = {}
-        for e in self.view.edges:
+        for e in self.passing:
             if e.tail in items or e.head in items:
                 continue
             for crossing in self.crossings(e):
@@ -275,10 +276,9 @@ class Zones:
         """Tracks for wires that change their x between two rows: class -> track."""
         found: dict[Hashable, set[End]] = {}
         done: set[Hashable] = set()
-        for e in self.view.edges:
+        for e in self.passing:
             passing = self.grid.passing(e)
-            if passing is None:
-                continue
+            assert passing is not None
             name = passing[0]
             to = e.head.place[0] if e.head.place is not None else e.head
             if (name, to) in done:
