@@ -12,6 +12,9 @@ The tasks of the lectures, and their networks::
 ``training`` the loop, optimisers and metrics, and ``keras`` the layers by Keras's names, with
 ``Sequential``. Imports run from ``text`` over ``networks`` and ``training`` to ``keras``.
 
+``Corpus`` takes texts and labels in lists, or what ``readers`` returned, and gives ``fit`` its
+tasks; ``save_model`` and ``Saved.predict`` lead from a trained model to predictions.
+
 Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for dropout, and
 ``dtype`` is that of the parameters.
 """

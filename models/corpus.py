@@ -67,7 +67,7 @@ class Corpus:
     @classmethod
     def labelled(
         cls,
-        texts: Iterable[str],
+        texts: Iterable[str | Sequence[str]],
         labels: Iterable[str],
         *,
         held_out: float = 0.2,
@@ -80,7 +80,8 @@ class Corpus:
         """Texts with a label each, for an Acceptor, BagClassifier or TextCNN.
 
         Args:
-            texts: A list of texts, or a column of a pandas frame or a Hugging Face dataset.
+            texts: A list of texts, or of lists of tokens; or a column of a pandas frame or a
+                Hugging Face dataset.
             labels: Their labels, names.
             held_out: The fraction drawn at random for development and test, half each.
             level, lower: As in ``tokenize``.
@@ -88,7 +89,7 @@ class Corpus:
             batch: The number of texts in a batch.
             rng: For the split and the order: a Generator, a seed, or None.
         """
-        texts = list_of_texts("Corpus.labelled", "texts", texts)
+        texts = texts_or_tokens("Corpus.labelled", texts)
         names = list_of_texts("Corpus.labelled", "labels", labels)
         parts = split("Corpus.labelled", texts, names, held_out, rng)
         tokens = [tokens_of("Corpus.labelled", i, t, level, lower) for i, t in enumerate(texts)]
@@ -231,8 +232,22 @@ def tasks_of(parts: Parts, ids: Sequence[Any], labels: Any, batch: int, rng: Any
     ]
 
 
-def tokens_of(who: str, i: int, text: str, level: str, lower: bool) -> list[str]:
+def texts_or_tokens(who: str, texts: Any) -> list[Any]:
+    """Texts, or lists of tokens, as a list."""
+    given = texts if isinstance(texts, (str, dict)) or hasattr(texts, "columns") else [*texts]
+    if isinstance(given, list) and given and isinstance(given[0], (list, tuple)):
+        return lists_of_words(who, "texts", given)
+    return list_of_texts(who, "texts", given)
+
+
+def tokens_of(
+    who: str, i: int, text: str | Sequence[str], level: str, lower: bool
+) -> Sequence[str]:
     """The tokens of one text, or an error that names it."""
+    if not isinstance(text, str):
+        if not text:
+            raise ValueError(f"{who}: there is no token in text {i}")
+        return [token.lower() for token in text] if lower else text
     try:
         return tokenize(text, level, lower)[1:-1]
     except ValueError as error:

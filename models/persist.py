@@ -69,7 +69,7 @@ class Saved(NamedTuple):
         """The model's answer to each of some new texts.
 
         Args:
-            texts: A list of texts, or a column of a table. A tagger also takes lists of words.
+            texts: A list of texts, or of lists of words; or a column of a table.
 
         Returns:
             Of a classifier the name of each text's class; of a tagger a list of (word, tag) for
@@ -113,11 +113,11 @@ class Saved(NamedTuple):
 
 
 def words_of(text: Any, known: Vocabulary | Features) -> list[str]:
-    """The tokens of a text as a vocabulary reads them; a list of words as it is."""
-    if not isinstance(text, str):
-        return [*text]
+    """The tokens of a text as a vocabulary reads them, or of a list of words."""
     if isinstance(known, Features):
-        return words(text)
+        return words(text) if isinstance(text, str) else [*text]
+    if not isinstance(text, str):
+        return [token.lower() if known.lower else token for token in text]
     return level_named(known.level).tokens(text.lower() if known.lower else text)
 
 

@@ -1100,6 +1100,15 @@ def test_draw_writes_a_picture(fold, tmp_path):
     assert "<svg" in (tmp_path / "gru.svg").read_text(encoding="utf-8")
 
 
+def test_draw_has_a_title_and_a_caption(tmp_path):
+    options = ["--steps", 2, "--title", "Gates of an LSTM", "--caption", "After training"]
+    result = run("draw", "lstm", *options, "--out", "lstm.svg", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    text = " ".join(svg_texts(tmp_path / "lstm.svg"))
+    assert "Gates of an LSTM" in text
+    assert "After training" in text
+
+
 def svg_texts(path):
     root = ET.parse(path).getroot()
     return ["".join(t.itertext()) for t in root.iter("{http://www.w3.org/2000/svg}text")]

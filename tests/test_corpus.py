@@ -10,6 +10,7 @@ import types
 import numpy as np
 import pytest
 
+from helpers import needs_corpus
 from unspool.__main__ import main
 from unspool.cells import GRU, LSTM, Elman
 from unspool.models import (
@@ -34,6 +35,7 @@ from unspool.models import (
     load_tagged,
     load_text,
     predictions,
+    readers,
     save_model,
     tokenize,
 )
@@ -81,6 +83,25 @@ def test_the_vocabulary_is_that_of_the_training_part():
     letters = Corpus.labelled(texts, ["x", "y"] * 10, level="character", rng=0)
     assert letters.vocabulary.level == "character"
     assert len(letters.train.sequences[0]) >= len("only1 shared")
+
+
+def test_texts_that_are_tokens_already():
+    corpus = Corpus.labelled([text.upper().split() for text in TEXTS], LABELS, rng=0)
+    plain = Corpus.labelled(TEXTS, LABELS, rng=0)
+    np.testing.assert_equal(corpus.train.sequences, plain.train.sequences)
+    with pytest.raises(ValueError, match="no token in text 1"):
+        Corpus.labelled([["a"], [], ["b"]], ["x", "y", "x"])
+
+
+def test_corpora_of_nltk_are_taken_as_they_are():
+    for name in ("names", "sentence_polarity", "conll2000"):
+        needs_corpus(name)
+    names = Corpus.labelled(*readers.names(), level="character", rng=0)
+    assert names.labels.names == ("female", "male")
+    films = Corpus.labelled(*readers.sentence_polarity(), rng=0)
+    assert len(films.train.sequences) == 10_662 - 2 * round(1066.2)
+    words, _, chunks = readers.conll2000()
+    assert Corpus.tagged(words, chunks, rng=0).labels.names[:2] == ("B-ADJP", "B-ADVP")
 
 
 def test_a_corpus_of_sentences():
@@ -194,6 +215,7 @@ def test_a_classifier_predicts_new_texts_in_another_process(tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout == f"{expected}\n"
+    assert load_model(path).predict([text.split() for text in texts]) == expected
     assert load_model(path).predict([]) == []
     with pytest.raises(TypeError, match=r"got one text; write \[text\]"):
         load_model(path).predict("so bright")

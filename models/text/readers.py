@@ -636,7 +636,7 @@ def movie_reviews() -> tuple[Sentences, list[str]]:
     )
 
 
-def conll2000(part: str) -> tuple[Sentences, Sentences, Sentences]:
+def conll2000(part: str = "train") -> tuple[Sentences, Sentences, Sentences]:
     """Chunks of the Wall Street Journal (Tjong Kim Sang and Buchholz 2000).
 
     Args:
