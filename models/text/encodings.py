@@ -29,8 +29,10 @@ def guess_encoding(data: bytes) -> str:
     of an East Asian encoding.
 
     Example:
-        >>> guess_encoding("naïve café".encode("latin-1")), guess_encoding("мир".encode("cp1251"))
-        ('cp1252', 'cp1251')
+        >>> guess_encoding("naïve café".encode("latin-1"))
+        'cp1252'
+        >>> guess_encoding("мама мыла раму".encode("cp1251"))
+        'cp1251'
     """
     data = data[:SAMPLE]
     for mark, name in MARKS.items():
@@ -61,17 +63,18 @@ def text_of(data: bytes, encoding: str) -> str | None:
 
 
 def east_asian(data: bytes, high: int) -> str | None:
-    """The encoding in which most characters are those of its language; None if there is none."""
+    """The encoding in which most characters are frequent ones of its language, or None."""
 
-    def share(encoding: str, letters: re.Pattern[str], bytes_each: int = 2) -> float:
-        text = text_of(data, encoding)
-        return 0.0 if text is None else len(letters.findall(text)) * bytes_each / high
+    def share(encoding: str, letters: re.Pattern[str], leads: range = range(256)) -> float:
+        found = letters.findall(text_of(data, encoding) or "")
+        return 2 * sum(letter.encode(encoding)[0] in leads for letter in found) / high
 
+    # GB 2312 and Big5 begin with the frequent characters, where Windows-1251 has capitals.
     tests: list[tuple[str, Callable[[], bool]]] = [
         ("shift_jis", lambda: share("shift_jis", KANA) > 0.25 and share("euc_jp", KANA) < 0.25),
         ("euc_jp", lambda: share("euc_jp", KANA) > 0.25),
         ("cp949", lambda: share("euc_kr", HANGUL) > 0.7),
-        ("gb18030", lambda: share("gb2312", HAN) > 0.6),
-        ("big5", lambda: share("big5", HAN) > 0.6),
+        ("gb18030", lambda: share("gb2312", HAN, range(0xB0, 0xD8)) > 0.6),
+        ("big5", lambda: share("big5", HAN, range(0xA4, 0xC7)) > 0.6),
     ]
     return next((name for name, test in tests if test()), None)
