@@ -18,7 +18,7 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
         plan = _walk(tree, leaves)
     except RecursionError:
         raise ValueError(
-            "an argument holds itself, or is nested too deep: give lists, tuples and dicts of arrays"
+            "an argument holds itself, or is nested too deep: give lists and dicts of arrays"
         ) from None
     return leaves, functools.partial(_build, plan)
 
