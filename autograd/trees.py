@@ -14,7 +14,12 @@ from .messages import describe, is_tensor
 def flatten(tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
     """The leaves of nested dicts, lists and tuples, and a function that rebuilds the tree."""
     leaves: list[Any] = []
-    plan = _walk(tree, leaves)
+    try:
+        plan = _walk(tree, leaves)
+    except RecursionError:
+        raise ValueError(
+            "an argument holds itself, or is nested too deep: give lists and dicts of arrays"
+        ) from None
     return leaves, functools.partial(_build, plan)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from helpers import assert_steps_as_pytorch, needs
-from unspool import Parameter
+from unspool import Parameter, Tensor
+from unspool.autograd import mse_loss
 from unspool.cells import LSTM, load_npz, save_npz
 from unspool.models import Adam, LanguageModel, Sequences, fit
 from unspool.models.keras import Dense as KerasDense
@@ -563,3 +564,12 @@ def test_bad_schedules():
     for rule in (step(), exponential(), cosine(), linear(), warm_up()):
         with pytest.raises(ValueError, match="progress must be a fraction of the training"):
             rule(1.1)
+
+
+def test_float16_is_not_trained_and_its_losses_are_float32():
+    with pytest.raises(TypeError, match=r"W \(2,\) float16 has too few digits.*float32"):
+        Adam([Parameter(np.ones(2, np.float16), name="W")])
+    x = np.full((2, 300), 300, np.float16)  # 300² is beyond float16
+    loss = mse_loss(Tensor(x, requires_grad=True), np.zeros(x.shape))
+    assert loss.dtype == np.float32
+    assert loss.item() == 90_000

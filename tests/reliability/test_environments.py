@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from reliability.campaigns import TEXT, command, posix, python
-from unspool import Parameter, Tape, Tensor, no_grad
+from unspool import Parameter, Tape, Tensor, grad, no_grad
 from unspool.cells import LSTM, Module
 from unspool.models import LanguageModel, Vocabulary, load_model, save_model
 
@@ -125,6 +125,8 @@ def test_what_holds_itself_is_named():
     circle.append(circle)
     with pytest.raises(TypeError, match=r"child\.0 is a list that holds itself"):
         Node(circle).parameters()
+    with pytest.raises(ValueError, match="an argument holds itself, or is nested too deep"):
+        grad(lambda x: x[0])(circle)
     with pytest.raises(TypeError, match="child is a set of Parameters or Modules; make it a list"):
         Node({LSTM(1, 1)}).parameters()
 

@@ -69,7 +69,7 @@ def resumed(folder, undisturbed):
 def test_killed_at_random(tmp_path, undisturbed, campaign):
     draw = random.Random(0)
     (tmp_path / "text.txt").write_text(TEXT)
-    for _ in range(times(6)):
+    for _ in range(times(5)):
         process = subprocess.Popen(
             [sys.executable, "-m", "unspool", *TRAIN, *OPTIONS],
             cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -83,7 +83,7 @@ def test_killed_at_random(tmp_path, undisturbed, campaign):
 @pytest.mark.parametrize("kind", ["write", "fsync", "replace", "link"])
 def test_killed_at_every_call_of_a_save(kind, tmp_path, undisturbed, campaign):
     (tmp_path / "text.txt").write_text(TEXT)
-    for at in range(1, 1 + times(4)):
+    for at in range(1, 1 + times(3)):
         run = python(
             AT_A_CALL, tmp_path, kind, at * (9 if kind == "write" else 1), *TRAIN, *OPTIONS
         )
