@@ -193,8 +193,8 @@ MISTAKES: list[tuple[str, str, tuple[str, ...]]] = [
         "TypeError", ("LanguageModel", "tied must be", "got 'no'",),
     ),
     (
-        "LanguageModel(5, 8, cell=\"lstm\")",
-        "TypeError", ("LanguageModel", "cell must be", "got 'lstm'",),
+        "LanguageModel(5, 8, cell=\"lstn\")",
+        "ValueError", ("LanguageModel", "cell must be", "got 'lstn'",),
     ),
     ("LanguageModel(5, 8, dropout=\"a\")", "TypeError", ("Dropout", "p must be", "got 'a'",)),
     ("LanguageModel(5, 8).loss(\"abc\")", "ValueError", ("LanguageModel.loss", "got ()",)),
