@@ -49,18 +49,22 @@ _CAP = {c: np.array(11 if c == "e" else 80, c) for c in "efdg"}  # exp(12) is no
 _ONE = {c: np.array(1, c) for c in "efdg"}
 
 
-def _sigmoid(x: Array, out: Array | None = None) -> Array:
-    # e/(1+e) with e = exp(x) is exact also for tiny results; from x = 80 on it is 1.
+def _sigmoid(x: Array) -> Array:
     x = floats(x)
-    char = x.dtype.char
-    e = np.minimum(x, _CAP[char], out=out)
-    if e.ndim == 0:
-        e = np.asarray(e)
-    np.exp(e, e)
-    return np.divide(e, e + _ONE[char], e)
+    return _sigmoid_into(x, np.empty(x.shape, x.dtype))
 
 
-SIGMOID = Op("sigmoid", _sigmoid, (lambda g, y, x: g * (y - y * y),), pointwise=True, into=_sigmoid)
+def _sigmoid_into(x: Array, out: Array) -> Array:
+    # e/(1+e) with e = exp(x) is exact also for tiny results; from x = 80 on it is 1.
+    char = out.dtype.char
+    np.minimum(x, _CAP[char], out=out)
+    np.exp(out, out)
+    return np.divide(out, out + _ONE[char], out)
+
+
+SIGMOID = Op(
+    "sigmoid", _sigmoid, (lambda g, y, x: g * (y - y * y),), pointwise=True, into=_sigmoid_into
+)
 RELU = Op(
     "relu",
     lambda x: np.maximum(x, 0),

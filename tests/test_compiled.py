@@ -126,7 +126,9 @@ def test_tanh_and_the_sigmoid_in_float32():
         "sigmoid": 1 / (1 + np.exp(-np.clip(exact, -700, 700))),
         "relu": np.maximum(exact, 0),
     }.items():
-        np.testing.assert_allclose(numba.vectorize(fast[name].py_func)(x), wanted, 3e-7, 3e-7)
+        with np.errstate(all="ignore"):
+            found = numba.vectorize(fast[name].py_func)(x)
+        np.testing.assert_allclose(found, wanted, 3e-7, 3e-7)
 
 
 def test_loops_are_compiled_and_shared(monkeypatch):
@@ -179,7 +181,7 @@ def test_what_cannot_be_compiled_says_why_and_runs_as_before():
     close(run(cell)[2].data, run(twin(cell))[2].data)
     with pytest.warns(RuntimeWarning, match="does not promise"):
         jit(twin(cell_of(LSTM)))
-    with pytest.raises(TypeError, match=r"expected a Module, as LSTM\(3, 4\), got an int"):
+    with pytest.raises(TypeError, match=r"expected a Module, as LSTM\(3, 4\), got 3"):
         jit(3)
 
 

@@ -113,8 +113,8 @@ def test_a_second_run_on_one_tape_has_a_name_of_its_own():
     b, _ = unroll(cell, sentence(seed=2))
     found = states(Tape(a, b))
     assert list(found) == ["h", "h (2)"]
-    np.testing.assert_array_equal(found["h"], a.data)
-    np.testing.assert_array_equal(found["h (2)"], b.data)
+    np.testing.assert_allclose(found["h"], a.data, rtol=1e-12)
+    np.testing.assert_allclose(found["h (2)"], b.data, rtol=1e-12)
 
 
 def test_states_of_a_loop_of_ones_own_need_no_names():
