@@ -2,12 +2,14 @@
 
 The source is written from the plan's calls; the table's own forwards and rules are compiled as they
 stand, on single numbers. Each call is a loop of its own, which LLVM vectorises; one long loop body
-it does not. Products are BLAS's. What was compiled is kept on disk, in a folder of the user's.
+it does not. Products are by NumPy's BLAS. What was compiled is kept on disk, in a folder of the
+user's.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import hashlib
 import importlib
@@ -109,6 +111,44 @@ def fast_functions(char: str) -> dict[str, Any]:
     return {"tanh": tanh, "sigmoid": logistic, "relu": relu}
 
 
+def numpy_gemm(char: str) -> int | None:
+    """The address of the matrix product in the OpenBLAS that NumPy's wheels bring along."""
+    folder = Path(np.__file__).parent
+    for path in [*folder.parent.glob("numpy.libs/*openblas64*"), *folder.glob(".dylibs/*blas64*")]:
+        with contextlib.suppress(AttributeError, OSError):
+            library = ctypes.CDLL(str(path))
+            gemm = library.scipy_cblas_dgemm64_ if char == "d" else library.scipy_cblas_sgemm64_
+            return ctypes.cast(gemm, ctypes.c_void_p).value
+    return None
+
+
+@functools.cache
+def product(char: str) -> tuple[str, Any]:
+    """The name and the function of ``dot(a, b, out)``, by NumPy's BLAS.
+
+    Where that is not found, by SciPy's, which numba calls for np.dot: up to twice as slow.
+    """
+    numba, address = numba_or_none(), numpy_gemm(char)
+    if address is None:
+        return "np.dot", numba.njit(lambda a, b, out: np.dot(a, b, out))
+    name, t = f"unspool_gemm_{char}", numba.types
+    importlib.import_module("llvmlite.binding").add_symbol(name, address)
+    number, size = (t.float64 if char == "d" else t.float32), t.int64
+    matrices = [number, t.voidptr, size, t.voidptr, size, number, t.voidptr, size]
+    gemm = t.ExternalFunction(name, t.void(*[t.int32] * 3, *[size] * 3, *matrices))
+    one, zero = np.dtype(char).type(1), np.dtype(char).type(0)
+
+    @numba.njit
+    def dot(a, b, out):  # type: ignore[no-untyped-def]
+        rows, inner = a.shape
+        width = b.shape[1]
+        x, y, z = a.ctypes.data, b.ctypes.data, out.ctypes.data
+        # 101: rows first; 111: not transposed
+        gemm(101, 111, 111, rows, width, inner, one, x, inner, y, width, zero, z, width)
+
+    return "cblas", dot
+
+
 @functools.cache
 def scalar(function: Any, char: str) -> Any:
     """A forward or a rule of the table, compiled for single numbers.
@@ -172,7 +212,8 @@ class Source:
         self.lead = len(plan.lead)
         self.names: dict[str, Any] = {"np": np, "T": np.dtype(char).type}
         self.operands: dict[Any, str] = {}
-        self.keys: list[Any] = [char]
+        blas, self.names["dot"] = product(char)
+        self.keys: list[Any] = [char, blas]
         order = "range(steps - 1, -1, -1)" if back else "range(steps)"
         lines = [f" for t in {order}:"]
         for call in calls:
@@ -230,14 +271,14 @@ class Source:
         rows, width = "first:last", left.stop - left.start
         into, by = self.rows(out, rows), self.argument(weight)
         if width == left.buffer.shape[-1]:
-            return [f"np.dot({self.rows(left, rows)}, {by}, {into})"]
+            return [f"dot({self.rows(left, rows)}, {by}, {into})"]
         return [
             f"part = np.empty((last - first, {width}), {by}.dtype)",
             "for r in range(first, last):",
             f" row = {self.rows(left, 'r')}",
             f" for j in range({width}):",
             f"  part[r - first, j] = row[j + {left.start}]",
-            f"np.dot(part, {by}, {into})",
+            f"dot(part, {by}, {into})",
         ]
 
     def number(self, value: Any) -> str:
