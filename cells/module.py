@@ -144,7 +144,8 @@ class Module(Configured):
             elif update.fits(name, array, names[target].shape):
                 update.put(name, names[target], array, f"{target}, to which it is tied")
         given = {aliases.get(name, name) for name in state}
-        update.problems += [f"missing {n} {p.shape}" for n, p in names.items() if n not in given]
+        missing = [f"missing {n} {p.shape}" for n, p in names.items() if n not in given]
+        update.problems = missing + update.problems  # a long list is cut
         update.finish()
 
     def save(self, path: PathLike) -> None:

@@ -10,8 +10,10 @@ from .graph import Edge, Vertex
 from .look import (
     SMALL,
     TRACK,
+    shorten,
     text_width,
 )
+from .notation import with_low_digits
 from .numbers import value_text
 from .rows import Rows
 from .scene import (
@@ -21,7 +23,7 @@ from .scene import (
 from .template import below_class, make_template
 
 COLUMN_GAP = 46  # between two columns, for the names of states
-GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_t‖ too
+GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_10‖ too
 DOTS = 84  # the width of the column of steps left out
 WAY_BACK = 42  # how far beside a folded column the innermost way back runs, at least
 DELAY = 28  # from one way back of a folded picture to the next
@@ -48,8 +50,13 @@ class Grid:
         slots = [(slot.name, s.marks[slot.loop]) for slots in s.slots for slot in slots]
         last = max((t for steps in self.view.shown for t in steps), default=0)
         index = "t−1" if self.view.generic else last
-        widest = max((name_width(mark.on(f"{name}_{index}")) for name, mark in slots), default=0)
-        self.gap = max(GRADIENT_GAP if measure.norms else COLUMN_GAP, widest + 12)
+        names = [mark.on(f"{name}_{index}") for name, mark in slots]
+        widest = max(map(name_width, names), default=0)
+        self.gap = max(COLUMN_GAP, widest + 12)
+        if measure.norms:
+            inside = [text_width(shorten(with_low_digits(name), 12), SMALL) for name in names]
+            longer = max(inside, default=0) - text_width("h₁₀", SMALL)
+            self.gap = max(self.gap, GRADIENT_GAP + max(longer, 0))
         self.way_back_x = max(WAY_BACK, widest + 12)
         self.make_templates()
         self.add_lanes()
