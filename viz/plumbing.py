@@ -40,6 +40,7 @@ class Plumbing:
         self.added: list[Edge] = []
         self.drop_plumbing()
         self.share_inputs()
+        self.name_merges()
 
     def add(self, vertex: Vertex) -> Vertex:
         """Put a vertex among the others."""
@@ -123,6 +124,17 @@ class Plumbing:
             seen.add(identity)
             edges.append(e)
         return edges
+
+    def name_merges(self) -> None:
+        """What joins two directions at each step is called as it is where it joins sequences."""
+        for v in self.vertices:
+            if v.kind != "op" or v.place is None or not v.records:
+                continue
+            op = str(self.s.records[v.records[0]].op)
+            places = [e.tail.place for e in self.into.get(v, []) if e.kind == "data"]
+            ways = {self.s.loops[place[0]].reverse for place in places if place is not None}
+            if op in MERGED and len(places) == 2 == len(ways):
+                v.label = MERGED[op]
 
     def share_inputs(self) -> None:
         """One x_t for all that read it, such as both directions."""

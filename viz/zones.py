@@ -143,9 +143,10 @@ class Zones:
         low, high = self.bar_span(v)
         middle = (low + high) // 2
         half = max(text_width(v.detail) // 2 + 10, (high - low) // 2)
-        item.half, item.round, item.high = half, False, 12
+        tall = item.high if v.kind == "gate" else 12  # a gate has its name and a line below it
+        item.half, item.round, item.high = half, False, tall
         item.span = (middle - half, middle + half)
-        item.right, item.up, item.under = 0, 20 if v.group else 12, 0  # below its frame's title
+        item.right, item.up, item.under = 0, tall + 8 * bool(v.group), 0  # below a frame's title
 
     def zone_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
         """The nets of a zone."""

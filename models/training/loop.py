@@ -361,20 +361,21 @@ class Run:
 
     def compile(self) -> None:
         """Compile the loops of the model's cells, unless that is not asked for or not possible."""
-        if self.jit is None:
-            self.jit = jit_available()
+        self.jit = jit_available() if self.jit is None else self.jit
         if self.jit:
+            start = time.perf_counter()
             with warnings.catch_warnings():  # of cells that have no plan
                 warnings.simplefilter("ignore", RuntimeWarning)
                 compile_loops(self.model)
+            self.began += time.perf_counter() - start
 
     def elapsed(self) -> float:
         """Seconds since the beginning, those before a resume included."""
         return time.perf_counter() - self.began
 
     def out_of_time(self) -> bool:
-        """Whether ``seconds`` are over."""
-        return self.seconds is not None and self.elapsed() >= self.seconds
+        """Whether ``seconds`` are over; there is one update in any case."""
+        return self.seconds is not None and self.updates > 0 and self.elapsed() >= self.seconds
 
     def finished(self) -> bool:
         """Whether there is no further epoch."""
