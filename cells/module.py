@@ -136,16 +136,17 @@ class Module(Configured):
             if name not in names
         }
         update = Update(f"{type(self).__name__}.load_state_dict")
+        unexpected: list[str] = []
         for name, value in state.items():
             array = np.asarray(value)
             target = aliases.get(name, name)
             if target not in names:
-                update.problems.append(f"unexpected {shown(name)} {array.shape}")
+                unexpected.append(f"unexpected {shown(name)} {array.shape}")
             elif update.fits(name, array, names[target].shape):
                 update.put(name, names[target], array, f"{target}, to which it is tied")
         given = {aliases.get(name, name) for name in state}
         missing = [f"missing {n} {p.shape}" for n, p in names.items() if n not in given]
-        update.problems = missing + update.problems  # a long list is cut
+        update.problems += missing + unexpected  # a long list is cut: what says most comes first
         update.finish()
 
     def save(self, path: PathLike) -> None:
