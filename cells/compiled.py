@@ -468,9 +468,12 @@ def code_of(key: Any) -> Any:
 def progress(path: Path | None) -> Any:
     """A line on a terminal while a person waits."""
     known = path is not None and any((path.parent / "__pycache__").glob(f"{path.stem}*"))
-    if not known and sys.stderr.isatty():
-        print("unspool: compiling the loop over time ...", end="", file=sys.stderr, flush=True)
+    stream = sys.stderr  # None in a process without a console
+    if known or stream is None or stream.closed or not stream.isatty():
         yield
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
-    else:
+        return
+    print("unspool: compiling the loop over time ...", end="", file=stream, flush=True)
+    try:
         yield
+    finally:
+        print("\r\033[K", end="", file=stream, flush=True)

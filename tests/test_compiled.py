@@ -6,6 +6,7 @@ cell without its promise gives, recorded op by op.
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -266,3 +267,14 @@ def test_what_is_not_finite_stays_so(value):
         warnings.simplefilter("ignore")
         ours, theirs = unroll(cell, xs)[0].data, unroll(twin(cell), xs)[0].data
     np.testing.assert_array_equal(np.isnan(ours), np.isnan(theirs))
+
+
+@pytest.mark.parametrize("stream", [None, "closed"])
+def test_without_a_console_it_compiles_in_silence(stream, monkeypatch):
+    if stream:
+        stream = io.StringIO()
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with compiled.progress(None):
+        done = True
+    assert done
