@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("autograd", "cells", "models", "viz", "cli")
+FOLDERS = ("autograd", "cells", "models", "viz", "cli", "exercises")
 FILES = sorted(
     path
     for path in [
