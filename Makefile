@@ -16,7 +16,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 # The test files that compare with other libraries, or read corpora by NLTK's own readers.
 BESIDE := needs\("(torch|keras|sklearn|nltk|numba)|needs_corpus|needs_data
 
-.PHONY: help demo gallery drawings test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
+.PHONY: help demo gallery drawings notebooks test-notebooks test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,13 @@ gallery: .venv-gallery/ready ## Draw every kind of picture, from real models: ga
 
 drawings: .venv-gallery/ready ## Draw the pictures of docs/drawings.md.
 	$(CLEAN) .venv-gallery/bin/python notebooks/drawings.py
+
+# REPOSITORY=owner/name and LITE=address write links that open them in Colab and JupyterLite.
+notebooks: .venv-notebooks/ready ## Build the notebooks for students, teachers and the site: build/notebooks.
+	$(CLEAN) .venv-notebooks/bin/python notebooks/build.py --repository "$(REPOSITORY)" --lite "$(LITE)" $(NAMES)
+
+test-notebooks: .venv-notebooks/ready ## Run every notebook, and its student's version.
+	$(CLEAN) .venv-notebooks/bin/pytest -m "" tests/test_notebooks.py tests/test_exercises.py
 
 test: .venv-test/ready ## Run all tests on the installed wheel, with the locked versions.
 	$(CLEAN) .venv-test/bin/pytest -m "" -W error $(TESTS)
@@ -117,6 +124,7 @@ EXTRAS-test    := train,render,test
 EXTRAS-test-oldest := $(EXTRAS-test)
 EXTRAS-test-newest := $(EXTRAS-test)
 EXTRAS-test-peers  := $(EXTRAS-test),peers
+EXTRAS-notebooks := notebooks,test
 EXTRAS-lint    := dev
 EXTRAS-bench   := $(EXTRAS-test)
 # Which versions: those of the lock file, the oldest that pyproject.toml allows, or the newest.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -521,3 +522,11 @@ def test_no_text_of_a_plot_is_smaller_than_nine_points(theme):
     ):
         texts = [t for t in figure.findobj(lambda x: hasattr(x, "get_fontsize")) if t.get_text()]
         assert min(t.get_fontsize() for t in texts) >= 9
+
+
+def test_a_plot_has_alt_text():
+    tape = Tape(unroll(LSTM(2, 3, rng=0), np.ones((4, 2)))[0])
+    figure = plot_gates(tape, gates=["input", "forget"])
+    title = re.search("<title>(.*?)</title>", figure._repr_svg_())[1]
+    assert title == "input: unit; forget: unit over time step t"
+    assert title.encode() in figure.render("png")

@@ -396,8 +396,18 @@ def plot_class() -> Any:
             with matplotlib.style.context(["default", SETTINGS]), warnings.catch_warnings():
                 if form == "svg":  # its reader has other fonts too
                     warnings.filterwarnings("ignore", "Glyph .* missing from font")
-                self.savefig(file, format=form, dpi=144, metadata=METADATA[form])
+                metadata = METADATA[form] | {"Title": self.alt_text()}
+                self.savefig(file, format=form, dpi=144, metadata=metadata)
             return file.getvalue()
+
+        def alt_text(self) -> str:
+            """What each panel shows, for readers who do not see it: its title and axes."""
+            panels = []
+            for ax in self.axes:
+                if ax.get_label() != "<colorbar>":
+                    axes = " over ".join(filter(None, (ax.get_ylabel(), ax.get_xlabel())))
+                    panels.append(": ".join(filter(None, (ax.get_title(loc="left"), axes))))
+            return "; ".join(filter(None, panels)) or "plot"
 
         def save(self, path: str | os.PathLike[str]) -> Path:
             """Write the plot to a file, whole or not at all; the suffix chooses the format."""
