@@ -14,7 +14,7 @@ import math
 from collections.abc import Hashable
 from html import escape
 
-from .graph import hover_text
+from .graph import Curve, Edge, Node, hover_text
 from .look import (
     FAINT,
     FONTS,
@@ -31,7 +31,7 @@ from .look import (
     shorten,
 )
 from .notation import printable, with_low_digits
-from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText
+from .scene import Scene, SceneBox, SceneText
 from .style import (
     ROUND,
     SQUARE_KINDS,
@@ -172,35 +172,34 @@ class Painter:
 
     # Nodes --------------------------------------------------------------------------------------
 
-    def node(self, node: SceneNode) -> str:
+    def node(self, v: Node) -> str:
         """A node with its label and what stands beside it."""
-        v = node.vertex
-        look = look_of(self.scene, node)
-        kind, shape, label = self.looks.get(look) or self.looks.setdefault(look, self.look(node))
+        look = look_of(self.scene, v)
+        kind, shape, label = self.looks.get(look) or self.looks.setdefault(look, self.look(v))
         marks = ""
         for mark in self.marks(v.id):
             marks += f"{shape[: shape.index(' fill=')]} {mark}/>"
-        note = self.note(node) if v.id in self.scene.notes or v.id in self.scene.strips else ""
+        note = self.note(v) if v.id in self.scene.notes or v.id in self.scene.strips else ""
         title = ""
         if self.titled and (v.tensor is not None or v.kind == "share"):
             title = f"<title>{text(hover_text(v))}</title>"
         return (
             f'<g class="node {kind}{self.classes(v.id)}" data-id="{v.id}" '
-            f'transform="translate({node.x} {-node.y})">{title}{shape}{marks}{label}{note}</g>\n'
+            f'transform="translate({v.x} {-v.y})">{title}{shape}{marks}{label}{note}</g>\n'
         )
 
-    def look(self, node: SceneNode) -> tuple[str, str, str]:
+    def look(self, v: Node) -> tuple[str, str, str]:
         """The class, the shape and the label of all nodes that look like this one."""
-        v, scene = node.vertex, self.scene
+        scene = self.scene
         bar, grade = v.id in scene.bars, scene.grades.get(v.id, -1)
         style = node_style(v, bar, grade, self.theme)
-        half, high = node.half, node.high
+        half, high = v.half, v.high
         ground = f'fill="{style.fill}"' if style.fill else 'fill="none"'
         if style.stroke:
             ground += f' stroke="{style.stroke}" stroke-width="{style.width:g}"'
         if style.dashed:
             ground += ' stroke-dasharray="4 3"'
-        if node.round:
+        if v.round:
             shape = f'<circle r="{half}" {ground}/>'
         else:
             corner = 0 if v.kind in SQUARE_KINDS else min(ROUND.get(v.kind, 10), half, high)
@@ -214,10 +213,10 @@ class Painter:
         label = text_lines(lines, style.ink)
         return v.kind + (" bar" if bar else ""), shape, label
 
-    def note(self, node: SceneNode) -> str:
+    def note(self, node: Node) -> str:
         """Small lines of text beside a node, and its value as a strip of colours."""
-        lines = self.scene.notes.get(node.vertex.id, [])
-        rows = self.scene.strips.get(node.vertex.id, [])
+        lines = self.scene.notes.get(node.id, [])
+        rows = self.scene.strips.get(node.id, [])
         x, y = self.scene.beside + 3, -node.high - 4
         out = []
         if rows:
@@ -241,13 +240,13 @@ class Painter:
 
     # Edges --------------------------------------------------------------------------------------
 
-    def edge(self, edge: SceneEdge) -> str:
+    def edge(self, edge: Edge) -> str:
         """A wire with its arrowhead; one curve is written once and moved to each column."""
         key = wire_key(edge)
         if key not in self.styles:
             style = wire_style(edge, self.theme, self.faint)
             dots = ' stroke-dasharray="2 4"' if style.dotted else ""
-            kind = "back" if edge.back else edge.edge.kind
+            kind = "back" if edge.back else edge.kind
             slot = f" s{edge.state % len(STATES)}" if edge.state >= 0 else ""
             line = f' stroke="{style.stroke}" stroke-width="{style.width:g}"{dots}/>'
             self.styles[key] = (
@@ -266,7 +265,7 @@ class Painter:
             f'<path d="{course[0]}"{line}{course[1]}"/></g>\n'
         )
 
-    def edge_label(self, edge: SceneEdge) -> str:
+    def edge_label(self, edge: Edge) -> str:
         """The name beside a wire."""
         x, y = edge.label_at
         ink = self.theme.letters(STATES[edge.state % len(STATES)]) if edge.state >= 0 else ""
@@ -284,10 +283,10 @@ def svg(scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> str:
 # Parts ----------------------------------------------------------------------------------------
 
 
-def edge_id(edge: SceneEdge) -> str:
+def edge_id(edge: Edge) -> str:
     """Tail and head, in the direction of what flows there."""
-    tail, head = edge.edge.tail.id, edge.edge.head.id
-    return f"{head}-{tail}" if edge.back else f"{tail}-{head}"
+    tail, head = edge.ends
+    return f"{tail.id}-{head.id}"
 
 
 def text(words: str) -> str:
@@ -393,7 +392,7 @@ def description_of(scene: Scene) -> str:
     what = {"op": "every operation", "gate": "each gate", "cell": "each step's cell"}[view.level]
     parts.append(f"A node shows {what}.")
     if view.shared:
-        names = ", ".join(shorten(s.vertex.label) for s in view.shared[:24])
+        names = ", ".join(shorten(s.node.label) for s in view.shared[:24])
         parts.append(f"Parameters: {names}{', …' if len(view.shared) > 24 else ''}.")
     if any(edge.back for edge in scene.edges):
         parts.append("Arrows against time show the gradient's way back.")

@@ -11,7 +11,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
 from .blocks import Block, Diagram, Frame, Item, Rail, Wire
-from .graph import Edge, Vertex, View
+from .graph import Edge, Node, View
 from .look import PILL, TRACK
 from .notation import TAKING
 from .scene import Measure
@@ -33,7 +33,7 @@ class Template:
 
     Attributes:
         block: Its insides.
-        keys: Vertex -> item, for the vertices of all steps.
+        keys: Node -> item, for the nodes of all steps.
         items: Item -> its size.
         left, right, height: Its outline, with the wires beside its insides.
         axis: The x that stands in the middle of a column.
@@ -48,7 +48,7 @@ class Template:
     """
 
     block: Block
-    keys: dict[Vertex, Name]
+    keys: dict[Node, Name]
     items: dict[Name, Item]
     left: int
     right: int
@@ -101,7 +101,7 @@ def below_class(e: Edge) -> Hashable:
 def make_template(
     view: View,
     loop: int,
-    columns: dict[tuple[int, int], list[Vertex]],
+    columns: dict[tuple[int, int], list[Node]],
     edges: Iterable[Edge],
     measure: Measure,
 ) -> Template:
@@ -110,7 +110,7 @@ def make_template(
     Args:
         view: What is shown.
         loop: The loop's index.
-        columns: (loop, step) -> the vertices in that column.
+        columns: (loop, step) -> the nodes in that column.
         edges: Those that begin or end in the loop's columns, without parameters.
         measure: Knows the sizes.
     """
@@ -123,13 +123,13 @@ class _Maker:
         self.loop = loop
         self.measure = measure
         self.items: dict[Name, Item] = {}
-        self.keys: dict[Vertex, Name] = {}
+        self.keys: dict[Node, Name] = {}
         self.wires: dict[Name, Wire] = {}
         self.leaving: dict[tuple[int, Name], None] = {}  # (state, item that makes it)
         self.outputs: dict[Name, tuple[Item, int]] = {}  # maker -> the output y_t above, operand
 
     def template(
-        self, columns: dict[tuple[int, int], list[Vertex]], edges: Iterable[Edge]
+        self, columns: dict[tuple[int, int], list[Node]], edges: Iterable[Edge]
     ) -> Template:
         """The whole template."""
         self.collect_items(columns)
@@ -165,7 +165,7 @@ class _Maker:
 
     # What is in it --------------------------------------------------------------------------
 
-    def collect_items(self, columns: dict[tuple[int, int], list[Vertex]]) -> None:
+    def collect_items(self, columns: dict[tuple[int, int], list[Node]]) -> None:
         """An item for each place of a step, large enough for what stands there in any step."""
         looks: dict[Name, Hashable] = {}
         for t in self.view.shown[self.loop]:
