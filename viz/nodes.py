@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .blocks import ASIDE, Block
+from .blocks import Block
 from .graph import Curve, Node, scope_title
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .language import say
@@ -14,7 +14,7 @@ from .look import (
 )
 from .rows import Rows
 from .scene import Scene, SceneBox
-from .units import shifted
+from .units import ASIDE, shifted
 from .zones import Zones
 
 PAUSE = 10  # how far beyond a column its pause reaches

@@ -128,7 +128,7 @@ class Order:
         for row in self.rows.values():
             solid = [u for u in row if not u.thin]
             for a, b in itertools.combinations(solid, 2):
-                if a.prefer > b.prefer:
+                if a.order > b.order:
                     price += KEPT if a.is_gate != b.is_gate else 60
         for u in self.units.values():
             if u.ordered:
@@ -204,7 +204,7 @@ class Order:
                         xs = [v.x + t for v, _, t in near if (v.tier - u.tier) * side > 0]
                         xs = xs or [v.x + t for v, _, t in near]
                         means[u.name] = sum(xs) / len(xs) if xs else u.x
-                    row.sort(key=lambda u: (means[u.name], u.prefer))
+                    row.sort(key=lambda u: (means[u.name], u.order))
                     self.settle(row, side)
 
     def turn_pills(self) -> None:

@@ -9,14 +9,13 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autograd import Tensor
-from .blocks import Item
 from .graph import Edge, Node, View
 from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
 from .marks import split_mark
 from .notation import ADDITIVE, ORDERED, split_name
 from .numbers import Shares, is_strip, largest, strip, value_text
 from .structure import Structure
-from .units import Name
+from .units import Name, Unit
 
 BESIDE_WIRE, BESIDE_TWO = 5, 10  # from a wire to the text at its right; from two wires
 BESIDE = ("state", "end", "cut", "delay", "dots")  # kinds that stand between or above the columns
@@ -251,10 +250,11 @@ class Measure:
                 return strip(array, self.most)
         return []
 
-    def item(self, v: Node, key: Name, order: int) -> Item:
+    def item(self, v: Node, key: Name, order: int) -> Unit:
         """A node as something to be placed."""
         half, high, is_round = self.size(v)
-        item = Item(key, v.group, order, half, high, is_round, gate=v.kind == "gate")
+        item = Unit(key, half, high, round=is_round, group=v.group, order=order)
+        item.is_gate = v.kind == "gate"
         pill = max((self.size(side)[0] * 2 + GAP for side in v.sides), default=0)
         if len(v.sides) > 1:
             item.left = item.right = half + pill
@@ -271,5 +271,5 @@ class Measure:
             if item.ordered and len(v.sides) == 1:
                 inputs = self.structure.records[v.records[0]].inputs
                 item.pill_side = -1 if inputs[0] is v.sides[0].tensor else 1
-            item.on_rail = op in ADDITIVE and not v.group
+            item.may_ride = op in ADDITIVE and not v.group
         return item

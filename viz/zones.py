@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from .blocks import Block, Diagram, Item, Wire
+from .blocks import Block, Diagram
 from .graph import Edge, Node
 from .grid import Grid
 from .look import (
@@ -16,7 +16,7 @@ from .look import (
 )
 from .rows import Rows
 from .tracks import assign_tracks
-from .units import End, Name, Path, Unit, shifted
+from .units import End, Name, Net, Path, Unit, shifted
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
@@ -117,10 +117,10 @@ class Zones:
         self.set_margins()
         self.find_rising()
         self.zone_block: dict[int, Block] = {}
-        self.zone_items: dict[int, dict[Node, Item]] = {}
+        self.zone_items: dict[int, dict[Node, Unit]] = {}
         for z in range(self.rows.top_zone + 1):
             members = [v for v in self.rows.outside if self.rows.zone[v] == z]
-            items: dict[Node, Item] = {}
+            items: dict[Node, Unit] = {}
             for n, v in enumerate(members):
                 item = self.grid.measure.item(v, v, v.records[0] if v.records else n - 10**9)
                 item.base = 0
@@ -129,7 +129,7 @@ class Zones:
                 items[v] = item
             self.zone_items[z] = items
             if items:
-                named: dict[Name, Item] = dict(items.items())
+                named: dict[Name, Unit] = dict(items.items())
                 diagram = Diagram(named, self.zone_wires(items), late=True)
                 self.zone_block[z] = diagram.arranged()
 
@@ -138,7 +138,7 @@ class Zones:
         spans = [self.grid.column_span[self.rows.block[loop], t] for loop, t in self.rows.bars[v]]
         return min(a for a, _ in spans), max(b for _, b in spans)
 
-    def widen(self, v: Node, item: Item) -> None:
+    def widen(self, v: Node, item: Unit) -> None:
         """Make a bar reach over the columns with which it is connected."""
         low, high = self.bar_span(v)
         middle = (low + high) // 2
@@ -148,10 +148,10 @@ class Zones:
         item.span = (middle - half, middle + half)
         item.right, item.up, item.under = 0, tall + 8 * bool(v.group), 0  # below a frame's title
 
-    def zone_wires(self, items: dict[Node, Item]) -> list[Wire]:
+    def zone_wires(self, items: dict[Node, Unit]) -> list[Net]:
         """The nets of a zone."""
-        wires: dict[Name, Wire] = {}
-        straight: dict[Name, Wire] = {}
+        wires: dict[Name, Net] = {}
+        straight: dict[Name, Net] = {}
         columns = sum(len(self.rows.bars.get(v, ())) for v in items)
         crowded = columns <= MOST_WAYS and any(v not in self.rows.bars for v in items)
         for e in self.view.edges:
@@ -162,17 +162,17 @@ class Zones:
             if a in self.rows.bars and b.place is not None and e.slot is None:
                 if crowded:  # keep the way free, straight up
                     name, x = ("past", b.id, e.operand), self.grid.outer_x(e)
-                    straight[name] = Wire(name, a, above=True, above_x=x, straight=x)
+                    straight[name] = Net(name, a, above=True, above_x=x, straight=x)
                 continue
             if b in self.rows.bars and a.place is not None:
                 if crowded:
                     name = ("past", a.id, e.operand)
                     x = self.grid.outer_x(e)
                     sinks: list[tuple[Name, int]] = [(b, e.operand)]
-                    straight[name] = Wire(name, None, sinks, below=True, below_x=x, straight=x)
+                    straight[name] = Net(name, None, sinks, below=True, below_x=x, straight=x)
                 continue
             name = ("z", a) if b in items else self.way_out(e)
-            wire = wires.setdefault(name, Wire(name, a if a in items else None))
+            wire = wires.setdefault(name, Net(name, a if a in items else None))
             if b in items:
                 wire.sinks.append((b, e.operand))
                 if a not in items:
@@ -184,7 +184,7 @@ class Zones:
         known = {wire.below_x for wire in found if wire.below}  # one that branches off is there
         return [*found, *(w for w in self.passing_wires(items) if w.straight not in known)]
 
-    def passing_wires(self, items: dict[Node, Item]) -> list[Wire]:
+    def passing_wires(self, items: dict[Node, Unit]) -> list[Net]:
         """The wires from row to row that cross a zone."""
         z = self.rows.zone[next(iter(items))]
         xs: dict[int, None] = {}
@@ -196,7 +196,7 @@ class Zones:
                     xs[crossing.x] = None
         if len(xs) > MOST_WAYS:
             return []
-        return [Wire(("by", x), None, [], False, False, True, True, x, x, x) for x in xs]
+        return [Net(("by", x), None, [], False, False, True, True, x, x, x) for x in xs]
 
     def find_rising(self) -> None:
         """Every x at which wires from a node leave its zone."""
