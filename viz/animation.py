@@ -273,25 +273,21 @@ class Walk(Painter):
     def __init__(self, scene: Scene, theme: Theme, sequence: Sequence[Frame]) -> None:
         super().__init__(ungraded(scene), theme)
         moments = moments_of(scene, sequence)
-        self.nodes, self.grades = moments.nodes, scene.grades
         self.begins = {ident: f" s r{number}" for ident, number in moments.norms.items()}
-        for ident, (forward, _) in moments.nodes.items():
+        for ident, (forward, backward) in moments.nodes.items():
             if forward is not None:
                 self.begins[ident] = f" s v{forward}"
+            grade = scene.grades.get(ident)
+            own = f' style="--mark:{theme.of(GRADIENT[grade])}"' if grade is not None else ""
+            times = (("f", forward), ("b", backward))
+            self.marks[ident] = [
+                f'class="s h {way}{at}"{own}' for way, at in times if at is not None
+            ]
         for (tail, head), (forward, backward) in moments.edges.items():
             if forward is not None:
                 self.begins[f"{tail}-{head}"] = f" s w{forward}"
             elif backward is not None:
                 self.begins[f"{tail}-{head}"] = f" s r{backward}"  # the gradient's own arrow
-
-    def classes(self, ident: str) -> str:
-        return self.begins.get(ident, "")
-
-    def marks(self, ident: str) -> list[str]:
-        times = zip("fb", self.nodes.get(ident, (None, None)), strict=True)
-        grade = self.grades.get(ident)
-        own = f' style="--mark:{self.theme.of(GRADIENT[grade])}"' if grade is not None else ""
-        return [f'class="s h {letter}{at}"{own}' for letter, at in times if at is not None]
 
 
 def animated_svg(
@@ -313,7 +309,7 @@ def animated_svg(
     )
     sheet = style_sheet(name, sequence, begins, theme)
     extra = f"{sheet}{lines}"
-    return walk.svg(body, ident=name, extra=extra, below=STRIP).encode()
+    return walk.svg(body, ident=name, extra=extra, below=STRIP)
 
 
 def caption_runs(line: str, width: float) -> list[Run]:

@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ..autograd import Tensor
-from .graph import Node, Shared
+from .graph import Curve, Node, Shared
 from .grid import Grid
 from .language import say
 from .look import (
@@ -95,13 +95,15 @@ class Captions:
         """
         frames = [box for box in self.out.boxes if box.kind == "gate"]
         columns = [box for box in self.out.boxes if box.kind == "column"]
-        wires = [
-            (ax + edge.dx, min(ay, by), max(ay, by))
-            for edge in self.out.edges
-            for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points)
+        moved: dict[Curve, list[int]] = {}
+        for edge in self.out.edges:
+            moved.setdefault(edge.curve, []).append(edge.dx)
+        upright = [
+            (ax, min(ay, by), max(ay, by), curve)
+            for curve in moved
+            for (ax, ay), (bx, by) in itertools.pairwise(curve.points)
             if ax == bx
         ]
-
         at_height: dict[tuple[int, int], list[int]] = {}  # a thousand columns have one
 
         def crossed(box: SceneBox, size: int) -> tuple[bool, bool]:
@@ -109,7 +111,10 @@ class Captions:
             top, bottom = box.y2 - 4, box.y2 - 4 - size
             if (top, size) not in at_height:
                 at_height[top, size] = sorted(
-                    x for x, low, high in wires if low < top and high > bottom
+                    x + dx
+                    for x, low, high, curve in upright
+                    if low < top and high > bottom
+                    for dx in moved[curve]
                 )
             xs = at_height[top, size]
             width = text_width(shorten(box.title), size) + 12

@@ -22,6 +22,16 @@ class Order:
         self.units, self.nets, self.rail = routes.units, routes.nets, routes.rail
         self.hops, self.ends, self.rows = routes.hops, routes.ends, routes.rows
         self.neighbours = routes.find_neighbours()
+        # (unit, side) -> (other unit, its pin less one's own) of those below (-1) or above (1)
+        self.beside: dict[tuple[Name, int], list[tuple[Unit, int]]] = {
+            (name, side): [
+                (v, theirs - own)
+                for v, own, theirs in near
+                if (v.tier - self.units[name].tier) * side > 0
+            ]
+            for name, near in self.neighbours.items()
+            for side in (-1, 1)
+        }
 
     def improve_order(self) -> None:
         """Swap units of a tier while wires get shorter."""
@@ -78,9 +88,8 @@ class Order:
             return
         wanted = []
         for u in row:
-            near = self.neighbours[u.name]
-            xs = [v.x + t - own for v, own, t in near if (v.tier - u.tier) * side > 0]
-            wanted.append(sum(xs) / len(xs) if xs else u.x)
+            near = self.beside[u.name, side]
+            wanted.append(sum([v.x + apart for v, apart in near]) / len(near) if near else u.x)
         for u, x in zip(row, spread(row, wanted, [1.0] * len(row)), strict=True):
             u.x = x
 

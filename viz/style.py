@@ -193,7 +193,7 @@ def wire_style(edge: Edge, theme: Theme, faint: bool) -> WireStyle:
     return WireStyle(theme.of(WIRE), 1.4 if kind == "hidden" else 1.2, dotted=kind == "hidden")
 
 
-def wire_key(edge: Edge) -> Hashable:
+def wire_key(edge: Edge) -> tuple[Hashable, ...]:
     """What a wire's style depends on."""
     kind = edge.kind
     return edge.state, kind, edge.tail.colour if kind == "side" else "", edge.back, edge.grade
