@@ -44,7 +44,7 @@ def networks():
 def test_every_record_forward_then_backward(name):
     tape = Tape(loss_of(networks()[name]))
     scene = draw(tape, level="op").scene
-    records = {n.vertex.id: n.vertex.records for n in scene.nodes if n.vertex.records}
+    records = {n.id: n.records for n in scene.nodes if n.records}
     sequence = frames(scene, by="record")
     order = [records[frame.ids[0]] for frame in sequence if not frame.back]
     assert order == [(i,) for i in range(len(tape))]
@@ -59,7 +59,7 @@ def test_nothing_is_there_before_what_it_is_made_of(name, level, by):
     scene = draw(loss_of(networks()[name], steps=9), level=level).scene
     sequence = frames(scene, by)
     moments = moments_of(scene, sequence)
-    assert moments.nodes.keys() == {n.vertex.id for n in scene.nodes}
+    assert moments.nodes.keys() == {n.id for n in scene.nodes}
     half = len(sequence) // 2
     for (tail, head), (forward, backward) in moments.edges.items():
         made = moments.nodes[tail][0]
@@ -70,11 +70,10 @@ def test_nothing_is_there_before_what_it_is_made_of(name, level, by):
         if backward is not None and after is not None:
             assert half <= backward <= after, (tail, head)
     for node in scene.nodes:
-        v = node.vertex
-        if v.kind in ("copy", "constant", "parameter", "state"):
-            assert moments.nodes[v.id][0] is None  # there from the beginning
-        if v.kind in ("end", "output", "dots"):
-            assert moments.nodes[v.id][0] is not None
+        if node.kind in ("copy", "constant", "parameter", "state"):
+            assert moments.nodes[node.id][0] is None  # there from the beginning
+        if node.kind in ("end", "output", "dots"):
+            assert moments.nodes[node.id][0] is not None
 
 
 def test_a_step_lights_up_at_once():
@@ -83,7 +82,7 @@ def test_a_step_lights_up_at_once():
     captions = [f.caption for f in sequence]
     assert captions[:3] == [f"forward · LSTM · t = {t}" for t in (1, 2, 3)]
     assert captions[-3:] == [f"backward · LSTM · t = {t}" for t in (3, 2, 1)]
-    kinds = {n.vertex.id: n.vertex.kind for n in scene.nodes}
+    kinds = {n.id: n.kind for n in scene.nodes}
     assert sorted(kinds[i] for i in sequence[0].ids) == ["cell", "input"]
 
 
@@ -106,7 +105,7 @@ def test_a_parameter_lights_up_when_its_gradient_is_whole(level):
     scene = draw(loss_of(networks()["lstm"]), level=level).scene
     sequence = frames(scene)
     moments = moments_of(scene, sequence)
-    legend = [n.vertex.id for n in scene.nodes if n.vertex.kind == "parameter"]
+    legend = [n.id for n in scene.nodes if n.kind == "parameter"]
     assert len(legend) == 12
     first = {v: min(f for f in range(len(sequence)) if sequence[f].back) for v in legend}
     for v in legend:
@@ -141,7 +140,7 @@ def test_the_gradients_own_arrows_come_with_the_gradient():
     scene = draw(tape, level="cell", backward=True, grads=tape.gradients()).scene
     sequence = frames(scene)
     moments = moments_of(scene, sequence)
-    arrows = [e.edge for e in scene.edges if e.back]
+    arrows = [e for e in scene.edges if e.back]
     assert arrows
     for edge in arrows:
         forward, backward = moments.edges[edge.head.id, edge.tail.id]

@@ -26,7 +26,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def weights(drawing):
     """The names beside the arrows: [(name, x, y)]."""
     nodes = drawing.scene.nodes
-    return [(n.vertex.label, n.x, n.y) for n in nodes if n.vertex.id.startswith("weight")]
+    return [(n.label, n.x, n.y) for n in nodes if n.id.startswith("weight")]
 
 
 def texts_of(drawing):
@@ -39,7 +39,7 @@ def texts_of(drawing):
 
 def test_w_stands_at_the_input_and_u_at_the_state():
     drawing = draw(Elman(3, 4), level="cell")
-    cells = {n.vertex.place[1]: n for n in drawing.scene.nodes if n.vertex.kind == "cell"}
+    cells = {n.place[1]: n for n in drawing.scene.nodes if n.kind == "cell"}
     found = weights(drawing)
     assert sorted(name for name, *_ in found) == ["U"] * 3 + ["W"] * 3
     for name, x, y in found:
@@ -83,7 +83,7 @@ def test_with_numbers_there_are_no_weights_on_the_arrows():
 def test_a_weight_is_clear_of_nodes_wires_and_frames(make, fold):
     drawing = draw(make(), level="cell", weights=True, fold=fold)
     scene = drawing.scene
-    found = [n for n in scene.nodes if n.vertex.id.startswith("weight")]
+    found = [n for n in scene.nodes if n.id.startswith("weight")]
     assert found
     for node in found:
         x1, y1, x2, y2 = (
@@ -134,12 +134,12 @@ def test_a_lattice_shows_the_scores_and_the_best_path(make):
     total = np.logaddexp.reduce(list(scores.values()))
     np.testing.assert_allclose(found.log_partition.item(), total, rtol=1e-5)
     # The picture: a node for each label and word, an arc for each pair of neighbours.
-    bold = [n.vertex.id for n in drawing.scene.nodes if n.vertex.bold and n.vertex.kind == "gate"]
+    bold = [n.id for n in drawing.scene.nodes if n.bold and n.kind == "gate"]
     assert bold == [f"n{t + 1}_{k}" for t, k in enumerate(best)]
     thick = [e for e in drawing.scene.edges if e.state == 0]
-    assert {(e.edge.tail.id, e.edge.head.id) for e in thick} == set(itertools.pairwise(bold))
+    assert {(e.tail.id, e.head.id) for e in thick} == set(itertools.pairwise(bold))
     assert len(drawing.scene.edges) == 3 * 3 * 3
-    assert sum(n.vertex.kind == "constant" for n in drawing.scene.nodes) == 27
+    assert sum(n.kind == "constant" for n in drawing.scene.nodes) == 27
     assert {"words", "best path", "targets"} <= set(texts_of(drawing))
 
 
@@ -150,7 +150,7 @@ def test_scores_of_a_lattice_do_not_cover_each_other():
     for a, b in itertools.combinations(nodes, 2):
         assert abs(a.x - b.x) >= a.half + b.half or abs(a.y - b.y) >= a.high + b.high
     many = lattice(tagger(CRF(6), [*labels, "F"]), [1, 2, 3]).scene
-    assert sum(n.vertex.kind == "constant" for n in many.nodes) == 2  # along the best path
+    assert sum(n.kind == "constant" for n in many.nodes) == 2  # along the best path
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
@@ -212,8 +212,8 @@ def test_longer_labels_have_room():
     ys, _ = unroll(LSTM(3, 4, rng=0), np.ones((2, 3), np.float32))
     long = {"forget": "Vergessenstor der Zelle"}
     for n in draw(ys, level="gate", labels=long).scene.nodes:
-        if n.vertex.label == long["forget"]:
-            assert 2 * n.half > 7 * len(n.vertex.label)
+        if n.label == long["forget"]:
+            assert 2 * n.half > 7 * len(n.label)
 
 
 def test_wrong_labels_are_refused():
@@ -262,7 +262,7 @@ def test_a_transposed_parameter_stands_beside_its_product():
     E = Parameter(np.ones((5, 4)), name="E")
     ys, _ = unroll(GRU(3, 4, rng=0), np.ones((2, 3), np.float32))
     drawing = draw(ys @ E.T, level="cell")
-    sides = [side.label for n in drawing.scene.nodes for side in n.vertex.sides]
+    sides = [side.label for n in drawing.scene.nodes for side in n.sides]
     assert sides == ["E^T"] * 2
 
 
@@ -503,12 +503,12 @@ def test_plain_programs_are_drawn_whole(program, level):
     tape = Tape(program())
     drawing = draw(tape, level=level, steps=10 if read(tape).loops else None)
     scene = drawing.scene
-    shown = sorted(i for n in scene.nodes for i in n.vertex.records if n.vertex.kind != "input")
+    shown = sorted(i for n in scene.nodes for i in n.records if n.kind != "input")
     if level == "op":
         assert shown == list(range(len(tape)))
     for a, b in itertools.combinations(scene.nodes, 2):
         apart = abs(a.x - b.x) >= a.half + b.half or abs(a.y - b.y) >= a.high + b.high
-        assert apart or {a.vertex.id, b.vertex.id} & scene.bars, (a.vertex, b.vertex)
+        assert apart or {a.id, b.id} & scene.bars, (a, b)
     ET.fromstring(drawing._repr_svg_())
     assert min(sizes(drawing._repr_svg_())) >= LEAST
 
@@ -519,7 +519,7 @@ def test_plain_programs_are_drawn_whole(program, level):
 )
 def test_a_loop_of_ones_own_is_called_as_its_steps_are(program, title):
     drawing = draw(program(), level="cell")
-    assert {n.vertex.label for n in drawing.scene.nodes if n.vertex.kind == "cell"} == {title}
+    assert {n.label for n in drawing.scene.nodes if n.kind == "cell"} == {title}
     assert drawing.alt.startswith(f"{title} unrolled over")
 
 

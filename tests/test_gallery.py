@@ -221,9 +221,9 @@ def texts_of(scene):
             (x, y), wide = e.label_at, 0.4 * name_width(e.label)
             yield e.label, x - wide, y - 4, x + wide, y + 4
     for n in scene.nodes:
-        for line, text in enumerate(reversed(scene.notes.get(n.vertex.id, []))):
+        for line, text in enumerate(reversed(scene.notes.get(n.id, []))):
             x, y = n.x + scene.beside + 3, n.y + n.high + 4 + (NOTE + 1) * line
-            y += sum(len(rows) for rows in [scene.strips.get(n.vertex.id, [])]) * 8
+            y += sum(len(rows) for rows in [scene.strips.get(n.id, [])]) * 8
             yield text, x, y + 1, x + 0.8 * text_width(text, NOTE), y + NOTE - 2
 
 
@@ -238,9 +238,9 @@ def check_texts(scene, name):
     """Raise where a text stands on another, on a node or on the border of a frame."""
     texts = list(texts_of(scene))
     nodes = [
-        (n.vertex.id, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
+        (n.id, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
         for n in scene.nodes
-        if n.vertex.id not in scene.bars
+        if n.id not in scene.bars
     ]
     borders = []
     for b in frames_of(scene.boxes):

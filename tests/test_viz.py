@@ -495,17 +495,16 @@ def test_every_step_is_placed_alike(name, level):
         tape = Tape(own_loop(5)) if name not in make else tape_of(make[name], 5, **options)
     drawing = draw(tape, level=level)
     dot = Dot(drawing)
-    steps = sorted({n.vertex.place[1] for n in drawing.scene.nodes if n.vertex.place} - {0})
+    steps = sorted({n.place[1] for n in drawing.scene.nodes if n.place} - {0})
     blocks = {c.removeprefix("cluster_t1") for c in dot.clusters if c.startswith("cluster_t1")}
     block = "_block1" if "_block1" in blocks else ""
     places = {}
     for t in steps:
         x1, y1, x2, _ = map(float, dot.clusters[f"cluster_t{t}{block}"]["bb"].split(","))
         for node in drawing.scene.nodes:
-            v = node.vertex
-            beside = v.kind in ("state", "end")
-            if v.place and v.place[1] == t and not beside and x1 < node.x < x2:
-                key = (v.place[0], v.kind, v.key)
+            beside = node.kind in ("state", "end")
+            if node.place and node.place[1] == t and not beside and x1 < node.x < x2:
+                key = (node.place[0], node.kind, node.key)
                 places.setdefault(key, {})[t] = (node.x - x1, node.y - y1)
     assert places
     for key, found in places.items():
@@ -524,10 +523,9 @@ def test_unlike_steps_share_their_places():
     drawing = draw(NETWORKS["padded"]())
     places = collections.defaultdict(set)
     for node in drawing.scene.nodes:
-        v = node.vertex
-        if v.place and v.kind == "op":
-            x1 = Dot(drawing).column(v.place[1])[0]
-            places[v.key].add((node.x - x1, node.y))
+        if node.place and node.kind == "op":
+            x1 = Dot(drawing).column(node.place[1])[0]
+            places[node.key].add((node.x - x1, node.y))
     assert all(len(found) == 1 for found in places.values())
     assert len(places) > 26
 
@@ -540,7 +538,7 @@ def test_time_runs_to_the_right_and_layers_upwards():
     bar = next(n for n, a in dot.nodes.items() if a["label"].startswith("stack"))
     assert dot.pos(x)[1] < dot.column(1)[1] < dot.column(1)[3] < dot.pos(bar)[1]
     drawing = draw(tape_of(Stacked([Elman(3, 4), Elman(4, 4)])), level="cell")
-    heights = {n.vertex.place: n.y for n in drawing.scene.nodes if n.vertex.kind == "cell"}
+    heights = {n.place: n.y for n in drawing.scene.nodes if n.kind == "cell"}
     assert heights[0, 1] == heights[0, 3] < heights[1, 1] == heights[1, 3]
     assert "layer 1 · Elman" in drawing.source  # layers count from 1, as time does
     assert "layer 2 · Elman" in drawing.source
@@ -548,11 +546,11 @@ def test_time_runs_to_the_right_and_layers_upwards():
 
 def test_the_memory_is_a_highway_along_the_top():
     drawing = draw(tape_of(LSTM(3, 4), 2))
-    nodes = {n.vertex.id: n for n in drawing.scene.nodes}
+    nodes = {n.id: n for n in drawing.scene.nodes}
     rail = [e for e in drawing.scene.edges if e.state == 1]
-    heights = {p[1] for e in rail for p in e.curve.points if e.edge.head.label in ("*", "+")}
+    heights = {p[1] for e in rail for p in e.curve.points if e.head.label in ("*", "+")}
     assert len(heights) == 1  # straight through both steps
-    ops = [n for n in nodes.values() if n.vertex.kind == "op" and n.vertex.place]
+    ops = [n for n in nodes.values() if n.kind == "op" and n.place]
     assert heights == {max(n.y for n in ops)}
 
 
@@ -561,11 +559,11 @@ def test_a_reversed_pass_runs_from_right_to_left(level):
     drawing = draw(tape_of(GRU(3, 4), reverse=True), level=level)
     names = {}
     for e in drawing.scene.edges:
-        if e.edge.slot is not None and e.edge.tail.place and e.edge.head.place:
+        if e.slot is not None and e.tail.place and e.head.place:
             (ax, _), (bx, _) = e.curve.points[0], e.curve.points[-1]
-            if e.edge.tail.place != e.edge.head.place:
+            if e.tail.place != e.head.place:
                 assert ax > bx
-                assert e.edge.tail.place[1] == e.edge.head.place[1] + 1
+                assert e.tail.place[1] == e.head.place[1] + 1
         if e.label:
             names[e.label] = e.label_at[0]
     assert names["h_3"] > names["h_2"]
@@ -589,9 +587,9 @@ def test_without_steps_it_is_drawn_in_layers():
 def boxes_of(drawing):
     """Each node's outline, except what reaches over many columns and stands for left-out steps."""
     return [
-        (n.vertex.id, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
+        (n.id, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
         for n in drawing.scene.nodes
-        if n.vertex.kind != "dots"
+        if n.kind != "dots"
     ]
 
 
@@ -626,10 +624,10 @@ def test_no_wire_runs_through_a_node(name, options, level):
     drawing = draw(NETWORKS[name](), level=level, **options)
     outlines = {b[0]: b[1:] for b in boxes_of(drawing)}
     for e in drawing.scene.edges:
-        ends = {e.edge.tail.id, e.edge.head.id}
+        ends = {e.tail.id, e.head.id}
         points = [(x + e.dx, y) for x, y in e.curve.points]
         for (ax, ay), (bx, by) in itertools.pairwise(points):
-            assert ax == bx or ay == by or e.edge.kind == "side", "wires run straight"
+            assert ax == bx or ay == by or e.kind == "side", "wires run straight"
             for n, (x1, y1, x2, y2) in outlines.items():
                 through = (
                     min(ax, bx) < x2 - 1 and max(ax, bx) > x1 + 1
@@ -642,12 +640,12 @@ def straight_parts(drawing):
     """The straight pieces of all wires by the line on which they lie: (from, to, source)."""
     lines = collections.defaultdict(set)
     for e in drawing.scene.edges:
-        if e.edge.kind == "side" or "dots" in (e.edge.tail.kind, e.edge.head.kind):
+        if e.kind == "side" or "dots" in (e.tail.kind, e.head.kind):
             continue
         points = [(x + e.dx, y) for x, y in e.curve.points]
         for (ax, ay), (bx, by) in itertools.pairwise(points):
             line, a, b = (("|", ax), ay, by) if ax == bx else (("-", ay), ax, bx)
-            lines[line].add((min(a, b), max(a, b), e.edge.tail.id))
+            lines[line].add((min(a, b), max(a, b), e.tail.id))
     return lines
 
 
@@ -662,8 +660,8 @@ def test_wires_of_two_values_are_told_apart(name, options, level):
     ends = collections.defaultdict(set)
     for e in drawing.scene.edges:
         x, y = e.curve.points[-1]
-        if e.edge.kind != "side" and e.edge.head.id not in drawing.scene.bars:
-            ends[e.edge.head.id, x + e.dx, y].add(e.edge.tail.id)
+        if e.kind != "side" and e.head.id not in drawing.scene.bars:
+            ends[e.head.id, x + e.dx, y].add(e.tail.id)
     assert all(len(tails) == 1 for tails in ends.values())
 
 
@@ -676,9 +674,9 @@ def written(drawing):
         out.append((what, x, y, x + int(0.85 * width), y + height))
 
     for n in scene.nodes:
-        width, height = scene.note_size(n.vertex.id)
+        width, height = scene.note_size(n.id)
         if width:
-            add(f"beside {n.vertex.id}", n.x + scene.beside, n.y + n.high + 3, width, height)
+            add(f"beside {n.id}", n.x + scene.beside, n.y + n.high + 3, width, height)
     for t in scene.texts:
         width = look.text_width(t.text, t.size)
         x = t.x - {"left": 0, "middle": 0.85 * width // 2, "right": 0.85 * width}[t.anchor]
@@ -724,7 +722,7 @@ def test_nothing_is_written_over(name, level, numbers):
             for what, x1, y1, x2, y2 in texts:
                 across = min(ax, bx) - half < x2 - 1 and max(ax, bx) + half > x1 + 1
                 along = min(ay, by) - half < y2 - 1 and max(ay, by) + half > y1 + 1
-                assert not (across and along), (e.edge.tail.id, e.edge.head.id, what)
+                assert not (across and along), (e.tail.id, e.head.id, what)
 
 
 # Which part of it ------------------------------------------------------------------------------
@@ -794,8 +792,8 @@ def test_a_folded_picture_is_one_step_with_delays(make, level):
 def test_a_folded_loop_hands_on_what_came_last(level, steps):
     _, (h,) = unroll(Bidirectional(Elman(3, 4), Elman(3, 4)).backward, inputs(steps))
     scene = draw(h.sum(), level=level, fold=True).scene
-    (sum_,) = (n.vertex for n in scene.nodes if n.vertex.label == "Σ")
-    (into,) = (e.edge for e in scene.edges if e.edge.head is sum_)
+    (sum_,) = (n for n in scene.nodes if n.label == "Σ")
+    (into,) = (e for e in scene.edges if e.head is sum_)
     assert into.tail.kind == "cell" if level == "cell" else into.tail.label == "tanh"
     # Loops that run in two directions have their one step in one column.
     both = draw(tape_of(Bidirectional(GRU(3, 4), GRU(3, 4)), steps), level=level, fold=True)
@@ -839,7 +837,7 @@ def test_truncation_is_shown_where_it_cuts(level, reverse):
     tape = Tape((tape.outputs[0] * tape.outputs[0]).sum())
     grads = tape.gradients()
     for e in draw(tape, level=level, grads=grads, backward=True).scene.edges:
-        assert not (e.back and e.edge.head.id in cuts)
+        assert not (e.back and e.head.id in cuts)
 
 
 def test_one_step_behind_a_cut():
@@ -872,10 +870,10 @@ def test_both_directions_read_one_input(steps):
     scene = draw(tape, level="cell").scene
     read = collections.defaultdict(set)
     for e in scene.edges:
-        if e.edge.tail.kind == "input":
-            read[e.edge.tail.label].add((e.edge.head.label, e.edge.head.place[1]))
+        if e.tail.kind == "input":
+            read[e.tail.label].add((e.head.label, e.head.place[1]))
     assert read == {f"x_{t}": {("LSTM", t), ("GRU", t)} for t in range(1, steps + 1)}
-    assert sum(n.vertex.kind == "input" for n in scene.nodes) == steps
+    assert sum(n.kind == "input" for n in scene.nodes) == steps
 
 
 def test_an_encoders_last_state_goes_on_into_the_decoder():
@@ -902,12 +900,12 @@ def test_a_scope_around_a_loop_is_no_box_for_what_comes_before_and_after(level):
     assert not titles & {"encoder", "decoder"}
     for name in ("attention", "keys", "scores"):
         assert any(name in title for title in titles)
-    heights = {node.vertex.id: node.y for node in drawing.scene.nodes}
+    heights = {node.id: node.y for node in drawing.scene.nodes}
     for e in drawing.scene.edges:  # nothing leads downwards
-        if e.edge.tail.place is None and e.edge.kind == "data":
-            assert heights[e.edge.head.id] > heights[e.edge.tail.id]
-    cells = [node for node in drawing.scene.nodes if node.vertex.kind == "cell"]
-    by_loop = [[n.x for n in cells if n.vertex.place[0] == loop] for loop in (0, 1)]
+        if e.tail.place is None and e.kind == "data":
+            assert heights[e.head.id] > heights[e.tail.id]
+    cells = [node for node in drawing.scene.nodes if node.kind == "cell"]
+    by_loop = [[n.x for n in cells if n.place[0] == loop] for loop in (0, 1)]
     if cells:  # the decoder goes on beside the encoder
         assert max(by_loop[0]) < min(by_loop[1])
 
@@ -1019,24 +1017,22 @@ def test_gradients_flow_back_along_every_edge(level):
 
     def given(e):
         """Whether the one use of a weight adds anything to its gradient: U of h_0 = 0 does not."""
-        record = tape[e.edge.head.records[0]]
-        return np.any(record.operand_gradients(grads[record.output])[e.edge.tensor])
+        record = tape[e.head.records[0]]
+        return np.any(record.operand_gradients(grads[record.output])[e.tensor])
 
     # c_0 = 0 takes from the first forget gate all that it could learn.
     some = {x for x, g in grads.items() if np.any(g)}
     wanted = collections.Counter(
-        (e.edge.head.id, e.edge.tail.id)
+        (e.head.id, e.tail.id)
         for e in forward
-        if e.edge.tensor in some
-        and e.edge.head.kind != "end"
-        and (e.edge.kind != "side" or given(e))
-        if not e.edge.head.records or any(tape[i].output in some for i in e.edge.head.records)
+        if e.tensor in some and e.head.kind != "end" and (e.kind != "side" or given(e))
+        if not e.head.records or any(tape[i].output in some for i in e.head.records)
     )
     found = collections.Counter((a, b) for a, b, at in dot.edges if at.get("constraint") == "false")
     assert found == wanted
     assert found
     for e in drawing.scene.edges:  # right to left where the states run to the right
-        if e.back and e.edge.slot is not None:
+        if e.back and e.slot is not None:
             assert e.curve.points[0][0] > e.curve.points[-1][0]
     back = [at for *_, at in dot.edges if at.get("constraint") == "false"]
     assert len({at["color"] for at in back}) > 2  # a scale, not one colour
@@ -1045,11 +1041,15 @@ def test_gradients_flow_back_along_every_edge(level):
 def flows_of(scene, grads):
     """What flows back along each edge that has an arrow back, and along each that has none."""
     flows = Flows(scene.view, Norms(grads))
-    back = {id(e.edge) for e in scene.edges if e.back}
+
+    def operand(e):
+        return e.tail, e.head, e.operand
+
+    back = {operand(e) for e in scene.edges if e.back}
     out = {True: [], False: []}
     for e in scene.edges:
-        if not e.back and e.edge.kind != "side":
-            out[id(e.edge) in back].append((e.edge, flows.norm(e.edge)))
+        if not e.back and e.kind != "side":
+            out[operand(e) in back].append((e, flows.norm(e)))
     assert not any(n for e, n in out[False] if e.head.kind not in ("end", "cut"))
     return out[True]
 
@@ -1087,7 +1087,7 @@ def test_where_no_gradient_flows_there_is_no_arrow(level, options):
 def test_all_parameters_of_a_network_in_time_are_listed(name, level, fold):
     tape = NETWORKS[name]()
     view = draw(tape, level=level, fold=fold).scene.view
-    listed = [s.vertex.tensor for s in view.shared]
+    listed = [s.node.tensor for s in view.shared]
     wanted = {
         x for x in tape.leaves if isinstance(x, Parameter) and x.requires_grad and x in used(tape)
     }
@@ -1150,11 +1150,10 @@ def test_what_has_a_gradient_of_0_is_not_filled(level):
     scene = draw(tape, level=level, grads=grads).scene
     zero = set()
     for node in scene.nodes:
-        v = node.vertex
-        if v.kind in ("op", "gate") and v.id not in scene.bars:
-            assert (v.id in scene.grades) == bool(np.any(grads[v.tensor]))
-            if v.id not in scene.grades:
-                zero.add(v.place)
+        if node.kind in ("op", "gate") and node.id not in scene.bars:
+            assert (node.id in scene.grades) == bool(np.any(grads[node.tensor]))
+            if node.id not in scene.grades:
+                zero.add(node.place)
     # c_0 = 0: nothing is to be learned of what the first step forgets.
     assert zero == (set() if level == "cell" else {(0, 1)})
 
@@ -1245,14 +1244,14 @@ def test_the_drawn_shares_of_the_steps_sum_to_the_gradient(what, options, level)
     # One bar for each share, its height the share's norm, where there are shares to compare.
     bars = collections.defaultdict(list)
     for node in drawing.scene.nodes:
-        if node.vertex.kind == "share":
-            bars[node.vertex.id.split("_")[0]].append(node)
-    drawn = {s.vertex.id: s.vertex.tensor for s in drawing.scene.view.shared}
+        if node.kind == "share":
+            bars[node.id.split("_")[0]].append(node)
+    drawn = {s.node.id: s.node.tensor for s in drawing.scene.view.shared}
     assert set(bars) == {name for name, x in drawn.items() if len(shares[x]) > 1}
     for name, nodes in bars.items():
         norms = [np.linalg.norm(share) for share in shares[drawn[name]].values()]
         assert len(nodes) == len(norms)
-        said = collections.Counter(node.vertex.detail.split()[-3] for node in nodes)
+        said = collections.Counter(node.detail.split()[-3] for node in nodes)
         assert said == collections.Counter(map(magnitude, norms))
         assert max(node.high for node in nodes) == look.SHARE // 2
 
@@ -1278,15 +1277,15 @@ def test_steps_that_no_gradient_reaches_keep_their_places():
     _, (h,) = unroll(Elman(3, 4, dtype=float), inputs(4), truncate=2)
     tape = Tape(h.sum())
     scene = draw(tape, level="cell", backward=True, grads=tape.gradients()).scene
-    at = {n.vertex.id: n.x for n in scene.nodes}
-    for p in (s.vertex for s in scene.view.shared):
+    at = {n.id: n.x for n in scene.nodes}
+    for p in (s.node for s in scene.view.shared):
         bars = {k: at[f"{p.id}_share{k}"] - at[p.id] for k in range(4) if f"{p.id}_share{k}" in at}
         assert bars == {2: 5, 3: 15}  # of four places, the last two
         steps = {t.id: t.text for t in scene.texts if t.id.startswith(f"{p.id}_step")}
         assert list(steps.values()) == ["1", "2", "3", "4"]
     # Where the gradient is cut nothing goes on.
-    cut = {e.edge.tail.kind for e in scene.edges if e.back}
-    cut |= {e.edge.head.kind for e in scene.edges if e.back}
+    cut = {e.tail.kind for e in scene.edges if e.back}
+    cut |= {e.head.kind for e in scene.edges if e.back}
     assert "cut" not in cut
     # One step in detail has nothing to be compared with.
     one = draw(tape, at=3, grads=tape.gradients())
@@ -1397,7 +1396,7 @@ def test_greek_letters_and_short_names_are_set_as_in_print():
     assert split_name("alpha_12") == ("α", "12")
     assert split_name("h̃_t") == ("h̃", "t")
     assert split_name("x") is None
-    node = next(n for n in draw(language_model()).scene.nodes if n.vertex.label == "CE")
+    node = next(n for n in draw(language_model()).scene.nodes if n.label == "CE")
     assert not node.round  # two wide letters do not fit into a circle
     assert node.half * 2 > look.text_width("CE")
 
@@ -1557,7 +1556,7 @@ def test_nested_loops_of_one_name_keep_their_steps():
 
 def test_a_reversed_pass_begins_behind_the_end():
     tape = tape_of(GRU(3, 4), reverse=True)
-    states = [n.vertex.label for n in draw(tape).scene.nodes if n.vertex.kind in ("state", "end")]
+    states = [n.label for n in draw(tape).scene.nodes if n.kind in ("state", "end")]
     assert states == ["h_4", "h_1"]
     dot = Dot(draw(tape, fold=True))
     assert "h<SUB>" in "".join(a.get("label", "") for _, _, a in dot.edges)
@@ -1582,13 +1581,12 @@ def test_steps_of_two_digits_are_subscripts():
 def test_operands_stand_in_the_order_of_the_equation(cell, reverse):
     """x @ W: what is multiplied comes in at the left of the parameter."""
     drawing = draw(tape_of(cell(3, 4), reverse=reverse))
-    at = {n.vertex: n for n in drawing.scene.nodes}
     seen = 0
     for edge in drawing.scene.edges:
-        head = edge.edge.head
-        if head.label == "@" and edge.edge.kind != "side" and len(head.sides) == 1:
+        head = edge.head
+        if head.label == "@" and edge.kind != "side" and len(head.sides) == 1:
             x = edge.curve.points[-1][0] + edge.dx
-            assert x < at[head.sides[0]].x
+            assert x < head.sides[0].x
             seen += 1
     assert seen >= 3
 
@@ -1597,33 +1595,33 @@ def test_operands_stand_in_the_order_of_the_equation(cell, reverse):
 def test_how_two_directions_are_merged_is_said(merge, said):
     tape = tape_of(Bidirectional(Elman(3, 4), GRU(3, 4), merge=merge))
     scene = draw(tape, level="cell").scene
-    outputs = [n.vertex.id for n in scene.nodes if n.vertex.kind == "output"]
+    outputs = [n.id for n in scene.nodes if n.kind == "output"]
     assert [scene.notes[v] for v in outputs] == [[said]] * 3
 
 
 @pytest.mark.parametrize("name", ["h_0", "theta", "start", None])
 def test_a_first_state_that_is_learned_is_a_state(name):
     scene = draw(plain_loop(h=Parameter(np.ones(2), name=name))).scene
-    assert [n.vertex.kind for n in scene.nodes].count("state") == 1
-    assert [s.vertex.label for s in scene.view.shared] == ["W"]
-    states = {e.state for e in scene.edges if e.edge.kind == "state"}
+    assert [n.kind for n in scene.nodes].count("state") == 1
+    assert [s.node.label for s in scene.view.shared] == ["W"]
+    states = {e.state for e in scene.edges if e.kind == "state"}
     assert states == {0}
 
 
 def test_namesakes_are_numbered_and_parameters_without_a_name_have_their_uses():
     tape = Tape(FeedForward([3, 4, 2], "tanh", rng=0)(Tensor(np.ones((2, 3)), name="x")))
     drawing = draw(tape)
-    sides = [side.label for n in drawing.scene.nodes for side in n.vertex.sides]
+    sides = [side.label for n in drawing.scene.nodes for side in n.sides]
     assert sorted(sides) == ["W^(1)", "W^(2)", "b^(1)", "b^(2)"]
     assert "<SUP>" in drawing.source
     svg = drawing._repr_svg_()
     assert re.search(r'>W<tspan font-size="9" dy="-4.4">\(2\)</tspan>', svg)
     W, b = Parameter(np.eye(3)), Parameter(np.ones(3))
     plain = draw(np.tanh(Tensor(np.ones(3), name="x") @ W + b))
-    assert sorted(v.label for n in plain.scene.nodes for v in n.vertex.sides) == ["W", "b"]
+    assert sorted(v.label for n in plain.scene.nodes for v in n.sides) == ["W", "b"]
     stacked = draw(Stacked([Elman(3, 4), Elman(4, 4)]), level="cell")
     names = {f"{name}^({layer})" for name in "WUb" for layer in (1, 2)}
-    assert {s.vertex.label for s in stacked.scene.view.shared} == names
+    assert {s.node.label for s in stacked.scene.view.shared} == names
 
 
 def test_a_folded_picture_shows_the_largest_gradient_of_all_steps():
@@ -1631,18 +1629,14 @@ def test_a_folded_picture_shows_the_largest_gradient_of_all_steps():
     scenes = [draw(tape, fold=fold, grads=grads, scale=(-1, 1)).scene for fold in (False, True)]
     assert any("the largest of all steps" in text.text for text in scenes[1].texts)
     largest = [
-        {
-            name: max(e.grade for e in scene.edges if e.edge.slot and e.edge.slot.name == name)
-            for name in "hc"
-        }
+        {name: max(e.grade for e in scene.edges if e.slot and e.slot.name == name) for name in "hc"}
         for scene in scenes
     ]
     assert largest[0] == largest[1]
-    nodes = {n.vertex.key: n.vertex.id for n in scenes[1].nodes if n.vertex.place}
+    nodes = {n.key: n.id for n in scenes[1].nodes if n.place}
     for node in scenes[0].nodes:
-        v = node.vertex
-        if v.place and v.id in scenes[0].grades:
-            assert scenes[0].grades[v.id] <= scenes[1].grades[nodes[v.key]]
+        if node.place and node.id in scenes[0].grades:
+            assert scenes[0].grades[node.id] <= scenes[1].grades[nodes[node.key]]
 
 
 def test_weights_take_the_colour_of_their_gradient():
@@ -1651,9 +1645,9 @@ def test_weights_take_the_colour_of_their_gradient():
     scene, norms = drawing.scene, Norms(grads)
     norms.measure([], [])
     for s in scene.view.shared:
-        assert (s.vertex.id in scene.grades) == bool(np.any(grads[s.vertex.tensor]))
-    copies = {e.edge.tail.id for e in scene.edges if e.edge.kind == "side" and not e.back}
-    reached = {e.edge.tail.id for e in scene.edges if e.edge.kind == "side" and e.back}
+        assert (s.node.id in scene.grades) == bool(np.any(grads[s.node.tensor]))
+    copies = {e.tail.id for e in scene.edges if e.kind == "side" and not e.back}
+    reached = {e.tail.id for e in scene.edges if e.kind == "side" and e.back}
     assert reached == {name for name in copies if name in scene.grades}
     h = [v for v in copies if v not in scene.grades]
     assert 0 < len(h) < len(copies)  # U of the first step: h_0 is 0
@@ -1666,11 +1660,11 @@ def test_a_share_of_zero_looks_unlike_a_small_one():
     _, (h,) = unroll(Elman(3, 2, dtype=float, rng=0), xs)
     tape = Tape((h * h).sum())
     scene = draw(tape, grads=tape.gradients()).scene
-    (U,) = (s.vertex for s in scene.view.shared if s.vertex.label == "U")
-    bars = [n for n in scene.nodes if n.vertex.id.startswith(f"{U.id}_share")]
-    assert bars[0].vertex.colour == look.FAINT  # h_0 is 0
+    (U,) = (s.node for s in scene.view.shared if s.node.label == "U")
+    bars = [n for n in scene.nodes if n.id.startswith(f"{U.id}_share")]
+    assert bars[0].colour == look.FAINT  # h_0 is 0
     assert bars[0].high == 1 < 2 <= min(bar.high for bar in bars[1:])
-    assert all(bar.vertex.colour in look.GRADIENT for bar in bars[1:])
+    assert all(bar.colour in look.GRADIENT for bar in bars[1:])
 
 
 def test_all_strips_have_one_scale_and_it_is_shown():
@@ -1723,8 +1717,8 @@ def test_the_last_steps_may_be_kept():
     for level in ("op", "gate", "cell"):
         drawing = draw(tape, level=level, keep="last", steps=4)
         assert columns(drawing) == [1, 7, 8, 9]
-        (dots,) = (n for n in drawing.scene.nodes if n.vertex.kind == "dots")
-        assert dots.vertex.detail == "t=2 to 6"
+        (dots,) = (n for n in drawing.scene.nodes if n.kind == "dots")
+        assert dots.detail == "t=2 to 6"
         x = {t: Dot(drawing).column(t) for t in (1, 7)}
         assert x[1][2] < dots.x < x[7][0]
     assert columns(draw(tape, keep="last", steps=1)) == [9]
@@ -1737,7 +1731,7 @@ def test_with_values_matrices_and_first_states_have_theirs():
     cell = Elman(3, 2, rng=0)
     tape = tape_of(cell)
     scene = draw(tape, values=True).scene
-    labels = [n.vertex.label for n in scene.nodes if n.vertex.kind == "label"]
+    labels = [n.label for n in scene.nodes if n.kind == "label"]
     assert labels == ["W", "U", "b"]
     texts = {t.id: t for t in scene.texts}
     for n, parameter in enumerate((cell.W, cell.U, cell.b)):
@@ -1753,13 +1747,13 @@ def test_with_values_matrices_and_first_states_have_theirs():
     plain = draw(tape).scene
     assert not [t for t in plain.texts if t.id.startswith("value")]
     large = draw(tape_of(Elman(3, 40)), values=True).scene
-    assert [n.vertex.label for n in large.nodes if n.vertex.kind == "label"] == ["b"]
+    assert [n.label for n in large.nodes if n.kind == "label"] == ["b"]
 
 
 def test_the_legend_may_be_left_out():
     tape, grads = loss_and_tape()
     scene = draw(tape, grads=grads, legend=False).scene
-    assert not [n for n in scene.nodes if n.vertex.kind in ("parameter", "swatch", "share")]
+    assert not [n for n in scene.nodes if n.kind in ("parameter", "swatch", "share")]
     assert not any(t.id.startswith(("parameters", "scale")) for t in scene.texts)
 
 
@@ -1768,9 +1762,7 @@ def test_pictures_of_one_scale_can_be_compared():
     for factor in (1.0, 0.01):
         tape = Tape((tape_of(Elman(3, 4)).outputs[0] * factor).sum())
         scenes.append(draw(tape, grads=tape.gradients(), scale=(-4, 1)).scene)
-    legends = [
-        [n.vertex.label for n in scene.nodes if n.vertex.kind == "swatch"] for scene in scenes
-    ]
+    legends = [[n.label for n in scene.nodes if n.kind == "swatch"] for scene in scenes]
     assert legends[0] == legends[1] == ["< 0.001", "≥ 0.001", "≥ 0.01", "≥ 0.1", "≥ 1"]
     first, second = ([scene.grades[v] for v in sorted(scene.grades)] for scene in scenes)
     assert all(a >= b for a, b in zip(first, second, strict=True))
@@ -1796,8 +1788,8 @@ def test_words_stand_below_and_targets_above_their_steps(level):
         x1, _, x2, _ = columns_of[t]
         below = [w for w in drawing.scene.texts if w.text == word and w.y < low]
         assert any(x1 < w.x < x2 for w in below)
-        column = [n for n in drawing.scene.nodes if n.vertex.place == (0, t)]
-        lowest = min((n for n in column if n.vertex.records), key=lambda n: n.y)
+        column = [n for n in drawing.scene.nodes if n.place == (0, t)]
+        lowest = min((n for n in column if n.records), key=lambda n: n.y)
         assert any(w.x == lowest.x for w in below)  # right below what reads it
     assert texts["."].y > max(n.y for n in drawing.scene.nodes)
 
@@ -1944,7 +1936,7 @@ def test_a_colour_has_one_meaning():
     hues = [*look.STATES, *look.GATES.values(), *look.OTHERS, look.UNGATED, *look.GRADIENT]
     assert len(set(hues)) == len(hues)
     drawing = draw(Stacked([LSTM(3, 4), GRU(4, 4)]), level="op")
-    colours = {s.vertex.label: s.vertex.colour for s in drawing.scene.view.shared}
+    colours = {s.node.label: s.node.colour for s in drawing.scene.view.shared}
     assert colours["W_g^(1)"] == colours["W_h^(2)"]  # the candidates of both layers
     assert len({colours[f"{role}_f^(1)"] for role in "WUb"}) == 3
     assert not {colours[name] for name in colours} & set(look.STATES)
@@ -2050,15 +2042,13 @@ def test_svg_shows_the_scene_and_nothing_else(name, level):
     scene = draw(NETWORKS[name](), level=level).scene
     svg = Drawing(scene, "").render("svg").decode()
     nodes = parts_of(svg, "node")
-    assert list(nodes) == [n.vertex.id for n in scene.nodes]
+    assert list(nodes) == [n.id for n in scene.nodes]
     for node in scene.nodes:
-        assert nodes[node.vertex.id].get("transform") == f"translate({node.x} {-node.y})"
-        assert nodes[node.vertex.id].get("class").split()[0] == "node"
-        assert nodes[node.vertex.id].get("class").split()[1] == node.vertex.kind
+        assert nodes[node.id].get("transform") == f"translate({node.x} {-node.y})"
+        assert nodes[node.id].get("class").split()[0] == "node"
+        assert nodes[node.id].get("class").split()[1] == node.kind
     edges = [g for g in ET.fromstring(svg).iter(f"{SVG}g") if g.get("class", "")[:5] == "edge "]
-    assert [g.get("data-id") for g in edges] == [
-        f"{e.edge.tail.id}-{e.edge.head.id}" for e in scene.edges
-    ]
+    assert [g.get("data-id") for g in edges] == [f"{e.tail.id}-{e.head.id}" for e in scene.edges]
     boxes = list(scene.boxes)
     for box in boxes:
         boxes += box.boxes
@@ -2123,7 +2113,7 @@ def test_graphviz_places_everything_where_the_scene_has_it(options):
     groups = {g.findtext(f"{SVG}title"): g for g in ET.fromstring(svg).iter(f"{SVG}g")}
     for node in scene.nodes:
         numbers = []
-        for shape in groups[node.vertex.id]:
+        for shape in groups[node.id]:
             if shape.tag == f"{SVG}ellipse":
                 numbers = [(float(shape.get("cx")), float(shape.get("cy")))]
             elif shape.tag in (f"{SVG}polygon", f"{SVG}path") and not numbers:
@@ -2377,19 +2367,19 @@ def chain(length):
 
 def test_what_a_renderer_cannot_bear_is_shown_simpler_and_says_so(monkeypatch):
     tape = tape_of(LSTM(3, 4), 20)
-    monkeypatch.setattr(view, "MOST_VERTICES", 300)
+    monkeypatch.setattr(view, "MOST_NODES", 300)
     with pytest.warns(UserWarning, match=r'521 nodes are more .* bear; shown at level "gate"'):
         drawing = draw(tape, steps=20)
     assert "level gate" in repr(drawing)
     assert len(Dot(drawing).ids(r"gate\d+")) == 80
     assert "521 nodes are more than a renderer can bear" in drawing.source
-    monkeypatch.setattr(view, "MOST_VERTICES", 100)
+    monkeypatch.setattr(view, "MOST_NODES", 100)
     with pytest.warns(UserWarning, match='shown at level "cell"'):
         assert len(columns(draw(tape, steps=20))) == 20
-    monkeypatch.setattr(view, "MOST_VERTICES", 15)
+    monkeypatch.setattr(view, "MOST_NODES", 15)
     with pytest.warns(UserWarning, match='level "cell", most steps left out'):
         assert columns(draw(tape, steps=20, level="gate")) == [1, 2, 20]
-    monkeypatch.setattr(view, "MOST_VERTICES", 100)
+    monkeypatch.setattr(view, "MOST_NODES", 100)
     monkeypatch.setattr(view, "LAST", 50)
     with pytest.warns(UserWarning, match="only the last 50 records are shown"):
         dot = Dot(draw(chain(500)))

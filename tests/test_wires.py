@@ -102,14 +102,13 @@ def all_boxes(boxes):
 
 def inside(box):
     """The vertices in a box, and in those in it."""
-    return {n.vertex for b in all_boxes([box]) for n in b.nodes}
+    return {n for b in all_boxes([box]) for n in b.nodes}
 
 
 def crossed(scene):
     """(wire, what it crosses) for every node, step and gate that is not the wire's own."""
     outlines = [
-        (n.vertex.id, {n.vertex}, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high)
-        for n in scene.nodes
+        (n.id, {n}, n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high) for n in scene.nodes
     ]
     outlines += [
         (box.title or box.id, inside(box), box.x1, box.y1, box.x2, box.y2)
@@ -118,16 +117,16 @@ def crossed(scene):
     ]
     found = []
     for e in scene.edges:
-        if e.edge.kind == "side":
+        if e.kind == "side":
             continue
-        ends = {e.edge.tail, e.edge.head}
+        ends = {e.tail, e.head}
         points = [(x + e.dx, y) for x, y in e.curve.points]
         for (ax, ay), (bx, by) in itertools.pairwise(points):
             for what, own, x1, y1, x2, y2 in outlines:
                 across = min(ax, bx) < x2 - 1 and max(ax, bx) > x1 + 1
                 along = min(ay, by) < y2 - 1 and max(ay, by) > y1 + 1
                 if across and along and not own & ends:
-                    found.append((e.edge.tail.id, e.edge.head.id, what))
+                    found.append((e.tail.id, e.head.id, what))
     return found
 
 
@@ -156,17 +155,17 @@ def test_the_line_of_a_bus_has_gaps_where_others_pass(level):
     for box in lines:
         name = box.id.split("_")[1]
         for e in scene.edges:
-            if name in (e.edge.tail.id, e.edge.head.id):
+            if name in (e.tail.id, e.head.id):
                 continue
             for (ax, ay), (bx, by) in itertools.pairwise(e.curve.points):
                 if ax == bx and min(ay, by) < box.y1 and max(ay, by) > box.y2:
                     assert not box.x1 - 3 < ax + e.dx < box.x2 + 3
     # Its own wires end at the line, or at the box in which its name stands.
-    nodes = {n.vertex.id: n for n in scene.nodes}
+    nodes = {n.id: n for n in scene.nodes}
     for e in scene.edges:
-        for node, (x, y) in ((nodes[e.edge.head.id], e.curve.points[-1]),):
-            own = [box for box in lines if box.id.startswith(f"bus_{node.vertex.id}_")]
-            if own and e.edge.kind != "side" and abs(x + e.dx - node.x) > node.half:
+        for node, (x, y) in ((nodes[e.head.id], e.curve.points[-1]),):
+            own = [box for box in lines if box.id.startswith(f"bus_{node.id}_")]
+            if own and e.kind != "side" and abs(x + e.dx - node.x) > node.half:
                 assert any(b.x1 <= x + e.dx <= b.x2 and abs(y - node.y) == 2 for b in own)
 
 
@@ -212,9 +211,9 @@ def test_two_times_stand_side_by_side(name, level):
     scene = draw(tape, level=level).scene
     spans = {}
     for n in scene.nodes:
-        if n.vertex.place is not None and n.vertex.kind not in ("state", "end"):
-            low, high = spans.get(times[n.vertex.place[0]], (n.x, n.x))
-            spans[times[n.vertex.place[0]]] = min(low, n.x - n.half), max(high, n.x + n.half)
+        if n.place is not None and n.kind not in ("state", "end"):
+            low, high = spans.get(times[n.place[0]], (n.x, n.x))
+            spans[times[n.place[0]]] = min(low, n.x - n.half), max(high, n.x + n.half)
     assert spans[0][1] < spans[1][0]
 
 
@@ -222,11 +221,11 @@ def test_the_bar_of_a_crf_covers_all_columns_and_its_score_stands_in_none():
     scene = draw(tagger(), level="cell").scene
     columns = [box for box in scene.boxes if box.kind == "column"]
     pauses = [box for box in scene.boxes if box.kind == "pause"]
-    (bar,) = (n for n in scene.nodes if n.vertex.label == "crf")
+    (bar,) = (n for n in scene.nodes if n.label == "crf")
     assert bar.x - bar.half <= min(box.x1 for box in columns) + 2
     assert bar.x + bar.half >= max(box.x2 for box in columns) - 2
     for label in ("score", "head"):
-        (node,) = (n for n in scene.nodes if n.vertex.label == label)
+        (node,) = (n for n in scene.nodes if n.label == label)
         assert any(b.y1 < node.y - node.high and node.y + node.high < b.y2 for b in pauses), label
 
 
@@ -239,7 +238,7 @@ def test_a_state_from_outside_enters_beside_its_own_columns(name):
             block = box.id.partition("_")[2]
             left[block] = min(left.get(block, box.x1), box.x1)
     last = left[max(left)]
-    entering = [e for e in scene.edges if e.edge.slot and e.edge.tail.place is None]
+    entering = [e for e in scene.edges if e.slot and e.tail.place is None]
     assert entering
     for e in entering:
         xs = [x + e.dx for x, _ in e.curve.points[-3:-1]]
@@ -251,7 +250,7 @@ def test_a_state_from_outside_enters_beside_its_own_columns(name):
 def test_what_only_hands_on_is_left_out(level, steps):
     for cell in (LSTM(3, 4, rng=0), both(GRU), Stacked([both(LSTM), Elman(8, 4, rng=0)])):
         scene = draw(unrolled(cell, steps=steps), level=level).scene
-        labels = {n.vertex.label for n in scene.nodes}
+        labels = {n.label for n in scene.nodes}
         assert {f"x_{t}" for t in range(1, steps + 1)} <= labels
         assert {f"y_{t}" for t in range(1, steps + 1)} <= labels
         assert not any("stack" in label or label.startswith("[") for label in labels)
@@ -266,7 +265,7 @@ def test_a_merge_stays_said(merge, said, level):
     scene = draw(unrolled(network), level=level).scene
     assert sum(lines == [said] for lines in scene.notes.values()) == 3
     head = Tape(unroll(network, inputs())[0] @ np.ones((8 if merge == "concat" else 4, 2)))
-    joined = [n.vertex.label for n in draw(head, level=level).scene.nodes]
+    joined = [n.label for n in draw(head, level=level).scene.nodes]
     assert joined.count(said) == 3
 
 
@@ -277,12 +276,11 @@ def places_of(drawing, step=2):
     """Where the gates of a step, and the ops beside them, stand: name or record -> (x, y)."""
     found = {}
     for n in drawing.scene.nodes:
-        v = n.vertex
-        if v.place is not None and v.place[1] == step and not v.group:
-            if v.kind == "gate":
-                found[v.label] = (n.x, n.y)
-            elif v.kind in ("op", "input"):
-                found[v.records] = (n.x, n.y)
+        if n.place is not None and n.place[1] == step and not n.group:
+            if n.kind == "gate":
+                found[n.label] = (n.x, n.y)
+            elif n.kind in ("op", "input"):
+                found[n.records] = (n.x, n.y)
     for box in all_boxes(drawing.scene.boxes):
         if box.kind == "gate" and box.id.startswith(f"t{step}_"):
             found[box.title] = ((box.x1 + box.x2) / 2, (box.y1 + box.y2) / 2)

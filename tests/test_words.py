@@ -191,9 +191,9 @@ def test_a_long_sequence_is_split_in_a_moment():
 def titles(drawing):
     """What stands in each column's boxes and nodes beside its cell: (step, label)."""
     return [
-        (n.vertex.place[1], n.vertex.label)
+        (n.place[1], n.label)
         for n in drawing.scene.nodes
-        if n.vertex.place and n.vertex.kind in ("gate", "op", "cell")
+        if n.place and n.kind in ("gate", "op", "cell")
     ]
 
 
@@ -203,20 +203,20 @@ def test_a_column_holds_embedding_scores_softmax_and_loss(level):
     for t in (1, 2, 3):
         labels = {label for place, label in titles(drawing) if place == t}
         assert {"embedding", "scores", "softmax", "NLL"} <= labels
-    outside = [n.vertex for n in drawing.scene.nodes if n.vertex.place is None and n.vertex.records]
+    outside = [n for n in drawing.scene.nodes if n.place is None and n.records]
     assert [(v.label, v.note) for v in outside] == [("mean", "L")]
     assert "stack" not in drawing._repr_svg_()
 
 
 def test_at_the_level_of_ops_the_tape_is_shown_as_it_is():
     tape = Tape(language_model().loss([1, 3, 4, 5]))
-    shown = [n.vertex.records for n in draw(tape, level="op").scene.nodes if n.vertex.records]
+    shown = [n.records for n in draw(tape, level="op").scene.nodes if n.records]
     assert sorted(i for records in shown for i in records) == list(range(len(tape)))
 
 
 def test_a_tied_embedding_stands_at_both_ends_of_each_step():
     loss = language_model().loss([1, 3, 4, 5])
-    details = {n.vertex.label: n.vertex.detail for n in draw(loss, level="cell").scene.nodes}
+    details = {n.label: n.detail for n in draw(loss, level="cell").scene.nodes}
     assert details["embedding"] == details["scores"] == "E"
 
 
@@ -230,7 +230,7 @@ def test_a_language_model_reads_words_and_shows_targets_and_predictions():
     drawing = draw(model, words=["the", "cat", "sat"])
     assert drawing.scene.view.level == "cell"
     nodes = drawing.scene.nodes
-    low, high = min(n.y for n in nodes if n.vertex.place), max(n.y for n in nodes)
+    low, high = min(n.y for n in nodes if n.place), max(n.y for n in nodes)
     assert [y < low for _, y in at(drawing, "<s>")] == [True]
     assert sorted(y < low for _, y in at(drawing, "the")).count(True) == 1  # word, and target
     (down,) = at(drawing, "sat")
@@ -260,11 +260,11 @@ def test_each_generated_word_is_fed_back(given):
     new = model.generate(ids, 3, temperature=0)
     read_words = [t.text for t in drawing.scene.texts if t.id.startswith("word0_")]
     assert read_words == [WORDS.tokens[i] for i in [*ids, *new[:-1]]]
-    arrows = [e for e in drawing.scene.edges if e.edge.kind == "feedback"]
+    arrows = [e for e in drawing.scene.edges if e.kind == "feedback"]
     texts = {t.id: t for t in drawing.scene.texts}
     assert len(arrows) == 2
     for edge in arrows:
-        above, below = texts[edge.edge.tail.id], texts[edge.edge.head.id]
+        above, below = texts[edge.tail.id], texts[edge.head.id]
         assert above.text == below.text
         assert above.y > below.y
         assert above.x < below.x
@@ -283,11 +283,11 @@ def test_an_encoder_decoder_is_drawn_with_teacher_forcing_or_writing_itself():
     assert inputs == ["<s>", "on", "mat"]
     targets = [t.text for t in forced.scene.texts if t.id.startswith("word3_")]
     assert targets == ["on", "mat", "</s>"]
-    assert not [e for e in forced.scene.edges if e.edge.kind == "feedback"]
+    assert not [e for e in forced.scene.edges if e.kind == "feedback"]
     free = draw(model, words=["the", "cat"], generate=3)
     written = [WORDS.tokens[i] for i in model.greedy([3, 4], 3)]
     assert [t.text for t in free.scene.texts if t.id.startswith("word1_")][1:] == written[:2]
-    assert sum(e.edge.kind == "feedback" for e in free.scene.edges) == 2
+    assert sum(e.kind == "feedback" for e in free.scene.edges) == 2
 
 
 @pytest.mark.parametrize("crf", [None, CRF(3)])
@@ -403,7 +403,7 @@ def test_the_page_shows_the_words_of_a_model():
 def test_gradients_are_drawn_at_each_step():
     tape = Tape(language_model().loss([1, 3, 4, 5]))
     drawing = draw(tape, level="cell", backward=True, grads=tape.gradients())
-    back = {(e.edge.tail.label, e.edge.head.label) for e in drawing.scene.edges if e.back}
+    back = {(e.tail.label, e.head.label) for e in drawing.scene.edges if e.back}
     assert {("softmax", "NLL"), ("scores", "softmax"), ("GRU", "scores")} <= back
 
 

@@ -130,7 +130,8 @@ class Drawing:
         if form not in ("svg", "png", "pdf"):
             raise ValueError(f"render: the format is svg, png, pdf, got {form!r}")
         if form == "svg":
-            return svg(self.scene, self.theme).encode()
+            with without_collection():
+                return svg(self.scene, self.theme)
         scene = self.scene
         return render.render(self.source, form, (scene.x2 - scene.x1, scene.y2 - scene.y1))
 
@@ -209,7 +210,7 @@ class Drawing:
 
     def _repr_svg_(self) -> str:
         """The picture for a notebook."""
-        return svg(self.scene, self.theme)
+        return svg(self.scene, self.theme).decode()
 
     def __repr__(self) -> str:
         nodes, edges = len(self.scene.nodes), len(self.scene.edges)

@@ -21,11 +21,11 @@ from ..autograd import path_text
 from ..files import write_atomically
 from . import dot, render
 from .formulas import Equations
-from .graph import Vertex
+from .graph import Edge, Node
 from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
 from .notation import pieces, printable
 from .paint import PADDING, Painter, text_element
-from .scene import BESIDE, Scene, SceneBox, SceneEdge, SceneNode, SceneText
+from .scene import BESIDE, Scene, SceneBox, SceneText
 from .style import Run, bezier
 from .units import Path as Points
 
@@ -54,7 +54,7 @@ class Frame(NamedTuple):
 
     Attributes:
         back: Whether it is on the way back.
-        ids: The vertices that are computed, or whose gradient is passed on.
+        ids: The nodes that are computed, or whose gradient is passed on.
         caption: What happens, in a line.
     """
 
@@ -79,15 +79,15 @@ def frames(scene: Scene, by: str | None = None) -> list[Frame]:
     """
     if by not in (None, "record", "step"):
         raise ValueError(f'animate: by is "record" or "step", got {by!r}')
-    computed = [node.vertex for node in scene.nodes if node.vertex.records]
+    computed = [node for node in scene.nodes if node.records]
     if by is None:
         by = "step" if scene.view.level == "cell" or len(computed) > RECORDS else "record"
 
-    def done(v: Vertex) -> int:
+    def done(v: Node) -> int:
         """When it is there: a box with its last record, an input where it is first taken."""
         return v.records[0] if v.kind == "input" else max(v.records)
 
-    moments: dict[Any, list[Vertex]] = {}
+    moments: dict[Any, list[Node]] = {}
     for v in sorted(computed, key=done):
         moments.setdefault(v.place if by == "step" and v.place else v.id, []).append(v)
     ordered = sorted(moments.values(), key=lambda vs: max(map(done, vs)))
@@ -110,14 +110,14 @@ def frames(scene: Scene, by: str | None = None) -> list[Frame]:
 
 
 def caption(
-    scene: Scene, vertices: Sequence[Vertex], by: str, lines: Equations, back: bool = False
+    scene: Scene, nodes: Sequence[Node], by: str, lines: Equations, back: bool = False
 ) -> str:
     """What a frame is about: a time step, or the equation of a record or of a gate.
 
     On the way ``back`` it is where the gradient comes from and goes to.
     """
     structure = scene.view.structure
-    last = vertices[-1]
+    last = nodes[-1]
     if by == "step" and last.place is not None:
         loop, step = last.place
         around = [*structure.loops[loop].path[:-1], scene.view.titles[loop]]
@@ -129,10 +129,10 @@ def caption(
 
 
 class Moments(NamedTuple):
-    """When each vertex and each edge lights up: numbers of frames.
+    """When each node and each edge lights up: numbers of frames.
 
     Attributes:
-        nodes: Vertex id -> (forward, backward), None where it is there from the beginning, or
+        nodes: Node id -> (forward, backward), None where it is there from the beginning, or
             where no gradient arrives.
         edges: (tail, head) -> the same; forward is None for the gradient's own arrows.
         norms: Id of a text that tells a gradient's norm -> when that is known.
@@ -153,9 +153,9 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
     forward: dict[str, int] = {}
     backward: dict[str, int] = {}
     for number, frame in enumerate(sequence):
-        for vertex in frame.ids:
-            (backward if frame.back else forward)[vertex] = number
-    wires = [(e.edge.tail.id, e.edge.head.id) for e in scene.edges if not e.back]
+        for name in frame.ids:
+            (backward if frame.back else forward)[name] = number
+    wires = [(e.tail.id, e.head.id) for e in scene.edges if not e.back]
     makers: dict[str, list[str]] = {}
     readers: dict[str, list[str]] = {}
     for tail, head in wires:
@@ -163,15 +163,13 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
         readers.setdefault(tail, []).append(head)
     for _ in range(3):  # a result, the dots behind it, an end behind those
         for node in scene.nodes:
-            follow(node.vertex.id, forward, makers)
-            follow(node.vertex.id, backward, readers)
-    for one in (n.vertex for n in scene.nodes if n.vertex.kind == "parameter"):
+            follow(node.id, forward, makers)
+            follow(node.id, backward, readers)
+    for node in scene.nodes:
         # One in the legend has its gradient when all that use it have passed theirs on.
-        if times := users_of(one, scene, backward):
-            backward.setdefault(one.id, max(times))
-    nodes = {
-        n.vertex.id: (forward.get(n.vertex.id), backward.get(n.vertex.id)) for n in scene.nodes
-    }
+        if node.kind == "parameter" and (times := users_of(node, scene, backward)):
+            backward.setdefault(node.id, max(times))
+    nodes = {n.id: (forward.get(n.id), backward.get(n.id)) for n in scene.nodes}
     edges = edge_moments(scene, forward, backward)
     norms = {}
     for text in scene.texts:
@@ -184,21 +182,21 @@ def moments_of(scene: Scene, sequence: Sequence[Frame]) -> Moments:
     return Moments(nodes, edges, norms)
 
 
-def follow(vertex: str, times: dict[str, int], sources: dict[str, list[str]]) -> None:
+def follow(name: str, times: dict[str, int], sources: dict[str, list[str]]) -> None:
     """What lights up by itself at no time does so with the last of what it stands for."""
-    known = [times[other] for other in sources.get(vertex, ()) if other in times]
+    known = [times[other] for other in sources.get(name, ()) if other in times]
     if known:
-        times.setdefault(vertex, max(known))
+        times.setdefault(name, max(known))
 
 
-def users_of(parameter: Vertex, scene: Scene, backward: dict[str, int]) -> list[int]:
+def users_of(parameter: Node, scene: Scene, backward: dict[str, int]) -> list[int]:
     """When each box that uses a parameter passes its gradient on."""
     records = scene.view.structure.records
     return [
-        backward[n.vertex.id]
+        backward[n.id]
         for n in scene.nodes
-        if n.vertex.id in backward
-        and any(parameter.tensor is x for i in n.vertex.records for x in records[i].inputs)
+        if n.id in backward
+        and any(parameter.tensor is x for i in n.records for x in records[i].inputs)
     ]
 
 
@@ -209,9 +207,9 @@ def edge_moments(
     arrows = any(e.back for e in scene.edges)  # then the gradient does not light up the wires
     edges: dict[tuple[str, str], tuple[int | None, int | None]] = {}
     for e in scene.edges:
-        tail, head = e.edge.tail.id, e.edge.head.id
+        tail, head = (node.id for node in e.ends)
         if e.back:
-            edges[head, tail] = (None, backward.get(head, backward.get(tail)))
+            edges[tail, head] = (None, backward.get(tail, backward.get(head)))
         else:
             edges[tail, head] = (forward.get(head), None if arrows else backward.get(head))
     return edges
@@ -275,25 +273,21 @@ class Walk(Painter):
     def __init__(self, scene: Scene, theme: Theme, sequence: Sequence[Frame]) -> None:
         super().__init__(ungraded(scene), theme)
         moments = moments_of(scene, sequence)
-        self.nodes, self.grades = moments.nodes, scene.grades
         self.begins = {ident: f" s r{number}" for ident, number in moments.norms.items()}
-        for ident, (forward, _) in moments.nodes.items():
+        for ident, (forward, backward) in moments.nodes.items():
             if forward is not None:
                 self.begins[ident] = f" s v{forward}"
+            grade = scene.grades.get(ident)
+            own = f' style="--mark:{theme.of(GRADIENT[grade])}"' if grade is not None else ""
+            times = (("f", forward), ("b", backward))
+            self.marks[ident] = [
+                f'class="s h {way}{at}"{own}' for way, at in times if at is not None
+            ]
         for (tail, head), (forward, backward) in moments.edges.items():
             if forward is not None:
                 self.begins[f"{tail}-{head}"] = f" s w{forward}"
             elif backward is not None:
                 self.begins[f"{tail}-{head}"] = f" s r{backward}"  # the gradient's own arrow
-
-    def classes(self, ident: str) -> str:
-        return self.begins.get(ident, "")
-
-    def marks(self, ident: str) -> list[str]:
-        times = zip("fb", self.nodes.get(ident, (None, None)), strict=True)
-        grade = self.grades.get(ident)
-        own = f' style="--mark:{self.theme.of(GRADIENT[grade])}"' if grade is not None else ""
-        return [f'class="s h {letter}{at}"{own}' for letter, at in times if at is not None]
 
 
 def animated_svg(
@@ -315,7 +309,7 @@ def animated_svg(
     )
     sheet = style_sheet(name, sequence, begins, theme)
     extra = f"{sheet}{lines}"
-    return walk.svg(body, ident=name, extra=extra, below=STRIP).encode()
+    return walk.svg(body, ident=name, extra=extra, below=STRIP)
 
 
 def caption_runs(line: str, width: float) -> list[Run]:
@@ -425,12 +419,11 @@ class Film:
     def placed(self, scene: Scene, moments: Moments) -> list[tuple[Region, Any]]:
         """Where each part of the scene is, and the frames in which something happens there."""
         shapes: list[tuple[Region, Any]] = [
-            (place(scene, node, self.scale), moments.nodes[node.vertex.id]) for node in scene.nodes
+            (place(scene, node, self.scale), moments.nodes[node.id]) for node in scene.nodes
         ]
         for edge in scene.edges:
-            tail, head = edge.edge.tail.id, edge.edge.head.id
-            when = moments.edges[(head, tail) if edge.back else (tail, head)]
-            shapes.append((wire(scene, edge, self.scale), when))
+            tail, head = (node.id for node in edge.ends)
+            shapes.append((wire(scene, edge, self.scale), moments.edges[tail, head]))
         for text in scene.texts:
             if text.id in moments.norms:
                 region = lettering(scene, text, self.scale)
@@ -576,9 +569,9 @@ class Region(NamedTuple):
             pen.rounded_rectangle(self.boxes[0], self.round, outline=colour, width=wide)
 
 
-def place(scene: Scene, node: SceneNode, scale: float) -> Region:
+def place(scene: Scene, node: Node, scale: float) -> Region:
     """Where a node is, and what stands beside it."""
-    name = node.vertex.id
+    name = node.id
     x, y = (node.x - scene.x1 + PADDING) * scale, (scene.y2 - node.y + PADDING) * scale
     half, high = (node.half + 3) * scale, (node.high + 3) * scale
     boxes = [(x - half, y - high, x + half, y + high)]
@@ -586,7 +579,7 @@ def place(scene: Scene, node: SceneNode, scale: float) -> Region:
     if width:
         reach = (scene.beside + 3 + width) * scale
         boxes.append((x, y - high - (4 + height) * scale, x + reach, y - high))
-    framed = node.vertex.kind not in BESIDE
+    framed = node.kind not in BESIDE
     colour = GRADIENT[scene.grades[name]] if name in scene.grades else BACKWARD
     corner = framed * (min(half, high) if node.round else 8 * scale)
     return Region(boxes, [], 0, corner, colour=colour)
@@ -600,7 +593,7 @@ def lettering(scene: Scene, text: SceneText, scale: float) -> Region:
     return Region([(x, y - 8 * scale, x + wide * scale, y + 8 * scale)], [], 0, 0, back=True)
 
 
-def wire(scene: Scene, edge: SceneEdge, scale: float) -> Region:
+def wire(scene: Scene, edge: Edge, scale: float) -> Region:
     """Where a wire runs, and its name."""
     points, tip = bezier(edge.curve)
 

@@ -11,97 +11,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from .layers import arrange, assign_tiers
-from .look import GAP, PILL, TITLE, text_width
+from .look import GAP, TITLE, text_width
 from .structure import Group
 from .units import Arrangement, Name, Net, Path, Unit, fixed_x, simplify
 
 MOST_TURNS = 6_000  # turns of wires in a diagram; beyond, long wires run freely
 MOST_HOPS = 60_000  # the same, counted for each end of each wire
 NEAR = 6  # tiers over which wires then still keep to their channels
-ASIDE = 8  # from a rising wire to what hangs at its left
 PAD = 8  # between a box and what stands in it
 
 
-@dataclass(slots=True, eq=False)
-class Item:
-    """Something to be placed; see ``units.Unit`` for the lengths."""
-
-    key: Name
-    group: Group
-    order: int
-    half: int
-    high: int
-    round: bool = False
-    left: int = 0
-    right: int = 0
-    up: int = 0
-    pill: int = 0
-    under: int = 0
-    pill_side: int = 0
-    ordered: int = 0
-    base: int | None = None
-    span: tuple[int, int] | None = None
-    on_rail: bool = False  # may stand on a rail
-    note: int = 0  # how far what is written beside it reaches: above it, from its middle on
-    note_high: int = 0  # and how high
-    note_left: bool = False  # whether that is at its left, until the step is turned round
-    count: int = 1  # how many steps have it
-    gate: bool = False  # whether it is a gate, which is a box at a finer level
-    aside: bool = False  # whether what hangs above it hangs at the left, before it is turned round
-
-    def hang_above(self, rises: bool) -> None:
-        """Put what hangs beside it above it: at its sides there is the rail.
-
-        Where a wire of its own ``rises`` there, it hangs at the left of that.
-        """
-        several = self.left > 0
-        width = (self.left - self.half if several else self.pill) - GAP
-        if width > 0:
-            self.pill = self.under = 0
-            self.aside = rises
-            self.left = max(self.half, width + ASIDE if rises else width // 2)
-            self.right = max(self.right, self.left + (width + 6 if several else 0))
-            self.up = max(self.up, self.high + self.note_high + 2 * PILL + 16)
-
-    def grow(self, other: Item) -> None:
-        """Make room for another that stands at the same place in another step."""
-        self.half, self.high = max(self.half, other.half), max(self.high, other.high)
-        self.left, self.right = max(self.left, other.left), max(self.right, other.right)
-        self.up = max(self.up, other.up)
-        self.note = max(self.note, other.note)
-        self.note_high = max(self.note_high, other.note_high)
-        self.pill, self.under = max(self.pill, other.pill), max(self.under, other.under)
-        self.round = self.round and other.round
-        self.on_rail = self.on_rail and other.on_rail
-
-
-SPANNING = Item("", (), 0, 0, 0, span=(0, 0))  # what a box counts as that is no item
-
-
-@dataclass(slots=True, eq=False)
-class Wire:
-    """A net of a diagram.
-
-    Attributes:
-        name: Its name.
-        source: The item that makes it; None if it comes from outside.
-        sinks: (item, operand) of its uses.
-        left, right: Whether it crosses the left or the right edge.
-        below, above: Whether it comes in from below, or leaves above; for outermost diagrams.
-        below_x, above_x: Where, if that is given.
-        straight: The x at which it runs straight up, past everything and over bars.
-    """
-
-    name: Name
-    source: Name | None
-    sinks: list[tuple[Name, int]] = field(default_factory=list)
-    left: bool = False
-    right: bool = False
-    below: bool = False
-    above: bool = False
-    below_x: int | None = None
-    above_x: int | None = None
-    straight: int | None = None
+SPANNING = Unit("", span=(0, 0))  # what a box counts as that is no item
 
 
 class Frame(NamedTuple):
@@ -159,16 +79,16 @@ class Rail(NamedTuple):
 class Diagram:
     """Items and wires to be arranged; see ``arranged``."""
 
-    items: dict[Name, Item]
-    wires: list[Wire]
+    items: dict[Name, Unit]
+    wires: list[Net]
     rail: Rail | None = None
     running: dict[Name, Name] = field(default_factory=dict)  # net -> the one item on its own rail
     late: bool = False  # whether what takes parts of an input stands near where they are used
 
     def arranged(self) -> Block:
         """The whole diagram, its outermost group without a box."""
-        self.within: dict[Group, list[Item]] = {(): []}
-        self.touching: dict[Group, list[Wire]] = {(): []}
+        self.within: dict[Group, list[Unit]] = {(): []}
+        self.touching: dict[Group, list[Net]] = {(): []}
         for item in sorted(self.items.values(), key=lambda item: item.order):
             for depth in range(len(item.group) + 1):
                 self.within.setdefault(item.group[:depth], []).append(item)
@@ -192,17 +112,18 @@ class Diagram:
     def block(self, group: Group) -> Block:
         """One group arranged, with the groups inside of it."""
         outermost = not group
-        members: dict[Name, int] = {}
+        units: dict[Name, Unit] = {}
         blocks: dict[Name, Block] = {}
         for item in self.within[group]:
-            name = self.inside(item.key, group)
+            name = self.inside(item.name, group)
             assert name is not None
-            if name not in members:
-                members[name] = item.order
-                if name != item.key:
-                    blocks[name] = self.block(item.group[: len(group) + 1])
-        nets = self.nets(group, members)
-        units = {name: self.unit(name, order, blocks) for name, order in members.items()}
+            if name == item.name:
+                item.spread_out()
+                units[name] = item
+            elif name not in units:
+                block = blocks[name] = self.block(item.group[: len(group) + 1])
+                units[name] = self.box(name, item.order, block)
+        nets = self.nets(group)
         rail = self.rail if outermost else None
         hanging = self.set_tiers(units, nets, rail, outermost)
         for net in nets:
@@ -226,7 +147,7 @@ class Diagram:
         )
         return self.collect(group, placed, blocks)
 
-    def nets(self, group: Group, members: dict[Name, int]) -> list[Net]:
+    def nets(self, group: Group) -> list[Net]:
         """The nets as this group sees them."""
         nets = []
         for wire in self.touching.get(group, ()):
@@ -259,49 +180,26 @@ class Diagram:
             nets.append(net)
         return nets
 
-    def unit(self, name: Name, order: int, blocks: dict[Name, Block]) -> Unit:
-        """The unit of an item or a box."""
-        block = blocks.get(name)
-        if block is not None:
-            return Unit(
-                name,
-                half=max(-block.left, block.right),
-                left=-block.left,
-                right=block.right,
-                up=block.height,  # boxes of one tier stand on one line
-                pins_in=block.pins_in,
-                pins_out=block.pins_out,
-                prefer=order,
-                is_gate=True,
-                fixed=0 if any(self.items[key].span for key in block.places) else None,
-            )
-        item = self.items[name]
-        half = item.half
+    def box(self, name: Name, order: float, block: Block) -> Unit:
+        """The box of a group as a unit of the group around it."""
         return Unit(
             name,
-            half=half,
-            high=item.high,
-            left=max(half, item.left, item.note if item.note_left else 0),
-            right=max(half + item.pill, item.right, 0 if item.note_left else item.note),
-            note=-item.note if item.note_left else item.note,
-            up=max(item.high, item.up),
-            down=item.high,
-            round=item.round,
-            pill=item.pill,
-            pill_side=item.pill_side,
-            ordered=item.ordered,
-            under=item.under,
-            prefer=order,
-            span=item.span,
-            is_gate=item.gate,
-            fixed=(item.span[0] + item.span[1]) // 2 if item.span else None,
+            half=max(-block.left, block.right),
+            left=-block.left,
+            right=block.right,
+            up=block.height,  # boxes of one tier stand on one line
+            pins_in=block.pins_in,
+            pins_out=block.pins_out,
+            order=order,
+            is_gate=True,
+            fixed=0 if any(self.items[key].span for key in block.places) else None,
         )
 
     def set_tiers(
         self, units: dict[Name, Unit], nets: list[Net], rail: Rail | None, outermost: bool
     ) -> set[Name]:
         """A tier for each unit; returns those that follow from the rail and hang below it."""
-        names = sorted(units, key=lambda name: units[name].prefer)
+        names = sorted(units, key=lambda name: units[name].order)
         inputs: dict[Name, list[tuple[Name, int]]] = {name: [] for name in names}
         for net in nets:
             if net.source in units:
@@ -389,7 +287,7 @@ class Diagram:
             if name in making:
                 making.update(other for other, _ in inputs[name] if other in after)
         found = [n for n in after if n in making]
-        plain = all(n in self.items and not self.items[n].gate for n in found)
+        plain = all(n in self.items and not self.items[n].is_gate for n in found)
         return found if plain and len(found) <= 6 else []  # gates stand alike at every level
 
     def part_bars(self, units: dict[Name, Unit]) -> None:
@@ -397,7 +295,7 @@ class Diagram:
         if all(u.fixed is None for u in units.values()):
             return
         rows: dict[int, list[Unit]] = {}
-        for u in sorted(units.values(), key=lambda u: u.prefer):
+        for u in sorted(units.values(), key=lambda u: u.order):
             rows.setdefault(u.tier, []).append(u)
         tier = 0
         for _, row in sorted(rows.items()):
@@ -426,12 +324,10 @@ class Diagram:
             wire = wires[net.name]
             if net.source == ("bottom", net.name):
                 fixed = wire.below_x if not group else None
-                ports.append(Unit(net.source, thin=True, tier=lowest, prefer=n, fixed=fixed))
+                ports.append(Unit(net.source, thin=True, tier=lowest, order=n, fixed=fixed))
             if (("top", net.name), 0) in net.sinks:
                 fixed = wire.above_x if not group else None
-                ports.append(
-                    Unit(("top", net.name), thin=True, tier=highest, prefer=n, fixed=fixed)
-                )
+                ports.append(Unit(("top", net.name), thin=True, tier=highest, order=n, fixed=fixed))
         return ports
 
     def collect(self, group: Group, placed: Arrangement, blocks: dict[Name, Block]) -> Block:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 
-from .graph import Edge
+from .graph import Curve, Edge, Node
 from .look import WIRE, shorten
 from .nodes import Nodes
 from .rows import Rows
-from .scene import Curve, SceneBox, SceneEdge, SceneNode, shape_text
+from .scene import SceneBox, shape_text
 from .units import simplify
 
 LINE = 2  # half the height of the line
@@ -27,10 +27,9 @@ LETTER = 8  # points, about, for a letter of a name that must be cut
 def open_bars(rows: Rows, nodes: Nodes) -> None:
     """Open every bar that a wire of others crosses."""
     out = nodes.out
-    passing = [e for e in out.edges if not within_step(e.edge)]
+    passing = [e for e in out.edges if not within_step(e)]
     for v in rows.bars:
-        node = nodes.at[v]
-        others = sorted(crossing(node, passing))
+        others = sorted(crossing(v, passing))
         if not others:
             continue
         out.bars.discard(v.id)
@@ -39,16 +38,17 @@ def open_bars(rows: Rows, nodes: Nodes) -> None:
         elif v.kind == "gate":
             v.detail = shape_text(v.tensor)
         half, high, is_round = nodes.grid.measure.size(v)
-        x, room = place_for(node, half, others)
+        x, room = place_for(v, half, others)
         if room < half:
             v.label = shorten(v.label, max(2 * room // LETTER, 3))
             half = room
-        box = nodes.replace(node, SceneNode(v, x, node.y, half, high, is_round))
         holes = [(other - HOLE, other + HOLE) for other in others]
-        for n, (x1, x2) in enumerate(pieces(node.x - node.half, node.x + node.half, holes)):
-            frame = (x1, node.y - LINE, x2, node.y + LINE)
+        for n, (x1, x2) in enumerate(pieces(v.x - v.half, v.x + v.half, holes)):
+            frame = (x1, v.y - LINE, x2, v.y + LINE)
             out.boxes.append(SceneBox(f"bus_{v.id}_{n}", "bus", "", *frame, v.colour or WIRE))
-        meet_line(out.edges, box, node.high, others)
+        before = v.high
+        v.put(x, v.y, (half, high, is_round))
+        meet_line(out.edges, v, before, others)
 
 
 def within_step(e: Edge) -> bool:
@@ -56,11 +56,11 @@ def within_step(e: Edge) -> bool:
     return e.tail.place is not None and e.tail.place == e.head.place
 
 
-def crossing(bar: SceneNode, edges: Iterable[SceneEdge]) -> set[int]:
+def crossing(bar: Node, edges: Iterable[Edge]) -> set[int]:
     """Where wires of others cross a bar."""
-    v, found = bar.vertex, set()
+    found = set()
     for edge in edges:
-        if v is edge.edge.tail or v is edge.edge.head:
+        if bar is edge.tail or bar is edge.head:
             continue
         for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points):
             upright = ax == bx and min(ay, by) < bar.y < max(ay, by)
@@ -69,7 +69,7 @@ def crossing(bar: SceneNode, edges: Iterable[SceneEdge]) -> set[int]:
     return found
 
 
-def place_for(bar: SceneNode, half: int, others: list[int]) -> tuple[int, int]:
+def place_for(bar: Node, half: int, others: list[int]) -> tuple[int, int]:
     """Where on a bar a box of this half width is clear of wires, and half the room there."""
     edges = [bar.x - bar.half - ROOM, *others, bar.x + bar.half + ROOM]
     rooms = [((a + b) // 2, (b - a) // 2 - ROOM) for a, b in itertools.pairwise(edges)]
@@ -93,16 +93,14 @@ def pieces(low: int, high: int, holes: Iterable[tuple[int, int]]) -> list[tuple[
     return [*out, (low, high)] if low < high else out
 
 
-def meet_line(edges: list[SceneEdge], box: SceneNode, high: int, others: list[int]) -> None:
+def meet_line(edges: list[Edge], box: Node, high: int, others: list[int]) -> None:
     """Let the bar's own wires end and begin at its line, beside the gaps, or at its box."""
-    v = box.vertex
     made: dict[tuple[Curve, int, bool], Curve] = {}
-    for n, edge in enumerate(edges):
-        ends = (edge.edge.head, edge.edge.tail) if edge.back else (edge.edge.tail, edge.edge.head)
-        if edge.edge.kind == "side" or v not in ends:
+    for edge in edges:
+        if edge.kind == "side" or box not in edge.ends:
             continue
         points = edge.curve.points
-        starts = ends[0] is v
+        starts = edge.ends[0] is box
         x, y = points[0] if starts else points[-1]
         at = x + edge.dx
         if abs(y - box.y) != high or abs(at - box.x) <= box.half:
@@ -115,4 +113,4 @@ def meet_line(edges: list[SceneEdge], box: SceneNode, high: int, others: list[in
             end.append((x - aside, box.y + sign * LINE))
             path = [*reversed(end), *points[1:]] if starts else [*points[:-1], *end]
             made[where] = Curve(simplify(path), edge.curve.free)
-        edges[n] = edge._replace(curve=made[where])
+        edge.curve = made[where]

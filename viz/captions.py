@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from ..autograd import Tensor
-from .graph import Shared, Vertex
+from .graph import Curve, Node, Shared
 from .grid import Grid
 from .language import say
 from .look import (
@@ -95,13 +95,15 @@ class Captions:
         """
         frames = [box for box in self.out.boxes if box.kind == "gate"]
         columns = [box for box in self.out.boxes if box.kind == "column"]
-        wires = [
-            (ax + edge.dx, min(ay, by), max(ay, by))
-            for edge in self.out.edges
-            for (ax, ay), (bx, by) in itertools.pairwise(edge.curve.points)
+        moved: dict[Curve, list[int]] = {}
+        for edge in self.out.edges:
+            moved.setdefault(edge.curve, []).append(edge.dx)
+        upright = [
+            (ax, min(ay, by), max(ay, by), curve)
+            for curve in moved
+            for (ax, ay), (bx, by) in itertools.pairwise(curve.points)
             if ax == bx
         ]
-
         at_height: dict[tuple[int, int], list[int]] = {}  # a thousand columns have one
 
         def crossed(box: SceneBox, size: int) -> tuple[bool, bool]:
@@ -109,7 +111,10 @@ class Captions:
             top, bottom = box.y2 - 4, box.y2 - 4 - size
             if (top, size) not in at_height:
                 at_height[top, size] = sorted(
-                    x for x, low, high in wires if low < top and high > bottom
+                    x + dx
+                    for x, low, high, curve in upright
+                    if low < top and high > bottom
+                    for dx in moved[curve]
                 )
             xs = at_height[top, size]
             width = text_width(shorten(box.title), size) + 12
@@ -228,21 +233,21 @@ class Captions:
         """The parameters of one gate, together as far as a line is long enough."""
         halves = []
         for s in family:
-            s.vertex.detail = shape_text(s.vertex.tensor) or "()"
+            s.node.detail = shape_text(s.node.tensor) or "()"
             once = s.uses == say("{n} use", n=1)
-            s.vertex.detail += f"  ×{s.uses}" if count and not once else ""
-            width = name_width(s.vertex.label) + text_width(f" {s.vertex.detail}", SMALL)
-            bars = len(self.share_columns(s.vertex.tensor))
+            s.node.detail += f"  ×{s.uses}" if count and not once else ""
+            width = name_width(s.node.label) + text_width(f" {s.node.detail}", SMALL)
+            bars = len(self.share_columns(s.node.tensor))
             halves.append(max(width // 2 + 9, bars * BAR // 2 + 2))
         together = sum(2 * half + 8 for half in halves)
         for n, (s, half) in enumerate(zip(family, halves, strict=True)):
             needed = together if n == 0 and together < right - left else 2 * half
             if x + needed > right and x > left:
                 x, y = left, y - 2 * PILL - 8 - self.share_room
-            self.nodes.node(s.vertex, x + half, y, (half, PILL + 1, False))
-            if s.vertex.tensor is not None and self.norms.norm(s.vertex.tensor):
-                self.out.grades[s.vertex.id] = self.norms.grade(s.vertex.tensor)
-            self.emit_shares(s.vertex, x + half, y - PILL - 3)
+            self.nodes.node(s.node, x + half, y, (half, PILL + 1, False))
+            if s.node.tensor is not None and self.norms.norm(s.node.tensor):
+                self.out.grades[s.node.id] = self.norms.grade(s.node.tensor)
+            self.emit_shares(s.node, x + half, y - PILL - 3)
             x += 2 * half + 8
         return x, y
 
@@ -250,18 +255,18 @@ class Captions:
         """The numbers of small parameters, matrices as matrices; returns the y of what follows."""
         x, bottom = left, y
         for n, s in enumerate(self.view.shared):
-            array = np.asarray(s.vertex.tensor.data) if s.vertex.tensor is not None else None
+            array = np.asarray(s.node.tensor.data) if s.node.tensor is not None else None
             if array is None or array.ndim > 2 or not 0 < array.size <= MOST_IN_MATRIX:
                 continue
             rows = np.atleast_2d(array).tolist()
             cells = [[short(value, 2) for value in row] for row in rows]
             wide = max(text_width(cell, SMALL) for row in cells for cell in row) + 10
-            half = name_width(s.vertex.label) // 2 + 2
+            half = name_width(s.node.label) // 2 + 2
             before = 2 * half + 6
             if x > left and x + before + wide * len(cells[0]) > right:
                 x, y = left, bottom - 16
             top, low = y + 8, y + 8 - LINE * len(cells) - 4
-            name = Vertex(f"name{n}", "label", s.vertex.label)
+            name = Node(f"name{n}", "label", s.node.label)
             self.nodes.node(name, x + half, (top + low) // 2, (half, PILL, False))
             texts = []
             for r, row in enumerate(cells):
@@ -283,7 +288,7 @@ class Captions:
             columns.update((i, t) for i in loops for t in self.view.shown[i])
         return columns
 
-    def emit_shares(self, parameter: Vertex, x: int, top: int) -> None:
+    def emit_shares(self, parameter: Node, x: int, top: int) -> None:
         """Each step's share in a parameter's gradient, as bars that stand below it."""
         if parameter.tensor is None:
             return
@@ -326,7 +331,7 @@ class Captions:
                 dots = self.view.dots[column[0]]
                 when = dots.detail if dots is not None else ""
             text = f"{when}: {magnitude(norm)} of ‖∂L/∂{shorten(parameter.label)}‖"
-            v = Vertex(f"{parameter.id}_share{n}", "share", "", detail=text)
+            v = Node(f"{parameter.id}_share{n}", "share", "", detail=text)
             v.colour = GRADIENT[self.norms.grade_of(norm)] if norm else FAINT
             self.nodes.node(v, at, top - SHARE + high, (3, high, False))
 
@@ -335,7 +340,7 @@ class Captions:
         most = short(self.grid.measure.most)
         low, high = f"−{most}", most
         x = left + text_width(low, SMALL) + 4
-        v = Vertex("strip_scale", "share", "", colour=PAPER)
+        v = Node("strip_scale", "share", "", colour=PAPER)
         self.nodes.node(v, x - self.out.beside, y - SQUARE // 2 - 6, (0, 0, False))
         self.out.strips[v.id] = [[n / STEPS for n in range(-STEPS, STEPS + 1)]]
         self.out.texts.append(SceneText("strip_low", low, left, y, SMALL, "left"))
@@ -352,7 +357,7 @@ class Captions:
             label = f"≥ {magnitude(bound)}"
             if self.norms.decades is not None and not n:
                 label = f"< {magnitude(self.norms.scale[1])}"
-            v = Vertex(f"scale{n}", "swatch", label, colour=GRADIENT[n])
+            v = Node(f"scale{n}", "swatch", label, colour=GRADIENT[n])
             half = text_width(v.label, SMALL + 2) // 2 + 10
             self.nodes.node(v, x + half, y, (half, PILL, False))
             x += 2 * half + 4

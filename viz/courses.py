@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 
 import numpy as np
 
 from ..autograd import Tensor
-from .graph import Edge, Vertex
+from .graph import Curve, Edge, Node
 from .grid import Grid
 from .look import (
     GRADIENT,
@@ -18,16 +19,12 @@ from .nodes import Nodes
 from .notation import with_low_digits
 from .numbers import Flows, Norms, magnitude, norm_of, value_text
 from .rows import Rows
-from .scene import (
-    Curve,
-    SceneEdge,
-    SceneText,
-)
+from .scene import SceneText
 from .template import Template, below_class
 from .units import Path, shifted, simplify
 from .zones import Zones
 
-WEIGHTS = ("copy", "parameter")  # kinds of vertices
+WEIGHTS = ("copy", "parameter")  # kinds of nodes
 BEFORE = 14  # how far from a column a state from elsewhere turns into it
 
 
@@ -54,19 +51,17 @@ class Courses:
         flows = self.find_flows()
         self.grade_nodes(flows)
         labelled: set[Hashable] = set()
-        back: list[SceneEdge] = []
+        back: list[Edge] = []
         for e in self.view.edges:
-            curve, dx = self.course(e)
-            state = e.slot.number if e.slot is not None else self.rail_state(e)
-            grade = self.norms.grade(e.tensor) if state >= 0 else -1
-            text, at = "", (0, 0)
+            e.curve, e.dx = self.course(e)
+            e.state = e.slot.number if e.slot is not None else self.rail_state(e)
+            if e.state >= 0 and not self.backward:
+                e.grade = self.norms.grade(e.tensor)
             if e.slot is not None and e.slot.name:
-                text, at = self.name_state(e, labelled)
-            out = SceneEdge(e, curve, dx, text, at, state, -1 if self.backward else grade)
-            self.out.edges.append(out)
+                self.name_state(e, labelled)
             if self.backward and flows.get(e):
-                back.append(self.way_back(out, flows[e]))
-        self.out.edges += back
+                back.append(self.way_back(e, flows[e]))
+        self.out.edges += [*self.view.edges, *back]
 
     def find_flows(self) -> dict[Edge, float]:
         """How much of a gradient comes back along each edge; sets the scale of all."""
@@ -84,8 +79,7 @@ class Courses:
         """Fill nodes by their gradients, and weights by what this use gives to theirs."""
         if self.norms.gradients is None:
             return
-        for node in self.out.nodes:
-            v = node.vertex
+        for v in self.out.nodes:
             if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:
                 continue
             if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
@@ -114,32 +108,32 @@ class Courses:
             return template.rail_state
         return -1
 
-    def way_back(self, edge: SceneEdge, flow: float) -> SceneEdge:
+    def way_back(self, edge: Edge, flow: float) -> Edge:
         """The same wire the other way round, a little beside: how the gradient flows."""
         curve = self.cached(
             ("back", edge.curve), lambda: [(x + 4, y - 4) for x, y in reversed(edge.curve.points)]
         )
         curve.free = edge.curve.free
         grade = self.norms.grade_of(flow)
-        return SceneEdge(edge.edge, curve, edge.dx, grade=grade, back=True)
+        return replace(edge, curve=curve, label="", state=-1, grade=grade, back=True)
 
-    def name_state(self, e: Edge, labelled: set[Hashable]) -> tuple[str, tuple[int, int]]:
-        """The name of a state, once, above its wire in the gap between two columns."""
+    def name_state(self, e: Edge, labelled: set[Hashable]) -> None:
+        """Name a state, once, above its wire in the gap between two columns."""
         slot = e.origin or e.slot
         assert slot is not None
         loop, state = slot.loop, slot.number
         delayed = e.tail.kind == "delay"
         if e.tail.kind == "cut":
-            return "", (0, 0)
+            return
         if e.tail.kind == "state" or e.head.kind == "end" or e.tail.place is None:
             beside = e.tail if e.tail.kind == "state" else e.head
             if beside.kind in ("state", "end") and (beside, "norm") not in labelled:
                 labelled.add((beside, "norm"))
                 self.show_norm_beside(e.tensor, beside, loop)
-            return "", (0, 0)
+            return
         name = (e.tail.place, loop, state, delayed)
         if e.tail.place[0] != loop or name in labelled:
-            return "", (0, 0)
+            return
         labelled.add(name)
         t = e.tail.place[1]
         x1, x2 = self.grid.column_span[self.rows.block[loop], t]
@@ -158,19 +152,18 @@ class Courses:
         # Where another state crosses right above, the name stands below its wire.
         others = self.grid.templates[loop].levels.values()
         crowded = any(0 < other + self.zones.row_y[loop] - y < 18 for other in others)
-        return text, (x, y - 11 if crowded else y + 11)
+        e.label, e.label_at = text, (x, y - 11 if crowded else y + 11)
 
-    def show_norm_beside(self, x: Tensor, state: Vertex, loop: int) -> None:
+    def show_norm_beside(self, x: Tensor, node: Node, loop: int) -> None:
         """The norm and value below a first or last state; they reach away from the columns."""
-        node = self.nodes.at[state]
-        sign = 1 if (state.kind == "end") != self.loops[loop].reverse else -1
+        sign = 1 if (node.kind == "end") != self.loops[loop].reverse else -1
         at = (node.x - sign * node.half, node.y - 18)
         anchor = "left" if sign > 0 else "right"
-        self.show_norm(x, f"norm_{state.id}", at, anchor, state.label)
+        self.show_norm(x, f"norm_{node.id}", at, anchor, node.label)
         value = value_text(np.asarray(x.data)) if self.grid.measure.values else ""
         if value:
             y = node.y - (32 if self.norms.norm(x) is not None else 18)
-            self.out.texts.append(SceneText(f"value_{state.id}", value, at[0], y, SMALL, anchor))
+            self.out.texts.append(SceneText(f"value_{node.id}", value, at[0], y, SMALL, anchor))
 
     def show_norm(
         self, x: Tensor, name: str, at: tuple[int, int], anchor: str = "middle", label: str = ""
@@ -245,20 +238,17 @@ class Courses:
 
             return self.cached(name, make), start
         if b.kind == "cut" and a.kind in ("state", "dots"):
-            here, there = self.nodes.at[a], self.nodes.at[b]
-            side = 1 if there.x > here.x else -1
-            return Curve([(here.x + side * here.half, y), (there.x - side * there.half, y)]), 0
-        if before is not None and b in self.nodes.at:
-            node = self.nodes.at[b]
+            side = 1 if b.x > a.x else -1
+            return Curve([(a.x + side * a.half, y), (b.x - side * b.half, y)]), 0
+        if before is not None and b.half:
             points = shifted(before, start, row)
-            side = 1 if node.x > points[-1][0] else -1
-            return Curve(simplify([*points, (node.x - side * node.half, y)])), 0
+            side = 1 if b.x > points[-1][0] else -1
+            return Curve(simplify([*points, (b.x - side * b.half, y)])), 0
         if after is not None:
             points = shifted(after, finish, row)
             if a.kind in ("state", "dots", "cut"):
-                node = self.nodes.at[a]
-                side = 1 if points[0][0] > node.x else -1
-                return Curve(simplify([(node.x + side * node.half, y), *points])), 0
+                side = 1 if points[0][0] > a.x else -1
+                return Curve(simplify([(a.x + side * a.half, y), *points])), 0
             return Curve(simplify([*self.towards(e), *points])), 0
         return None
 
@@ -291,17 +281,17 @@ class Courses:
     def delayed(self, e: Edge) -> Curve:
         """The way of a state from the end of the one step shown back to its beginning."""
         assert e.slot is not None
-        node = self.nodes.at[e.tail if e.tail.kind == "delay" else e.head]
-        place = node.vertex.place
+        node = e.tail if e.tail.kind == "delay" else e.head
+        place = node.place
         assert place is not None
         loop, state = e.slot.loop, e.slot.number
         template, row = self.grid.templates[loop], self.zones.row_y[loop]
         x1, x2 = self.grid.column_span[self.rows.block[loop], place[1]]
-        out = self.grid.way_back_x + 14 * self.rows.delays(loop).index(node.vertex)
+        out = self.grid.way_back_x + 14 * self.rows.delays(loop).index(node)
         sign = -1 if self.loops[loop].reverse else 1
         far = {1: x2 + out, -1: x1 - out}
         y, x0 = self.zones.level(loop, state), self.grid.origin[place]
-        if e.head is node.vertex:
+        if e.head is node:
             path = shifted(template.leave[state, template.keys[e.tail]], x0, row)
             turn = far[sign]
             stop = node.x + node.half if turn > node.x else node.x - node.half
@@ -340,7 +330,7 @@ class Courses:
             rise = template.rise.get(template.keys[a], [(0, 0)])
             points += shifted(rise, self.grid.origin[a.place], self.zones.row_y[a.place[0]])
         elif a in self.rows.bars:
-            points.append((self.grid.outer_x(e), self.nodes.at[a].y + self.nodes.at[a].high))
+            points.append((self.grid.outer_x(e), a.y + a.high))
         else:
             z = self.rows.zone[a]
             points += self.zones.leaving(e)
@@ -360,7 +350,7 @@ class Courses:
             path = template.block.paths[where]
             points += shifted(path, self.grid.origin[b.place], self.zones.row_y[b.place[0]])
         elif b in self.rows.bars:
-            points.append((points[-1][0], self.nodes.at[b].y - self.nodes.at[b].high))
+            points.append((points[-1][0], b.y - b.high))
         else:
             z = self.rows.zone[b]
             path = self.zones.zone_block[z].paths[("z", a), b, e.operand]
@@ -384,16 +374,15 @@ class Courses:
 
     def dotted(self, e: Edge) -> Path:
         """A wire to or from what stands for steps left out."""
-        dots, other = (e.tail, e.head) if e.tail.kind == "dots" else (e.head, e.tail)
-        node, end = self.nodes.at[dots], self.nodes.at[other]
-        sign = 1 if end.y > node.y else -1
-        x = node.x if abs(end.x - node.x) < end.half else end.x
-        points = [(node.x, node.y + sign * node.high), (x, end.y - sign * end.high)]
+        dots, end = (e.tail, e.head) if e.tail.kind == "dots" else (e.head, e.tail)
+        sign = 1 if end.y > dots.y else -1
+        x = dots.x if abs(end.x - dots.x) < end.half else end.x
+        points = [(dots.x, dots.y + sign * dots.high), (x, end.y - sign * end.high)]
         return points if dots is e.tail else points[::-1]
 
     def freely(self, e: Edge) -> Curve:
-        """A smooth line straight from one vertex to another, where no channel leads."""
-        a, b = self.nodes.at[e.tail], self.nodes.at[e.head]
+        """A smooth line straight from one node to another, where no channel leads."""
+        a, b = e.tail, e.head
         if b.y > a.y + 20:
             return Curve([(a.x, a.y + a.high), (b.x, b.y - b.high)], free=True)
         sign = 1 if b.x >= a.x else -1

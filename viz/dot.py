@@ -2,14 +2,14 @@
 
 The graph names ``nop2`` as its layout, the engine that takes positions as they are, so that
 any Graphviz draws the same picture. Without the positions it is still a sensible graph: steps
-and gates are clusters, vertices are records, edges are their operands.
+and gates are clusters, nodes are records, edges are their operands.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .graph import hover_text
+from .graph import Curve, Edge, Node, hover_text
 from .look import (
     FAINT,
     FONTS,
@@ -30,7 +30,7 @@ from .look import (
 )
 from .notation import printable as printable
 from .notation import with_low_digits
-from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText
+from .scene import Scene, SceneBox, SceneText
 from .style import (
     SQUARE_KINDS,
     UNFRAMED,
@@ -100,7 +100,7 @@ class _Pen:
     def __init__(self) -> None:
         self.patterns: dict[Curve, tuple[str, list[int]]] = {}
 
-    def position(self, edge: SceneEdge) -> str:
+    def position(self, edge: Edge) -> str:
         """The ``pos`` of an edge."""
         found = self.patterns.get(edge.curve)
         if found is None:
@@ -141,7 +141,7 @@ class Writer:
         for box in scene.boxes:
             self.cluster(box)
         for node in scene.nodes:
-            if node.vertex.id not in self.written:
+            if node.id not in self.written:
                 self.node(node)
         for text in scene.texts:
             self.line_of_text(text)
@@ -175,7 +175,7 @@ class Writer:
 
     # Nodes ----------------------------------------------------------------------------------
 
-    def looks_of(self, node: SceneNode) -> str:
+    def looks_of(self, node: Node) -> str:
         """A node's label, colours and size: one text for all that look alike."""
         look = look_of(self.scene, node)
         found = self.looks.get(look)
@@ -183,9 +183,9 @@ class Writer:
             found = self.looks[look] = self.attributes(node)
         return found
 
-    def attributes(self, node: SceneNode) -> str:
+    def attributes(self, v: Node) -> str:
         """A node's label, colours, shape and size."""
-        v, of = node.vertex, self.theme.of
+        of = self.theme.of
         bar, grade = v.id in self.scene.bars, self.scene.grades.get(v.id, -1)
         style = node_style(v, bar, grade, self.theme)
         out = label(label_lines(v, bar, grade, self.theme))
@@ -197,7 +197,7 @@ class Writer:
             out += f' fontcolor="{style.ink}"'
         if style.width != 1.2 and v.kind not in UNFRAMED:
             out += f" penwidth={style.width:g}"
-        if not node.round:
+        if not v.round:
             rounded = "" if v.kind in SQUARE_KINDS else "rounded,"
             dashed = "dashed," if style.dashed else ""
             out += (
@@ -205,18 +205,17 @@ class Writer:
                 if v.kind in UNFRAMED
                 else f' shape=box style="{rounded}{dashed}filled"'
             )
-        if not node.round or node.half != RADIUS:
-            out += f" width={inches(2 * node.half)} height={inches(2 * node.high)}"
+        if not v.round or v.half != RADIUS:
+            out += f" width={inches(2 * v.half)} height={inches(2 * v.high)}"
         return out
 
-    def node(self, node: SceneNode) -> None:
+    def node(self, v: Node) -> None:
         """One node."""
-        v = node.vertex
         self.written.add(v.id)
-        text = f'{v.id} [{self.looks_of(node)} pos="{node.x},{node.y}!"'
+        text = f'{v.id} [{self.looks_of(v)} pos="{v.x},{v.y}!"'
         width, height = self.scene.note_size(v.id)
         if width:
-            x, y = node.x + self.scene.beside + width // 2, node.y + node.high + 3 + height // 2
+            x, y = v.x + self.scene.beside + width // 2, v.y + v.high + 3 + height // 2
             text += f' xlabel={self.note(v.id)} xlp="{x},{y}"'
         if v.tensor is not None or v.kind == "share":
             lines = [quote(line)[1:-1] for line in hover_text(v).split("\n")]
@@ -224,7 +223,7 @@ class Writer:
         self.lines.append(text + "]")
 
     def note(self, name: str) -> str:
-        """Small lines of text beside a vertex, and its value as a strip of colours."""
+        """Small lines of text beside a node, and its value as a strip of colours."""
         lines, rows = self.scene.notes.get(name, []), self.scene.strips.get(name, [])
         font = f'<FONT POINT-SIZE="{NOTE}" COLOR="{self.theme.of(INK)}">'
         text = [html(with_low_digits(line)) for line in lines]
@@ -271,11 +270,11 @@ class Writer:
         styles: dict[Hashable, str] = {}
         backward = any(edge.back for edge in self.scene.edges)
         for edge in self.scene.edges:
-            e, key = edge.edge, wire_key(edge)
+            key = wire_key(edge)
             if key not in styles:
                 styles[key] = self.wire(edge, backward)
-            tail, head = (e.head.id, e.tail.id) if edge.back else (e.tail.id, e.head.id)
-            text = f'{tail} -> {head} [pos="{pen.position(edge)}"{styles[key]}'
+            tail, head = edge.ends
+            text = f'{tail.id} -> {head.id} [pos="{pen.position(edge)}"{styles[key]}'
             if edge.label:
                 x, y = edge.label_at
                 text += f' {label([name_runs(edge.label, NAME)])} lp="{x},{y}"'
@@ -283,13 +282,13 @@ class Writer:
                     text += f' fontcolor="{self.theme.letters(STATES[edge.state % len(STATES)])}"'
             self.lines.append(text + "]")
 
-    def wire(self, edge: SceneEdge, faint: bool) -> str:
+    def wire(self, edge: Edge, faint: bool) -> str:
         """The attributes of a wire."""
         style = wire_style(edge, self.theme, faint)
         out = f' color="{style.stroke}"' if style.stroke != self.theme.of(WIRE) else ""
         out += f" penwidth={style.width:g}" if style.width != 1.2 else ""
         out += " style=dotted" if style.dotted else ""
-        out += " arrowsize=0.5" if edge.edge.kind == "side" else ""
+        out += " arrowsize=0.5" if edge.kind == "side" else ""
         return out + (" constraint=false" if edge.back else "")
 
 

@@ -1,4 +1,8 @@
-"""The graph that a picture shows, without positions: vertices, and the operands as edges."""
+"""The graph that a picture shows: nodes, and the operands as edges.
+
+``view`` makes them of what the tape says, and the layout writes into them where they stand: one
+type for a node and one for an edge, from the tape to the painter.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from ..autograd import Tensor
 from .language import say
 from .notation import printable
 from .structure import Group, Key, Slot, Structure
+from .units import Path
 
 
 @dataclass(slots=True, eq=False)
-class Vertex:
+class Node:
     """A node of the picture.
 
     Attributes:
@@ -33,6 +38,8 @@ class Vertex:
         bold: Whether it is an output of the tape.
         slot: The state whose value it is.
         equation: What it computes, for the text shown on hover; lines for several results.
+        x, y: Its middle, once it has a place; in points, y upwards.
+        half, high, round: Half its width and height, and whether it is a circle.
     """
 
     id: str
@@ -45,14 +52,39 @@ class Vertex:
     note: str = ""
     detail: str = ""
     colour: str = ""
-    sides: list[Vertex] = field(default_factory=list)
+    sides: list[Node] = field(default_factory=list)
     records: tuple[int, ...] = ()
     bold: bool = False
     slot: Slot | None = None
     equation: str = ""
+    x: int = 0
+    y: int = 0
+    half: int = 0
+    high: int = 0
+    round: bool = False
+
+    def put(self, x: int, y: int, size: tuple[int, int, bool]) -> None:
+        """Give it a place, and half its width and height."""
+        self.x, self.y = x, y
+        self.half, self.high, self.round = size
 
 
-class Edge(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Curve:
+    """A wire's corners, relative to a column; one for all columns in which it is repeated.
+
+    ``free`` is a smooth line, for what fits no channel.
+    """
+
+    points: Path
+    free: bool = False
+
+
+NOWHERE = Curve([])
+
+
+@dataclass(slots=True, eq=False)
+class Edge:
     """An operand: from where it is made to where it is used.
 
     Attributes:
@@ -60,21 +92,38 @@ class Edge(NamedTuple):
             op), ``hidden`` (standing for steps that are not shown), ``delay``, ``feedback`` (a
             prediction that the next step reads), ``arc`` (of a lattice).
         origin: The state of another loop that goes on as this one.
+        curve, dx: Its course, and how far to the right that is moved.
+        label, label_at: A name beside it.
+        state: Of which of its loop's states it is a part, or -1.
+        grade: How large its gradient is, from 0 to 4, or -1.
+        back: Whether it is the gradient's way back, from head to tail.
     """
 
-    tail: Vertex
-    head: Vertex
+    tail: Node
+    head: Node
     operand: int
     tensor: Tensor
     slot: Slot | None
     kind: str
     origin: Slot | None = None
+    curve: Curve = NOWHERE
+    dx: int = 0
+    label: str = ""
+    label_at: tuple[int, int] = (0, 0)
+    state: int = -1
+    grade: int = -1
+    back: bool = False
+
+    @property
+    def ends(self) -> tuple[Node, Node]:
+        """From where to where it leads, in the direction of what flows there."""
+        return (self.head, self.tail) if self.back else (self.tail, self.head)
 
 
 class Shared(NamedTuple):
     """A parameter that is shown once by itself: used in many places, or beside time steps."""
 
-    vertex: Vertex
+    node: Node
     uses: str
     family: str
     loop: int | None
@@ -89,7 +138,7 @@ class View:
         structure: The tape it was made from.
         level: Its level of detail.
         shown: For each loop the steps that have a column, from left to right.
-        dots: For each loop the vertex that stands for the steps without one.
+        dots: For each loop the node that stands for the steps without one.
         generic: Whether the one step shown stands for all (a folded picture).
         titles: For each loop what its cell is called.
         gates: Scope -> colour.
@@ -98,10 +147,10 @@ class View:
 
     structure: Structure
     level: str
-    vertices: list[Vertex]
+    nodes: list[Node]
     edges: list[Edge]
     shown: list[list[int]]
-    dots: list[Vertex | None]
+    dots: list[Node | None]
     shared: list[Shared]
     generic: bool
     titles: list[str]
@@ -142,7 +191,7 @@ def scope_title(name: str) -> str:
 dtype_text = cache(str)  # NumPy takes its time to name one
 
 
-def hover_text(v: Vertex) -> str:
+def hover_text(v: Node) -> str:
     """What is shown on hover: a Tensor's name, shape and dtype, and what it is computed from."""
     if v.tensor is None:
         return v.detail

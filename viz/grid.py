@@ -6,7 +6,7 @@ from collections.abc import Hashable
 
 import numpy as np
 
-from .graph import Edge, Vertex
+from .graph import Edge, Node
 from .look import (
     SMALL,
     TRACK,
@@ -33,7 +33,7 @@ class Grid:
     """The columns of a view.
 
     Attributes:
-        measure: The sizes of vertices.
+        measure: The sizes of nodes.
         gap: The room between two columns, wide enough for the names of states.
         templates: Loop -> one step of it, laid out.
         origin: (loop, step) -> x of that step's own 0.
@@ -222,7 +222,7 @@ class Grid:
         }
         return 8 + TRACK * len(makers) if makers else 0
 
-    def delay_x(self, v: Vertex) -> int:
+    def delay_x(self, v: Node) -> int:
         """Where a delay stands in its step: where the state comes back, clear of what rises."""
         assert v.place is not None
         template = self.templates[v.place[0]]

@@ -9,6 +9,8 @@ from .units import Unit, distance
 
 def spread(row: list[Unit], wanted: list[float], weights: list[float]) -> list[float]:
     """Positions as near as can be to the wanted ones that keep order and distance."""
+    if len(row) == 1:
+        return wanted
     gaps = [distance(a, b) for a, b in itertools.pairwise(row)]
     return isotonic(wanted, weights, gaps)
 

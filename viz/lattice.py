@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Tape
-from .graph import Edge, Vertex, View
+from .graph import Curve, Edge, Node, View
 from .look import CAPTION, HEADING, NAME, NOTE, PILL, SMALL, shorten, text_width
 from .numbers import short
-from .scene import Curve, Scene, SceneEdge, SceneNode, SceneText
+from .scene import Scene, SceneText
 from .structure import read
 from .words import LINE, WORD
 
@@ -59,13 +59,14 @@ def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str)
     half = max(max(text_width(shorten(name), NAME) for name in found.labels) // 2 + 12, 24)
     row = (min(labels, MOST_SCORED) + 1) * APART
     wide = max(2 * half + 36 * min(labels + 1, 4), *(text_width(w, WORD) + 20 for w in found.words))
-    nodes: dict[tuple[int, int], SceneNode] = {}
+    nodes: dict[tuple[int, int], Node] = {}
     for t in range(steps):
         for k, name in enumerate(found.labels):
             x, y = t * wide, -k * row
-            vertex = Vertex(f"n{t + 1}_{k}", "gate", shorten(name), bold=best[t] == k)
-            vertex.detail = short(float(found.emissions[t, k]), 2)
-            nodes[t, k] = SceneNode(vertex, x, y, half, HIGH, False)
+            node = Node(f"n{t + 1}_{k}", "gate", shorten(name), bold=best[t] == k)
+            node.detail = short(float(found.emissions[t, k]), 2)
+            node.put(x, y, (half, HIGH, False))
+            nodes[t, k] = node
     for t in range(1, steps):
         for a in range(labels):
             for b in range(labels):
@@ -83,25 +84,24 @@ def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str)
     return scene
 
 
-def add_arc(scene: Scene, a: SceneNode, b: SceneNode, on_path: bool, labels: int) -> None:
+def add_arc(scene: Scene, a: Node, b: Node, on_path: bool, labels: int) -> None:
     """An arc; those of the best path are drawn above the others."""
     tensor = scene.view.structure.tape.outputs[0]
-    edge = Edge(a.vertex, b.vertex, 0, tensor, None, "state" if on_path else "arc")
+    edge = Edge(a, b, 0, tensor, None, "state" if on_path else "arc")
     curve = Curve([(a.x + a.half, a.y), (b.x - b.half, b.y)])
-    where = len(scene.edges) if on_path else 0
-    scene.edges.insert(where, SceneEdge(edge, curve, 0, state=0 if on_path else -1))
+    edge.curve, edge.state = curve, 0 if on_path else -1
+    scene.edges.insert(len(scene.edges) if on_path else 0, edge)
 
 
-def add_score(
-    scene: Scene, a: SceneNode, b: SceneNode, score: float, labels: int, on_path: bool
-) -> None:
+def add_score(scene: Scene, a: Node, b: Node, score: float, labels: int, on_path: bool) -> None:
     """The score on an arc, where no other arc's score stands: at 1 / (labels + 1) of its length."""
     share = 1 / (min(labels, MOST_SCORED) + 1)
     x1, x2 = a.x + a.half, b.x - b.half
     text = short(score, 2)
-    vertex = Vertex(f"{a.vertex.id}_{b.vertex.id}", "constant", text, bold=on_path)
+    node = Node(f"{a.id}_{b.id}", "constant", text, bold=on_path)
     x, y = round(x1 + share * (x2 - x1)), round(a.y + share * (b.y - a.y))
-    scene.nodes.append(SceneNode(vertex, x, y, text_width(text, NOTE) // 2 + 3, PILL - 2, False))
+    node.put(x, y, (text_width(text, NOTE) // 2 + 3, PILL - 2, False))
+    scene.nodes.append(node)
 
 
 def add_words(

@@ -67,7 +67,7 @@ def lay_out(
         out.shares = shares_by_column(view, gradients)
     rows = Rows(view)
     measure = Measure(view.structure, values, known, beside)
-    measure.scale_strips(view.vertices)
+    measure.scale_strips(view.nodes)
     grid = Grid(rows, measure)
     zones = Zones(rows, grid)
     nodes = Nodes(rows, grid, zones, out)

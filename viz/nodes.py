@@ -1,11 +1,11 @@
-"""Every vertex and frame of a view at its place."""
+"""Every node and frame of a view at its place."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .blocks import ASIDE, Block
-from .graph import Vertex, scope_title
+from .blocks import Block
+from .graph import Curve, Node, scope_title
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .language import say
 from .look import (
@@ -13,13 +13,8 @@ from .look import (
     PILL,
 )
 from .rows import Rows
-from .scene import (
-    Curve,
-    Scene,
-    SceneBox,
-    SceneNode,
-)
-from .units import shifted
+from .scene import Scene, SceneBox
+from .units import ASIDE, shifted
 from .zones import Zones
 
 PAUSE = 10  # how far beyond a column its pause reaches
@@ -29,7 +24,6 @@ class Nodes:
     """Puts nodes and frames into a scene.
 
     Attributes:
-        at: Vertex -> its node.
         curves: Wires that are repeated in every column, by what they connect.
         side_curves: Parameter beside its op -> its wire, and how far that is moved.
     """
@@ -38,14 +32,13 @@ class Nodes:
         self.rows, self.grid, self.zones, self.out = rows, grid, zones, out
         self.view, self.loops = rows.view, rows.loops
         self.curves: dict[Hashable, Curve] = {}
-        self.side_curves: dict[Vertex, tuple[Curve, int]] = {}
-        self.at: dict[Vertex, SceneNode] = {}
+        self.side_curves: dict[Node, tuple[Curve, int]] = {}
         out.bars = {v.id for v in rows.bars}
         self.emit_columns()
         self.emit_outside()
 
     def emit_columns(self) -> None:
-        """Every column with its frames and vertices."""
+        """Every column with its frames and nodes."""
         bands = self.emit_bands()
         several = len(self.rows.active) > 1 and self.view.level != "cell"
         for loop in self.rows.active:
@@ -165,10 +158,10 @@ class Nodes:
                 if v.group in frames:
                     frames[v.group].nodes += inside
 
-    def hang_sides(self, node: SceneNode, hang: str, place: Hashable, x0: int) -> list[SceneNode]:
-        """The parameters and constants beside a vertex, and their wires."""
+    def hang_sides(self, node: Node, hang: str, place: Hashable, x0: int) -> list[Node]:
+        """The parameters and constants beside a node, and their wires."""
         out = []
-        for n, side in enumerate(node.vertex.sides):
+        for n, side in enumerate(node.sides):
             half = self.grid.measure.size(side)[0]
             if hang.startswith("above "):
                 sign = 1 if hang == "above right" else -1
@@ -176,7 +169,7 @@ class Nodes:
                 y = node.y + node.high + 14 + PILL + (2 * PILL + 4) * n
                 path = [(x, y - PILL), (node.x + sign * 4, node.y + node.high - 1)]
             elif hang == "above":
-                high = node.high + self.out.note_size(node.vertex.id)[1]
+                high = node.high + self.out.note_size(node.id)[1]
                 x, y = node.x + (2 * half + 6) * n, node.y + high + 14 + PILL
                 end = (
                     (node.x, node.y + node.high) if not n else (node.x + 9, node.y + node.high - 4)
@@ -199,24 +192,13 @@ class Nodes:
             self.side_curves[side] = (curve, x0)
         return out
 
-    def replace(self, old: SceneNode, new: SceneNode) -> SceneNode:
-        """Put a node in the place of another of the same vertex."""
-        boxes = list(self.out.boxes)
-        for box in boxes:
-            boxes += box.boxes
-        for nodes in (self.out.nodes, *(box.nodes for box in boxes)):
-            nodes[:] = [new if node is old else node for node in nodes]
-        self.at[new.vertex] = new
-        return new
-
-    def node(self, v: Vertex, x: int, y: int, size: tuple[int, int, bool]) -> SceneNode:
-        """A node, kept for edges to find."""
-        node = SceneNode(v, x, y, *size)
-        self.out.nodes.append(node)
-        self.at[v] = node
+    def node(self, v: Node, x: int, y: int, size: tuple[int, int, bool]) -> Node:
+        """Put a node into the scene."""
+        v.put(x, y, size)
+        self.out.nodes.append(v)
         if (v.note or self.grid.measure.values) and v not in self.rows.bars:
             if lines := self.grid.measure.notes(v):
                 self.out.notes[v.id] = lines
             if rows := self.grid.measure.strip(v):
                 self.out.strips[v.id] = rows
-        return node
+        return v

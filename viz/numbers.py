@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor, backpropagate
-from .graph import Edge, Vertex, View
+from .graph import Edge, Node, View
 from .look import GRADIENT
 
 MOST_NUMBERS = 6  # of a value that is written out
@@ -155,13 +155,13 @@ class Flows:
 
     def __init__(self, view: View, norms: Norms) -> None:
         self.s, self.generic, self.norms = view.structure, view.generic, norms
-        self.hidden: dict[Vertex, list[int]] = {v: [] for v in view.dots if v is not None}
+        self.hidden: dict[Node, list[int]] = {v: [] for v in view.dots if v is not None}
         for i, place in enumerate(self.s.where):
             dots = view.dots[place[0]] if place is not None else None
             if dots is not None and place is not None and place[1] not in view.shown[place[0]]:
                 self.hidden[dots].append(i)
-        self.origins: dict[Vertex, set[Hashable]] = {}
-        self.from_head: dict[Vertex, dict[Tensor, float]] = {}
+        self.origins: dict[Node, set[Hashable]] = {}
+        self.from_head: dict[Node, dict[Tensor, float]] = {}
         self.from_sequence: dict[Tensor, dict[Tensor, float]] = {}
 
     def norm(self, e: Edge) -> float | None:
@@ -198,8 +198,8 @@ class Flows:
         taken = self.taken_apart(e.tensor)
         return [n for x, n in taken.items() if self.is_from(e.tail, x)] or None
 
-    def members(self, v: Vertex) -> Iterable[int]:
-        """The positions of the records that a vertex stands for."""
+    def members(self, v: Node) -> Iterable[int]:
+        """The positions of the records that a node stands for."""
         return self.hidden.get(v, v.records)
 
     def identity(self, i: int) -> Hashable:
@@ -207,14 +207,14 @@ class Flows:
         place = self.s.where[i]
         return (place[0], self.s.key[i]) if self.generic and place is not None else i
 
-    def is_from(self, v: Vertex, x: Tensor) -> bool:
-        """Whether a vertex stands for the record that made a value."""
+    def is_from(self, v: Node, x: Tensor) -> bool:
+        """Whether a node stands for the record that made a value."""
         if v not in self.origins:
             self.origins[v] = {self.identity(i) for i in self.members(v)}
         return x in self.s.made and self.identity(self.s.made[x]) in self.origins[v]
 
-    def passed_on(self, head: Vertex) -> dict[Tensor, float]:
-        """What the records of a vertex add to the gradients of their operands: the norms."""
+    def passed_on(self, head: Node) -> dict[Tensor, float]:
+        """What the records of a node add to the gradients of their operands: the norms."""
         if head not in self.from_head:
             sums: dict[Tensor, Any] = {}
 

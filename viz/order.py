@@ -22,6 +22,16 @@ class Order:
         self.units, self.nets, self.rail = routes.units, routes.nets, routes.rail
         self.hops, self.ends, self.rows = routes.hops, routes.ends, routes.rows
         self.neighbours = routes.find_neighbours()
+        # (unit, side) -> (other unit, its pin less one's own) of those below (-1) or above (1)
+        self.beside: dict[tuple[Name, int], list[tuple[Unit, int]]] = {
+            (name, side): [
+                (v, theirs - own)
+                for v, own, theirs in near
+                if (v.tier - self.units[name].tier) * side > 0
+            ]
+            for name, near in self.neighbours.items()
+            for side in (-1, 1)
+        }
 
     def improve_order(self) -> None:
         """Swap units of a tier while wires get shorter."""
@@ -78,9 +88,8 @@ class Order:
             return
         wanted = []
         for u in row:
-            near = self.neighbours[u.name]
-            xs = [v.x + t - own for v, own, t in near if (v.tier - u.tier) * side > 0]
-            wanted.append(sum(xs) / len(xs) if xs else u.x)
+            near = self.beside[u.name, side]
+            wanted.append(sum([v.x + apart for v, apart in near]) / len(near) if near else u.x)
         for u, x in zip(row, spread(row, wanted, [1.0] * len(row)), strict=True):
             u.x = x
 
@@ -128,7 +137,7 @@ class Order:
         for row in self.rows.values():
             solid = [u for u in row if not u.thin]
             for a, b in itertools.combinations(solid, 2):
-                if a.prefer > b.prefer:
+                if a.order > b.order:
                     price += KEPT if a.is_gate != b.is_gate else 60
         for u in self.units.values():
             if u.ordered:
@@ -204,7 +213,7 @@ class Order:
                         xs = [v.x + t for v, _, t in near if (v.tier - u.tier) * side > 0]
                         xs = xs or [v.x + t for v, _, t in near]
                         means[u.name] = sum(xs) / len(xs) if xs else u.x
-                    row.sort(key=lambda u: (means[u.name], u.prefer))
+                    row.sort(key=lambda u: (means[u.name], u.order))
                     self.settle(row, side)
 
     def turn_pills(self) -> None:

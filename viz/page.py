@@ -34,14 +34,14 @@ import numpy as np
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
 from .adjoints import adjoints_of
 from .formulas import Equations
-from .graph import loop_label
+from .graph import Curve, Edge, Node, loop_label
 from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
 from .notation import GREEK, is_number, printable
 from .numbers import Flows, Norms
 from .paint import Painter, course_of
-from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shown_text
+from .scene import Scene, SceneBox, shown_text
 from .structure import Structure, read
 from .view import LAST, Part, choose_steps, is_input_leaf, make_view
 from .words import Words
@@ -58,7 +58,7 @@ DIGITS = 4
 LETTERS = 40  # in a label, with its shape
 SCENES = ("folded", "cell", "gate", "op")  # from coarse to fine
 NEUTRAL_NAMES = ("ink", "wire", "faint", "band", "band-edge", "paper", "panel")
-# What the page has beside the picture: kinds of vertices, and texts whose ids begin so.
+# What the page has beside the picture: kinds of nodes, and texts whose ids begin so.
 LEGEND = ("swatch", "share")
 PARAGRAPHS = ("parameters", "scale", "missing", "title", "caption", "cut", "remark")
 
@@ -157,10 +157,10 @@ def words_of(words: Words | None) -> dict[str, list[list[str]]]:
 
 def without_legend(scene: Scene) -> Scene:
     """A scene without what the page has beside the picture, and without the ways back."""
-    legend = {s.vertex for s in scene.view.shared}
-    nodes = [n for n in scene.nodes if n.vertex not in legend and n.vertex.kind not in LEGEND]
-    there = {n.vertex for n in nodes}
-    edges = [e for e in scene.edges if not e.back and e.edge.tail in there and e.edge.head in there]
+    legend = {s.node for s in scene.view.shared}
+    nodes = [n for n in scene.nodes if n not in legend and n.kind not in LEGEND]
+    there = set(nodes)
+    edges = [e for e in scene.edges if not e.back and e.tail in there and e.head in there]
     texts = [t for t in scene.texts if not t.id.startswith(PARAGRAPHS)]
     return replace(scene, nodes=nodes, edges=edges, texts=texts, grades={})
 
@@ -207,9 +207,9 @@ class PagePainter(Painter):
     def body(self) -> str:
         return super().body().replace("<g ", f'<g data-scene="{self.name}" ', 1)
 
-    def edge(self, edge: SceneEdge) -> str:
+    def edge(self, edge: Edge) -> str:
         painted = super().edge(edge)
-        if not self.returns or edge.edge.kind == "side":
+        if not self.returns or edge.kind == "side":
             return painted
         if edge.curve not in self.back:
             turned = Curve(edge.curve.points[::-1], edge.curve.free)
@@ -503,16 +503,16 @@ class Book:
         inside: dict[str, int] = {}  # node -> the innermost box around it
         for box in scene.boxes:
             self.add_box(scene, box, -1, boxes, inside)
-        number = {n.vertex: k for k, n in enumerate(scene.nodes)}
+        number = {n: k for k, n in enumerate(scene.nodes)}
         flows = Flows(scene.view, Norms(None if self.live else self.gradients))
         edges = [
             [
-                number[e.edge.tail],
-                number[e.edge.head],
-                e.edge.kind,
+                number[e.tail],
+                number[e.head],
+                e.kind,
                 e.state,
-                self.number.get(e.edge.tensor, -1),
-                rounded(flow) if (flow := flows.norm(e.edge)) is not None else None,
+                self.number.get(e.tensor, -1),
+                rounded(flow) if (flow := flows.norm(e)) is not None else None,
             ]
             for e in scene.edges
         ]
@@ -554,28 +554,25 @@ class Book:
         for inner in box.boxes:
             self.add_box(scene, inner, here, boxes, inside)
         for n in box.nodes:
-            inside[n.vertex.id] = here
+            inside[n.id] = here
         if box.kind == "column":
             column = re.fullmatch(r"t(\d*)(?:_block(\d+))?", box.id)
             assert column is not None
             out["t"], out["block"] = int(column[1] or 0), int(column[2] or 0)
         rows = any(inner.kind == "step" for inner in box.boxes)
         if scene.view.level != "cell" and box.kind != "gate" and not rows:
-            place = next(
-                (n.vertex.place for b in (box, *box.boxes) for n in b.nodes if n.vertex.place), None
-            )
+            place = next((n.place for b in (box, *box.boxes) for n in b.nodes if n.place), None)
             if place is not None:
                 out["cell"] = list(place)
                 out["title"] = printable(scene.view.titles[place[0]])
 
-    def node(self, scene: Scene, n: SceneNode, inside: dict[str, int]) -> dict[str, Any]:
+    def node(self, scene: Scene, v: Node, inside: dict[str, int]) -> dict[str, Any]:
         """A node: only what is not the usual is written."""
-        v = n.vertex
         bar = v.id in scene.bars
         out: dict[str, Any] = {
             "k": v.kind,
             "l": printable(v.detail if bar else shorten(shown_text(v), LETTERS)),
-            "b": [n.x, -n.y, n.half, n.high],
+            "b": [v.x, -v.y, v.half, v.high],
         }
         records = v.records
         if scene.view.generic and v.kind == "op" and v.place is not None:

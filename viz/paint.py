@@ -14,7 +14,7 @@ import math
 from collections.abc import Hashable
 from html import escape
 
-from .graph import hover_text
+from .graph import Curve, Edge, Node, hover_text
 from .look import (
     FAINT,
     FONTS,
@@ -31,7 +31,7 @@ from .look import (
     shorten,
 )
 from .notation import printable, with_low_digits
-from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, SceneText
+from .scene import Scene, SceneBox, SceneText
 from .style import (
     ROUND,
     SQUARE_KINDS,
@@ -58,7 +58,9 @@ ANCHORS = {"left": "start", "middle": "middle", "right": "end"}
 class Painter:
     """Writes a scene; ``svg()`` is the picture.
 
-    What lights up parts of a picture gives them classes (``classes``) and outlines (``marks``).
+    Attributes:
+        begins: Id of a part -> more classes for it, each after a space.
+        marks: Id of a node -> the attributes of outlines around it.
     """
 
     def __init__(self, scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> None:
@@ -67,11 +69,12 @@ class Painter:
         self.name = name or title_of(scene)
         self.faint = any(edge.back for edge in scene.edges)
         self.titled = len(scene.nodes) <= MOST_NAMED
+        self.begins: dict[str, str] = {}
+        self.marks: dict[str, list[str]] = {}
         self.looks: dict[Hashable, tuple[str, str, str]] = {}
-        self.styles: dict[Hashable, tuple[str, str, float]] = {}
-        self.courses: dict[tuple[Curve, float], tuple[str, str]] = {}
+        self.wires: dict[Hashable, tuple[str, str]] = {}
 
-    def svg(self, body: str = "", *, ident: str = "", extra: str = "", below: int = 0) -> str:
+    def svg(self, body: str = "", *, ident: str = "", extra: str = "", below: int = 0) -> bytes:
         """The picture by itself.
 
         Args:
@@ -81,19 +84,21 @@ class Painter:
         """
         width, height = self.size()
         height += below
-        body = body or self.body()
-        written = f"{text(self.name)}{width}{body}"
-        digest = hashlib.sha256(written.encode()).hexdigest()[:8]
+        painted = (body or self.body()).encode()
+        digest = hashlib.sha256(f"{text(self.name)}{width}".encode())
+        digest.update(painted)
+        number = digest.hexdigest()[:8]
         paper = f'<rect width="{width}" height="{height}" fill="{self.theme.of(PAPER)}"/>'
         name = f'id="{ident}" ' if ident else ""
-        return (
+        head = (
             f'<svg {name}xmlns="http://www.w3.org/2000/svg" width="{width}pt" height="{height}pt" '
             f'viewBox="0 0 {width} {height}" role="img" '
-            f'aria-labelledby="t{digest} d{digest}">\n'
-            f'<title id="t{digest}">{text(self.name)}</title>\n'
-            f'<desc id="d{digest}">{text(description_of(self.scene))}</desc>\n'
-            f"{paper}\n{extra}{body}</svg>\n"
+            f'aria-labelledby="t{number} d{number}">\n'
+            f'<title id="t{number}">{text(self.name)}</title>\n'
+            f'<desc id="d{number}">{text(description_of(self.scene))}</desc>\n'
+            f"{paper}\n{extra}"
         )
+        return b"".join((head.encode(), painted, b"</svg>\n"))
 
     def size(self) -> tuple[int, int]:
         """Width and height in points."""
@@ -127,14 +132,6 @@ class Painter:
             f'font-family="{escape(FONTS)}" font-size="{NAME}">\n{"".join(parts)}</g>\n'
         )
 
-    def classes(self, ident: str) -> str:
-        """More classes for the part of this id, each after a space."""
-        return ""
-
-    def marks(self, ident: str) -> list[str]:
-        """The attributes of outlines around a node."""
-        return []
-
     # Frames and text --------------------------------------------------------------------------
 
     def box(self, box: SceneBox) -> list[str]:
@@ -151,7 +148,7 @@ class Painter:
                 f'<text x="{x}" y="{y:g}" font-size="{size}" text-anchor="{anchor}">{words}</text>'
             )
         out = [
-            f'<g class="box {box.kind}{self.classes(box.id)}" data-id="{box.id}">'
+            f'<g class="box {box.kind}{self.begins.get(box.id, "")}" data-id="{box.id}">'
             f'<rect x="{box.x1}" y="{-box.y2}" width="{box.x2 - box.x1}" '
             f'height="{box.y2 - box.y1}" rx="8" fill="{fill}" stroke="{line}"/>{title}</g>\n'
         ]
@@ -164,43 +161,46 @@ class Painter:
         y = round(-line.y + MIDDLE * line.size, 1)
         colour = f' fill="{self.theme.of(line.colour)}"' if line.colour else ""
         bold = ' font-weight="bold"' if line.bold else ""
+        more = self.begins.get(line.id, "")
         return (
-            f'<text class="line{self.classes(line.id)}" data-id="{line.id}" x="{line.x}" y="{y:g}" '
+            f'<text class="line{more}" data-id="{line.id}" x="{line.x}" y="{y:g}" '
             f'font-size="{line.size}" text-anchor="{ANCHORS[line.anchor]}"{bold}{colour}>'
             f"{text(shorten(line.text, MOST_LETTERS))}</text>\n"
         )
 
     # Nodes --------------------------------------------------------------------------------------
 
-    def node(self, node: SceneNode) -> str:
+    def node(self, v: Node) -> str:
         """A node with its label and what stands beside it."""
-        v = node.vertex
-        look = look_of(self.scene, node)
-        kind, shape, label = self.looks.get(look) or self.looks.setdefault(look, self.look(node))
+        look = look_of(self.scene, v)
+        found = self.looks.get(look)
+        if found is None:
+            found = self.looks[look] = self.look(v)
+        kind, shape, label = found
         marks = ""
-        for mark in self.marks(v.id):
+        for mark in self.marks.get(v.id, ()):
             marks += f"{shape[: shape.index(' fill=')]} {mark}/>"
-        note = self.note(node) if v.id in self.scene.notes or v.id in self.scene.strips else ""
+        note = self.note(v) if v.id in self.scene.notes or v.id in self.scene.strips else ""
         title = ""
         if self.titled and (v.tensor is not None or v.kind == "share"):
             title = f"<title>{text(hover_text(v))}</title>"
         return (
-            f'<g class="node {kind}{self.classes(v.id)}" data-id="{v.id}" '
-            f'transform="translate({node.x} {-node.y})">{title}{shape}{marks}{label}{note}</g>\n'
+            f'<g class="node {kind}{self.begins.get(v.id, "")}" data-id="{v.id}" '
+            f'transform="translate({v.x} {-v.y})">{title}{shape}{marks}{label}{note}</g>\n'
         )
 
-    def look(self, node: SceneNode) -> tuple[str, str, str]:
+    def look(self, v: Node) -> tuple[str, str, str]:
         """The class, the shape and the label of all nodes that look like this one."""
-        v, scene = node.vertex, self.scene
+        scene = self.scene
         bar, grade = v.id in scene.bars, scene.grades.get(v.id, -1)
         style = node_style(v, bar, grade, self.theme)
-        half, high = node.half, node.high
+        half, high = v.half, v.high
         ground = f'fill="{style.fill}"' if style.fill else 'fill="none"'
         if style.stroke:
             ground += f' stroke="{style.stroke}" stroke-width="{style.width:g}"'
         if style.dashed:
             ground += ' stroke-dasharray="4 3"'
-        if node.round:
+        if v.round:
             shape = f'<circle r="{half}" {ground}/>'
         else:
             corner = 0 if v.kind in SQUARE_KINDS else min(ROUND.get(v.kind, 10), half, high)
@@ -214,10 +214,10 @@ class Painter:
         label = text_lines(lines, style.ink)
         return v.kind + (" bar" if bar else ""), shape, label
 
-    def note(self, node: SceneNode) -> str:
+    def note(self, node: Node) -> str:
         """Small lines of text beside a node, and its value as a strip of colours."""
-        lines = self.scene.notes.get(node.vertex.id, [])
-        rows = self.scene.strips.get(node.vertex.id, [])
+        lines = self.scene.notes.get(node.id, [])
+        rows = self.scene.strips.get(node.id, [])
         x, y = self.scene.beside + 3, -node.high - 4
         out = []
         if rows:
@@ -241,42 +241,41 @@ class Painter:
 
     # Edges --------------------------------------------------------------------------------------
 
-    def edge(self, edge: SceneEdge) -> str:
+    def edge(self, edge: Edge) -> str:
         """A wire with its arrowhead; one curve is written once and moved to each column."""
-        key = wire_key(edge)
-        if key not in self.styles:
-            style = wire_style(edge, self.theme, self.faint)
-            dots = ' stroke-dasharray="2 4"' if style.dotted else ""
-            kind = "back" if edge.back else edge.edge.kind
-            slot = f" s{edge.state % len(STATES)}" if edge.state >= 0 else ""
-            line = f' stroke="{style.stroke}" stroke-width="{style.width:g}"{dots}/>'
-            self.styles[key] = (
-                f"edge {kind}{slot}",
-                f'{line}<path class="tip" fill="{style.stroke}" d="',
-                style.arrow + max(style.width - 1.2, 0),
-            )
-        kind, line, size = self.styles[key]
-        course = self.courses.get((edge.curve, size))
-        if course is None:
-            course = self.courses[edge.curve, size] = course_of(edge.curve, size)
+        key = (edge.curve, *wire_key(edge))
+        found = self.wires.get(key)
+        if found is None:
+            found = self.wires[key] = self.wire(edge)
+        kind, drawn = found
         ident = edge_id(edge)
         moved = f' transform="translate({edge.dx} 0)"' if edge.dx else ""
-        return (
-            f'<g class="{kind}{self.classes(ident)}" data-id="{ident}"{moved}>'
-            f'<path d="{course[0]}"{line}{course[1]}"/></g>\n'
+        more = self.begins.get(ident, "")
+        return f'<g class="edge {kind}{more}" data-id="{ident}"{moved}>{drawn}</g>\n'
+
+    def wire(self, edge: Edge) -> tuple[str, str]:
+        """The class of all wires that look like this one, and the paths of line and arrowhead."""
+        style = wire_style(edge, self.theme, self.faint)
+        dots = ' stroke-dasharray="2 4"' if style.dotted else ""
+        kind = "back" if edge.back else edge.kind
+        slot = f" s{edge.state % len(STATES)}" if edge.state >= 0 else ""
+        line, tip = course_of(edge.curve, style.arrow + max(style.width - 1.2, 0))
+        return f"{kind}{slot}", (
+            f'<path d="{line}" stroke="{style.stroke}" stroke-width="{style.width:g}"{dots}/>'
+            f'<path class="tip" fill="{style.stroke}" d="{tip}"/>'
         )
 
-    def edge_label(self, edge: SceneEdge) -> str:
+    def edge_label(self, edge: Edge) -> str:
         """The name beside a wire."""
         x, y = edge.label_at
         ink = self.theme.letters(STATES[edge.state % len(STATES)]) if edge.state >= 0 else ""
         line = text_element(name_runs(edge.label, NAME), (x, -y + MIDDLE * NAME), ink=ink)
-        return (
-            f'<g class="name{self.classes(edge_id(edge))}" data-id="{edge_id(edge)}">{line}</g>\n'
-        )
+        ident = edge_id(edge)
+        more = self.begins.get(ident, "")
+        return f'<g class="name{more}" data-id="{ident}">{line}</g>\n'
 
 
-def svg(scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> str:
+def svg(scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> bytes:
     """The picture of a scene; ``name`` is what screen readers say."""
     return Painter(scene, theme, name).svg()
 
@@ -284,10 +283,10 @@ def svg(scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> str:
 # Parts ----------------------------------------------------------------------------------------
 
 
-def edge_id(edge: SceneEdge) -> str:
+def edge_id(edge: Edge) -> str:
     """Tail and head, in the direction of what flows there."""
-    tail, head = edge.edge.tail.id, edge.edge.head.id
-    return f"{head}-{tail}" if edge.back else f"{tail}-{head}"
+    tail, head = edge.ends
+    return f"{tail.id}-{head.id}"
 
 
 def text(words: str) -> str:
@@ -393,7 +392,7 @@ def description_of(scene: Scene) -> str:
     what = {"op": "every operation", "gate": "each gate", "cell": "each step's cell"}[view.level]
     parts.append(f"A node shows {what}.")
     if view.shared:
-        names = ", ".join(shorten(s.vertex.label) for s in view.shared[:24])
+        names = ", ".join(shorten(s.node.label) for s in view.shared[:24])
         parts.append(f"Parameters: {names}{', …' if len(view.shared) > 24 else ''}.")
     if any(edge.back for edge in scene.edges):
         parts.append("Arrows against time show the gradient's way back.")

@@ -4,52 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .graph import Edge, Vertex
+from .graph import Edge, Node
 from .structure import Structure
 
 MERGED = {"concatenate": "concat", "add": "sum", "multiply": "product"}  # of two directions
 
 
 class Plumbing:
-    """Leaves out what only hands sequences on; ``vertices`` and ``edges`` are what remains.
+    """Leaves out what only hands sequences on; ``nodes`` and ``edges`` are what remains.
 
     Args:
         structure: The tape.
-        of_record: Position of a record -> its vertex.
+        of_record: Position of a record -> its node.
         fold: Whether the picture is folded.
-        vertices, edges: The graph at the level of cells or gates.
+        nodes, edges: The graph at the level of cells or gates.
     """
 
     def __init__(
         self,
         structure: Structure,
-        of_record: list[Vertex | None],
+        of_record: list[Node | None],
         fold: bool,
-        vertices: list[Vertex],
+        nodes: list[Node],
         edges: list[Edge],
     ) -> None:
         self.s, self.of_record, self.fold = structure, of_record, fold
-        self.vertices, self.edges = vertices, edges
-        self.into: dict[Vertex, list[Edge]] = {}
-        self.out_of: dict[Vertex, list[Edge]] = {}
+        self.nodes, self.edges = nodes, edges
+        self.into: dict[Node, list[Edge]] = {}
+        self.out_of: dict[Node, list[Edge]] = {}
         for e in edges:
             self.into.setdefault(e.head, []).append(e)
             self.out_of.setdefault(e.tail, []).append(e)
-        self.gone: set[Vertex] = set()
+        self.gone: set[Node] = set()
         self.lost: set[Edge] = set()
         self.added: list[Edge] = []
         self.drop_plumbing()
         self.share_inputs()
         self.name_merges()
 
-    def add(self, vertex: Vertex) -> Vertex:
-        """Put a vertex among the others."""
-        self.vertices.append(vertex)
-        return vertex
+    def add(self, node: Node) -> Node:
+        """Put a node among the others."""
+        self.nodes.append(node)
+        return node
 
     def drop_plumbing(self) -> None:
         """Let steps hand on to steps directly, and show the outputs of the last ones."""
-        for v in [v for v in self.vertices if v.place is None and v.kind == "op"]:
+        for v in [v for v in self.nodes if v.place is None and v.kind == "op"]:
             parts = self.parts_of(v)
             if parts is None:
                 continue
@@ -70,15 +70,15 @@ class Plumbing:
                 v.label, v.note = v.note or "outputs", ""
             else:
                 self.gone.add(v)
-        self.gone.update(v for v in self.vertices if self.is_only_taken_apart(v))
-        self.vertices = [v for v in self.vertices if v not in self.gone]
+        self.gone.update(v for v in self.nodes if self.is_only_taken_apart(v))
+        self.nodes = [v for v in self.nodes if v not in self.gone]
         self.edges = self.remaining()
 
     def hand_on(
-        self, v: Vertex, parts: dict[int, list[Vertex]], taken: dict[Edge, int]
-    ) -> dict[int, list[Vertex]]:
+        self, v: Node, parts: dict[int, list[Node]], taken: dict[Edge, int]
+    ) -> dict[int, list[Node]]:
         """The layer above takes the sequence apart again: step to step."""
-        joined: dict[int, list[Vertex]] = {}
+        joined: dict[int, list[Node]] = {}
         for e, position in taken.items():
             if position not in joined:
                 joined[position] = self.join(v, parts[position])
@@ -94,9 +94,7 @@ class Plumbing:
                 self.gone.add(e.head)
         return joined
 
-    def gather(
-        self, v: Vertex, parts: dict[int, list[Vertex]], joined: dict[int, list[Vertex]]
-    ) -> None:
+    def gather(self, v: Node, parts: dict[int, list[Node]], joined: dict[int, list[Node]]) -> None:
         """What is used as a whole too is gathered from what was joined step by step."""
         assert v.tensor is not None
         for position, cells in parts.items():
@@ -104,7 +102,7 @@ class Plumbing:
                 kind = "hidden" if tail.kind == "dots" else "data"
                 self.added.append(Edge(tail, v, position, v.tensor, None, kind))
 
-    def is_only_taken_apart(self, v: Vertex) -> bool:
+    def is_only_taken_apart(self, v: Node) -> bool:
         """Whether an input is a sequence that only x_1, x_2, ... are taken out of."""
         uses = self.out_of.get(v, []) if v.kind == "input" and v.place is None else []
         return bool(uses) and all(
@@ -127,7 +125,7 @@ class Plumbing:
 
     def name_merges(self) -> None:
         """What joins two directions at each step is called as it is where it joins sequences."""
-        for v in self.vertices:
+        for v in self.nodes:
             if v.kind != "op" or v.place is None or not v.records:
                 continue
             op = str(self.s.records[v.records[0]].op)
@@ -138,9 +136,9 @@ class Plumbing:
 
     def share_inputs(self) -> None:
         """One x_t for all that read it, such as both directions."""
-        first: dict[Hashable, Vertex] = {}
-        same: dict[Vertex, Vertex] = {}
-        for v in self.vertices:
+        first: dict[Hashable, Node] = {}
+        same: dict[Node, Node] = {}
+        for v in self.nodes:
             if v.kind != "input" or v.place is None or len(v.records) != 1:
                 continue
             record = self.s.records[v.records[0]]
@@ -151,12 +149,12 @@ class Plumbing:
                     same[v] = kept
         for v, kept in same.items():
             kept.records += v.records
-        self.vertices = [v for v in self.vertices if v not in same]
-        self.edges = [
-            e._replace(tail=same.get(e.tail, e.tail)) for e in self.edges if e.head not in same
-        ]
+        self.nodes = [v for v in self.nodes if v not in same]
+        self.edges = [e for e in self.edges if e.head not in same]
+        for e in self.edges:
+            e.tail = same.get(e.tail, e.tail)
 
-    def parts_of(self, v: Vertex) -> dict[int, list[Vertex]] | None:
+    def parts_of(self, v: Node) -> dict[int, list[Node]] | None:
         """What a sequence is joined from: position -> the cells that give this part of it.
 
         None for what is not a stack of steps, nor the concatenation or sum of two such.
@@ -186,7 +184,7 @@ class Plumbing:
             return None
         return {position: [*first[position], *second[position]] for position in first}
 
-    def taken(self, head: Vertex, parts: dict[int, list[Vertex]]) -> int | None:
+    def taken(self, head: Node, parts: dict[int, list[Node]]) -> int | None:
         """Which position of a sequence an x_t is; for steps left out, one of theirs."""
         if head.kind == "dots":
             return next((n for n, tails in parts.items() if tails[0].kind == "dots"), None)
@@ -199,14 +197,14 @@ class Plumbing:
             return None
         return 0 if self.fold else index  # one step stands for all
 
-    def join(self, v: Vertex, parts: list[Vertex]) -> list[Vertex]:
-        """The vertices that give one position: a cell, or what joins those of two directions."""
+    def join(self, v: Node, parts: list[Node]) -> list[Node]:
+        """The nodes that give one position: a cell, or what joins those of two directions."""
         if len(parts) == 1 or any(p.kind == "dots" for p in parts):
             return parts
         last = max(parts, key=lambda p: p.place or (0, 0))
         assert last.place is not None
         joined = self.add(
-            Vertex(
+            Node(
                 f"{v.id}_{last.place[1]}",
                 "op",
                 MERGED.get(str(self.s.records[v.records[0]].op), v.label),
@@ -221,7 +219,7 @@ class Plumbing:
             self.added.append(Edge(part, joined, operand, v.tensor, None, "data"))
         return [joined]
 
-    def show_outputs(self, v: Vertex, parts: dict[int, list[Vertex]]) -> None:
+    def show_outputs(self, v: Node, parts: dict[int, list[Node]]) -> None:
         """An output y_t above each step, for the sequence that would be joined from them."""
         name = v.note[:-1] if v.note.endswith("s") and len(v.note) > 1 else v.note or "y"
         for cells in parts.values():
@@ -233,7 +231,7 @@ class Plumbing:
             label = f"{name}_t" if self.fold else f"{name}_{t}"
             op = str(self.s.records[v.records[0]].op)
             output = self.add(
-                Vertex(f"y{loop}_{t}", "output", label, last.place, ("output",), tensor=v.tensor)
+                Node(f"y{loop}_{t}", "output", label, last.place, ("output",), tensor=v.tensor)
             )
             output.note = MERGED.get(op, "") if len(cells) > 1 else ""
             for operand, cell in enumerate(cells):

@@ -52,7 +52,7 @@ class Routes:
         self.tap_source: dict[Name, Unit] = {}
         self.last: dict[int, float] = {}  # the last place in each tier's first order
         for u in self.units.values():
-            self.last[u.tier] = max(u.prefer, self.last.get(u.tier, 0.0))
+            self.last[u.tier] = max(u.order, self.last.get(u.tier, 0.0))
         for net in nets:
             self.route(net)
         self.rows = self.make_rows()
@@ -72,9 +72,9 @@ class Routes:
         """The point where a net passes a tier."""
         name = ("turn", net, tier)
         if name not in self.units:
-            self.last[tier] = prefer = self.last.get(tier, 0.0) + 1
+            self.last[tier] = order = self.last.get(tier, 0.0) + 1
             fixed = self.straight.get(net)
-            turn = self.units[name] = Unit(name, thin=True, tier=tier, prefer=prefer, fixed=fixed)
+            turn = self.units[name] = Unit(name, thin=True, tier=tier, order=order, fixed=fixed)
             turn.x = fixed or 0
         return self.units[name]
 
@@ -148,7 +148,7 @@ class Routes:
         rows: Rows = {}
         on_rail = set(self.rail)
         barred = {u.tier for u in self.units.values() if u.span is not None}
-        for u in sorted(self.units.values(), key=lambda u: u.prefer):
+        for u in sorted(self.units.values(), key=lambda u: u.order):
             if u.thin and u.fixed is not None and u.tier in barred:
                 continue  # it crosses the bar
             if u.name not in on_rail and not (u.thin and u in self.taps.values()):

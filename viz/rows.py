@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TypeAlias
 
-from .graph import Vertex, View, loop_label
+from .graph import Node, View, loop_label
 from .look import (
     shorten,
 )
@@ -14,8 +14,8 @@ from .scene import (
 )
 from .times import times_of
 
-# From a loop or vertex to another; whether a state goes on there.
-Link: TypeAlias = tuple[int | Vertex, int | Vertex, bool]
+# From a loop or node to another; whether a state goes on there.
+Link: TypeAlias = tuple[int | Node, int | Node, bool]
 
 
 class Rows:
@@ -23,27 +23,27 @@ class Rows:
 
     Attributes:
         active: The loops that have columns.
-        columns: (loop, step) -> the vertices of that column.
+        columns: (loop, step) -> the nodes of that column.
         outside, beside: Vertices outside of time, and states, ends and delays between columns.
         row, block: Loop -> its row from below, and its block of columns from the left.
-        zone: Vertex outside of time -> its zone; zone n lies below row n.
-        bars: Vertex that is connected with several columns -> those columns.
+        zone: Node outside of time -> its zone; zone n lies below row n.
+        bars: Node that is connected with several columns -> those columns.
     """
 
     def __init__(self, view: View) -> None:
         self.view = view
         self.loops = view.structure.loops
         self.active = [loop.index for loop in self.loops if view.shown[loop.index]]
-        self.sort_vertices()
+        self.sort_nodes()
         self.choose_rows()
         self.find_bars()
 
-    def sort_vertices(self) -> None:
+    def sort_nodes(self) -> None:
         """Vertices by column, and those outside of time."""
-        self.columns: dict[tuple[int, int], list[Vertex]] = {}
-        self.outside: list[Vertex] = []
-        self.beside: list[Vertex] = []  # states, ends and delays, between the columns
-        for v in self.view.vertices:
+        self.columns: dict[tuple[int, int], list[Node]] = {}
+        self.outside: list[Node] = []
+        self.beside: list[Node] = []  # states, ends and delays, between the columns
+        for v in self.view.nodes:
             if v.place is None:
                 self.outside.append(v)
             elif v.kind in ("state", "end", "delay", "cut"):
@@ -87,11 +87,11 @@ class Rows:
                 if isinstance(a, int) and isinstance(b, int):
                     if a < b and block[a] == block[b]:
                         row[b] = max(row[b], row[a] + 1)
-                elif isinstance(a, int) and isinstance(b, Vertex):
+                elif isinstance(a, int) and isinstance(b, Node):
                     zone[b] = max(zone[b], row[a] + 1)
-                elif isinstance(b, int) and isinstance(a, Vertex):
+                elif isinstance(b, int) and isinstance(a, Node):
                     row[b] = max(row[b], zone.get(a, 0))
-                elif isinstance(a, Vertex) and isinstance(b, Vertex):
+                elif isinstance(a, Node) and isinstance(b, Node):
                     zone[b] = max(zone[b], zone.get(a, 0))
             for loop in self.active:
                 while any(
@@ -103,11 +103,11 @@ class Rows:
     def lower(self, links: Iterable[Link]) -> None:
         """Put what depends on no step right below what uses it."""
         row, zone = self.row, self.zone
-        dependent: set[int | Vertex] = set(self.active)
+        dependent: set[int | Node] = set(self.active)
         for a, b, _ in sorted(links, key=lambda link: self.moment(link[0])):
             if a in dependent:
                 dependent.add(b)
-        users: dict[int | Vertex, list[int | Vertex]] = {}
+        users: dict[int | Node, list[int | Node]] = {}
         for a, b, _ in links:
             users.setdefault(a, []).append(b)
         for v in sorted(self.outside, key=self.moment, reverse=True):
@@ -116,7 +116,7 @@ class Rows:
                 over = [row[b] if isinstance(b, int) else zone.get(b, 0) for b in above]
                 zone[v] = min(over, default=zone.get(v, 0))
 
-    def moment(self, what: int | Vertex) -> int:
+    def moment(self, what: int | Node) -> int:
         """When a loop began, or what is outside of time was computed; inputs come first."""
         if isinstance(what, int):
             return next(iter(self.loops[what].steps.values()))[0]
@@ -124,8 +124,8 @@ class Rows:
 
     def find_bars(self) -> None:
         """What is connected with several columns."""
-        touched: dict[Vertex, set[tuple[int, int]]] = {}
-        begun: dict[Vertex, set[tuple[int, int]]] = {}  # columns into which it hands a first state
+        touched: dict[Node, set[tuple[int, int]]] = {}
+        begun: dict[Node, set[tuple[int, int]]] = {}  # columns into which it hands a first state
         for e in self.view.edges:
             if e.kind == "side":
                 continue
@@ -150,7 +150,7 @@ class Rows:
             self.block[i] == self.block[loop] and self.row[i] > self.row[loop] for i in self.active
         )
 
-    def delays(self, loop: int) -> list[Vertex]:
+    def delays(self, loop: int) -> list[Node]:
         """The delays of a folded loop."""
         return [v for v in self.beside if v.kind == "delay" and v.place and v.place[0] == loop]
 

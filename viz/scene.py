@@ -9,62 +9,16 @@ from typing import NamedTuple
 import numpy as np
 
 from ..autograd import Tensor
-from .blocks import Item
-from .graph import Edge, Vertex, View
+from .graph import Edge, Node, View
 from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
 from .marks import split_mark
 from .notation import ADDITIVE, ORDERED, split_name
 from .numbers import Shares, is_strip, largest, strip, value_text
 from .structure import Structure
-from .units import Name, Path
+from .units import Name, Unit
 
 BESIDE_WIRE, BESIDE_TWO = 5, 10  # from a wire to the text at its right; from two wires
 BESIDE = ("state", "end", "cut", "delay", "dots")  # kinds that stand between or above the columns
-
-
-@dataclass(slots=True, eq=False)
-class Curve:
-    """A wire's corners, relative to a column; one for all columns in which it is repeated.
-
-    ``free`` is a smooth line, for what fits no channel.
-    """
-
-    points: Path
-    free: bool = False
-
-
-class SceneNode(NamedTuple):
-    """A vertex at its place: its middle, half its width, half its height."""
-
-    vertex: Vertex
-    x: int
-    y: int
-    half: int
-    high: int
-    round: bool
-
-
-class SceneEdge(NamedTuple):
-    """An edge with its course.
-
-    Attributes:
-        edge: The edge.
-        curve: Its course.
-        dx: How far to the right the course is moved.
-        label, label_at: A name beside it.
-        state: Of which of its loop's states it is a part, or -1.
-        grade: How large its gradient is, from 0 to 4, or -1.
-        back: Whether it is the gradient's way back.
-    """
-
-    edge: Edge
-    curve: Curve
-    dx: int
-    label: str = ""
-    label_at: tuple[int, int] = (0, 0)
-    state: int = -1
-    grade: int = -1
-    back: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +38,7 @@ class SceneBox:
     y2: int
     colour: str = ""
     mirrored: bool = False
-    nodes: list[SceneNode] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
     boxes: list[SceneBox] = field(default_factory=list)
 
 
@@ -115,13 +69,13 @@ class Scene:
         nodes: All nodes, those in frames too.
         edges: All edges.
         texts: Lines of text by themselves.
-        notes: Vertex id -> the lines beside it.
-        bars: Ids of the vertices that reach over many columns.
+        notes: Node id -> the lines beside it.
+        bars: Ids of the nodes that reach over many columns.
         x1, y1, x2, y2: The corners.
-        strips: Vertex id -> the numbers, from -1 to 1, of its value, shown as colours below these
+        strips: Node id -> the numbers, from -1 to 1, of its value, shown as colours below these
             lines, row by row.
-        grades: Vertex id -> how large the gradient of its value is, from 0 to 4.
-        beside: How far from a vertex's middle the text beside it begins.
+        grades: Node id -> how large the gradient of its value is, from 0 to 4.
+        beside: How far from a node's middle the text beside it begins.
         title, description: What screen readers say; empty for what the view tells.
         shares: Parameter -> column (loop, step), with step 0 for the steps left out, or None
             for what lies outside of time -> its share in the parameter's gradient.
@@ -129,8 +83,8 @@ class Scene:
 
     view: View
     boxes: list[SceneBox] = field(default_factory=list)
-    nodes: list[SceneNode] = field(default_factory=list)
-    edges: list[SceneEdge] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    edges: list[Edge] = field(default_factory=list)
     texts: list[SceneText] = field(default_factory=list)
     notes: dict[str, list[str]] = field(default_factory=dict)
     bars: set[str] = field(default_factory=set)
@@ -148,7 +102,7 @@ class Scene:
     def outline(self, margin: int) -> None:
         """Set the corners, so that nothing is cut off."""
         # What stands in a column is within its frame.
-        free = [n for n in self.nodes if n.vertex.place is None or n.vertex.kind in BESIDE]
+        free = [n for n in self.nodes if n.place is None or n.kind in BESIDE]
         xs = [x for n in free for x in (n.x - n.half, n.x + n.half)]
         ys = [y for n in free for y in (n.y - n.high, n.y + n.high)]
         for b in self.boxes:
@@ -166,7 +120,7 @@ class Scene:
             xs += (start, start + width)
             ys += (t.y - t.size, t.y + t.size)
         for n in free:
-            width, height = self.note_size(n.vertex.id)
+            width, height = self.note_size(n.id)
             if width:
                 xs.append(n.x + self.beside + 3 + width)
                 ys.append(n.y + n.high + 4 + height)
@@ -174,7 +128,7 @@ class Scene:
         self.y1, self.y2 = min(ys, default=0) - margin, max(ys, default=0) + margin
 
     def note_size(self, name: str) -> tuple[int, int]:
-        """How wide and high what stands beside a vertex is."""
+        """How wide and high what stands beside a node is."""
         return note_size(self.notes.get(name, []), self.strips.get(name, []))
 
 
@@ -194,8 +148,8 @@ def shape_text(x: Tensor | None) -> str:
     return str(x.shape) if x is not None and x.ndim else ""
 
 
-def shown_text(v: Vertex) -> str:
-    """What stands in a vertex, as one line."""
+def shown_text(v: Node) -> str:
+    """What stands in a node, as one line."""
     if v.kind == "input" and v.place is None:
         return f"{shorten(v.label)} {shape_text(v.tensor)}".rstrip()
     if v.kind == "parameter":
@@ -215,7 +169,7 @@ def note_size(lines: list[str], rows: list[list[float]]) -> tuple[int, int]:
     return width, height
 
 
-def vertex_size(v: Vertex, norms: bool) -> tuple[int, int, bool]:
+def node_size(v: Node, norms: bool) -> tuple[int, int, bool]:
     """Half the width, half the height, and whether it is a circle."""
     text = shown_text(v)
     if v.kind == "op":
@@ -243,13 +197,13 @@ def vertex_size(v: Vertex, norms: bool) -> tuple[int, int, bool]:
 
 
 class Measure:
-    """How much room vertices take, with what stands beside them.
+    """How much room nodes take, with what stands beside them.
 
     Args:
         structure: The tape.
         values: Whether shapes and small values stand beside ops.
         norms: Whether the norms of gradients stand beside states.
-        beside: How far from the middle of a vertex that begins which stands beside it.
+        beside: How far from the middle of a node that begins which stands beside it.
     """
 
     def __init__(
@@ -262,22 +216,22 @@ class Measure:
         self.most = 0.0  # the largest number of all strips
         self.sizes: dict[Hashable, tuple[int, int, bool]] = {}
 
-    def scale_strips(self, vertices: Iterable[Vertex]) -> None:
+    def scale_strips(self, nodes: Iterable[Node]) -> None:
         """Give all strips of a picture one scale, so that they can be compared."""
-        arrays = (np.asarray(v.tensor.data) for v in vertices if v.tensor is not None)
+        arrays = (np.asarray(v.tensor.data) for v in nodes if v.tensor is not None)
         if self.values:
             self.most = max((largest(array) for array in arrays if is_strip(array)), default=0.0)
 
-    def size(self, v: Vertex) -> tuple[int, int, bool]:
-        """A vertex's size; the same for all that look alike."""
+    def size(self, v: Node) -> tuple[int, int, bool]:
+        """A node's size; the same for all that look alike."""
         look = (v.kind, v.label, v.detail, v.place is None and shape_text(v.tensor))
         found = self.sizes.get(look)
         if found is None:
-            found = self.sizes[look] = vertex_size(v, self.norms)
+            found = self.sizes[look] = node_size(v, self.norms)
         return found
 
-    def notes(self, v: Vertex) -> list[str]:
-        """What stands beside a vertex: its name, and its shape and values if asked for."""
+    def notes(self, v: Node) -> list[str]:
+        """What stands beside a node: its name, and its shape and values if asked for."""
         lines = [shorten(v.note)] if v.note else []
         if self.values and v.tensor is not None and v.kind in ("op", "input", "gate", "cell"):
             shape = shape_text(v.tensor)
@@ -288,18 +242,19 @@ class Measure:
                 lines.append(values)
         return lines
 
-    def strip(self, v: Vertex) -> list[list[float]]:
-        """The colours of a vertex's value, if values are asked for and it is of some dozens."""
+    def strip(self, v: Node) -> list[list[float]]:
+        """The colours of a node's value, if values are asked for and it is of some dozens."""
         if self.values and v.tensor is not None and v.kind in ("op", "input", "gate", "cell"):
             array = np.asarray(v.tensor.data)
             if is_strip(array):
                 return strip(array, self.most)
         return []
 
-    def item(self, v: Vertex, key: Name, order: int) -> Item:
-        """A vertex as something to be placed."""
+    def item(self, v: Node, key: Name, order: int) -> Unit:
+        """A node as something to be placed."""
         half, high, is_round = self.size(v)
-        item = Item(key, v.group, order, half, high, is_round, gate=v.kind == "gate")
+        item = Unit(key, half, high, round=is_round, group=v.group, order=order)
+        item.is_gate = v.kind == "gate"
         pill = max((self.size(side)[0] * 2 + GAP for side in v.sides), default=0)
         if len(v.sides) > 1:
             item.left = item.right = half + pill
@@ -316,5 +271,5 @@ class Measure:
             if item.ordered and len(v.sides) == 1:
                 inputs = self.structure.records[v.records[0]].inputs
                 item.pill_side = -1 if inputs[0] is v.sides[0].tensor else 1
-            item.on_rail = op in ADDITIVE and not v.group
+            item.may_ride = op in ADDITIVE and not v.group
         return item

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from .graph import Vertex
+from .graph import Curve, Edge, Node
 from .look import (
     BAND,
     BAND_EDGE,
@@ -30,7 +30,7 @@ from .look import (
 )
 from .marks import split_mark
 from .notation import GREEK, split_name
-from .scene import Curve, Scene, SceneBox, SceneEdge, SceneNode, shape_text, shown_text
+from .scene import Scene, SceneBox, shape_text, shown_text
 from .units import Path, Point
 
 ARROW = 6  # length of an arrowhead
@@ -69,8 +69,8 @@ def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
     return runs
 
 
-def label_lines(v: Vertex, bar: bool, grade: int, theme: Theme) -> list[list[Run]]:
-    """What stands in a vertex, line by line; ``bar`` and ``grade`` as the scene has them."""
+def label_lines(v: Node, bar: bool, grade: int, theme: Theme) -> list[list[Run]]:
+    """What stands in a node, line by line; ``bar`` and ``grade`` as the scene has them."""
     name = shorten(v.label)
     if bar:
         return [[Run(v.detail, NAME)]]
@@ -110,8 +110,8 @@ class NodeStyle(NamedTuple):
     dashed: bool = False
 
 
-def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
-    """A vertex's node; filled by the size of its gradient, if it has one."""
+def node_style(v: Node, bar: bool, grade: int, theme: Theme) -> NodeStyle:
+    """A node's node; filled by the size of its gradient, if it has one."""
     of, tint = theme.of, theme.tint
     hue = v.colour or WIRE
     wide = 2.2 if v.bold else 1.2
@@ -143,12 +143,11 @@ def node_style(v: Vertex, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     return NodeStyle("", "", 0)
 
 
-def look_of(scene: Scene, node: SceneNode) -> Hashable:
+def look_of(scene: Scene, v: Node) -> Hashable:
     """What a node's look depends on: nodes of one look are written alike."""
-    v = node.vertex
     outside = v.place is None and shown_text(v)
     detail = v.detail if v.kind != "share" else ""
-    shape = (node.half, node.high, node.round, v.id in scene.bars)
+    shape = (v.half, v.high, v.round, v.id in scene.bars)
     grade = scene.grades.get(v.id, -1)
     return (v.kind, v.label, detail, v.colour, v.bold, outside, grade, *shape)
 
@@ -175,9 +174,9 @@ class WireStyle(NamedTuple):
     dotted: bool = False
 
 
-def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> WireStyle:
+def wire_style(edge: Edge, theme: Theme, faint: bool) -> WireStyle:
     """A wire; ``faint`` where the gradients' ways back are the subject."""
-    kind, state = edge.edge.kind, edge.state
+    kind, state = edge.kind, edge.state
     hue = STATES[state % len(STATES)] if state >= 0 else ""
     if kind == "arc":
         return WireStyle(theme.tint(FAINT, 0.7), 1)
@@ -186,7 +185,7 @@ def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> WireStyle:
     if edge.back:
         return WireStyle(theme.of(GRADIENT[edge.grade]), 1.2 + 0.6 * edge.grade)
     if kind == "side":
-        return WireStyle(theme.of(edge.edge.tail.colour or FAINT), arrow=5)
+        return WireStyle(theme.of(edge.tail.colour or FAINT), arrow=5)
     if faint:
         return WireStyle(theme.tint(hue or FAINT, 0.45))
     if hue:
@@ -194,10 +193,10 @@ def wire_style(edge: SceneEdge, theme: Theme, faint: bool) -> WireStyle:
     return WireStyle(theme.of(WIRE), 1.4 if kind == "hidden" else 1.2, dotted=kind == "hidden")
 
 
-def wire_key(edge: SceneEdge) -> Hashable:
+def wire_key(edge: Edge) -> tuple[Hashable, ...]:
     """What a wire's style depends on."""
-    kind = edge.edge.kind
-    return edge.state, kind, edge.edge.tail.colour if kind == "side" else "", edge.back, edge.grade
+    kind = edge.kind
+    return edge.state, kind, edge.tail.colour if kind == "side" else "", edge.back, edge.grade
 
 
 def bezier(curve: Curve, corner: int = CORNER) -> tuple[Path, Point]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from .blocks import Block, Diagram, Frame, Item, Rail, Wire
-from .graph import Edge, Vertex, View
+from .blocks import Block, Diagram, Frame, Rail
+from .graph import Edge, Node, View
 from .look import PILL, TRACK
 from .notation import TAKING
 from .scene import Measure
 from .structure import Key
-from .units import Name, Path, simplify
+from .units import Name, Net, Path, Unit, simplify
 
 CROWN = 8  # from a step's insides to its output above
 NAMES_APART = 2 * PILL + 2  # from one state's wire to another's, where they enter
@@ -33,7 +33,7 @@ class Template:
 
     Attributes:
         block: Its insides.
-        keys: Vertex -> item, for the vertices of all steps.
+        keys: Node -> item, for the nodes of all steps.
         items: Item -> its size.
         left, right, height: Its outline, with the wires beside its insides.
         axis: The x that stands in the middle of a column.
@@ -48,8 +48,8 @@ class Template:
     """
 
     block: Block
-    keys: dict[Vertex, Name]
-    items: dict[Name, Item]
+    keys: dict[Node, Name]
+    items: dict[Name, Unit]
     left: int
     right: int
     height: int
@@ -101,7 +101,7 @@ def below_class(e: Edge) -> Hashable:
 def make_template(
     view: View,
     loop: int,
-    columns: dict[tuple[int, int], list[Vertex]],
+    columns: dict[tuple[int, int], list[Node]],
     edges: Iterable[Edge],
     measure: Measure,
 ) -> Template:
@@ -110,7 +110,7 @@ def make_template(
     Args:
         view: What is shown.
         loop: The loop's index.
-        columns: (loop, step) -> the vertices in that column.
+        columns: (loop, step) -> the nodes in that column.
         edges: Those that begin or end in the loop's columns, without parameters.
         measure: Knows the sizes.
     """
@@ -122,14 +122,14 @@ class _Maker:
         self.view = view
         self.loop = loop
         self.measure = measure
-        self.items: dict[Name, Item] = {}
-        self.keys: dict[Vertex, Name] = {}
-        self.wires: dict[Name, Wire] = {}
+        self.items: dict[Name, Unit] = {}
+        self.keys: dict[Node, Name] = {}
+        self.wires: dict[Name, Net] = {}
         self.leaving: dict[tuple[int, Name], None] = {}  # (state, item that makes it)
-        self.outputs: dict[Name, tuple[Item, int]] = {}  # maker -> the output y_t above, operand
+        self.outputs: dict[Name, tuple[Unit, int]] = {}  # maker -> the output y_t above, operand
 
     def template(
-        self, columns: dict[tuple[int, int], list[Vertex]], edges: Iterable[Edge]
+        self, columns: dict[tuple[int, int], list[Node]], edges: Iterable[Edge]
     ) -> Template:
         """The whole template."""
         self.collect_items(columns)
@@ -165,7 +165,7 @@ class _Maker:
 
     # What is in it --------------------------------------------------------------------------
 
-    def collect_items(self, columns: dict[tuple[int, int], list[Vertex]]) -> None:
+    def collect_items(self, columns: dict[tuple[int, int], list[Node]]) -> None:
         """An item for each place of a step, large enough for what stands there in any step."""
         looks: dict[Name, Hashable] = {}
         for t in self.view.shown[self.loop]:
@@ -185,8 +185,8 @@ class _Maker:
                 order = v.records[-1] - first if v.records else LAST if v.kind == "output" else -1
                 item = self.measure.item(v, key, order)
                 if self.view.structure.loops[self.loop].reverse:  # it is turned round later
-                    item.note_left = True
-                    item.ordered, item.pill_side = -item.ordered, -item.pill_side
+                    item.note, item.ordered = -item.note, -item.ordered
+                    item.pill_side = -item.pill_side
                 if known is None:
                     self.items[key] = item
                 else:
@@ -196,7 +196,7 @@ class _Maker:
     def collect_wires(self, edges: Iterable[Edge]) -> dict[int, set[Name]]:
         """The nets: made in the step, carried into it, or from below. Returns what states touch."""
         for key in self.items:
-            self.wires["v", key] = Wire(("v", key), key)
+            self.wires["v", key] = Net(("v", key), key)
         touched: dict[int, set[Name]] = {}
         seen: set[Hashable] = set()
         keys = self.keys
@@ -222,7 +222,7 @@ class _Maker:
                 self.wires["v", tail].above = True
             if head is not None:
                 name: Name = ("slot", state) if state >= 0 else ("below", origin)
-                wire = self.wires.setdefault(name, Wire(name, None))
+                wire = self.wires.setdefault(name, Net(name, None))
                 wire.left, wire.below = state >= 0, state < 0
                 if (head, e.operand) not in wire.sinks:
                     wire.sinks.append((head, e.operand))
@@ -254,11 +254,11 @@ class _Maker:
             path = out.rise.pop(source)
             x = path[-1][0]
             y = top + CROWN + item.high
-            out.block.places[item.key] = (x, y)
-            out.block.pills[item.key] = "right"
-            where = (("v", source), item.key, operand)
+            out.block.places[item.name] = (x, y)
+            out.block.pills[item.name] = "right"
+            where = (("v", source), item.name, operand)
             out.block.paths[where] = simplify([*path[:-1], (x, y - item.high)])
-            out.items[item.key] = item
+            out.items[item.name] = item
             out.height = max(out.height, y + item.high + 4, y + item.up)
 
     def lower_inputs(self) -> None:
@@ -323,7 +323,7 @@ class _Maker:
         if wire is None:
             return None
         before: dict[Name, list[Name]] = {
-            key: [key] for key, _ in wire.sinks if self.items[key].on_rail
+            key: [key] for key, _ in wire.sinks if self.items[key].may_ride
         }
         found: list[Name] | None = None
         for key in sorted(self.items, key=lambda key: self.items[key].order):
@@ -334,7 +334,7 @@ class _Maker:
                 found = path
             for sink, _ in self.wires["v", key].sinks:
                 longer = len(path) >= len(before.get(sink, ()))
-                if self.items[sink].on_rail and longer and sink not in path:
+                if self.items[sink].may_ride and longer and sink not in path:
                     before[sink] = [*path, sink]
         return found
 

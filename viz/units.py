@@ -1,5 +1,8 @@
 """What a layered arrangement is made of: units in tiers, nets between them, and hops of wires.
 
+A step is laid out once for all its repetitions: a unit is the place of a node in every step, a
+net the way of a value to all that read it. ``graph.Node`` and ``graph.Edge`` are what is seen.
+
 All lengths are in points, y grows upwards.
 """
 
@@ -8,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 
-from .look import GAP
+from .look import GAP, PILL
+from .structure import Group
 
 Point = tuple[int, int]
 Path = list[Point]
 Name = Hashable
 Neighbours = dict[Name, list[tuple["Unit", int, int]]]  # other unit, own pin, the other's pin
 Rows = dict[int, list["Unit"]]  # tier -> its units from left to right
+
+ASIDE = 8  # from a rising wire to what hangs at its left
 
 
 @dataclass(slots=True, eq=False)
@@ -26,6 +32,7 @@ class Unit:
         half: Half the width of its shape.
         high: Half the height of its shape.
         left, right, up, down: How far it reaches from its middle, with all that hangs on it.
+        group: The scopes around it inside of the step.
         round: Whether its shape is a circle.
         thin: Whether it is a mere point on a wire.
         pins_in, pins_out: For a box: net -> where it enters below and leaves above.
@@ -36,11 +43,16 @@ class Unit:
         under: How far down it would reach with its pill below it, 0 if it may not hang there.
         note: How far what is written above it reaches to the right of its middle, or, below 0,
             to the left: there no wire goes up.
-        prefer: Its place in the order before anything is improved.
+        note_high: How high that is.
+        order: Its place in the order before anything is improved.
         pill_side: -1 or 1 if that must hang at the left or the right, as an operand's order
             wants it; else 0.
         ordered: 1 if its operands should come in from left to right, -1 from right to left.
         tier: The tier, from below.
+        base: The lowest tier in which it may stand.
+        count: How many steps have it.
+        may_ride: Whether it may stand on a rail; ``on_rail`` says that it does.
+        aside: Whether what hangs above it hangs at the left, before the step is turned round.
     """
 
     name: Name
@@ -58,17 +70,53 @@ class Unit:
     fixed: int | None = None
     is_gate: bool = False
     pill: int = 0
-    prefer: float = 0.0
+    order: float = 0.0
     pill_side: int = 0
     ordered: int = 0
     under: int = 0
     note: int = 0
+    note_high: int = 0
     tier: int = 0
+    group: Group = ()
+    base: int | None = None
+    count: int = 1
+    may_ride: bool = False
+    aside: bool = False
     x: float = 0.0
     y: int = 0
     pill_left: bool = False
     pill_under: bool = False
     on_rail: bool = False
+
+    def hang_above(self, rises: bool) -> None:
+        """Put what hangs beside it above it: at its sides there is the rail.
+
+        Where a wire of its own ``rises`` there, it hangs at the left of that.
+        """
+        several = self.left > 0
+        width = (self.left - self.half if several else self.pill) - GAP
+        if width > 0:
+            self.pill = self.under = 0
+            self.aside = rises
+            self.left = max(self.half, width + ASIDE if rises else width // 2)
+            self.right = max(self.right, self.left + (width + 6 if several else 0))
+            self.up = max(self.up, self.high + self.note_high + 2 * PILL + 16)
+
+    def grow(self, other: Unit) -> None:
+        """Make room for another that stands at the same place in another step."""
+        for name in ("half", "high", "left", "right", "up", "note_high", "pill", "under"):
+            setattr(self, name, max(getattr(self, name), getattr(other, name)))
+        self.note = max(self.note, other.note, key=abs)
+        self.round = self.round and other.round
+        self.may_ride = self.may_ride and other.may_ride
+
+    def spread_out(self) -> None:
+        """Reach as far as its shape and what hangs on it do."""
+        self.left = max(self.half, self.left, -self.note)
+        self.right = max(self.half + self.pill, self.right, self.note)
+        self.up, self.down = max(self.high, self.up), self.high
+        if self.span:
+            self.fixed = (self.span[0] + self.span[1]) // 2
 
 
 @dataclass(slots=True, eq=False)
@@ -77,19 +125,24 @@ class Net:
 
     Attributes:
         name: Its name.
-        source: The unit that makes it; None if it comes from the left edge.
+        source: The unit that makes it; None if it comes from outside.
         sinks: (unit, operand) of each use.
-        left: Whether it comes in from the left edge.
-        right: Whether it goes out to the right edge.
+        left, right: Whether it comes in from the left edge, or goes out to the right one.
+        below, above: Whether it comes in from below, or leaves above; for outermost diagrams.
+        below_x, above_x: Where, if that is given.
         straight: The x at which it runs straight up: what is in the way gives way, and bars
             are crossed.
     """
 
     name: Name
     source: Name | None
-    sinks: list[tuple[Name, int]]
+    sinks: list[tuple[Name, int]] = field(default_factory=list)
     left: bool = False
     right: bool = False
+    below: bool = False
+    above: bool = False
+    below_x: int | None = None
+    above_x: int | None = None
     straight: int | None = None
 
 

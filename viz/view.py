@@ -1,6 +1,6 @@
 """What of a tape is shown: at which level of detail, which steps, which parameters apart.
 
-A view is a graph: vertices (ops, gates, cells, inputs, states, copies of parameters) and
+A view is a graph: nodes (ops, gates, cells, inputs, states, copies of parameters) and
 edges (the operands of records). It knows nothing of positions.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterator
 
 from ..autograd import Parameter, Record, Tape, Tensor
 from .formulas import Equations, write_name
-from .graph import Edge, Shared, Vertex, View, cell_title, scope_title
+from .graph import Edge, Node, Shared, View, cell_title, scope_title
 from .language import say
 from .look import GATES, GREY, UNGATED, gate_colours, parameter_colour
 from .marks import Mark
@@ -25,7 +25,7 @@ LEVELS = ("op", "gate", "cell")
 SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
 ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 CUT = "//"  # where truncated backpropagation stops
-MOST_VERTICES = 60_000  # above, a simpler view is shown
+MOST_NODES = 60_000  # above, a simpler view is shown
 MANY = 60  # records without time steps, of which there may be some
 LAST = 2_000  # records of a tape that has no simpler view
 MOST_NAMED = 3_000  # nodes that are asked for their equations, records with gates' letters
@@ -128,15 +128,15 @@ def bearable(
     """What of a picture a renderer can bear, and what to say where that is less than asked for."""
     count = 0
     for simpler in LEVELS[LEVELS.index(level) :]:
-        number = count_vertices(structure, simpler, fold, steps, at)
+        number = count_nodes(structure, simpler, fold, steps, at)
         count = count or number
-        if number <= MOST_VERTICES:
+        if number <= MOST_NODES:
             break
     too_many = f"{count:,} nodes are more than a renderer can bear; "
-    if number <= MOST_VERTICES:
+    if number <= MOST_NODES:
         remark = "" if simpler == level else f'{too_many}shown at level "{simpler}"'
         return structure, simpler, steps, remark
-    if count_vertices(structure, simpler, fold, None, at) <= MOST_VERTICES:
+    if count_nodes(structure, simpler, fold, None, at) <= MOST_NODES:
         return (
             structure,
             simpler,
@@ -147,10 +147,10 @@ def bearable(
     return part, level, None, f"{too_many}only the last {LAST:,} records are shown"
 
 
-def count_vertices(
+def count_nodes(
     structure: Structure, level: str, fold: bool, steps: int | None, at: int | None
 ) -> int:
-    """How many vertices the records make at a level, nearly."""
+    """How many nodes the records make at a level, nearly."""
     chosen = [choose_steps(loop, steps, at, fold) for loop in structure.loops]
     visible = {(loop, t) for loop, shown in enumerate(chosen) for t in shown}
     units: set[Hashable] = set()
@@ -183,7 +183,7 @@ class _Maker:
         self.shown = [choose_steps(loop, steps, at, fold, keep) for loop in structure.loops]
         self.visible = {(loop, t) for loop, chosen in enumerate(self.shown) for t in chosen}
         self.titles = [cell_title(loop.path, loop.name) for loop in structure.loops]
-        self.vertices: list[Vertex] = []
+        self.nodes: list[Node] = []
         self.edges: list[Edge] = []
         self.gates = gate_colours(name for group in structure.group for name, _ in group)
         self.outputs = set(structure.tape.outputs)
@@ -193,13 +193,13 @@ class _Maker:
                 self.users.setdefault(x, []).append(i)
         self.merged = self.find_merged() if level != "op" else {}
         self.collapsed = self.collapse_depths() if level == "gate" else {}
-        self.dots: list[Vertex | None] = [None] * len(structure.loops)
-        self.of_record: list[Vertex | None] = [None] * len(structure.records)
-        self.stand_ins: dict[tuple[int, Key], Vertex] = {}
+        self.dots: list[Node | None] = [None] * len(structure.loops)
+        self.of_record: list[Node | None] = [None] * len(structure.records)
+        self.stand_ins: dict[tuple[int, Key], Node] = {}
         self.outer_numbers: dict[Group, int] = {}
-        self.by_unit: dict[Hashable, Vertex] = {}
-        self.members: dict[Vertex, list[int]] = {}  # of the vertices that stand for several
-        self.leaf_vertex: dict[Hashable, Vertex] = {}
+        self.by_unit: dict[Hashable, Node] = {}
+        self.members: dict[Node, list[int]] = {}  # of the nodes that stand for several
+        self.leaf_node: dict[Hashable, Node] = {}
         self.leaf_number: dict[Tensor, int] = {}
         self.seen_edges: set[Hashable] = set()
         self.arrivals: dict[str, int] = {}
@@ -216,9 +216,9 @@ class _Maker:
         """The whole view."""
         self.make_dots()
         for i in range(len(self.s.records)):
-            self.of_record[i] = self.vertex_of(i)
-        for vertex, members in self.members.items():
-            vertex.records = tuple(members)
+            self.of_record[i] = self.node_of(i)
+        for node, members in self.members.items():
+            node.records = tuple(members)
         self.count_uses()
         for i, record in enumerate(self.s.records):
             head = self.of_record[i]
@@ -228,15 +228,15 @@ class _Maker:
             self.keep_neighbours()
         self.make_ends()
         if self.level != "op":
-            plumbing = Plumbing(self.s, self.of_record, self.fold, self.vertices, self.edges)
-            self.vertices, self.edges = plumbing.vertices, plumbing.edges
+            plumbing = Plumbing(self.s, self.of_record, self.fold, self.nodes, self.edges)
+            self.nodes, self.edges = plumbing.nodes, plumbing.edges
         self.finish_details()
         if self.fold:
             self.join_columns()
         return View(
             self.s,
             self.level,
-            self.vertices,
+            self.nodes,
             self.edges,
             self.shown,
             self.dots,
@@ -248,19 +248,19 @@ class _Maker:
 
     def join_columns(self) -> None:
         """One column for all loops, whichever of its steps stands for the others."""
-        for vertex in self.vertices:
-            if vertex.place is not None:
-                vertex.place = (vertex.place[0], 1)
+        for node in self.nodes:
+            if node.place is not None:
+                node.place = (node.place[0], 1)
         self.shown = [[1] if chosen else [] for chosen in self.shown]
 
     # Records --------------------------------------------------------------------------------
 
-    def add(self, vertex: Vertex) -> Vertex:
-        self.vertices.append(vertex)
-        return vertex
+    def add(self, node: Node) -> Node:
+        self.nodes.append(node)
+        return node
 
     def make_dots(self) -> None:
-        """One vertex for all steps of a loop that are left out."""
+        """One node for all steps of a loop that are left out."""
         if self.fold or self.at is not None:
             return
         for loop in self.s.loops:
@@ -270,9 +270,7 @@ class _Maker:
                 if len(hidden) > 1:
                     span = say("{n} to {m}", n=span, m=hidden[-1])
                 self.dots[loop.index] = self.add(
-                    Vertex(
-                        f"dots{loop.index}", "dots", "…", (loop.index, 0), ("dots",), detail=span
-                    )
+                    Node(f"dots{loop.index}", "dots", "…", (loop.index, 0), ("dots",), detail=span)
                 )
 
     def around(self, group: Group) -> int:
@@ -318,8 +316,8 @@ class _Maker:
             for start in [self.around(group) + 1 if outside else 1]
         }
 
-    def vertex_of(self, i: int) -> Vertex | None:
-        """The vertex that shows a record at this level; None if it is not shown at all."""
+    def node_of(self, i: int) -> Node | None:
+        """The node that shows a record at this level; None if it is not shown at all."""
         s = self.s
         place = s.where[i]
         if place is not None and place not in self.visible:
@@ -327,9 +325,7 @@ class _Maker:
         slot = s.entering.get((i, 0))
         if s.records[i].op == "cut" and slot is not None and place is not None and not self.fold:
             x = s.records[i].output
-            return self.add(
-                Vertex(f"r{i + 1}", "cut", CUT, place, tensor=x, records=(i,), slot=slot)
-            )
+            return self.add(Node(f"r{i + 1}", "cut", CUT, place, tensor=x, records=(i,), slot=slot))
         if self.level == "cell":
             inside = place is not None and self.is_inside(i)
             if inside and not self.is_input(i):
@@ -350,7 +346,7 @@ class _Maker:
             name = outer[-1][0]
             group = outer[:-1] if place is not None else self.beside_loops(outer)[:-1]
             return self.unit(i, (place, outer), "gate", name, group, (outer,))
-        return self.op_vertex(j)
+        return self.op_node(j)
 
     def find_merged(self) -> dict[int, int]:
         """Records that are shown in the op that alone uses them: record -> that op.
@@ -390,12 +386,12 @@ class _Maker:
 
     def unit(
         self, i: int, identity: Hashable, kind: str, label: str, group: Group, key: Key
-    ) -> Vertex:
-        """A vertex that stands for several records."""
-        vertex = self.by_unit.get(identity)
-        if vertex is None:
-            vertex = self.by_unit[identity] = self.add(
-                Vertex(
+    ) -> Node:
+        """A node that stands for several records."""
+        node = self.by_unit.get(identity)
+        if node is None:
+            node = self.by_unit[identity] = self.add(
+                Node(
                     f"{kind}{i + 1}",
                     kind,
                     label,
@@ -405,17 +401,17 @@ class _Maker:
                     colour=self.gates.get(label, ""),
                 )
             )
-        self.members.setdefault(vertex, []).append(i)
-        vertex.tensor = self.s.records[i].output
+        self.members.setdefault(node, []).append(i)
+        node.tensor = self.s.records[i].output
         place = self.s.where[i]
         if kind == "gate" and place is not None:
             note = self.note_of(i)
-            vertex.note = self.generic_name(note, place[1]) if self.fold else note
-        vertex.bold = vertex.bold or vertex.tensor in self.outputs
-        return vertex
+            node.note = self.generic_name(note, place[1]) if self.fold else note
+        node.bold = node.bold or node.tensor in self.outputs
+        return node
 
-    def op_vertex(self, i: int) -> Vertex:
-        """A vertex for one record."""
+    def op_node(self, i: int) -> Node:
+        """A node for one record."""
         s = self.s
         record = s.records[i]
         place = s.where[i]
@@ -435,8 +431,8 @@ class _Maker:
             note = self.generic_name(note, place[1])
         group = s.group[i] if place is not None else self.beside_loops(s.group[i])
         colour = self.gates.get(group[-1][0], "") if group else ""
-        vertex = self.by_unit[i] = self.add(
-            Vertex(
+        node = self.by_unit[i] = self.add(
+            Node(
                 f"r{i + 1}",
                 kind,
                 label,
@@ -452,7 +448,7 @@ class _Maker:
                 out in self.outputs,
             )
         )
-        return vertex
+        return node
 
     def note_of(self, i: int) -> str:
         """What a result is called beside its op: its own name, or the letter of its gate."""
@@ -491,7 +487,7 @@ class _Maker:
             return x
         return self.first_of.setdefault((x.name, id(x.data)), x)
 
-    def connect(self, i: int, record: Record, head: Vertex) -> None:
+    def connect(self, i: int, record: Record, head: Node) -> None:
         """The edges into one record."""
         s = self.s
         user = s.records[self.merged.get(i, i)]
@@ -499,7 +495,7 @@ class _Maker:
             (x,), k = record.inputs, [y is record.output for y in user.inputs].index(True)
             self.side(self.merged[i], k, x, head, "copy", f"{self.parameter_name(x)}^T")
             return
-        folded: dict[Vertex, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
+        folded: dict[Node, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
         for k, x in enumerate(record.inputs):
             slot = s.entering.get((i, k))
             j = s.made.get(x)
@@ -524,19 +520,19 @@ class _Maker:
                 if tail not in joined:
                     self.edge(tail, head, k, x, None)
 
-    def stand_in(self, j: int) -> Vertex | None:
+    def stand_in(self, j: int) -> Node | None:
         """What shows, in the one step of a folded picture, a record of another step."""
         place = self.s.where[j]
         if not self.fold or place is None:
             return None
         if not self.stand_ins:
-            for i, vertex in enumerate(self.of_record):
+            for i, node in enumerate(self.of_record):
                 where = self.s.where[i]
-                if vertex is not None and where is not None:
-                    self.stand_ins[where[0], self.s.key[i]] = vertex
+                if node is not None and where is not None:
+                    self.stand_ins[where[0], self.s.key[i]] = node
         return self.stand_ins.get((place[0], self.s.key[j]))
 
-    def edge(self, tail: Vertex, head: Vertex, k: int, x: Tensor, slot: Slot | None) -> None:
+    def edge(self, tail: Node, head: Node, k: int, x: Tensor, slot: Slot | None) -> None:
         """One edge; at the coarser levels one for all uses of a value in a box."""
         hidden = tail.kind == "dots" or head.kind == "dots"
         if hidden or head.kind in ("cell", "gate"):
@@ -553,16 +549,16 @@ class _Maker:
             origin = self.final_states.get(x)
         self.edges.append(Edge(tail, head, k, x, slot, kind, origin))
 
-    def state_before(self, slot: Slot, x: Tensor) -> Vertex:
+    def state_before(self, slot: Slot, x: Tensor) -> Node:
         """What hands a state to the one step shown: the delay, or the value from before."""
         kind = "delay" if self.fold else "state"
         identity = (kind, slot.loop, slot.number)
-        vertex = self.leaf_vertex.get(identity)
-        if vertex is None:
+        node = self.leaf_node.get(identity)
+        if node is None:
             name = self.marked(x.name or slot.name or "", slot)
             label = say("delay") if self.fold else name
-            vertex = self.leaf_vertex[identity] = self.add(
-                Vertex(
+            node = self.leaf_node[identity] = self.add(
+                Node(
                     f"{kind}{slot.loop}_{slot.number}",
                     kind,
                     label,
@@ -571,9 +567,9 @@ class _Maker:
                     slot=slot,
                 )
             )
-        return vertex
+        return node
 
-    def connect_leaf(self, i: int, k: int, x: Tensor, head: Vertex, slot: Slot | None) -> None:
+    def connect_leaf(self, i: int, k: int, x: Tensor, head: Node, slot: Slot | None) -> None:
         """An operand that no record made: a number, a parameter, a state, an input."""
         if x._record is not None:  # its record is left out
             if head.kind == "op":
@@ -583,7 +579,7 @@ class _Maker:
         if head.kind == "dots":
             shared = len(self.leaf_columns[x]) > 1 and self.is_input_leaf(x)
             if slot is None and shared and not is_parameter:
-                self.edge(self.input_vertex(x), head, k, x, None)
+                self.edge(self.input_node(x), head, k, x, None)
             return
         if slot is not None and not (is_number(x) and holds_number(self.s.records[i])):
             self.connect_first_state(i, k, x, head, slot)
@@ -597,7 +593,7 @@ class _Maker:
                 kind = "parameter" if single else "copy"
                 self.side(i, k, x, head, kind, self.parameter_name(x))
         elif self.is_input_leaf(x):
-            self.edge(self.input_vertex(x), head, k, x, None)
+            self.edge(self.input_node(x), head, k, x, None)
         elif head.kind == "op":
             self.side(
                 i,
@@ -612,17 +608,17 @@ class _Maker:
         """Whether a Tensor that no record made is data, by its name or by its parts' names."""
         return is_input_leaf(x) or x in self.s.sequences
 
-    def connect_first_state(self, i: int, k: int, x: Tensor, head: Vertex, slot: Slot) -> None:
+    def connect_first_state(self, i: int, k: int, x: Tensor, head: Node, slot: Slot) -> None:
         """A state that enters from outside: h_0, or the state that truncation cut off."""
         place = self.s.where[i]
         assert place is not None
         identity = ("first", slot.loop, slot.number, place[1])
-        vertex = self.leaf_vertex.get(identity)
-        if vertex is None:
+        node = self.leaf_node.get(identity)
+        if node is None:
             first = place[1] == self.s.loops[slot.loop].order[0]
             name = self.first_name(x, slot) if first else x.name or "0"
-            vertex = self.leaf_vertex[identity] = self.add(
-                Vertex(
+            node = self.leaf_node[identity] = self.add(
+                Node(
                     f"state{slot.loop}_{slot.number}_{place[1]}",
                     "state",
                     name,
@@ -631,7 +627,7 @@ class _Maker:
                     slot=slot,
                 )
             )
-        self.edge(vertex, head, k, x, slot)
+        self.edge(node, head, k, x, slot)
 
     def parameter_name(self, x: Tensor) -> str:
         """A parameter's name, with its number among its namesakes: ``W^(2)``."""
@@ -650,21 +646,21 @@ class _Maker:
         """A state's name with the mark of its layer."""
         return self.s.marks[slot.loop].on(name)
 
-    def side(self, i: int, k: int, x: Tensor, head: Vertex, kind: str, label: str) -> None:
+    def side(self, i: int, k: int, x: Tensor, head: Node, kind: str, label: str) -> None:
         """A parameter or constant drawn right beside the op that uses it."""
-        vertex = Vertex(
+        node = Node(
             f"{'c' if kind == 'constant' else 'p'}{i + 1}_{k}", kind, label, head.place, tensor=x
         )
-        vertex.key = (head.key, "side", k)
+        node.key = (head.key, "side", k)
         if kind == "parameter" and x.ndim:
-            vertex.detail = str(x.shape)
-        head.sides.append(vertex)
-        self.edges.append(Edge(vertex, head, k, x, None, "side"))
+            node.detail = str(x.shape)
+        head.sides.append(node)
+        self.edges.append(Edge(node, head, k, x, None, "side"))
 
-    def input_vertex(self, x: Tensor) -> Vertex:
-        """The vertex of an input: in its column if it is used in one only, else by itself."""
-        vertex = self.leaf_vertex.get(x)
-        if vertex is None:
+    def input_node(self, x: Tensor) -> Node:
+        """The node of an input: in its column if it is used in one only, else by itself."""
+        node = self.leaf_node.get(x)
+        if node is None:
             number = self.leaf_number.setdefault(x, len(self.leaf_number) + 1)
             columns = self.leaf_columns[x]
             place = None
@@ -673,8 +669,8 @@ class _Maker:
             label = x.name or self.s.sequences.get(x, "input")
             if self.fold and place is not None:
                 label = self.generic_name(label, place[1])
-            vertex = self.leaf_vertex[x] = self.add(
-                Vertex(
+            node = self.leaf_node[x] = self.add(
+                Node(
                     f"x{number}",
                     "input",
                     label,
@@ -684,7 +680,7 @@ class _Maker:
                     bold=x in self.outputs,
                 )
             )
-        return vertex
+        return node
 
     def only_in_columns(self, x: Tensor) -> bool:
         if not hasattr(self, "_outside_leaves"):
@@ -701,13 +697,13 @@ class _Maker:
 
     def keep_neighbours(self) -> None:
         """For one step in detail: drop what it neither reads nor feeds."""
-        inside = {v.id for v in self.vertices if v.place is not None}
+        inside = {v.id for v in self.nodes if v.place is not None}
         kept = [e for e in self.edges if e.tail.id in inside or e.head.id in inside]
         touched = {v.id for e in kept for v in (e.tail, e.head)} | inside
-        self.vertices = [v for v in self.vertices if v.id in touched]
-        for vertex in self.vertices:
-            if vertex.place is None:
-                vertex.sides = []
+        self.nodes = [v for v in self.nodes if v.id in touched]
+        for node in self.nodes:
+            if node.place is None:
+                node.sides = []
         self.edges = [
             e
             for e in kept
@@ -734,8 +730,8 @@ class _Maker:
                 x = self.s.records[end].output
                 assert tail.place is not None
                 label = self.marked(x.name or f"{slot.name}_{tail.place[1]}", slot)
-                vertex = self.add(
-                    Vertex(
+                node = self.add(
+                    Node(
                         f"end{slot.loop}_{slot.number}",
                         "end",
                         label,
@@ -744,11 +740,11 @@ class _Maker:
                         slot=slot,
                     )
                 )
-                self.edges.append(Edge(tail, vertex, 0, x, slot, "state"))
+                self.edges.append(Edge(tail, node, 0, x, slot, "state"))
 
     def close_delay(self, loop: Loop, slot: Slot) -> None:
         """The edge from the step that stands for all into the delay of its state."""
-        delay = self.leaf_vertex.get(("delay", slot.loop, slot.number))
+        delay = self.leaf_node.get(("delay", slot.loop, slot.number))
         if delay is None or delay.place is None:
             return
         end = next((i for i in loop.steps[delay.place[1]] if self.s.key[i] in slot.keys), None)
@@ -768,41 +764,41 @@ class _Maker:
 
     def write_equations(self, equations: Equations) -> None:
         """What each op, gate and cell computes; of a cell what has a name in it."""
-        for vertex in self.vertices:
-            lines = [equations.statement(i) for i in vertex.records]
-            if vertex.kind == "cell":
+        for node in self.nodes:
+            lines = [equations.statement(i) for i in node.records]
+            if node.kind == "cell":
                 lines = [line for line in lines if " = " in line]
-            elif vertex.kind == "gate":
+            elif node.kind == "gate":
                 lines = lines[-1:]
-            vertex.equation = "\n".join(lines)
+            node.equation = "\n".join(lines)
 
     def finish_details(self) -> None:
         """The second line of gates: the parameters inside."""
-        count = sum(1 + len(vertex.sides) for vertex in self.vertices)
+        count = sum(1 + len(node.sides) for node in self.nodes)
         if self.equations is not None and count <= MOST_NAMED:
             self.write_equations(self.equations)
-        for vertex in self.vertices:
-            if vertex.kind == "gate":
+        for node in self.nodes:
+            if node.kind == "gate":
                 leaves = [
                     self.parameter_name(x)
-                    for i in vertex.records
+                    for i in node.records
                     for x in self.s.records[i].inputs
                     if x in self.s.parameters
                 ]
-                vertex.detail = " ".join(dict.fromkeys(leaves))
+                node.detail = " ".join(dict.fromkeys(leaves))
         # A state's name stands at the step's boundary, not beside the op as well.
         carried = {e.tail.id for e in self.edges if e.slot is not None and e.slot.name}
         used = {e.tail.id for e in self.edges}
-        for vertex in self.vertices:
-            if vertex.id in carried:
-                vertex.note = ""
-            vertex.bold = vertex.bold and vertex.id not in used  # results, not ways to them
-            if vertex.kind == "gate" and vertex.label.isdigit():
-                vertex.label = scope_title(vertex.label)
-            elif vertex.kind in ("gate", "op"):
-                vertex.label = say(vertex.label)
-            elif vertex.kind == "output":
-                vertex.note = say(vertex.note)
+        for node in self.nodes:
+            if node.id in carried:
+                node.note = ""
+            node.bold = node.bold and node.id not in used  # results, not ways to them
+            if node.kind == "gate" and node.label.isdigit():
+                node.label = scope_title(node.label)
+            elif node.kind in ("gate", "op"):
+                node.label = say(node.label)
+            elif node.kind == "output":
+                node.note = say(node.note)
 
     def parameter_uses(self) -> Iterator[tuple[int, Tensor]]:
         """(record, parameter), for each operand that wants a gradient and is no first state."""
@@ -835,11 +831,11 @@ class _Maker:
             total = sum(len(where) for where in places.values())
             if total > 1 or None not in places or s.loops:
                 label = self.parameter_name(x)
-                vertex = Vertex(f"p{n}", "parameter", label, tensor=x, colour=colour)
+                node = Node(f"p{n}", "parameter", label, tensor=x, colour=colour)
                 in_steps = any(index is not None for index in places)
-                shared.append(Shared(vertex, uses_text(places), name, loop, in_steps))
-        for vertex in self.vertices:
-            for side in vertex.sides:
+                shared.append(Shared(node, uses_text(places), name, loop, in_steps))
+        for node in self.nodes:
+            for side in node.sides:
                 side.colour = colours.get(side.tensor, GREY) if side.tensor is not None else GREY
         # Those of the loops come first, in the order of first use.
         order = {loop: n for n, loop in enumerate(dict.fromkeys(one.loop for one in shared))}

@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterator
 
 from ..autograd import Tensor
-from .graph import Vertex
+from .graph import Edge, Node
 from .look import NAME, NOTE
 from .nodes import Nodes
 from .notation import split_name
-from .scene import SceneEdge, name_width
+from .scene import name_width
 from .units import Point
 from .view import parameter_name
 
@@ -37,20 +37,19 @@ class Weights:
     def __init__(self, nodes: Nodes, several: bool) -> None:
         self.nodes, self.out, self.view = nodes, nodes.out, nodes.view
         self.several = several
-        found: dict[tuple[object, ...], list[SceneEdge]] = {}
-        for edge in self.out.edges:
-            e = edge.edge
-            if e.head.kind != "cell" or e.head.place is None or edge.back or e.kind == "hidden":
+        found: dict[tuple[object, ...], list[Edge]] = {}
+        for e in self.out.edges:
+            if e.head.kind != "cell" or e.head.place is None or e.back or e.kind == "hidden":
                 continue
             name = self.name_of(e.head, e.tensor)
             if name:
                 outer = e.tail.kind == "state" or e.origin is not None
-                found.setdefault((e.head.place[0], name, e.kind, outer), []).append(edge)
+                found.setdefault((e.head.place[0], name, e.kind, outer), []).append(e)
         taken = list(self.taken()) if found else []
         for look, edges in found.items():
             self.put(str(look[1]), edges, taken)
 
-    def name_of(self, cell: Vertex, x: Tensor) -> str:
+    def name_of(self, cell: Node, x: Tensor) -> str:
         """The names of the parameters that a cell multiplies a value by, as one, or nothing."""
         s = self.view.structure
         names = list(
@@ -68,7 +67,7 @@ class Weights:
         stems, low = {stem for stem, _ in parts}, "".join(low for _, low in parts)
         return f"{parts[0][0]}_{low}" if len(stems) == 1 and len(low) <= LETTERS else ""
 
-    def put(self, name: str, edges: list[SceneEdge], taken: list[Rectangle]) -> None:
+    def put(self, name: str, edges: list[Edge], taken: list[Rectangle]) -> None:
         """A name beside each of some like arrows, on the first side that is free in all columns."""
         half, high = name_width(name) // 2 + 1, NAME // 2 + 2
         for side, share in itertools.product((-1, 1), (0.5, 0.3, 0.7)):
@@ -80,8 +79,8 @@ class Weights:
                 continue
             for x, y in places:
                 number = len(self.out.nodes)
-                vertex = Vertex(f"weight{number}", "label", name)
-                self.nodes.node(vertex, x, y, (half, high, False))
+                node = Node(f"weight{number}", "label", name)
+                self.nodes.node(node, x, y, (half, high, False))
             taken += boxes
             return
 
@@ -93,7 +92,7 @@ class Weights:
                 yield x - 2, box.y1, x + 2, box.y2
         for n in out.nodes:
             yield n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high
-            width, height = out.note_size(n.vertex.id)
+            width, height = out.note_size(n.id)
             if width:
                 top = n.y + n.high + 4
                 yield n.x + out.beside, top, n.x + out.beside + 3 + width, top + height
@@ -109,7 +108,7 @@ class Weights:
             yield t.x - half, t.y - t.size, t.x + half, t.y + t.size
 
 
-def beside(edge: SceneEdge, side: int, share: float, half: int, high: int) -> Point | None:
+def beside(edge: Edge, side: int, share: float, half: int, high: int) -> Point | None:
     """Beside an arrow's longest straight piece: left or below (-1), right or above (1)."""
     pieces = list(itertools.pairwise((x + edge.dx, y) for x, y in edge.curve.points))
     straight = [(a, b) for a, b in pieces if a[0] == b[0] or a[1] == b[1]]

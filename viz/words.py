@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from ..autograd import Tape
-from .graph import Edge, Vertex
+from .graph import Curve, Edge, Node
 from .grid import Grid
 from .language import say
 from .look import FAINT, SMALL, shorten, text_width
 from .nodes import Nodes
 from .rows import Rows
-from .scene import Curve, SceneEdge, SceneText
+from .scene import SceneText
 from .structure import Loop, read
 from .units import simplify
 
@@ -156,11 +156,11 @@ class WordRows:
     def middle(self, block: int, t: int, choose: Any) -> int:
         """The middle of the lowest or the highest node in a column."""
         found = [
-            (node.y, node.x)
+            (v.y, v.x)
             for i in self.rows.active
             if self.rows.block[i] == block
             for v in self.rows.columns.get((i, t), ())
-            if (node := self.nodes.at.get(v)) is not None
+            if v.half
         ]
         x1, x2 = self.grid.column_span[block, t]
         height = choose((y for y, _ in found), default=0)
@@ -182,8 +182,7 @@ class WordRows:
             begin = above.x + text_width(above.text, WORD) // 2 + 3
             end = below.x - text_width(below.text, WORD) // 2 - 3
             path = simplify([(begin, above.y), (lane, above.y), (lane, below.y), (end, below.y)])
-            tail, head = Vertex(above.id, "word", above.text), Vertex(below.id, "word", below.text)
+            tail, head = Node(above.id, "word", above.text), Node(below.id, "word", below.text)
             result = self.rows.view.structure.tape.outputs[0]
-            self.out.edges.append(
-                SceneEdge(Edge(tail, head, 0, result, None, "feedback"), Curve(path), 0)
-            )
+            edge = Edge(tail, head, 0, result, None, "feedback", curve=Curve(path))
+            self.out.edges.append(edge)

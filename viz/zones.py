@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Hashable
 from typing import NamedTuple
 
-from .blocks import Block, Diagram, Item, Wire
-from .graph import Edge, Vertex
+from .blocks import Block, Diagram
+from .graph import Edge, Node
 from .grid import Grid
 from .look import (
     GAP,
@@ -16,7 +16,7 @@ from .look import (
 )
 from .rows import Rows
 from .tracks import assign_tracks
-from .units import End, Name, Path, Unit, shifted
+from .units import End, Name, Net, Path, Unit, shifted
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
@@ -44,9 +44,9 @@ class Zones:
         zone_block, zone_items: Zone -> its arrangement, and what is arranged.
         zone_y, row_y: The y of a zone, and of a loop's steps.
         row_span: Row -> from where to where it reaches.
-        margin: Vertex -> x at which its wire runs up beside all columns.
+        margin: Node -> x at which its wire runs up beside all columns.
         state_margin: First state, and where it comes in -> x at which its wire runs up there.
-        rising: Vertex -> every x at which its wires leave its zone.
+        rising: Node -> every x at which its wires leave its zone.
         jog_y, aside, aside_y: Where a wire between two rows changes its x.
     """
 
@@ -69,7 +69,7 @@ class Zones:
             right = max(right, self.bar_span(v)[1] + GAP + hanging + 10)
         ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
         back = self.grid.way_back_x + 14 * ways if self.view.generic else 0  # outside of these
-        self.margin: dict[Vertex, int] = {}
+        self.margin: dict[Node, int] = {}
         self.state_margin: dict[Hashable, int] = {}
         taken: dict[tuple[int, bool], int] = {}
         for e in self.view.edges:
@@ -84,7 +84,7 @@ class Zones:
     def margin_of_state(
         self,
         e: Edge,
-        name: tuple[Vertex, int, bool],
+        name: tuple[Node, int, bool],
         back: int,
         taken: dict[tuple[int, bool], int],
     ) -> int:
@@ -104,7 +104,7 @@ class Zones:
         left, end = self.grid.block_span[block]
         return end + out if from_right else left - out
 
-    def comes_in(self, e: Edge) -> tuple[Vertex, int, bool]:
+    def comes_in(self, e: Edge) -> tuple[Node, int, bool]:
         """What outside of time a first state is, in which block it enters, and if at the right."""
         assert e.slot is not None
         loop = e.slot.loop
@@ -117,10 +117,10 @@ class Zones:
         self.set_margins()
         self.find_rising()
         self.zone_block: dict[int, Block] = {}
-        self.zone_items: dict[int, dict[Vertex, Item]] = {}
+        self.zone_items: dict[int, dict[Node, Unit]] = {}
         for z in range(self.rows.top_zone + 1):
             members = [v for v in self.rows.outside if self.rows.zone[v] == z]
-            items: dict[Vertex, Item] = {}
+            items: dict[Node, Unit] = {}
             for n, v in enumerate(members):
                 item = self.grid.measure.item(v, v, v.records[0] if v.records else n - 10**9)
                 item.base = 0
@@ -129,16 +129,16 @@ class Zones:
                 items[v] = item
             self.zone_items[z] = items
             if items:
-                named: dict[Name, Item] = dict(items.items())
+                named: dict[Name, Unit] = dict(items.items())
                 diagram = Diagram(named, self.zone_wires(items), late=True)
                 self.zone_block[z] = diagram.arranged()
 
-    def bar_span(self, v: Vertex) -> tuple[int, int]:
+    def bar_span(self, v: Node) -> tuple[int, int]:
         """From where to where the columns reach with which a bar is connected."""
         spans = [self.grid.column_span[self.rows.block[loop], t] for loop, t in self.rows.bars[v]]
         return min(a for a, _ in spans), max(b for _, b in spans)
 
-    def widen(self, v: Vertex, item: Item) -> None:
+    def widen(self, v: Node, item: Unit) -> None:
         """Make a bar reach over the columns with which it is connected."""
         low, high = self.bar_span(v)
         middle = (low + high) // 2
@@ -148,10 +148,10 @@ class Zones:
         item.span = (middle - half, middle + half)
         item.right, item.up, item.under = 0, tall + 8 * bool(v.group), 0  # below a frame's title
 
-    def zone_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
+    def zone_wires(self, items: dict[Node, Unit]) -> list[Net]:
         """The nets of a zone."""
-        wires: dict[Name, Wire] = {}
-        straight: dict[Name, Wire] = {}
+        wires: dict[Name, Net] = {}
+        straight: dict[Name, Net] = {}
         columns = sum(len(self.rows.bars.get(v, ())) for v in items)
         crowded = columns <= MOST_WAYS and any(v not in self.rows.bars for v in items)
         for e in self.view.edges:
@@ -162,17 +162,17 @@ class Zones:
             if a in self.rows.bars and b.place is not None and e.slot is None:
                 if crowded:  # keep the way free, straight up
                     name, x = ("past", b.id, e.operand), self.grid.outer_x(e)
-                    straight[name] = Wire(name, a, above=True, above_x=x, straight=x)
+                    straight[name] = Net(name, a, above=True, above_x=x, straight=x)
                 continue
             if b in self.rows.bars and a.place is not None:
                 if crowded:
                     name = ("past", a.id, e.operand)
                     x = self.grid.outer_x(e)
                     sinks: list[tuple[Name, int]] = [(b, e.operand)]
-                    straight[name] = Wire(name, None, sinks, below=True, below_x=x, straight=x)
+                    straight[name] = Net(name, None, sinks, below=True, below_x=x, straight=x)
                 continue
             name = ("z", a) if b in items else self.way_out(e)
-            wire = wires.setdefault(name, Wire(name, a if a in items else None))
+            wire = wires.setdefault(name, Net(name, a if a in items else None))
             if b in items:
                 wire.sinks.append((b, e.operand))
                 if a not in items:
@@ -184,7 +184,7 @@ class Zones:
         known = {wire.below_x for wire in found if wire.below}  # one that branches off is there
         return [*found, *(w for w in self.passing_wires(items) if w.straight not in known)]
 
-    def passing_wires(self, items: dict[Vertex, Item]) -> list[Wire]:
+    def passing_wires(self, items: dict[Node, Unit]) -> list[Net]:
         """The wires from row to row that cross a zone."""
         z = self.rows.zone[next(iter(items))]
         xs: dict[int, None] = {}
@@ -196,11 +196,11 @@ class Zones:
                     xs[crossing.x] = None
         if len(xs) > MOST_WAYS:
             return []
-        return [Wire(("by", x), None, [], False, False, True, True, x, x, x) for x in xs]
+        return [Net(("by", x), None, [], False, False, True, True, x, x, x) for x in xs]
 
     def find_rising(self) -> None:
-        """Every x at which wires from a vertex leave its zone."""
-        self.rising: dict[Vertex, set[int]] = {}
+        """Every x at which wires from a node leave its zone."""
+        self.rising: dict[Node, set[int]] = {}
         for e in self.view.edges:
             a, b = e.tail, e.head
             if a.place is not None or a not in self.rows.zone or e.kind == "side":
@@ -211,7 +211,7 @@ class Zones:
                 self.rising.setdefault(a, set()).add(self.rising_x(e))
 
     def rising_x(self, e: Edge) -> int:
-        """Where a wire from a vertex outside of time leaves its zone for what is above it."""
+        """Where a wire from a node outside of time leaves its zone for what is above it."""
         if e.head.place is None:
             return self.margin[e.tail]
         return self.grid.outer_x(e) if e.slot is None else self.state_margin[self.comes_in(e)]
@@ -226,7 +226,7 @@ class Zones:
         return ("up", e.tail, self.rising_x(e)) if several or apart else ("z", e.tail)
 
     def leaving(self, e: Edge) -> Path:
-        """The first part of a wire, from a vertex outside of time to where it leaves its zone."""
+        """The first part of a wire, from a node outside of time to where it leaves its zone."""
         z = self.rows.zone[e.tail]
         return shifted(self.zone_block[z].ports[self.way_out(e)], 0, self.zone_y[z])
 
