@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from .checks import describe_received, import_extra, shown
 
 __all__ = [
+    "DAMAGED",
     "Arrays",
     "MessageStream",
     "PathLike",
@@ -36,6 +37,7 @@ __all__ = [
     "load_npz",
     "load_safetensors",
     "locked",
+    "named_errors",
     "remove_unfinished",
     "save_arrays",
     "save_described",
@@ -86,7 +88,7 @@ def write_atomically(
             if hold(file) is not False and os.fstat(file.fileno()).st_nlink:
                 break
             file.close()
-        with file:
+        with named_errors(path), file:
             if callable(content):
                 content(file)
             else:
@@ -100,16 +102,19 @@ def write_atomically(
     except BaseException as error:
         if temporary != path:
             temporary.unlink(missing_ok=True)
-        if (
-            isinstance(error, OSError)
-            and error.errno is not None
-            and error.filename
-            in (
-                None,
-                str(temporary),
-            )
-        ):
-            error.filename = str(path)  # an error of a full disk names no file
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            error.filename = str(path)
+        raise
+
+
+@contextlib.contextmanager
+def named_errors(path: PathLike | None) -> Iterator[None]:
+    """Inside of the block an OSError that names no file, as of a full disk, names this one."""
+    try:
+        yield
+    except OSError as error:
+        if path is not None and error.errno is not None and error.filename is None:
+            error.filename = str(path)
         raise
 
 

@@ -6,17 +6,21 @@ part that is being read. They are made once, and found again by the training tha
 
 from __future__ import annotations
 
+import contextlib
+import io
+import itertools
 import re
 import time
-from array import array
+import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import load_described, save_described, write_atomically
+from ..files import DAMAGED, load_described, named_errors, save_described, write_atomically
 from ..models import Vocabulary, hold_out, text_blocks, token_blocks
 from .options import Tokens
 from .terminal import note
@@ -24,11 +28,11 @@ from .terminal import note
 Ids = NDArray[Any]
 
 DEVELOPMENT = 0.06  # of what is not held out: enough to see when to stop
+MOST_DEVELOPMENT = 1 << 18  # tokens: their mean loss is known to a hundredth
 LARGE = 8 << 20  # bytes of text from which on the ids are in a file
 PIECE = 1 << 16  # ids that are converted at once
-MOST_SHORT = 2**16 - 1
 PAUSE = 5.0  # seconds between two reports of progress
-FORMAT, VERSION = "unspool text", 1
+FORMAT, VERSION = "unspool text", 2
 
 
 class TextParts(NamedTuple):
@@ -56,15 +60,50 @@ def split_text(text: str, tokens: Tokens, fraction: float) -> TextParts:
 def split_files(
     files: Sequence[Path], encoding: str, tokens: Tokens, fraction: float, folder: Path
 ) -> TextParts:
-    """``split_text`` of the text in files; the ids are in a file in ``folder``."""
+    """``split_text`` of the text in files; the ids are in a file in ``folder``.
+
+    That they are of these files and options is what the folder's ``config.json`` says. Ids that
+    are damaged are made anew.
+    """
     ids, about = folder / "ids.npy", folder / "text.npz"
-    if not (ids.exists() and about.exists()):
+    found = None
+    if ids.exists() and about.exists():
+        try:
+            found = prepared(ids, about)
+        except DAMAGED as error:
+            note(f"the text is prepared anew: {error}")
+    if found is None:
+        about.unlink(missing_ok=True)  # without it the ids count for nothing
+        before = stamps_of(files)
         blocks = with_progress(read_files(files, encoding), size_of(files))
-        parts = split_blocks(blocks, tokens, fraction, ids)
-        save_described(about, FORMAT, VERSION, {"vocabulary": parts.vocabulary.to_config()}, {})
+        found = count_and_encode(blocks, tokens, fraction, ids)
+        if stamps_of(files) != before:
+            raise ValueError("the text was changed while it was read; begin again")
+        header = {"vocabulary": found[0].to_config(), "checksum": checksum_of(found[1])}
+        save_described(about, FORMAT, VERSION, header, {})
+    return in_parts(*found, fraction)
+
+
+def prepared(ids: Path, about: Path) -> tuple[Vocabulary, Ids]:
+    """The vocabulary and the ids of a text that was prepared; ValueError if they are damaged."""
     header, _ = load_described(about, FORMAT, VERSION)
     mapped = np.load(ids, mmap_mode="r", allow_pickle=False)
-    return in_parts(Vocabulary.from_config(header["vocabulary"]), mapped, fraction)
+    if checksum_of(mapped) != header.get("checksum"):
+        raise ValueError(f"{ids} is damaged, its checksum is not that of {about}")
+    return Vocabulary.from_config(header["vocabulary"]), mapped
+
+
+def checksum_of(ids: Ids) -> int:
+    """A CRC-32 of ids, piece by piece."""
+    found = 0
+    for begin in range(0, len(ids), PIECE):
+        found = zlib.crc32(ids[begin : begin + PIECE].tobytes(), found)
+    return found
+
+
+def stamps_of(files: Iterable[Path]) -> list[tuple[int, int]]:
+    """What changes with the content of files: their sizes, and when they were last written to."""
+    return [(found.st_size, found.st_mtime_ns) for found in map(Path.stat, files)]
 
 
 def size_of(files: Iterable[Path]) -> int:
@@ -91,10 +130,15 @@ def with_progress(blocks: Iterable[str], size: int) -> Iterator[str]:
             note(f"read {read / 1e6:,.0f} of at most {size / 1e6:,.0f} million characters")
 
 
-def split_blocks(
+def split_blocks(blocks: Iterable[str], tokens: Tokens, fraction: float) -> TextParts:
+    """``split_text`` of a text in blocks."""
+    return in_parts(*count_and_encode(blocks, tokens, fraction), fraction)
+
+
+def count_and_encode(
     blocks: Iterable[str], tokens: Tokens, fraction: float, path: Path | None = None
-) -> TextParts:
-    """``split_text`` of a text in blocks.
+) -> tuple[Vocabulary, Ids]:
+    """The vocabulary of a text, counted on what is not held out, and the ids of its tokens.
 
     Args:
         blocks: The text.
@@ -102,12 +146,14 @@ def split_blocks(
         fraction: The part that is held out.
         path: The file for the ids; None for an array in memory.
     """
-    numbers: dict[str, int] = {}  # of each token, in the order of their first occurrence
+    # The number of each token, in the order of their first occurrence.
+    numbers: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     numbered = Numbered(path)
     try:
-        for block in token_blocks(blocks, tokens.level, tokens.lower):
-            found = (numbers.setdefault(token, len(numbers)) for token in block)
-            numbered.add(np.fromiter(found, np.int32, len(block)))
+        stream = itertools.chain.from_iterable(token_blocks(blocks, tokens.level, tokens.lower))
+        found = map(numbers.__getitem__, stream)
+        while len(piece := np.fromiter(itertools.islice(found, PIECE), np.int64)):
+            numbered.add(piece)
         if not numbers:
             raise ValueError("the text is empty: there is no token in it")
         size = len(numbered)
@@ -118,45 +164,39 @@ def split_blocks(
             counted, tokens.minimum_count, level=tokens.level, lower=tokens.lower
         )
         ids = [vocabulary.ids.get(token, vocabulary.unknown) for token in numbers]
-        return in_parts(vocabulary, numbered.as_ids(np.array(ids), len(vocabulary)), fraction)
+        return vocabulary, numbered.as_ids(np.array(ids), len(vocabulary))
     finally:
         numbered.close()
 
 
 class Numbered:
-    """The numbers of a text's tokens, in memory or in a file."""
+    """The numbers of a text's tokens, in memory or in a file, a byte each as long as they fit."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self.numbers = array("H")  # two bytes each, as long as they fit
-        self.size = 0
-        self.file: Any = None
+        self.runs: dict[np.dtype[Any], int] = {np.dtype(np.uint8): 0}  # how many have which type
+        self.file: IO[bytes] = io.BytesIO()
         if path is not None:
             self.name = path.with_name(f".{path.name}.numbers.part")
             self.file = open(self.name, "w+b")  # noqa: SIM115
 
     def __len__(self) -> int:
-        return self.size
+        return sum(self.runs.values())
 
-    def add(self, numbers: NDArray[np.int32]) -> None:
-        """Append the numbers of a block."""
-        self.size += len(numbers)
-        if self.file is not None:
-            numbers.tofile(self.file)
-            return
-        if self.numbers.typecode == "H" and len(numbers) and numbers.max() > MOST_SHORT:
-            self.numbers = array("i", self.numbers)
-        self.numbers.frombytes(numbers.astype(self.numbers.typecode).tobytes())
+    def add(self, numbers: NDArray[np.int64]) -> None:
+        """Append the numbers of a piece of text."""
+        dtype = np.promote_types([*self.runs][-1], np.min_scalar_type(numbers.max()))
+        self.runs[dtype] = self.runs.get(dtype, 0) + len(numbers)
+        with named_errors(self.path):
+            self.file.write(numbers.astype(dtype).tobytes())
 
-    def __iter__(self) -> Iterator[NDArray[np.int32]]:
+    def __iter__(self) -> Iterator[NDArray[Any]]:
         """The numbers, piece by piece."""
-        if self.file is None:
-            held: NDArray[Any] = np.frombuffer(self.numbers, self.numbers.typecode)
-            yield from (held[begin : begin + PIECE] for begin in range(0, len(held), PIECE))
-            return
         self.file.seek(0)
-        while len(piece := np.fromfile(self.file, np.int32, PIECE)):
-            yield piece
+        for dtype, count in self.runs.items():
+            for begin in range(0, count, PIECE):
+                size = min(PIECE, count - begin) * dtype.itemsize
+                yield np.frombuffer(self.file.read(size), dtype)
 
     def counts(self, before: int, most: int) -> NDArray[np.int64]:
         """How often each number below ``most`` occurs before a position."""
@@ -172,7 +212,7 @@ class Numbered:
         In a file they take as few bytes as the vocabulary allows.
         """
         if self.path is None:
-            found, begin = np.empty(self.size, np.int64), 0
+            found, begin = np.empty(len(self), np.int64), 0
             for piece in self:
                 found[begin : begin + len(piece)] = ids[piece]
                 begin += len(piece)
@@ -180,7 +220,7 @@ class Numbered:
         dtype = np.min_scalar_type(max(most - 1, 0))
 
         def write(file: Any) -> None:
-            header = {"descr": dtype.str, "fortran_order": False, "shape": (self.size,)}
+            header = {"descr": dtype.str, "fortran_order": False, "shape": (len(self),)}
             np.lib.format.write_array_header_1_0(file, header)
             for piece in self:
                 file.write(ids[piece].astype(dtype).tobytes())
@@ -190,8 +230,9 @@ class Numbered:
 
     def close(self) -> None:
         """Remove the file of numbers."""
-        if self.file is not None:
+        with contextlib.suppress(OSError):  # of a full disk, which was reported before
             self.file.close()
+        if self.path is not None:
             self.name.unlink(missing_ok=True)
 
 
@@ -199,7 +240,7 @@ def in_parts(vocabulary: Vocabulary, ids: Ids, fraction: float) -> TextParts:
     """Ids in three parts; a text that is too short for them raises a ValueError."""
     try:
         before, after = hold_out(ids, fraction)
-        train, development = hold_out(before, DEVELOPMENT)
+        train, development = hold_out(before, min(DEVELOPMENT, MOST_DEVELOPMENT / len(before)))
         enough = all(predicted(part, vocabulary) for part in (train, development, after))
     except ValueError:
         enough = False

@@ -11,9 +11,9 @@ import dataclasses
 import json
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..cells import Module
 from ..files import locked, remove_unfinished, write_atomically
@@ -79,7 +79,12 @@ class Folder:
                 if file != written:
                     file.unlink()
         elif written in there:
-            self.compare(read_config(written), json.loads(json.dumps(self.config)))
+            problems = differences(read_config(written), json.loads(json.dumps(self.config)))
+            if problems and {self.checkpoint, before, self.model} & {*there}:
+                self.refuse(problems)
+            elif problems:  # nothing was trained yet
+                for file in {*text} & {*there}:
+                    file.unlink()
         elif there:
             raise ValueError(
                 f"{there[0]} exists, but no config.json that says of which training; give another "
@@ -88,16 +93,13 @@ class Folder:
         described = {"format": FORMAT, "version": VERSION, **self.config}
         write_atomically(written, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
 
-    def compare(self, saved: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    def refuse(self, problems: Sequence[str]) -> NoReturn:
         """Raise an error that names the options in which two trainings differ."""
-        problems = differences(saved, given)
-        if problems:
-            more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
-            raise ValueError(
-                f"{self.path}: another training is in this folder: {'; '.join(problems[:5])}{more}."
-                " Give the options that it was begun with, another --out, or --restart to begin "
-                "anew"
-            )
+        more = f"; and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise ValueError(
+            f"{self.path}: another training is in this folder: {'; '.join(problems[:5])}{more}. "
+            "Give the options that it was begun with, another --out, or --restart to begin anew"
+        )
 
     def fit(self, model: Module, *, saved: Mapping[str, Any], **options: Any) -> Any:
         """``fit``, resumed from the checkpoint; the best model is kept in its file.

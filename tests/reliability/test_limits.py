@@ -160,6 +160,6 @@ def test_a_large_text_has_its_ids_in_a_file_that_is_made_once(tmp_path, monkeypa
         np.testing.assert_array_equal(array, large[name])
     ids = np.load("large/ids.npy", mmap_mode="r")
     assert ids.dtype == np.uint8
-    monkeypatch.setattr(data, "split_blocks", None)  # not called again
+    monkeypatch.setattr(data, "count_and_encode", None)  # not called again
     assert main(["train", "lm", "text.txt", "--out", "large", *options]) == 0
     capsys.readouterr()
