@@ -31,7 +31,7 @@ def embedding(E: Any, ids: Any, padding_idx: int | None = None) -> Any:
         padding_idx: A row that gets no gradient, so that it stays as it is.
 
     Returns:
-        (*ids.shape, d).
+        ``(*ids.shape, d)``.
     """
     E = operand(E)
     rows = len(values(E))

@@ -358,7 +358,7 @@ def mse_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "
 
 
 def l1_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "mean") -> Any:
-    """|x - target|, both of one shape; the gradient at 0 is 0."""
+    """``|x - target|``, both of one shape; the gradient at 0 is 0."""
     x, targets, mask = _pair("l1_loss", x, targets, mask, reduction)
     with scope("l1_loss"):
         return reduce_loss(np.abs(x - targets), mask, reduction)
@@ -367,7 +367,7 @@ def l1_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "m
 def huber_loss(
     x: Any, targets: Any, *, delta: float = 1.0, mask: Any = None, reduction: Reduction = "mean"
 ) -> Any:
-    """½ e² for |e| ≤ delta, else delta (|e| - ½ delta), with e = x - target (Huber 1964)."""
+    """``½ e²`` for ``|e| ≤ delta``, else ``delta (|e| - ½ delta)``; e = x - target (Huber 1964)."""
     x, targets, mask = _pair("huber_loss", x, targets, mask, reduction)
     check_float(f"huber_loss of {describe(x)}{here()}", "delta", delta, above=0)
     with scope("huber_loss"):

@@ -87,7 +87,7 @@ class Flow:
         }
 
     def shares(self, parameter: Tensor) -> Array:
-        """The contribution of each time step to the gradient of a parameter, (T, *its shape).
+        """The contribution of each time step to the gradient of a parameter, ``(T, *its shape)``.
 
         That of step t is ∂L/∂s_t times the immediate derivative of step t, with the state before it
         held fixed. All of them and ``outside`` sum to the gradient.

@@ -38,8 +38,8 @@ class GatedCell(Cell):
         rng: A Generator, a seed, or None, for the weights.
         dtype: Of the parameters.
         W_init: The initialiser of every W (d_in, d_h): "orthogonal", "uniform", "identity",
-            "zeros", "glorot_uniform", "glorot_normal", "he_...", "lecun_...", or a function of
-            (rng, d_in, d_out, dtype).
+            "zeros", "glorot_uniform", "glorot_normal", ``"he_..."``, ``"lecun_..."``, or a
+            function of (rng, d_in, d_out, dtype).
         U_init: The initialiser of every U (d_h, d_h).
     """
 

@@ -164,13 +164,13 @@ def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
 
 
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
-    """|y - output|, the mean over the last axis."""
+    """``|y - output|``, the mean over the last axis."""
     y_pred = numbers(y_pred)
     return np.mean(np.abs(y_pred - like_output("mae", y_true, y_pred)), axis=-1)
 
 
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
-    """100 |y - output| / |y|, the mean over the last axis."""
+    """``100 |y - output| / |y|``, the mean over the last axis."""
     y_pred = numbers(y_pred)
     y = like_output("mape", y_true, y_pred)
     return 100 * np.mean(np.abs((y_pred - y) / np.maximum(np.abs(y), 1e-7)), axis=-1)

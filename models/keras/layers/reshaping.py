@@ -49,11 +49,11 @@ class Reshape(Reshaping):
         self.target_shape = tuple(shape)
 
     def call(self, inputs: Any) -> Any:
-        """(batch, *target_shape)."""
+        """``(batch, *target_shape)``."""
         return np.reshape(inputs, (len(inputs), *self.target_shape))
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """(batch, *target_shape), -1 filled in where it is known."""
+        """``(batch, *target_shape)``, -1 filled in where it is known."""
         batch, *rest = input_shape
         target = self.target_shape
         if -1 not in target:
