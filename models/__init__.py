@@ -76,6 +76,7 @@ from .text import (
     token_blocks,
     tokenize,
 )
+from .torch_export import TorchModule, load_torch, to_torch
 from .training import (
     SGD,
     Adadelta,
@@ -128,6 +129,8 @@ __all__ = [
     "clip_by_value", "schedules", "save_history", "differences", "previous_of",
     # Models in files.
     "Saved", "save_model", "load_model",
+    # Models to and from PyTorch.
+    "TorchModule", "to_torch", "load_torch",
     # Metrics.
     "accuracy", "bits_of", "confusion", "label_scores", "span_f1", "span_scores",
 ]  # fmt: skip
