@@ -34,16 +34,17 @@ def main(folder: Path) -> None:
         load_torch,
         python_manual,
         to_torch,
+        tokenize,
     )
 
     text = python_manual()[:60_000]
-    vocabulary = Vocabulary.count(text, minimum=2)
+    vocabulary = Vocabulary.count(tokenize(text), minimum_count=2)
     ids = vocabulary.encode(text)
     rows = ids[: len(ids) // 32 * 32].reshape(-1, 32)
     rows = rows[: len(rows) // PROCESSES * PROCESSES]  # the same number for each process
 
     model = LanguageModel(len(vocabulary), 48, dropout=0.1, rng=0)
-    fit(model, Sequences(rows, batch=16, rng=0), Adam(model.parameters(), 0.003), epochs=1)
+    fit(model, Sequences(rows, batch=16, rng=0), Adam(model.parameters(), 0.01), epochs=1)
     with evaluating(model):
         print(f"unspool, trained for an epoch  {model.loss(rows).item():.6f}")
 
@@ -71,7 +72,7 @@ def train_on(rank: int, folder: Path) -> None:
     begun = np.load(folder / "begun.npz")
     module.load_state_dict({name: torch.from_numpy(begun[name]) for name in begun})
     parallel = DistributedDataParallel(module)
-    adam = torch.optim.Adam(parallel.parameters(), 0.003)
+    adam = torch.optim.Adam(parallel.parameters(), 0.01)
 
     rows = torch.from_numpy(np.load(folder / "rows.npy"))
     share = rows[rank::PROCESSES]

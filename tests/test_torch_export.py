@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -469,3 +470,35 @@ def test_a_prefix_is_taken_off():
     state = {f"module.{name}": array for name, array in to_torch(model).state.items()}
     fresh = load_torch(language_model(), state, prefix="module.")
     np.testing.assert_array_equal(ours(fresh, IDS, None), ours(model, IDS, None))
+
+
+# The documented example ---------------------------------------------------------------------------
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+@pytest.mark.slow
+def test_a_model_trains_on_in_two_processes_of_pytorch_and_comes_back(tmp_path):
+    """docs/pytorch_training.py itself: the loss goes on where it was, both ways."""
+    needs("torch")
+    program = [sys.executable, str(DOCS / "pytorch_training.py")]
+    run = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    losses = [float(line.split()[-1]) for line in run.stdout.splitlines()]
+    departure, arrival, *epochs, back = losses
+    assert len(epochs) == 3
+    assert arrival == pytest.approx(departure, abs=2e-5)
+    assert epochs[-1] < arrival - 0.1
+    assert back == pytest.approx(epochs[-1], abs=2e-5)
+
+
+def test_the_page_about_pytorch_runs(tmp_path, monkeypatch):
+    needs("torch")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "language_model", raising=False)
+    names: dict[str, object] = {}
+    page = (DOCS / "pytorch.md").read_text(encoding="utf-8")
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "pytorch.md", "exec"), names)
+    assert names["logits"].shape == (1, 3, 1000)
