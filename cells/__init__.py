@@ -14,7 +14,16 @@ from ..files import load_npz, load_safetensors, save_npz, save_safetensors
 from .cell import Cell, State, detached, unroll
 from .composite import MERGES, Bidirectional, Stacked, check_member, width_out
 from .config import Configured, NotConfigurable, cell_maker, register
-from .exchange import load_concatenated, load_keras, load_torch, to_keras, to_torch
+from .exchange import (
+    fill_from_torch,
+    load_concatenated,
+    load_keras,
+    load_torch,
+    to_keras,
+    to_torch,
+    torch_entries,
+    torch_layer,
+)
 from .fast import jit, jit_available
 from .flow import Flow, gradient_flow
 from .initial import (
@@ -27,7 +36,7 @@ from .initial import (
     uniform,
     zeros,
 )
-from .module import Module
+from .module import Module, Update
 from .onnx_export import (
     OnnxGraph,
     onnx_merged,
@@ -66,5 +75,6 @@ __all__ = [
     "load_keras", "to_keras", "load_concatenated", "to_onnx", "save_onnx",
     # For models.
     "truncated_normal", "check_member", "width_out", "real_positions", "OnnxGraph",
-    "onnx_merged", "onnx_over_time", "output_states", "write_onnx",
+    "onnx_merged", "onnx_over_time", "output_states", "write_onnx", "Update", "fill_from_torch",
+    "torch_entries", "torch_layer",
 ]  # fmt: skip

@@ -40,18 +40,24 @@ class System(NamedTuple):
     merges: tuple[str, ...]  # of its bidirectional layers
     activations: tuple[str, ...]  # of its Elman network
 
-    def order(self, cell: Cell, who: str) -> tuple[str, ...]:
-        """The gates of a cell in this library's order, or an error with a cure."""
-        for kind, gates in self.gates.items():
+    def kind(self, cell: Cell) -> type[Cell] | None:
+        """The class whose equations a cell has, of those in ``gates``."""
+        for kind in self.gates:
             # Not isinstance: a subclass with equations of its own is another function.
             if type(cell).forward is kind.forward and type(cell).output is Cell.output:
-                activation = cell.activation if isinstance(cell, Elman) else "tanh"
-                if activation not in self.activations:
-                    raise ValueError(
-                        f"{who}: {self.name} has no recurrent layer with {activation}; it has "
-                        f"{', '.join(self.activations)}"
-                    )
-                return gates
+                return kind
+        return None
+
+    def order(self, cell: Cell, who: str) -> tuple[str, ...]:
+        """The gates of a cell in this library's order, or an error with a cure."""
+        if (kind := self.kind(cell)) is not None:
+            activation = cell.activation if isinstance(cell, Elman) else "tanh"
+            if activation not in self.activations:
+                raise ValueError(
+                    f"{who}: {self.name} has no recurrent layer with {activation}; it has "
+                    f"{', '.join(self.activations)}"
+                )
+            return self.gates[kind]
         for kind, cure in CURES.items():
             if isinstance(cell, kind):
                 raise ValueError(f"{who}: {type(cell).__name__} {cure.format(system=self.name)}")
@@ -238,17 +244,9 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
     """
     who = f"load_torch({type(module).__name__})"
     layers = TORCH.layers(module, who)
-    given = {
-        name.removeprefix(prefix): plain(value)
-        for name, value in torch_entries(state, who).items()
-        if name.startswith(prefix)
-    }
+    given = torch_entries(state, who, prefix)
     update = Update(who)
-    single = len(layers) == len(layers[0]) == 1 and "weight_ih" in given
-    for cell, suffix in torch_suffixes(layers, single):
-        arrays = torch_cell_arrays(cell, suffix, given, update)
-        if arrays is not None:
-            put_all(update, f"weight_ih{suffix}", cell, arrays)
+    fill_from_torch(module, given, update)
     for name, array in given.items():
         hint = ""
         if name.startswith("weight_hr"):
@@ -260,20 +258,43 @@ def load_torch(module: M, state: Any, *, prefix: str = "") -> M:
     return module
 
 
-def torch_entries(state: Any, who: str) -> Mapping[str, Any]:
-    """A state as a mapping from names to values."""
+def torch_entries(state: Any, who: str, prefix: str = "") -> dict[str, Array]:
+    """A state as arrays by name; only those whose names begin so, without this prefix."""
     if isinstance(state, (str, Path)):
-        return load_arrays(state)
+        state = load_arrays(state)
     if hasattr(state, "state_dict"):
         state = state.state_dict()
     if not isinstance(state, Mapping):
         expected = "a state_dict, a dict of arrays or the path of a .safetensors file"
         raise wrong_type(f"{who}: expected {expected}", state)
-    return state
+    return {
+        name.removeprefix(prefix): plain(value)
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
+
+
+def fill_from_torch(
+    module: Module, given: dict[str, Array], update: Update, prefix: str = ""
+) -> None:
+    """Put the entries of a recurrent layer of PyTorch into an update, and remove them.
+
+    Args:
+        module: A Cell, Stacked or Bidirectional.
+        given: The entries of a state.
+        update: Of the Parameters.
+        prefix: The beginning of the layer's names.
+    """
+    layers = TORCH.layers(module, update.who)
+    single = len(layers) == len(layers[0]) == 1 and f"{prefix}weight_ih" in given
+    for cell, suffix in torch_suffixes(layers, single):
+        arrays = torch_cell_arrays(cell, prefix, suffix, given, update)
+        if arrays is not None:
+            put_all(update, f"{prefix}weight_ih{suffix}", cell, arrays)
 
 
 def torch_cell_arrays(
-    cell: Cell, suffix: str, given: dict[str, Array], update: Update
+    cell: Cell, prefix: str, suffix: str, given: dict[str, Array], update: Update
 ) -> dict[str, Array] | None:
     """The parameters of one cell; the entries used are removed from ``given``."""
     gates = TORCH.order(cell, update.who)
@@ -286,7 +307,7 @@ def torch_cell_arrays(
         shapes |= {"bias_ih": (rows,), "bias_hh": (rows,)}
     arrays: dict[str, Array] = {}
     for name, shape in shapes.items():
-        key = name + suffix
+        key = f"{prefix}{name}{suffix}"
         if key not in given:
             hint = " (make the module with bias=False)" if name.startswith("bias") else ""
             update.problems.append(f"missing {key} {shape}{hint}")
@@ -298,6 +319,14 @@ def torch_cell_arrays(
         arrays["weight_ih"].T, arrays["weight_hh"].T, arrays.get("bias_ih"), arrays.get("bias_hh")
     )
     return unpack(cell, gates, packed)
+
+
+def torch_layer(cell: Cell) -> str | None:
+    """The name of the layer of ``torch.nn`` that computes a cell: RNN, LSTM, GRU; None for none."""
+    kind = TORCH.kind(cell)
+    if kind is None or (isinstance(cell, Elman) and cell.activation not in TORCH.activations):
+        return None
+    return {Elman: "RNN", LSTM: "LSTM", ResetAfterGRU: "GRU"}[kind]
 
 
 def to_torch(module: Module, *, cell: bool = False) -> dict[str, Array]:

@@ -301,7 +301,8 @@ class Update:
 
         ``other`` names that second one in the message; None for the first one's name.
         """
-        if parameter in self.found and not np.array_equal(self.found[parameter][1], array):
+        held = self.found.get(parameter, ("", array))[1]
+        if not np.array_equal(held, array, equal_nan=array.dtype.kind == "f"):
             first = f"{self.found[parameter][0]}, and both are one Parameter here"
             self.problems.append(f"{name} differs from {other or first}")
         self.found[parameter] = (name, array)

@@ -51,6 +51,9 @@ def to_onnx(module: Module, *, lengths: bool = True, state: bool = False) -> Any
     0 at padded positions, and the last states, named as parameters are: ``h``, ``0.c``,
     ``forward.h``; the initial ones are ``h_0``, ``0.c_0``. All states are (batch, d_h).
 
+    With ``state`` a language model runs step by step: feed one token and the states that came
+    back. An encoder-decoder is two models, which ``unspool.models.onnx_steps`` writes.
+
     Args:
         module: A Cell, Stacked, Bidirectional, or a model that is registered with ``write_onnx``.
         lengths: Whether the lengths are an input, or all sequences as long as the time axis.
@@ -106,11 +109,13 @@ class OnnxGraph:
         self.outputs.append(self._value(name, np.float32, shape))
 
     def constant(self, name: str, array: Any) -> str:
-        """Store an array."""
+        """Store an array; an equal one of this name is stored once."""
         array = np.asarray(array)
         if array.dtype.kind == "f":
             array = array.astype(np.float32)
-        self.constants.append(self.onnx.numpy_helper.from_array(np.array(array, order="C"), name))
+        made = self.onnx.numpy_helper.from_array(np.array(array, order="C"), name)
+        if not any(held.name == name and held == made for held in self.constants):
+            self.constants.append(made)
         return name
 
     def node(
@@ -249,11 +254,8 @@ ELMAN_ATTRIBUTES: dict[str, dict[str, Any]] = {
 
 
 def number(graph: OnnxGraph, value: int, dtype: Any = np.int64) -> str:
-    """A constant (1,), stored once."""
-    name = f"{np.dtype(dtype).name}_{value}"
-    if all(constant.name != name for constant in graph.constants):
-        graph.constant(name, np.array([value], dtype))
-    return name
+    """A constant (1,)."""
+    return graph.constant(f"{np.dtype(dtype).name}_{value}", np.array([value], dtype))
 
 
 def output_states(module: Any, graph: OnnxGraph, path: str = "") -> None:

@@ -19,7 +19,6 @@ Everywhere ``rng`` is a Generator, a seed, or None, for initial weights and for 
 ``dtype`` is that of the parameters.
 """
 
-from . import onnx_export  # noqa: F401  # teaches unspool.cells.to_onnx the models
 from .corpus import Corpus
 from .networks.acceptor import Acceptor, BagClassifier, Classifier, TextCNN, final_output
 from .networks.attention import (
@@ -49,6 +48,7 @@ from .networks.layers import (
 from .networks.text_model import TextModel
 from .networks.transducer import SplitHead, Transducer
 from .networks.window import WindowLanguageModel
+from .onnx_export import OnnxSteps, onnx_steps  # teaches unspool.cells.to_onnx the models
 from .persist import Saved, load_model, save_model
 from .text import (
     Features,
@@ -76,6 +76,7 @@ from .text import (
     token_blocks,
     tokenize,
 )
+from .torch_export import TorchModule, load_torch, to_torch
 from .training import (
     SGD,
     Adadelta,
@@ -128,6 +129,8 @@ __all__ = [
     "clip_by_value", "schedules", "save_history", "differences", "previous_of",
     # Models in files.
     "Saved", "save_model", "load_model",
+    # Models to and from other engines.
+    "TorchModule", "to_torch", "load_torch", "OnnxSteps", "onnx_steps",
     # Metrics.
     "accuracy", "bits_of", "confusion", "label_scores", "span_f1", "span_scores",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ Version 1 named parts in another way; ``upgraded`` turns its header into the pre
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
@@ -86,6 +87,13 @@ class Saved(NamedTuple):
                 f"predict: this {type(self.model).__name__} was saved without {lacks}; write "
                 "save_model(path, model, vocabulary=..., labels=...)"
             )
+        reads = getattr(self.model, "predict", None)
+        if self.labels and (not reads or "lengths" not in inspect.signature(reads).parameters):
+            raise ValueError(
+                f"predict: {type(self.model).__name__}.predict takes no lengths, and how its texts "
+                "were padded is not in the file; encode and pad them as in training, and write "
+                "saved.model.predict(...)"
+            )
         given = texts if isinstance(texts, str) else list(texts)
         if self.labels is None or all(isinstance(text, str) for text in given):
             given = list_of_texts("predict", "texts", texts if isinstance(texts, str) else given)
@@ -149,12 +157,19 @@ def save_model(
             features = own if isinstance(own, Features) else None
         labels = model.labels if labels is None else labels
     check_sizes("save_model", model, vocabulary, features, labels)
+    if getattr(model, "built", True) is False:  # Keras's layers have weights from their first call
+        raise ValueError(
+            f"save_model: this {type(model).__name__} has no weights yet; call it on a batch, fit "
+            "it, or write model.build((None, time)), before it is saved"
+        )
+    config = own = None
     try:
         config = model.to_config()
-    except NotConfigurable:
-        config = None
+    except NotConfigurable as error:
+        own = str(error)
     header = {
         "model": config,
+        "own": own,
         "vocabulary": None if vocabulary is None else vocabulary.to_config(),
         "features": None if features is None else features.to_config(),
         "labels": None if labels is None else labels.names,
@@ -198,7 +213,7 @@ def load_model(path: PathLike, model: Module | None = None) -> Saved:
         columns = None if features is None else Features.from_config(features)
         names = None if labels is None else Labels(labels)
         if model is None:
-            model = made(header.get("model"), arrays)
+            model = made(header, arrays)
         check_sizes("load_model", model, vocabulary, columns, names)
         model.load_state_dict(arrays)
     except FileNotFoundError:
@@ -236,12 +251,13 @@ def check_sizes(
 # Files are not trusted ----------------------------------------------------------------------------
 
 
-def made(config: Any, arrays: Mapping[str, NDArray[Any]]) -> Module:
-    """The model of a configuration, which may not ask for more than the arrays hold."""
+def made(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Module:
+    """The model of a header's configuration, which may not ask for more than the arrays hold."""
+    config, own = header.get("model"), header.get("own")
     if config is None:
         raise ValueError(
-            "it has parts of your own; make the model as it was made, and write "
-            "load_model(path, model)"
+            f"it has parts of your own{f' ({shown(own, 300)})' if isinstance(own, str) else ''}; make "
+            "the model as it was made, and write load_model(path, model)"
         )
     # Truncated normals are drawn again where they are outside: 5 % more numbers, of a few 64.
     rng = BoundedGenerator(int(1.1 * sum(array.size for array in arrays.values())) + 64)

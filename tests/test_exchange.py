@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import runpy
 import struct
 import sys
@@ -16,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import unspool.models.onnx_export  # registers the models with to_onnx  # noqa: F401
 from helpers import filled, needs, sigmoid
 from unspool import Parameter, Tensor, unroll
 from unspool.cells import (
@@ -48,13 +48,16 @@ from unspool.cells import (
 from unspool.models import (
     CRF,
     Acceptor,
+    Attention,
     Dense,
     Embedding,
+    EncoderDecoder,
     FeatureEmbedding,
     FeedForward,
     LanguageModel,
     PairwiseCRF,
     Transducer,
+    onnx_steps,
 )
 
 DATA = Path(__file__).parent / "data"
@@ -903,6 +906,88 @@ def test_onnx_of_models_over_vectors():
         to_onnx(Acceptor(LSTM(3, 4), 2, embedding=lambda x: x))
     with pytest.raises(ValueError, match="a PairwiseCRF reads the states"):
         to_onnx(Transducer(LSTM(3, 4), 2, crf=PairwiseCRF(2, 4)))
+
+
+def encoder_decoder(attention, scale=None, **options):
+    model = EncoderDecoder(9, 8, 6, attention=attention, **options)
+    if scale is not None:
+        read = model.attention
+        model.attention = type(read)(read.d_query, read.d_key, scale=scale)
+    return filled(model, scale=0.5).eval()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attention": None},
+        {"attention": None, "cell": GRU, "layers": 2, "bidirectional": True},
+        {"attention": "dot"},
+        {"attention": "scaled_dot", "cell": ResetAfterGRU, "layers": 2},
+        {"attention": "scaled_dot", "scale": "learned"},
+        {"attention": "bilinear", "bidirectional": True, "dropout": 0.4},
+        {"attention": "bilinear", "scale": 0.5},
+        {"attention": "additive", "bidirectional": True, "layers": 2, "cell": GRU},
+        {"attention": "additive", "cell": Elman, "scale": "learned"},
+    ],
+    ids=str,
+)
+def test_onnx_of_an_encoder_decoder_step_by_step(options):
+    """A greedy loop over the two models: the targets, the scores and the attention are ours."""
+    needs("onnx")
+    model = encoder_decoder(**options)
+    source = np.array([[3, 4, 5, 6], [7, 3, 0, 0], [5, 5, 5, 0], [1, 0, 0, 0]])
+    lengths = np.array([4, 2, 3, 1], np.int32)
+    encoder, step = onnx_steps(model)
+    memory: dict[str, np.ndarray] = {}
+    found = run_onnx(encoder, {"source": source, "lengths": lengths})
+    if model.attention is not None:
+        memory = {"keys": found.pop("keys"), "values": found.pop("values"), "lengths": lengths}
+    ids, logits, weights, written = np.full(4, model.start), [], [], [np.full(4, model.start)]
+    for _ in range(6):
+        state = {f"{name}_0": array for name, array in found.items()}
+        found = run_onnx(step, {"ids": ids, **state, **memory})
+        weights.append(found.pop("attention", None))
+        logits.append(found.pop("logits"))
+        ids = logits[-1].argmax(-1)
+        written.append(ids)
+    for row, ours in zip(np.stack(written[1:], 1), model.greedy(source, 6, lengths), strict=True):
+        end = np.flatnonzero(row == model.end)
+        assert row[: end[0] if len(end) else None].tolist() == ours.tolist()
+    target = np.stack(written, axis=1)
+    expected = model.logits(source, target, lengths).data
+    np.testing.assert_allclose(np.stack(logits, 1), expected, rtol=0, atol=2e-6)
+    if model.attention is not None:
+        matrix = model.attention_matrix(source, target, lengths)
+        np.testing.assert_allclose(np.stack(weights, 1), matrix, rtol=0, atol=2e-6)
+
+
+class OwnAttention(Attention):
+    """Scores of its own."""
+
+
+def test_an_encoder_decoder_is_no_single_onnx_model():
+    needs("onnx")
+    with pytest.raises(ValueError, match=r"two models.*unspool\.models\.onnx_steps\(model\)"):
+        to_onnx(encoder_decoder(None))
+    with pytest.raises(TypeError, match=r"expected an EncoderDecoder, got LSTM.*cells\.to_onnx"):
+        onnx_steps(LSTM(3, 4))
+    with pytest.raises(ValueError, match="OwnAttention has no exporter; use DotAttention"):
+        onnx_steps(encoder_decoder(OwnAttention))
+
+
+def test_the_page_about_onnx_runs():
+    """A language model and an encoder-decoder, step by step in onnxruntime."""
+    needs("onnxruntime")
+    page = (Path(__file__).parent.parent / "docs" / "onnx.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "onnx.md", "exec"), names)
+    model, target = names["model"], names["target"]
+    ours = model.greedy(names["source"], 6, names["lengths"])
+    for row, ids in zip(target, ours, strict=True):
+        end = np.flatnonzero(row == model.end)
+        assert row[: end[0] if len(end) else None].tolist() == ids.tolist()
+    np.testing.assert_allclose(names["attention"].sum(-1), 1, rtol=1e-5)
 
 
 def test_onnx_of_layers_outside_of_time():
