@@ -3,7 +3,7 @@
 Run: ``python notebooks/build.py`` with ``unspool[notebooks]`` installed, or ``make notebooks``. It
 writes below build/notebooks:
 
-- ``student``: solutions replaced by ``...  # your code here``, so that a function returns None,
+- ``student``: solutions replaced by ``pass  # your code here``, so that a function returns None,
   which ``check`` answers with a hint; nothing stops on the way to the end;
 - ``teacher``: the source, a source for nbgrader too (``nbgrader_config.py`` has the same stub);
 - ``site``: the student's version, executed.
@@ -30,7 +30,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 PRINTED = ROOT / "tests" / "data" / "printed"
-STUB = "...  # your code here"
+STUB = "pass  # your code here"
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 BADGES = "<!-- badges -->"
 Notebook = dict[str, Any]

@@ -173,7 +173,7 @@ def test_a_students_version_has_no_solution(path):
 
 def test_a_solution_is_cleared_at_its_indent():
     source = "def f(x):\n    ### BEGIN SOLUTION\n    y = 2\n    ### END SOLUTION\n    return y"
-    assert build.cleared(source) == ("def f(x):\n    ...  # your code here\n    return y")
+    assert build.cleared(source) == ("def f(x):\n    pass  # your code here\n    return y")
     for broken in ("### BEGIN SOLUTION", "### END SOLUTION", "### BEGIN SOLUTION\n" * 2):
         with pytest.raises(ValueError, match="without its partner"):
             build.cleared(broken)
