@@ -202,6 +202,7 @@ class _Maker:
         self.leaf_node: dict[Hashable, Node] = {}
         self.leaf_number: dict[Tensor, int] = {}
         self.seen_edges: set[Hashable] = set()
+        self.parameter_names: dict[Tensor, str] = {}
         self.arrivals: dict[str, int] = {}
         shown = sum(len(structure.loops[loop].steps[t]) for loop, t in self.visible)
         self.equations = Equations(structure, generic=fold) if shown <= MOST_NAMED else None
@@ -631,7 +632,9 @@ class _Maker:
 
     def parameter_name(self, x: Tensor) -> str:
         """A parameter's name, with its number among its namesakes: ``W^(2)``."""
-        return parameter_name(self.s, x)
+        if x not in self.parameter_names:
+            self.parameter_names[x] = parameter_name(self.s, x)
+        return self.parameter_names[x]
 
     def first_name(self, x: Tensor, slot: Slot) -> str:
         """What a state begins with: h_0, or h_{T+1} where time runs from the end."""
