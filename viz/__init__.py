@@ -31,7 +31,7 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
-from ..autograd import Tape, Tensor, describe, split_scope
+from ..autograd import Tape, Tensor, describe
 from ..checks import check_bool
 from ..files import write_atomically
 from . import dot, render
@@ -45,7 +45,7 @@ from .page import make_page
 from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
 from .stepwise import by_steps
-from .structure import read
+from .structure import Loop, read
 from .trace import tape_of
 from .view import LEVELS, make_view
 from .words import Words, check_words
@@ -314,31 +314,38 @@ def draw(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
         )
     feeds: Sequence[int] = ()
-    if hasattr(what, "illustration"):
+    is_model = hasattr(what, "illustration")
+    if is_model:
         level = level or ("cell" if width is None else None)
         seen = what.illustration(words=words, targets=targets, generate=generate)
         what, words, targets, feeds = seen.output, seen.words, seen.targets, seen.fed_back
         predictions = seen.predictions if predictions is None else predictions
-        if not read(Tape(what)).loops:  # a window or a bag: no step has a word
-            words = targets = predictions = None
     elif generate is not None:
         raise TypeError(
             f"draw: generate={generate} is for a model that writes words, got {type(what).__name__}"
         )
     tape = tape_of("draw", what, steps or max(CELL_STEPS, at or 0))
-    check_time(tape, fold=fold, steps=steps, at=at)
+    with without_collection():
+        structure = read(tape)
+    loops = structure.loops
+    if is_model and not loops:  # a window or a bag: no step has a word
+        words = targets = predictions = None
+    check_time(loops, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
     texts = Words(
-        check_words("words", words, tape),
-        check_words("targets", targets, tape),
-        check_words("predictions", predictions, tape),
+        check_words("words", words, loops),
+        check_words("targets", targets, loops),
+        check_words("predictions", predictions, loops),
         frozenset(feeds),
     )
     tries = candidates(level, steps, width, whole=fold or at is not None)
+    whole, split = (structure, grads), None
     with without_collection(), speaking(labels):
         for tried, count, folded in tries:
             level, fold = tried, fold or folded
-            shown, known = (tape, grads) if level == "op" else by_steps(tape, grads)
+            if level != "op" and split is None:
+                split = by_steps(structure, grads)
+            shown, known = whole if level == "op" or split is None else split
             view = make_view(shown, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
             scene = lay_out(
                 view,
@@ -467,9 +474,9 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(f"draw: {name} is a whole number from 1, got {value}")
 
 
-def check_time(tape: Tape, *, fold: bool, steps: int | None, at: int | None) -> None:
+def check_time(loops: list[Loop], *, fold: bool, steps: int | None, at: int | None) -> None:
     """Raise if an option asks for steps that the tape does not have."""
-    present = {parts[1] for record in tape if (parts := split_scope(record.scope))}
+    present = {t for loop in loops for t in loop.steps}
     asked = "fold=True" if fold else f"at={at}" if at else f"steps={steps}" if steps else ""
     if asked and not present:
         raise ValueError(

@@ -108,10 +108,10 @@ def make_page(
     ink = Palette(theme.name)
     for name in SCENES if structure.loops else SCENES[2:]:
         if name == "folded":
-            view = make_view(tape, level="op", fold=True)
+            view = make_view(structure, level="op", fold=True)
             scene = lay_out(view, values=values, legend=False)
         else:
-            view = make_view(tape, level=name, steps=limit)
+            view = make_view(structure, level=name, steps=limit)
             scene = lay_out(view, values=values, gradients=gradients, legend=False, words=words)
         titles = view.titles
         book.add_shares(scene)

@@ -57,7 +57,7 @@ def choose_steps(
 
 
 def make_view(
-    tape: Tape,
+    structure: Structure,
     *,
     level: str = "op",
     fold: bool = False,
@@ -68,14 +68,14 @@ def make_view(
     """The graph of a tape at a level of detail.
 
     Args:
-        tape: What to show.
+        structure: The tape, read.
         level: ``op``, ``gate`` or ``cell``.
         fold: One step that stands for all, with its states delayed.
         steps: How many steps are shown; None for all of a short loop.
         at: The one step to be shown.
         keep: Whether a long loop's first or last steps are shown.
     """
-    structure, level, steps, remark = bearable(read(tape), level, fold, steps, at)
+    structure, level, steps, remark = bearable(structure, level, fold, steps, at)
     if remark:
         warnings.warn(f"draw: {remark}", stacklevel=3)
     view = _Maker(structure, level, fold, steps, at, keep).view()
