@@ -37,6 +37,7 @@ from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations, latex_of
+from .extent import LEVELS
 from .language import check_labels, speaking
 from .lattice import lattice_scene
 from .layout import lay_out
@@ -45,9 +46,9 @@ from .page import make_page
 from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
 from .stepwise import by_steps
-from .structure import Loop, read
+from .structure import Loop, Structure, read
 from .trace import tape_of
-from .view import LEVELS, make_view
+from .view import make_view
 from .words import Words, check_words
 
 __all__ = ["Drawing", "draw", "equations", "latex_of", "lattice"]
@@ -338,43 +339,31 @@ def draw(
         check_words("predictions", predictions, loops),
         frozenset(feeds),
     )
-    tries = candidates(level, steps, width, whole=fold or at is not None)
-    whole, split = (structure, grads), None
+    tries = candidates(level, steps, width, fold=fold, whole=fold or at is not None)
     with without_collection(), speaking(labels):
-        for tried, count, folded in tries:
-            level, fold = tried, fold or folded
-            if level != "op" and split is None:
-                split = by_steps(structure, grads)
-            shown, known = whole if level == "op" or split is None else split
-            view = make_view(shown, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
-            scene = lay_out(
-                view,
-                values=values,
-                gradients=known,
-                backward=backward,
-                title=title,
-                caption=caption,
-                words=Words() if fold else texts,
-                weights=weights,
-                legend=legend,
-                scale=scale,
-            )
-            pixels = math.ceil((scene.x2 - scene.x1 + 2 * PADDING) * 4 / 3)
-            if width is None or pixels <= width:
-                break
-        else:
-            warnings.warn(
-                f"draw: nothing fits width={width}; the narrowest picture, at level {level!r}, is "
-                f"{pixels} pixels wide",
-                stacklevel=2,
-            )
+        scene = first_that_fits(
+            structure,
+            grads,
+            tries,
+            width,
+            shown={"steps": steps, "at": at, "keep": keep},
+            values=values,
+            backward=backward,
+            title=title,
+            caption=caption,
+            words=texts,
+            weights=weights,
+            legend=legend,
+            scale=scale,
+        )
+        view = scene.view
         longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
         page = partial(
             make_page,
             tape,
             level=view.level,
-            fold=fold,
+            fold=view.generic,
             steps=steps,
             at=at,
             backward=backward,
@@ -389,8 +378,49 @@ def draw(
         return Drawing(scene, f"{what_it_is}, level {view.level}", THEMES[theme], page)
 
 
+def first_that_fits(
+    structure: Structure,
+    grads: Mapping[Tensor, Any] | None,
+    tries: list[tuple[str, int | None, bool]],
+    width: int | None,
+    *,
+    shown: Mapping[str, Any],
+    words: Words,
+    **look: Any,
+) -> Scene:
+    """The finest picture that is no wider than ``width`` pixels, or with a warning the narrowest.
+
+    Args:
+        structure: The tape, read.
+        grads: The gradients of its Tensors, or None.
+        tries: What ``candidates`` gave.
+        width: In pixels; None for any.
+        shown: Options of ``make_view``.
+        words: What stands below and above the columns.
+        look: Further options of ``lay_out``.
+    """
+    split = None
+    for level, count, fold in tries:
+        if level != "op" and split is None:
+            split = by_steps(structure, grads)
+        part, known = (structure, grads) if level == "op" or split is None else split
+        options = {**shown, "steps": count or shown["steps"]}
+        view = make_view(part, level=level, fold=fold, **options)
+        texts = Words() if fold else words
+        scene = lay_out(view, gradients=known, words=texts, **look)
+        pixels = math.ceil((scene.x2 - scene.x1 + 2 * PADDING) * 4 / 3)
+        if width is None or pixels <= width:
+            return scene
+    warnings.warn(
+        f"draw: nothing fits width={width}; the narrowest picture, at level {level!r}, is "
+        f"{pixels} pixels wide",
+        stacklevel=3,
+    )
+    return scene
+
+
 def candidates(
-    level: str | None, steps: int | None, width: int | None, *, whole: bool
+    level: str | None, steps: int | None, width: int | None, *, fold: bool, whole: bool
 ) -> list[tuple[str, int | None, bool]]:
     """(level, number of steps, fold) to be tried for a width, the finest first.
 
@@ -398,9 +428,9 @@ def candidates(
     """
     levels = [level] if level else list(LEVELS)
     if width is None:
-        return [(levels[0], None, False)]
+        return [(levels[0], None, fold)]
     if whole or steps:
-        return [(one, None, False) for one in levels]
+        return [(one, None, fold) for one in levels]
     # One step alone shows no time, and a folded picture none of its numbers: the last resorts.
     unfolded = [(one, count, False) for one in levels for count in (None, 3, 2)]
     return [*unfolded, (levels[-1], 1, False), (levels[-1], None, True)]
