@@ -39,7 +39,7 @@ from unspool.models import (
     LanguageModel,
     Transducer,
 )
-from unspool.viz import Drawing, draw, equations, look, render, view
+from unspool.viz import Drawing, draw, equations, extent, look, render
 from unspool.viz.dot import html, quote
 from unspool.viz.isotonic import isotonic
 from unspool.viz.layers import assign_tiers
@@ -2367,20 +2367,20 @@ def chain(length):
 
 def test_what_a_renderer_cannot_bear_is_shown_simpler_and_says_so(monkeypatch):
     tape = tape_of(LSTM(3, 4), 20)
-    monkeypatch.setattr(view, "MOST_NODES", 300)
+    monkeypatch.setattr(extent, "MOST_NODES", 300)
     with pytest.warns(UserWarning, match=r'521 nodes are more .* bear; shown at level "gate"'):
         drawing = draw(tape, steps=20)
     assert "level gate" in repr(drawing)
     assert len(Dot(drawing).ids(r"gate\d+")) == 80
     assert "521 nodes are more than a renderer can bear" in drawing.source
-    monkeypatch.setattr(view, "MOST_NODES", 100)
+    monkeypatch.setattr(extent, "MOST_NODES", 100)
     with pytest.warns(UserWarning, match='shown at level "cell"'):
         assert len(columns(draw(tape, steps=20))) == 20
-    monkeypatch.setattr(view, "MOST_NODES", 15)
+    monkeypatch.setattr(extent, "MOST_NODES", 15)
     with pytest.warns(UserWarning, match='level "cell", most steps left out'):
         assert columns(draw(tape, steps=20, level="gate")) == [1, 2, 20]
-    monkeypatch.setattr(view, "MOST_NODES", 100)
-    monkeypatch.setattr(view, "LAST", 50)
+    monkeypatch.setattr(extent, "MOST_NODES", 100)
+    monkeypatch.setattr(extent, "LAST", 50)
     with pytest.warns(UserWarning, match="only the last 50 records are shown"):
         dot = Dot(draw(chain(500)))
     assert len(dot.ids(r"r\d+")) == 50

@@ -116,7 +116,8 @@ def test_step_by_step_is_the_same_loss_with_the_same_gradients(name):
     loss, _ = LOSSES[name]()
     tape = Tape(loss)
     grads = tape.gradients()
-    split, found = by_steps(tape, grads)
+    structure, found = by_steps(read(tape), grads)
+    split = structure.tape
     assert split is not tape
     (result,) = split.outputs
     np.testing.assert_allclose(result.data, loss.data, rtol=1e-6)
@@ -132,8 +133,8 @@ def test_step_by_step_is_the_same_loss_with_the_same_gradients(name):
 @losses
 def test_each_step_has_its_own_loss(name):
     loss, steps = LOSSES[name]()
-    split, _ = by_steps(Tape(loss))
-    structure = read(split)
+    structure, _ = by_steps(read(Tape(loss)))
+    split = structure.tape
     places = [
         structure.where[i] for i, r in enumerate(split) if r.op in ("nll_loss", "cross_entropy")
     ]
@@ -149,7 +150,7 @@ def test_each_step_has_its_own_loss(name):
 def test_the_losses_of_the_steps_are_those_of_each_prediction():
     model = language_model()
     ids = np.array([1, 3, 4, 5])
-    split, _ = by_steps(Tape(model.loss(ids)))
+    split = by_steps(read(Tape(model.loss(ids))))[0].tape
     nats = [r.output.item() for r in split if r.op == "nll_loss"]
     logits = np.asarray(model.logits(ids[:-1]).data)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
@@ -166,14 +167,14 @@ def test_the_losses_of_the_steps_are_those_of_each_prediction():
     ],
 )
 def test_what_has_nothing_over_a_whole_sequence_stays_as_it_is(make):
-    tape = Tape(make())
-    assert by_steps(tape)[0] is tape
+    structure = read(Tape(make()))
+    assert by_steps(structure)[0] is structure
 
 
 def test_pooling_and_what_looks_at_several_positions_is_not_split():
     network = LSTM(4, 3, rng=0)
     model = Acceptor(network, 2, "max", embedding=Embedding(9, 4, rng=2), rng=3)
-    split, _ = by_steps(Tape(model.loss([3, 4, 5], 1)))
+    split = by_steps(read(Tape(model.loss([3, 4, 5], 1))))[0].tape
     tops = [r for r in split if "max" in r.scope]
     assert tops
     assert all(r.output not in split.columns for r in tops)
@@ -181,7 +182,7 @@ def test_pooling_and_what_looks_at_several_positions_is_not_split():
 
 def test_a_long_sequence_is_split_in_a_moment():
     model = LanguageModel(20, 4, Elman, rng=0)
-    split, _ = by_steps(Tape(model.loss(np.arange(401) % 20)))
+    split = by_steps(read(Tape(model.loss(np.arange(401) % 20))))[0].tape
     assert sum(r.op == "nll_loss" for r in split) == 400
 
 

@@ -31,12 +31,13 @@ from typing import Any
 import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
-from ..autograd import Tape, Tensor, describe, split_scope
+from ..autograd import Tape, Tensor, describe
 from ..checks import check_bool
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations, latex_of
+from .extent import LEVELS
 from .language import check_labels, speaking
 from .lattice import lattice_scene
 from .layout import lay_out
@@ -45,9 +46,9 @@ from .page import make_page
 from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
 from .stepwise import by_steps
-from .structure import read
+from .structure import Loop, Structure, read
 from .trace import tape_of
-from .view import LEVELS, make_view
+from .view import make_view
 from .words import Words, check_words
 
 __all__ = ["Drawing", "draw", "equations", "latex_of", "lattice"]
@@ -314,60 +315,55 @@ def draw(
             "draw: fold=True shows one step for all, at= one of many; give one of them"
         )
     feeds: Sequence[int] = ()
-    if hasattr(what, "illustration"):
+    is_model = hasattr(what, "illustration")
+    if is_model:
         level = level or ("cell" if width is None else None)
         seen = what.illustration(words=words, targets=targets, generate=generate)
         what, words, targets, feeds = seen.output, seen.words, seen.targets, seen.fed_back
         predictions = seen.predictions if predictions is None else predictions
-        if not read(Tape(what)).loops:  # a window or a bag: no step has a word
-            words = targets = predictions = None
     elif generate is not None:
         raise TypeError(
             f"draw: generate={generate} is for a model that writes words, got {type(what).__name__}"
         )
     tape = tape_of("draw", what, steps or max(CELL_STEPS, at or 0))
-    check_time(tape, fold=fold, steps=steps, at=at)
+    with without_collection():
+        structure = read(tape)
+    loops = structure.loops
+    if is_model and not loops:  # a window or a bag: no step has a word
+        words = targets = predictions = None
+    check_time(loops, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
     texts = Words(
-        check_words("words", words, tape),
-        check_words("targets", targets, tape),
-        check_words("predictions", predictions, tape),
+        check_words("words", words, loops),
+        check_words("targets", targets, loops),
+        check_words("predictions", predictions, loops),
         frozenset(feeds),
     )
-    tries = candidates(level, steps, width, whole=fold or at is not None)
+    tries = candidates(level, steps, width, fold=fold, whole=fold or at is not None)
     with without_collection(), speaking(labels):
-        for tried, count, folded in tries:
-            level, fold = tried, fold or folded
-            shown, known = (tape, grads) if level == "op" else by_steps(tape, grads)
-            view = make_view(shown, level=level, fold=fold, steps=count or steps, at=at, keep=keep)
-            scene = lay_out(
-                view,
-                values=values,
-                gradients=known,
-                backward=backward,
-                title=title,
-                caption=caption,
-                words=Words() if fold else texts,
-                weights=weights,
-                legend=legend,
-                scale=scale,
-            )
-            pixels = math.ceil((scene.x2 - scene.x1 + 2 * PADDING) * 4 / 3)
-            if width is None or pixels <= width:
-                break
-        else:
-            warnings.warn(
-                f"draw: nothing fits width={width}; the narrowest picture, at level {level!r}, is "
-                f"{pixels} pixels wide",
-                stacklevel=2,
-            )
+        scene = first_that_fits(
+            structure,
+            grads,
+            tries,
+            width,
+            shown={"steps": steps, "at": at, "keep": keep},
+            values=values,
+            backward=backward,
+            title=title,
+            caption=caption,
+            words=texts,
+            weights=weights,
+            legend=legend,
+            scale=scale,
+        )
+        view = scene.view
         longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
         page = partial(
             make_page,
             tape,
             level=view.level,
-            fold=fold,
+            fold=view.generic,
             steps=steps,
             at=at,
             backward=backward,
@@ -382,8 +378,49 @@ def draw(
         return Drawing(scene, f"{what_it_is}, level {view.level}", THEMES[theme], page)
 
 
+def first_that_fits(
+    structure: Structure,
+    grads: Mapping[Tensor, Any] | None,
+    tries: list[tuple[str, int | None, bool]],
+    width: int | None,
+    *,
+    shown: Mapping[str, Any],
+    words: Words,
+    **look: Any,
+) -> Scene:
+    """The finest picture that is no wider than ``width`` pixels, or with a warning the narrowest.
+
+    Args:
+        structure: The tape, read.
+        grads: The gradients of its Tensors, or None.
+        tries: What ``candidates`` gave.
+        width: In pixels; None for any.
+        shown: Options of ``make_view``.
+        words: What stands below and above the columns.
+        look: Further options of ``lay_out``.
+    """
+    split = None
+    for level, count, fold in tries:
+        if level != "op" and split is None:
+            split = by_steps(structure, grads)
+        part, known = (structure, grads) if level == "op" or split is None else split
+        options = {**shown, "steps": count or shown["steps"]}
+        view = make_view(part, level=level, fold=fold, **options)
+        texts = Words() if fold else words
+        scene = lay_out(view, gradients=known, words=texts, **look)
+        pixels = math.ceil((scene.x2 - scene.x1 + 2 * PADDING) * 4 / 3)
+        if width is None or pixels <= width:
+            return scene
+    warnings.warn(
+        f"draw: nothing fits width={width}; the narrowest picture, at level {level!r}, is "
+        f"{pixels} pixels wide",
+        stacklevel=3,
+    )
+    return scene
+
+
 def candidates(
-    level: str | None, steps: int | None, width: int | None, *, whole: bool
+    level: str | None, steps: int | None, width: int | None, *, fold: bool, whole: bool
 ) -> list[tuple[str, int | None, bool]]:
     """(level, number of steps, fold) to be tried for a width, the finest first.
 
@@ -391,9 +428,9 @@ def candidates(
     """
     levels = [level] if level else list(LEVELS)
     if width is None:
-        return [(levels[0], None, False)]
+        return [(levels[0], None, fold)]
     if whole or steps:
-        return [(one, None, False) for one in levels]
+        return [(one, None, fold) for one in levels]
     # One step alone shows no time, and a folded picture none of its numbers: the last resorts.
     unfolded = [(one, count, False) for one in levels for count in (None, 3, 2)]
     return [*unfolded, (levels[-1], 1, False), (levels[-1], None, True)]
@@ -467,9 +504,9 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(f"draw: {name} is a whole number from 1, got {value}")
 
 
-def check_time(tape: Tape, *, fold: bool, steps: int | None, at: int | None) -> None:
+def check_time(loops: list[Loop], *, fold: bool, steps: int | None, at: int | None) -> None:
     """Raise if an option asks for steps that the tape does not have."""
-    present = {parts[1] for record in tape if (parts := split_scope(record.scope))}
+    present = {t for loop in loops for t in loop.steps}
     asked = "fold=True" if fold else f"at={at}" if at else f"steps={steps}" if steps else ""
     if asked and not present:
         raise ValueError(

@@ -222,10 +222,7 @@ class Diagram:
         return self.tiers_with_rail(units, names, inputs, base, rail)
 
     def delay(
-        self,
-        names: list[Name],
-        inputs: dict[Name, list[tuple[Name, int]]],
-        tiers: dict[Name, int],
+        self, names: list[Name], inputs: dict[Name, list[tuple[Name, int]]], tiers: dict[Name, int]
     ) -> None:
         """Raise what reads nothing but an input to right below what uses it."""
         users: dict[Name, list[Name]] = {}

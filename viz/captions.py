@@ -34,12 +34,7 @@ from .look import (
 from .nodes import Nodes
 from .numbers import Norms, magnitude, short
 from .rows import Rows
-from .scene import (
-    SceneBox,
-    SceneText,
-    name_width,
-    shape_text,
-)
+from .scene import SceneBox, SceneText, name_width, shape_text
 from .view import CUT
 from .words import WordRows, Words
 from .zones import Zones

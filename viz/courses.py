@@ -10,11 +10,7 @@ import numpy as np
 from ..autograd import Tensor
 from .graph import Curve, Edge, Node
 from .grid import Grid
-from .look import (
-    GRADIENT,
-    SMALL,
-    shorten,
-)
+from .look import GRADIENT, SMALL, shorten
 from .nodes import Nodes
 from .notation import with_low_digits
 from .numbers import Flows, Norms, magnitude, norm_of, value_text

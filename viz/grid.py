@@ -7,19 +7,11 @@ from collections.abc import Hashable
 import numpy as np
 
 from .graph import Edge, Node
-from .look import (
-    SMALL,
-    TRACK,
-    shorten,
-    text_width,
-)
+from .look import SMALL, TRACK, shorten, text_width
 from .notation import with_low_digits
 from .numbers import value_text
 from .rows import Rows
-from .scene import (
-    Measure,
-    name_width,
-)
+from .scene import Measure, name_width
 from .template import below_class, make_template
 
 COLUMN_GAP = 46  # between two columns, for the names of states

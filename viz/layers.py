@@ -53,9 +53,7 @@ def arrange(
 
 
 def assign_tiers(
-    names: list[Name],
-    inputs: dict[Name, list[tuple[Name, int]]],
-    base: dict[Name, int],
+    names: list[Name], inputs: dict[Name, list[tuple[Name, int]]], base: dict[Name, int]
 ) -> dict[Name, int]:
     """Tiers by longest paths.
 

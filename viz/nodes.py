@@ -8,10 +8,7 @@ from .blocks import Block
 from .graph import Curve, Node, scope_title
 from .grid import COLUMN_GAP, DELAY, DOTS, Grid
 from .language import say
-from .look import (
-    GAP,
-    PILL,
-)
+from .look import GAP, PILL
 from .rows import Rows
 from .scene import Scene, SceneBox
 from .units import ASIDE, shifted

@@ -12,6 +12,7 @@ from .routes import Routes
 from .units import Name, Unit, distance, fixed_x, middle_of
 
 WORK = 600_000  # how many hops may be looked at to improve an order: a fraction of a second
+ROUNDS = 4  # of swaps, at most
 KEPT = 300  # the price of an op on the other side of a gate: they stand alike at every level
 
 
@@ -58,13 +59,18 @@ class Order:
                 best, order = cost, [list(row) for row in free]
         for row, chosen in zip(free, order, strict=True):
             row[:] = chosen
-        for row, i, j in self.swaps(free, trials):
-            row[i], row[j] = row[j], row[i]
-            cost = self.cost()
-            if cost < best - 0.5:
-                best = cost
-            else:
+        for _ in range(ROUNDS):
+            before = best
+            for row, i, j in itertools.islice(swaps(free), trials):
+                trials -= 1
                 row[i], row[j] = row[j], row[i]
+                cost = self.cost()
+                if cost < best - 0.5:
+                    best = cost
+                else:
+                    row[i], row[j] = row[j], row[i]
+            if best == before:  # another round would find the same
+                break
         self.pack()
         self.give_way()
 
@@ -186,20 +192,6 @@ class Order:
                 channels[hop.channel] = channels.get(hop.channel, 0) + 1
         return sum(n + n * n // 8 for n in channels.values()) + 2 * len(self.units) + 1
 
-    def swaps(self, rows: list[list[Unit]], trials: int) -> Iterator[tuple[list[Unit], int, int]]:
-        """Pairs to be swapped: all of a short tier, neighbours of a long one, a few rounds."""
-        for _ in range(4):
-            for row in rows:
-                places = range(len(row))
-                short = len(row) <= 9
-                for i, j in (
-                    itertools.combinations(places, 2) if short else itertools.pairwise(places)
-                ):
-                    if not trials:
-                        return
-                    trials -= 1
-                    yield row, i, j
-
     def follow(self, rows: list[list[Unit]], main: list[Unit]) -> None:
         """Order all other tiers by the mean position of what their units are connected with."""
         at = rows.index(main)
@@ -236,3 +228,12 @@ class Order:
                         end.offset = 11 if u.pill_left else -11
                 u.left = max(plain, reach if u.pill_left else 0)
                 u.right = max(u.half, u.note, 0 if u.pill_left else reach)
+
+
+def swaps(rows: list[list[Unit]]) -> Iterator[tuple[list[Unit], int, int]]:
+    """Pairs to be swapped: all of a short tier, neighbours of a long one."""
+    for row in rows:
+        places = range(len(row))
+        pairs = itertools.combinations(places, 2) if len(row) <= 9 else itertools.pairwise(places)
+        for i, j in pairs:
+            yield row, i, j

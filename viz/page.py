@@ -33,6 +33,7 @@ import numpy as np
 
 from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
 from .adjoints import adjoints_of
+from .extent import LAST, Part, choose_steps
 from .formulas import Equations
 from .graph import Curve, Edge, Node, loop_label
 from .layout import lay_out
@@ -43,7 +44,7 @@ from .numbers import Flows, Norms
 from .paint import Painter, course_of
 from .scene import Scene, SceneBox, shown_text
 from .structure import Structure, read
-from .view import LAST, Part, choose_steps, is_input_leaf, make_view
+from .view import is_input_leaf, make_view
 from .words import Words
 
 __all__ = ["make_page"]
@@ -108,10 +109,10 @@ def make_page(
     ink = Palette(theme.name)
     for name in SCENES if structure.loops else SCENES[2:]:
         if name == "folded":
-            view = make_view(tape, level="op", fold=True)
+            view = make_view(structure, level="op", fold=True)
             scene = lay_out(view, values=values, legend=False)
         else:
-            view = make_view(tape, level=name, steps=limit)
+            view = make_view(structure, level=name, steps=limit)
             scene = lay_out(view, values=values, gradients=gradients, legend=False, words=words)
         titles = view.titles
         book.add_shares(scene)
@@ -135,10 +136,7 @@ def make_page(
         "at": at or 0,
         "keep": keep or ("last" if at_the_end else "first"),
         "greek": GREEK,
-        "notes": [
-            *notes(structure, whole, limit, left_out, gradients, against),
-            *book.remarks,
-        ],
+        "notes": [*notes(structure, whole, limit, left_out, gradients, against), *book.remarks],
         "end": backward and gradients is not None,
         "words": words_of(words),
         "bptt": book.way_back,

@@ -71,6 +71,7 @@ class Painter:
         self.titled = len(scene.nodes) <= MOST_NAMED
         self.begins: dict[str, str] = {}
         self.marks: dict[str, list[str]] = {}
+        self.noted = scene.notes.keys() | scene.strips.keys()
         self.looks: dict[Hashable, tuple[str, str, str]] = {}
         self.wires: dict[Hashable, tuple[str, str]] = {}
 
@@ -177,11 +178,10 @@ class Painter:
         if found is None:
             found = self.looks[look] = self.look(v)
         kind, shape, label = found
-        marks = ""
+        marks = title = ""
         for mark in self.marks.get(v.id, ()):
             marks += f"{shape[: shape.index(' fill=')]} {mark}/>"
-        note = self.note(v) if v.id in self.scene.notes or v.id in self.scene.strips else ""
-        title = ""
+        note = self.note(v) if v.id in self.noted else ""
         if self.titled and (v.tensor is not None or v.kind == "share"):
             title = f"<title>{text(hover_text(v))}</title>"
         return (

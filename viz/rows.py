@@ -6,12 +6,8 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from .graph import Node, View, loop_label
-from .look import (
-    shorten,
-)
-from .scene import (
-    shape_text,
-)
+from .look import shorten
+from .scene import shape_text
 from .times import times_of
 
 # From a loop or node to another; whether a state goes on there.

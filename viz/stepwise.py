@@ -68,28 +68,28 @@ class Parts(NamedTuple):
 
 
 def by_steps(
-    tape: Tape, gradients: Mapping[Tensor, Any] | None = None
-) -> tuple[Tape, Mapping[Tensor, Any] | None]:
+    structure: Structure, gradients: Mapping[Tensor, Any] | None = None
+) -> tuple[Structure, Mapping[Tensor, Any] | None]:
     """A tape, and gradients of its Tensors, step by step; both as they are if nothing changes.
 
     Args:
-        tape: The tape.
+        structure: The tape, read.
         gradients: What its ``gradients()`` returned, or None.
 
     Returns:
-        A tape whose outputs have the same values, and the gradients of its Tensors.
+        A tape whose outputs have the same values, read, and the gradients of its Tensors.
     """
-    splitter = Splitter(read(tape))
+    splitter = Splitter(structure)
     if not splitter.wanted:
-        return tape, gradients
+        return structure, gradients
     split = Context().run(splitter.tape)  # outside of any scope or no_grad of the caller
     if gradients is None:
-        return split, None
+        return read(split), None
     if any(isinstance(g, Tensor) for g in gradients.values()):
         gradients = {x: values(g) for x, g in gradients.items()}
     seeds = splitter.seeds(gradients)
     found: Mapping[Tensor, Any] = split.gradients(seeds if len(seeds) > 1 else seeds[0])
-    return split, Gradients({**gradients, **found})
+    return read(split), Gradients({**gradients, **found})
 
 
 class Splitter:

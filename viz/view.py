@@ -8,56 +8,26 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable
 
-from ..autograd import Parameter, Record, Tape, Tensor
+from ..autograd import Parameter, Record, Tensor
+from .extent import bearable, choose_steps, unlike_steps, without_scopes
 from .formulas import Equations, write_name
-from .graph import Edge, Node, Shared, View, cell_title, scope_title
+from .graph import Edge, Node, View, cell_title, scope_title
 from .language import say
-from .look import GATES, GREY, UNGATED, gate_colours, parameter_colour
-from .marks import Mark
+from .look import gate_colours
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
+from .parameters import parameter_name, shared_parameters
 from .plumbing import Plumbing
-from .structure import Group, Key, Loop, Slot, Structure, read, stem
+from .scopes import Scopes
+from .structure import Group, Key, Loop, Slot, Structure, stem
 
-LEVELS = ("op", "gate", "cell")
-SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
-ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 CUT = "//"  # where truncated backpropagation stops
-MOST_NODES = 60_000  # above, a simpler view is shown
-MANY = 60  # records without time steps, of which there may be some
-LAST = 2_000  # records of a tape that has no simpler view
 MOST_NAMED = 3_000  # nodes that are asked for their equations, records with gates' letters
 
 
-def choose_steps(
-    loop: Loop, steps: int | None, at: int | None, fold: bool, keep: str = "first"
-) -> list[int]:
-    """The steps of a loop that are shown, in the order of time.
-
-    Of a loop that is too long ``keep`` tells which steps stand beside the last or the first.
-    """
-    present = sorted(loop.steps)
-    if fold:
-        order = loop.order
-        return [order[min(1, len(order) - 1)]]
-    if at is not None:
-        return [at] if at in loop.steps else []
-    wanted = steps
-    if wanted is None:
-        wanted = len(present) if len(present) <= SHOWN_WHOLE else ELIDED_TO
-    if wanted >= len(present):
-        return present
-    if keep == "last":
-        return [*present[: wanted > 1], *present[len(present) - max(wanted - 1, 1) :]]
-    if wanted == 1:
-        return present[:1]
-    return [*present[: wanted - 1], present[-1]]
-
-
 def make_view(
-    tape: Tape,
+    structure: Structure,
     *,
     level: str = "op",
     fold: bool = False,
@@ -68,100 +38,20 @@ def make_view(
     """The graph of a tape at a level of detail.
 
     Args:
-        tape: What to show.
+        structure: The tape, read.
         level: ``op``, ``gate`` or ``cell``.
         fold: One step that stands for all, with its states delayed.
         steps: How many steps are shown; None for all of a short loop.
         at: The one step to be shown.
         keep: Whether a long loop's first or last steps are shown.
     """
-    structure, level, steps, remark = bearable(read(tape), level, fold, steps, at)
+    structure, level, steps, remark = bearable(structure, level, fold, steps, at)
     if remark:
-        warnings.warn(f"draw: {remark}", stacklevel=3)
+        warnings.warn(f"draw: {remark}", stacklevel=4)
     view = _Maker(structure, level, fold, steps, at, keep).view()
     view.remark = remark or (unlike_steps(structure) if fold else "")
     view.remark = view.remark or without_scopes(structure, level)
     return view
-
-
-def without_scopes(structure: Structure, level: str) -> str:
-    """What would help where there are no time steps, or nothing that a level could join."""
-    if structure.loops:
-        return ""
-    named = any(structure.group)
-    if level != "op" and not named:
-        return (
-            f'Level "{level}" joins what stands in scopes, and there are none: with scope("name") '
-            'around a part, with scope("step", step=t) in a loop over time.'
-        )
-    if len(structure.records) > MANY:
-        return (
-            'No time steps: with scope("step", step=t) in its loop a network is drawn in columns.'
-        )
-    return ""
-
-
-def unlike_steps(structure: Structure) -> str:
-    """Which steps compute something else than the one that a folded picture shows of them."""
-    parts = []
-    for loop in structure.loops:
-        (shown,) = choose_steps(loop, None, None, True)
-        keys = {t: Counter(structure.key[i] for i in loop.steps[t]) for t in loop.steps}
-        others = sorted(t for t in keys if keys[t] != keys[shown])
-        if others:
-            some = ", ".join(map(str, others[:6])) + (", …" if len(others) > 6 else "")
-            parts.append(f"t={shown} is shown; other operations are in t={some}")
-    return "; ".join(parts)
-
-
-class Part(Tape):
-    """The last records of a tape that is too long to be drawn."""
-
-    def __init__(self, tape: Tape, count: int) -> None:
-        self.outputs, self._records = tape.outputs, tape[len(tape) - count :]
-        self.columns = getattr(tape, "columns", {})
-
-
-def bearable(
-    structure: Structure, level: str, fold: bool, steps: int | None, at: int | None
-) -> tuple[Structure, str, int | None, str]:
-    """What of a picture a renderer can bear, and what to say where that is less than asked for."""
-    count = 0
-    for simpler in LEVELS[LEVELS.index(level) :]:
-        number = count_nodes(structure, simpler, fold, steps, at)
-        count = count or number
-        if number <= MOST_NODES:
-            break
-    too_many = f"{count:,} nodes are more than a renderer can bear; "
-    if number <= MOST_NODES:
-        remark = "" if simpler == level else f'{too_many}shown at level "{simpler}"'
-        return structure, simpler, steps, remark
-    if count_nodes(structure, simpler, fold, None, at) <= MOST_NODES:
-        return (
-            structure,
-            simpler,
-            None,
-            f'{too_many}shown at level "{simpler}", most steps left out',
-        )
-    part = read(Part(structure.tape, LAST))
-    return part, level, None, f"{too_many}only the last {LAST:,} records are shown"
-
-
-def count_nodes(
-    structure: Structure, level: str, fold: bool, steps: int | None, at: int | None
-) -> int:
-    """How many nodes the records make at a level, nearly."""
-    chosen = [choose_steps(loop, steps, at, fold) for loop in structure.loops]
-    visible = {(loop, t) for loop, shown in enumerate(chosen) for t in shown}
-    units: set[Hashable] = set()
-    for i, place in enumerate(structure.where):
-        if place is None or place in visible:
-            group = structure.group[i][:1]
-            if level == "cell" and place is not None:
-                units.add(place)
-            else:
-                units.add((place, group) if group and level != "op" else i)
-    return len(units)
 
 
 class _Maker:
@@ -192,16 +82,16 @@ class _Maker:
             for x in record.inputs:
                 self.users.setdefault(x, []).append(i)
         self.merged = self.find_merged() if level != "op" else {}
-        self.collapsed = self.collapse_depths() if level == "gate" else {}
+        self.scopes = Scopes(structure)
         self.dots: list[Node | None] = [None] * len(structure.loops)
         self.of_record: list[Node | None] = [None] * len(structure.records)
         self.stand_ins: dict[tuple[int, Key], Node] = {}
-        self.outer_numbers: dict[Group, int] = {}
         self.by_unit: dict[Hashable, Node] = {}
         self.members: dict[Node, list[int]] = {}  # of the nodes that stand for several
         self.leaf_node: dict[Hashable, Node] = {}
         self.leaf_number: dict[Tensor, int] = {}
         self.seen_edges: set[Hashable] = set()
+        self.parameter_names: dict[Tensor, str] = {}
         self.arrivals: dict[str, int] = {}
         shown = sum(len(structure.loops[loop].steps[t]) for loop, t in self.visible)
         self.equations = Equations(structure, generic=fold) if shown <= MOST_NAMED else None
@@ -240,7 +130,7 @@ class _Maker:
             self.edges,
             self.shown,
             self.dots,
-            self.shared_parameters(),
+            shared_parameters(self.s, self.gates, self.nodes),
             self.fold,
             self.titles,
             self.gates,
@@ -273,49 +163,6 @@ class _Maker:
                     Node(f"dots{loop.index}", "dots", "…", (loop.index, 0), ("dots",), detail=span)
                 )
 
-    def around(self, group: Group) -> int:
-        """How many scopes of a record outside of time stand around loops too."""
-        names = tuple(name for name, _ in group)
-        return next(
-            depth
-            for depth in range(len(names), -1, -1)
-            if any(loop.path[:depth] == names[:depth] for loop in self.s.loops) or not depth
-        )
-
-    def beside_loops(self, group: Group) -> Group:
-        """A group outside of time without the scopes that stand around loops too."""
-        depth = self.around(group)
-        if not depth or depth == len(group):
-            return group[depth:]
-        whole = group[: depth + 1]  # its number tells it from namesakes in other scopes
-        number = self.outer_numbers.setdefault(whole, len(self.outer_numbers))
-        return ((group[depth][0], -number), *group[depth + 1 :])
-
-    def collapse_depths(self) -> dict[tuple[bool, Group], int]:
-        """How many scopes deep a record's gate stands: (outside of time, group) -> depth.
-
-        A gate is the outermost scope of a step, unless a scope of a textbook gate's name
-        stands inside of it: then the outer one is a container and stays open. Outside of time
-        the scopes that stand around loops stay open too.
-        """
-        containers = {
-            group[:depth]
-            for group in set(self.s.group)
-            for inside in range(1, len(group))
-            if group[inside][0] in GATES
-            for depth in range(1, inside + 1)
-            if not any(name in GATES for name, _ in group[:depth])
-        }
-        return {
-            (outside, group): next(
-                (d for d in range(start, len(group) + 1) if group[:d] not in containers), 0
-            )
-            for outside, group in {
-                (p is None, g) for p, g in zip(self.s.where, self.s.group, strict=True)
-            }
-            for start in [self.around(group) + 1 if outside else 1]
-        }
-
     def node_of(self, i: int) -> Node | None:
         """The node that shows a record at this level; None if it is not shown at all."""
         s = self.s
@@ -334,17 +181,18 @@ class _Maker:
             if place is not None and not inside and s.group[i]:
                 outer = s.group[i][:1]
                 return self.unit(i, (place, outer), "gate", outer[0][0], (), (outer,))
-            outer = s.group[i][: self.around(s.group[i]) + 1]
-            if place is None and not self.is_loops_own(i) and outer:
+            outer = s.group[i][: self.scopes.around(s.group[i]) + 1]
+            if place is None and not self.scopes.is_loops_own(i) and outer:
                 return self.unit(i, ("box", outer), "gate", outer[-1][0], (), (outer,))
         j = self.merged.get(i, i)
         if j in self.by_unit:
             return self.by_unit[j]
-        depth = self.collapsed.get((place is None, s.group[i]), 0)
-        if self.level == "gate" and depth and not (place is None and self.is_loops_own(i)):
+        gated = self.level == "gate"
+        depth = self.scopes.depths.get((place is None, s.group[i]), 0) if gated else 0
+        if depth and not (place is None and self.scopes.is_loops_own(i)):
             outer = s.group[i][:depth]
             name = outer[-1][0]
-            group = outer[:-1] if place is not None else self.beside_loops(outer)[:-1]
+            group = outer[:-1] if place is not None else self.scopes.beside_loops(outer)[:-1]
             return self.unit(i, (place, outer), "gate", name, group, (outer,))
         return self.op_node(j)
 
@@ -366,11 +214,6 @@ class _Maker:
             if product and self.s.where[i] is not None and record.inputs[0] in self.s.parameters:
                 merged[i] = users[0]
         return merged
-
-    def is_loops_own(self, i: int) -> bool:
-        """Whether a record outside of time stands in the scope of a loop, like its ``stack``."""
-        path = self.s.records[i].scope
-        return any(loop.path[: len(path)] == path for loop in self.s.loops)
 
     def is_inside(self, i: int) -> bool:
         """Whether a record's own scope is a step (others only stand in its column)."""
@@ -429,7 +272,7 @@ class _Maker:
                 else generic_index(label, place[1])
             )
             note = self.generic_name(note, place[1])
-        group = s.group[i] if place is not None else self.beside_loops(s.group[i])
+        group = s.group[i] if place is not None else self.scopes.beside_loops(s.group[i])
         colour = self.gates.get(group[-1][0], "") if group else ""
         node = self.by_unit[i] = self.add(
             Node(
@@ -631,7 +474,9 @@ class _Maker:
 
     def parameter_name(self, x: Tensor) -> str:
         """A parameter's name, with its number among its namesakes: ``W^(2)``."""
-        return parameter_name(self.s, x)
+        if x not in self.parameter_names:
+            self.parameter_names[x] = parameter_name(self.s, x)
+        return self.parameter_names[x]
 
     def first_name(self, x: Tensor, slot: Slot) -> str:
         """What a state begins with: h_0, or h_{T+1} where time runs from the end."""
@@ -799,70 +644,6 @@ class _Maker:
                 node.label = say(node.label)
             elif node.kind == "output":
                 node.note = say(node.note)
-
-    def parameter_uses(self) -> Iterator[tuple[int, Tensor]]:
-        """(record, parameter), for each operand that wants a gradient and is no first state."""
-        for i, record in enumerate(self.s.records):
-            for k, x in enumerate(record.inputs):
-                wanted = isinstance(x, Parameter) or x.requires_grad
-                if x._record is None and wanted and (i, k) not in self.s.entering:
-                    yield i, x
-
-    def shared_parameters(self) -> list[Shared]:
-        """The parameters that are drawn in many places, each once, with their colours."""
-        s = self.s
-        first_group: dict[Tensor, str] = {}
-        uses: dict[Tensor, dict[int | None, set[int]]] = {}
-        inside: dict[Tensor, int] = {}  # the loop whose cell uses it
-        for i, x in self.parameter_uses():
-            place = s.where[i]
-            first_group.setdefault(x, s.group[i][-1][0] if s.group[i] else "")
-            loop = place[0] if place else None
-            uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
-            if place is not None and self.is_inside(i):
-                inside.setdefault(x, place[0])
-        colours: dict[Tensor, str] = {}
-        shared = []
-        for n, (x, places) in enumerate(uses.items(), 1):
-            name = first_group[x]
-            loop = inside.get(x)
-            role = self.s.parameters.get(x, (x.name or "", ""))[0]
-            colours[x] = colour = parameter_colour(self.gates.get(name, UNGATED), role)
-            total = sum(len(where) for where in places.values())
-            if total > 1 or None not in places or s.loops:
-                label = self.parameter_name(x)
-                node = Node(f"p{n}", "parameter", label, tensor=x, colour=colour)
-                in_steps = any(index is not None for index in places)
-                shared.append(Shared(node, uses_text(places), name, loop, in_steps))
-        for node in self.nodes:
-            for side in node.sides:
-                side.colour = colours.get(side.tensor, GREY) if side.tensor is not None else GREY
-        # Those of the loops come first, in the order of first use.
-        order = {loop: n for n, loop in enumerate(dict.fromkeys(one.loop for one in shared))}
-        return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
-
-
-def parameter_name(structure: Structure, x: Tensor, marked: bool = True) -> str:
-    """A parameter's name, with its layer and its number among its namesakes: ``W^(2)``.
-
-    Where the layer is said beside it, it need not be ``marked``.
-    """
-    name, number = structure.parameters.get(x, (x.name or "θ", ""))
-    mark = structure.marked.get(x, Mark()) if marked else Mark()
-    return mark.numbered(number).on(name)
-
-
-def uses_text(places: dict[int | None, set[int]]) -> str:
-    """In how many places a parameter is used: ``3 steps``, ``3 steps + 1 use``."""
-    parts = []
-    in_steps = sum(len(where) for loop, where in places.items() if loop is not None)
-    outside = len(places.get(None, ()))
-    if in_steps:
-        parts.append(say("{n} steps" if in_steps > 1 else "{n} step", n=in_steps))
-    if outside:
-        times = say("{n} uses" if outside > 1 else "{n} use", n=outside)
-        parts.append(say("{n} outside", n=times) if in_steps else times)
-    return " + ".join(parts)
 
 
 def is_input_leaf(x: Tensor) -> bool:

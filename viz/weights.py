@@ -15,9 +15,9 @@ from .graph import Edge, Node
 from .look import NAME, NOTE
 from .nodes import Nodes
 from .notation import split_name
+from .parameters import parameter_name
 from .scene import name_width
 from .units import Point
-from .view import parameter_name
 
 PRODUCTS = frozenset(["matmul", "einsum", "tensordot", "embedding"])
 APART = 4  # from an arrow to its name

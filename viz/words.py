@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from ..autograd import Tape
 from .graph import Curve, Edge, Node
 from .grid import Grid
 from .language import say
@@ -17,7 +16,7 @@ from .look import FAINT, SMALL, shorten, text_width
 from .nodes import Nodes
 from .rows import Rows
 from .scene import SceneText
-from .structure import Loop, read
+from .structure import Loop
 from .units import simplify
 
 WORD = 14  # size of the words
@@ -41,11 +40,10 @@ class Words(NamedTuple):
     fed_back: frozenset[int] = frozenset()
 
 
-def check_words(name: str, given: Any, tape: Tape) -> Lines:
+def check_words(name: str, given: Any, loops: Sequence[Loop]) -> Lines:
     """Texts for the time steps as lines; raise unless there is one for each step of a loop."""
     if given is None:
         return []
-    loops = read(tape).loops
     if isinstance(given, Mapping):
         lines = [(scope, row) for scope, rows in given.items() for row in rows_of(name, rows)]
         for scope, _ in lines:

@@ -9,11 +9,7 @@ from typing import NamedTuple
 from .blocks import Block, Diagram
 from .graph import Edge, Node
 from .grid import Grid
-from .look import (
-    GAP,
-    TRACK,
-    text_width,
-)
+from .look import GAP, TRACK, text_width
 from .rows import Rows
 from .tracks import assign_tracks
 from .units import End, Name, Net, Path, Unit, shifted
@@ -82,11 +78,7 @@ class Zones:
                 self.state_margin[name] = self.margin_of_state(e, name, back, taken)
 
     def margin_of_state(
-        self,
-        e: Edge,
-        name: tuple[Node, int, bool],
-        back: int,
-        taken: dict[tuple[int, bool], int],
+        self, e: Edge, name: tuple[Node, int, bool], back: int, taken: dict[tuple[int, bool], int]
     ) -> int:
         """x beside a block of columns at which a first state runs up to its row."""
         assert e.slot is not None
