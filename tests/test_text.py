@@ -267,8 +267,10 @@ def witten_bell(ids, size, history, w):
     return (after.count(w) + kinds * lower) / (len(after) + kinds) if after else lower
 
 
+@pytest.mark.parametrize("piece", [7, 1 << 20])  # sorted piece by piece, or a place for each
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_counting_against_its_formula(order):
+def test_counting_against_its_formula(order, piece, monkeypatch):
+    monkeypatch.setattr("unspool.models.text.baselines.PIECE", piece)
     size = 5
     ids = text_of(size, 60)
     model = NGram(ids, size, order)
