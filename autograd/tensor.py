@@ -493,7 +493,7 @@ class Parameter(Tensor):
         self.data = np.array(self.data)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "data" and not isinstance(value, _ndarray):
+        if name == "data" and hasattr(self, "data"):
             value = self._as_data(value)
         elif name == "grad" and value is not None and np.shape(value) != self.data.shape:
             raise ValueError(
@@ -503,7 +503,9 @@ class Parameter(Tensor):
         super().__setattr__(name, value)
 
     def _as_data(self, value: Any) -> Array:
-        """New values that are no plain array, in the dtype of the old ones."""
+        """New values of the same shape: an array of floats as it is, others in the old dtype."""
+        if type(value) is _ndarray and value.dtype.kind == "f" and value.shape == self.data.shape:
+            return value
         if isinstance(value, Tensor):
             raise TypeError(
                 f"{describe(self)}: its .data must be an array, got {describe(value)}; write "
@@ -515,7 +517,13 @@ class Parameter(Tensor):
             raise TypeError(
                 f"{describe(self)}: its .data must be real numbers, got {array.dtype}{words}"
             )
-        return np.asarray(array, self.data.dtype)
+        if array.shape != self.data.shape:
+            raise ValueError(
+                f"{describe(self)}: its .data must be an array {self.shape}, got "
+                f"{describe_received(array)}; for another shape write a new Parameter(...)"
+            )
+        floats = isinstance(value, _ndarray) and array.dtype.kind == "f"
+        return array if floats else array.astype(self.data.dtype)
 
     def _update(self, function: Callable[[Array, Any], Array], sign: str, other: Any) -> Parameter:
         if scope_here() is not None:

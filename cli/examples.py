@@ -23,7 +23,7 @@ from ..models import (
 from .options import LabelledData, Sentences, Texts
 from .terminal import note
 
-Ids = NDArray[np.int64]
+Ids = NDArray[np.int32]
 
 # Labelled examples ------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ def text_ids(texts: Iterable[str], vocabulary: Vocabulary) -> Iterable[Ids]:
                 f"there is no token (--level {vocabulary.level}) in the text {text[:60]!r}; leave "
                 "it out"
             )
-        yield ids
+        yield ids.astype(np.int32)  # half the memory
 
 
 def text_task(
@@ -186,5 +186,6 @@ def sentence_task(
     sentences: Examples, features: Features, labels: Labels, batch: int = 64, rng: Any = 0
 ) -> Labelled:
     """The examples as a task of ids."""
-    ids = [features.encode(*columns) for columns in sentences.inputs]
-    return Labelled(ids, [labels.encode(tags) for tags in sentences.labels], batch, rng=rng)
+    ids = (features.encode(*columns).astype(np.int32) for columns in sentences.inputs)
+    tags = (labels.encode(tags).astype(np.int32) for tags in sentences.labels)
+    return Labelled(ids, tags, batch, rng=rng)

@@ -253,6 +253,23 @@ def test_an_update_leaves_the_tape_of_an_older_result_as_it_was(update: str):
     np.testing.assert_allclose(Tape(first.sum()).gradients()[w], [12.0])  # 6 w
 
 
+def test_new_values_of_a_parameter_have_its_shape():
+    w = Parameter(np.zeros((2, 3), np.float32), name="w")
+    for value in (np.ones((2, 3), int), np.ones((2, 3), bool), [[1.0] * 3] * 2):
+        w.data = value
+        assert w.data.dtype == np.float32
+        np.testing.assert_array_equal(w.data, np.ones((2, 3)))
+    w.data = np.ones((2, 3))
+    assert w.dtype == np.float64
+    for wrong in (np.ones((3, 2)), np.ones(3), np.ones((2, 3, 1)), [1.0], 5.0, np.zeros((0, 3))):
+        with pytest.raises(ValueError, match=r"w \(2, 3\).*must be an array \(2, 3\), got"):
+            w.data = wrong
+    for kind in (np.ones((2, 3), complex), np.full((2, 3), "x"), [["a"] * 3] * 2):
+        with pytest.raises(TypeError, match=r"its \.data must be real numbers, got"):
+            w.data = kind
+    np.testing.assert_array_equal(w.data, np.ones((2, 3)))
+
+
 def test_a_weight_used_at_many_steps_takes_no_copies_of_its_size():
     steps, width = 300, 200
     rng = np.random.default_rng(0)

@@ -25,6 +25,12 @@ def written(folder, text, name="corpus.tsv"):
     return path
 
 
+def test_lines_over_several_blocks(tmp_path):
+    text = "a\r\n" + "b c " * 2_500_000 + "\n\n" + "d\n" * 3
+    path = written(tmp_path, text)
+    assert [*readers.lines_of(path)] == load_text(path).split("\n")
+
+
 # Tagged text ------------------------------------------------------------------------------------
 
 

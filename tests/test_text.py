@@ -50,6 +50,30 @@ def test_words(name):
     assert words(text) == tokens
 
 
+SAFE = [
+    r"\w+(?:['.-]\w+)*|[^\w\s]", r"[A-Z](?P<rest>[a-z]*)|x*", r"(?i)[a-z]+", r"\d{3}", r"a{,3}b",
+    r"x{2|y{}", r"[]a]+[^]]*", r"(\w)\1*", r"(?P<q>['\"]).*?(?P=q)", r"([a-z]|[A-Z])*1", r"(a|b)*c",
+    r"(?<=\s)\S+(?!x)", r"\x41+|\u00e9*", r"(a?){20}", r"^\w+$", r"(?a)(\w|é)*$", r"(?s:.)+(?#all)",
+    r"\N{BULLET}+", r"\\+\.*",
+]  # fmt: skip
+UNSAFE = [
+    r"(\w+\s?)+$", r"(a+)+", r"(a|a)*b", r"(\w|\d)*$", r"(a*b*)*c", r"(ab|a|b)*c",
+    r"(?:a{1,3}){9,}", r"(?=(a+)+$)a", r"(?i)([a-z]|[A-Z])*1", r"((?i:a)|A)*$", r"(?a)(\W|é)*$",
+    r"(?x)(a +)+", "a" * 151, r"(?:\s|[^\S\n])*x", r"(.*)+x",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", SAFE)
+def test_a_level_that_takes_linear_time(pattern):
+    tokenize("a 12 x\u2022.\\", f"re:{pattern}|.")
+
+
+@pytest.mark.parametrize("pattern", UNSAFE)
+def test_a_level_that_could_hang(pattern):
+    with pytest.raises(ValueError, match="can take exponential time"):
+        tokenize("a", f"re:{pattern}")
+
+
 def test_a_regular_expression_tells_what_a_token_is():
     level = r"re:[A-Z](?P<rest>[a-z]*)|x*"
     assert tokenize("Ab c Dx\n\nE", level) == ["<s>", "Ab", "Dx", "</s>", "<s>", "E", "</s>"]
@@ -267,8 +291,10 @@ def witten_bell(ids, size, history, w):
     return (after.count(w) + kinds * lower) / (len(after) + kinds) if after else lower
 
 
+@pytest.mark.parametrize("piece", [7, 1 << 20])  # sorted piece by piece, or a place for each
 @pytest.mark.parametrize("order", [1, 2, 3, 4])
-def test_counting_against_its_formula(order):
+def test_counting_against_its_formula(order, piece, monkeypatch):
+    monkeypatch.setattr("unspool.models.text.baselines.PIECE", piece)
     size = 5
     ids = text_of(size, 60)
     model = NGram(ids, size, order)

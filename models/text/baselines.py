@@ -87,20 +87,19 @@ class NGram:
 
     def _counted(self, array: Ints, k: int) -> tuple[Ints, Floats]:
         """The keys of the (k + 1)-grams of a text, sorted, and how often each is predicted."""
-        keys: Any = np.zeros(0, np.int64)
-        hits: Any = np.zeros(0)
+        possible = self.vocab_size * (len(self.levels[-1].keys) if k else 1)
+        pieces = self._keys(array, k)
+        return counted_each(pieces, possible) if possible <= PIECE else counted_sorted(pieces)
+
+    def _keys(self, array: Ints, k: int) -> Iterator[tuple[Ints, NDArray[np.bool_]]]:
+        """The keys of the (k + 1)-grams of a text piece by piece, and which are predicted."""
         for begin in range(k, len(array), PIECE):
             piece = array[begin - k : begin + PIECE].astype(np.int64)
             n = len(piece) - k
             history = np.zeros(n, np.int64)
             for j, level in enumerate(self.levels):  # of the tokens before, the first one first
                 history = level.find(history * self.vocab_size + piece[j : j + n])
-            found, numbers = np.unique(history * self.vocab_size + piece[k:], return_inverse=True)
-            counted = np.bincount(numbers, self._targets(piece[k:], begin))
-            both = np.concatenate([keys, found])
-            keys, numbers = np.unique(both, return_inverse=True)
-            hits = np.bincount(numbers, np.concatenate([hits, counted]))
-        return keys, hits
+            yield history * self.vocab_size + piece[k:], self._targets(piece[k:], begin)
 
     def probabilities(self, history: Any = ()) -> Floats:
         """The distribution of the token after a history, (vocab_size,).
@@ -181,6 +180,30 @@ class NGram:
         if not any_target:
             raise ValueError("NGram: no token of this text is to be predicted")
         return array
+
+
+def counted_sorted(pieces: Iterable[tuple[Ints, NDArray[np.bool_]]]) -> tuple[Ints, Floats]:
+    """The keys that occur, sorted, and how often each is predicted."""
+    keys: Any = np.zeros(0, np.int64)
+    hits: Any = np.zeros(0)
+    for piece, predicted in pieces:
+        found, numbers = np.unique(piece, return_inverse=True)
+        counted = np.bincount(numbers, predicted)
+        keys, numbers = np.unique(np.concatenate([keys, found]), return_inverse=True)
+        hits = np.bincount(numbers, np.concatenate([hits, counted]))
+    return keys, hits
+
+
+def counted_each(
+    pieces: Iterable[tuple[Ints, NDArray[np.bool_]]], possible: int
+) -> tuple[Ints, Floats]:
+    """``counted_sorted`` of keys below ``possible``, few enough to have a place each."""
+    seen, hits = np.zeros(possible, np.int64), np.zeros(possible)
+    for piece, predicted in pieces:
+        seen += np.bincount(piece, minlength=possible)
+        hits += np.bincount(piece, predicted, possible)
+    keys = np.flatnonzero(seen)
+    return keys, hits[keys]
 
 
 class MostFrequentTag:

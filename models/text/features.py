@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -115,18 +116,18 @@ class Features(Configured):
             cls, suffixes=suffixes, prefixes=prefixes, shape=shape, letters=letters, lower=lower
         )
         blank = make([Vocabulary(())] * kinds)
-        columns: list[list[str]] = [[] for _ in range(kinds)]
+        counts = [Counter[str]() for _ in range(kinds)]
         corpora = [list(part) for part in (words, *extra)]
         if len({len(part) for part in corpora}) > 1:
             raise ValueError("Features.count: the columns differ in their number of sentences")
         for sentence in zip(*corpora):
-            for column, new in zip(columns, blank.columns(*sentence)):
-                column += new
+            for count, column in zip(counts, blank.columns(*sentence)):
+                count.update(column)
             if letters:
-                columns[-1] += "".join(sentence[0])
-        if not columns[0]:
+                counts[-1].update("".join(sentence[0]))
+        if not counts[0]:
             raise ValueError("Features.count: there is no word to count")
-        return make([Vocabulary.count(column, minimum_count) for column in columns])
+        return make([Vocabulary.count(count, minimum_count) for count in counts])
 
     @property
     def names(self) -> list[str]:

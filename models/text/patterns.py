@@ -6,36 +6,39 @@ end takes them all. An expression is safe from this if no word leads from a plac
 place in two ways (Weber and Seidl 1991: it is not exponentially ambiguous). Places are the
 characters and classes of the expression; ``follow`` counts the ways from one to the next (Glushkov
 1961).
+
+An expression is read here by its documented syntax (``TOKEN``), characters and classes by ``re``
+itself. What is left out of it, as conditions ``(?(1)a|b)`` and the flag ``x``, counts as unsafe.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import math
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-if sys.version_info >= (3, 11):
-    from re import _constants as sre  # type: ignore[attr-defined]
-    from re import _parser as parser  # type: ignore[attr-defined]
-else:
-    import sre_constants as sre
-    import sre_parse as parser
-
 MOST_PLACES = 150
 MOST_COPIES = 8  # of what is repeated {m,n} times; above it is as good as *
 SAMPLE = "".join(map(chr, range(128))) + "\xa0éßΩяאक\u093e中“”–\u200d\ufe0f😀"
-CATEGORIES = {
-    sre.CATEGORY_DIGIT: r"\d",
-    sre.CATEGORY_NOT_DIGIT: r"\D",
-    sre.CATEGORY_SPACE: r"\s",
-    sre.CATEGORY_NOT_SPACE: r"\S",
-    sre.CATEGORY_WORD: r"\w",
-    sre.CATEGORY_NOT_WORD: r"\W",
-}
+TOKEN = re.compile(
+    r"""
+    # What has no place (anchors, flags, remarks), and what a group has matched.
+    (?P<skip> \\[AbBZz] | [\^$] | \(\?[aimsu]+\) | \(\?\#[^)]*\) )
+    | (?P<back> \\[1-9][0-9]? | \(\?P=\w+\) )
+    | (?P<open> \( (?: \?[ims]*(?:-[ims]+)?: | \?<?[=!] | \?P<\w+> | \?> | (?!\?) ) )
+    | (?P<close> \) )
+    | (?P<bar> \| )
+    | (?P<repeat> (?: [*+?] | \{ (?: [0-9]+ (?:,[0-9]*)? | ,[0-9]* ) \} ) [?+]? )
+    | (?P<place> \[ \^? \]? (?: \\. | [^\]\\] )* \]
+                | \\ (?: x..? | u.{4} | U.{8} | N\{[^}]*\} | [0-7]{1,3} | . ) | [^()\\] )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+LOOKED_AT = ("(?=", "(?!", "(?<=", "(?<!")
 Ways = Counter[int]  # the number of ways to a place
 
 
@@ -47,6 +50,16 @@ class Part(NamedTuple):
     empty: bool
 
 
+NOTHING = Part(Counter(), Counter(), True)
+
+
+def bounds_of(text: str) -> tuple[float, float]:
+    """The bounds of a repetition: ``*``, ``+``, ``?`` or ``{m,n}``."""
+    text = {"*": "{0,}", "+": "{1,}", "?": "{0,1}"}.get(text[0], text)
+    low, comma, high = text.rstrip("?+").strip("{}").partition(",")
+    return int(low or 0), int(high) if high else math.inf if comma else int(low)
+
+
 @functools.lru_cache(maxsize=64)
 def may_explode(pattern: str) -> bool:
     """Whether a regular expression can take exponential time, or is too long to tell.
@@ -56,27 +69,103 @@ def may_explode(pattern: str) -> bool:
         (True, False)
     """
     places = Places(pattern)
-    places.sequence(parser.parse(pattern))
-    return len(places.classes) > MOST_PLACES or places.ambiguous()
+    try:
+        places.alternatives()
+    except ValueError:
+        return True
+    return places.ambiguous()
 
 
 class Places:
-    """The places of an expression, and the ways between them."""
+    """The places of an expression, and the ways between them.
+
+    Args:
+        pattern: A valid regular expression.
+
+    Raises:
+        ValueError: While it is read: it is too long, or has what ``TOKEN`` has not.
+    """
 
     def __init__(self, pattern: str) -> None:
         self.classes: list[frozenset[str]] = []
         self.follow: Counter[tuple[int, int]] = Counter()
         self.sample = sorted({*SAMPLE, *pattern, *pattern.lower(), *pattern.upper()})
+        self.flags = re.compile(pattern).flags & (re.ASCII | re.IGNORECASE) | re.DOTALL
+        if re.search(r"\(\?[ims]*i", pattern):  # perhaps of one group; more match is safe to assume
+            self.flags |= re.IGNORECASE
+        self.pattern, self.at = pattern, 0
+
+    def token(self) -> tuple[str | None, str]:
+        """The kind and the text of the next token; None at the end."""
+        if self.at == len(self.pattern):
+            return None, ""
+        found = TOKEN.match(self.pattern, self.at)
+        if found is None:
+            raise ValueError(f"not read: {self.pattern[self.at :]}")
+        return found.lastgroup, found.group()
+
+    def next(self) -> tuple[str | None, str]:
+        """``token``, which is left behind."""
+        found = self.token()
+        self.at += len(found[1])
+        return found
+
+    def alternatives(self) -> Part:
+        """Sequences with a bar between them, up to a closing bracket or the end."""
+        parts = [self.sequence()]
+        while self.token()[0] == "bar":
+            self.next()
+            parts.append(self.sequence())
+        first = sum((part.first for part in parts), Counter[int]())
+        last = sum((part.last for part in parts), Counter[int]())
+        return Part(first, last, any(part.empty for part in parts))
+
+    def sequence(self) -> Part:
+        """Items one after the other."""
+        parts: list[Part] = []
+        while self.token()[0] not in (None, "close", "bar"):
+            parts.append(self.repeated())
+        return self.joined(parts)
+
+    def repeated(self) -> Part:
+        """An item and how often it is repeated: in a loop, or as copies where the bound is low."""
+        begin = self.at
+        part = self.item()
+        kind, text = self.token()
+        if kind != "repeat":
+            return part
+        self.next()
+        end = self.at
+        low, high = bounds_of(text)
+        if high > MOST_COPIES:
+            self.connect(part.last, part.first)
+            return part._replace(empty=part.empty or low == 0)
+        copies = [part] if high else []
+        for _ in range(1, int(high)):
+            self.at = begin
+            copies.append(self.item())
+        self.at = end
+        return self.joined(c._replace(empty=c.empty or i >= low) for i, c in enumerate(copies))
+
+    def item(self) -> Part:
+        """A character, a class, a group, or what has no place."""
+        kind, text = self.next()
+        if kind == "open":
+            part = self.alternatives()
+            self.next()
+            return NOTHING if text in LOOKED_AT else part
+        if kind == "place":
+            found = re.compile(text, self.flags)
+            return self.place(c for c in self.sample if found.fullmatch(c))
+        return self.place(self.sample) if kind == "back" else NOTHING
 
     def place(self, characters: Iterable[str]) -> Part:
         """A new place, where one of these characters is read."""
+        if len(self.classes) == MOST_PLACES:
+            raise ValueError("too long")
         self.classes.append(frozenset(characters))
         ways = Counter({len(self.classes) - 1: 1})
         return Part(ways, ways, False)
-
-    def sequence(self, items: Any) -> Part:
-        """Items one after the other."""
-        return self.joined([self.item(op, value) for op, value in items])
 
     def joined(self, parts: Iterable[Part]) -> Part:
         """Parts one after the other."""
@@ -93,41 +182,6 @@ class Places:
         """Ways from the end of one part to the beginning of another."""
         for (p, n), (q, m) in itertools.product(last.items(), first.items()):
             self.follow[p, q] += n * m
-
-    def item(self, op: Any, value: Any) -> Part:
-        """One item of a parsed expression."""
-        name = str(op)
-        if len(self.classes) > MOST_PLACES:
-            return Part(Counter(), Counter(), True)
-        if name in ("LITERAL", "NOT_LITERAL", "ANY", "IN", "CATEGORY", "RANGE"):
-            return self.place(c for c in self.sample if matches(op, value, c))
-        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
-            return self.repeat(*value)
-        if name == "BRANCH":
-            parts = [self.sequence(branch) for branch in value[1]]
-            first = sum((part.first for part in parts), Counter[int]())
-            last = sum((part.last for part in parts), Counter[int]())
-            return Part(first, last, any(part.empty for part in parts))
-        if name == "SUBPATTERN":
-            return self.sequence(value[-1])
-        if name == "ATOMIC_GROUP":
-            return self.sequence(value)
-        if name == "GROUPREF":
-            return self.place(self.sample)
-        if name == "GROUPREF_EXISTS":
-            return self.joined([self.sequence(branch) for branch in value[1:] if branch])
-        return Part(Counter(), Counter(), True)  # an anchor, or what is looked at
-
-    def repeat(self, least: int, most: int, body: Any) -> Part:
-        """A body repeated: in a loop, or as copies where the bound is low."""
-        if most > MOST_COPIES:
-            part = self.sequence(body)
-            self.connect(part.last, part.first)
-            return part._replace(empty=part.empty or least == 0)
-        copies = [self.sequence(body) for _ in range(most)]
-        return self.joined(
-            part._replace(empty=part.empty or i >= least) for i, part in enumerate(copies)
-        )
 
     def ambiguous(self) -> bool:
         """Whether a word leads from a place back to it in two ways."""
@@ -166,19 +220,3 @@ def reached(start: set[Any], edges: Any) -> set[Any]:
                 seen.add(target)
                 todo.append(target)
     return seen
-
-
-def matches(op: Any, value: Any, c: str) -> bool:
-    """Whether an item of a character class matches a character; capital letters count as small."""
-    name = str(op)
-    if name == "ANY":
-        return True
-    if name in ("LITERAL", "NOT_LITERAL"):
-        return (chr(value).lower() == c.lower()) == (name == "LITERAL")
-    if name == "RANGE":
-        low, high = value
-        return any(low <= ord(form) <= high for form in {c, *c.lower()[:1], *c.upper()[:1]})
-    if name == "CATEGORY":
-        return re.fullmatch(CATEGORIES.get(value, r"(?s:.)"), c) is not None
-    items = [item for item in value if str(item[0]) != "NEGATE"]
-    return any(matches(item[0], item[1], c) for item in items) == (len(items) == len(value))

@@ -11,6 +11,7 @@ import codecs
 import csv
 import hashlib
 import io
+import itertools
 import os
 import re
 import sys
@@ -91,6 +92,19 @@ def text_blocks(path: PathLike, encoding: str = "utf-8", size: int = BLOCK) -> I
         raise ValueError(f"{path}: the file is empty, there is no text to read")
     if rest:
         yield rest
+
+
+def lines_of(path: PathLike, encoding: str = "utf-8") -> Iterator[str]:
+    """The lines of a file without their ends, read in blocks; the last one may be empty."""
+    begun: list[str] = []  # of a line that reaches over several blocks
+    for block in text_blocks(path, encoding, size=1 << 16):
+        first, *others = block.split("\n")
+        begun.append(first)
+        if others:
+            yield "".join(begun)
+            yield from others[:-1]
+            begun = others[-1:]
+    yield "".join(begun)
 
 
 def decoded(path: Path, encoding: str, size: int) -> Iterator[str]:
@@ -223,14 +237,17 @@ def load_tagged(
         columns = ("FORM", "UPOS") if Path(path).suffix.lower() == ".conllu" else (0, 1)
     if not len(columns):
         raise ValueError("load_tagged: columns must be numbers of columns, as in (0, 1)")
-    names, sentences = tagged_lines(path, separator, encoding)
-    places = [place_of(path, column, names) for column in columns]
-    found: tuple[Sentences, ...] = tuple([] for _ in places)
-    for lines in sentences:
+    found: tuple[Sentences, ...] = tuple([] for _ in columns)
+    known: dict[str, str] = {}  # words and tags, each of them once in memory
+    places, named = [], None
+    for names, lines in tagged_sentences(path, separator, encoding):
+        if names != named:
+            places, named = [place_of(path, column, names) for column in columns], names
         kept = tokens_of(lines, places)
         if kept:
             for place, sentence in zip(places, found, strict=True):
-                sentence.append([field_of(path, line, place, separator) for line in kept])
+                fields = (field_of(path, line, place, separator) for line in kept)
+                sentence.append([known.setdefault(field, field) for field in fields])
     if not found[0]:
         raise ValueError(f"{path}: there is no token in it")
     if any(map(numbered, found[0])) and all(numbered(words, least=1) for words in found[0]):
@@ -241,20 +258,21 @@ def load_tagged(
     return found
 
 
-def tagged_lines(
+def tagged_sentences(
     path: PathLike, separator: str | None, encoding: str
-) -> tuple[tuple[str, ...], list[list[Line]]]:
-    """The names of a file's columns, and the lines of each sentence without comments."""
-    names, sentences = CONLLU, [list[Line]()]
-    for number, text in enumerate(load_text(path, encoding).split("\n"), 1):
+) -> Iterator[tuple[tuple[str, ...], list[Line]]]:
+    """The names of the columns, and the lines without comments, of each sentence."""
+    names, lines = CONLLU, list[Line]()
+    for number, text in enumerate(lines_of(path, encoding), 1):
         if not text.strip():
-            sentences.append([])
-        elif not is_comment(text, separator, begun=bool(sentences[-1])):
+            yield names, lines
+            lines = []
+        elif not is_comment(text, separator, begun=bool(lines)):
             fields = [field.strip(BLANK) for field in text.split(separator)]
-            sentences[-1].append(Line(number, text, fields))
+            lines.append(Line(number, text, fields))
         elif given := COLUMNS_LINE.match(text):
             names = tuple(given[1].split())
-    return names, sentences
+    yield names, lines
 
 
 def is_comment(line: str, separator: str | None, begun: bool) -> bool:
@@ -343,36 +361,45 @@ def load_labelled(
             "load_labelled: label and text must be names of columns, or two columns from 0 on, "
             f"got {label!r} and {text!r}"
         )
-    lines = load_text(path, encoding).split("\n")
     comma = Path(path).suffix.lower() == ".csv"
-    separator = separator or usual_separator(lines[0], comma)
-    rows = quoted_rows(path, lines, separator) if comma else plain_rows(lines, separator)
-    names = [field.strip() for field in rows[0][1]]
+    between = separator or usual_separator(next(lines_of(path, encoding)), comma)
+
+    def rows(skip: int = 0) -> Rows:
+        """The rows, read from the file each time: a large one is not held."""
+        lines = lines_of(path, encoding)
+        found = quoted_rows(path, lines, between) if comma else plain_rows(lines, between)
+        return itertools.islice(found, skip, None)
+
+    names = [field.strip() for _, fields in itertools.islice(rows(), 1) for field in fields]
     places = [header_place(path, column, names) for column in (label, text)]
     named = isinstance(label, str) or isinstance(text, str)
-    if header is None and not named and looks_like_header(rows, places[0]):
+    if header is None and not named and looks_like_header(rows(), places[0]):
         raise ValueError(
-            f"{path}: its first line, {separator.join(names)[:60]!r}, looks like the names of the "
+            f"{path}: its first line, {between.join(names)[:60]!r}, looks like the names of the "
             "columns; write header=True, or header=False if it is a text"
         )
-    rows = rows[1:] if header or named else rows
-    if not comma and places[1] > places[0]:
-        rows = with_tabs_in_text(rows, places[1], separator)
-    found = [
-        (fields[places[1]].strip(), fields[places[0]].strip())
-        if len(fields) > max(places)
-        else ("", "")
-        for _, fields in rows
-    ]
-    for (number, fields), pair in zip(rows, found, strict=True):
-        if not all(pair):
+    skip = 1 if header or named else 0
+    # Where all rows have the same number of columns, those behind the text are columns.
+    tabs = not comma and places[1] > places[0] and len({len(f) for _, f in rows(skip)}) > 1
+    texts: list[str] = []
+    labels: list[str] = []
+    known: dict[str, str] = {}  # labels, each of them once in memory
+    for number, fields in rows(skip):
+        if tabs and len(fields) > places[1]:  # the text takes what follows
+            fields = [*fields[: places[1]], between.join(fields[places[1] :])]
+        of_label, of_text = (
+            fields[place].strip() if len(fields) > max(places) else "" for place in places
+        )
+        if not of_label or not of_text:
             raise ValueError(
                 f"{path}, line {number}: expected a label in column {label} and a text in column "
-                f"{text}, separated by {separator!r}; got {separator.join(fields)[:60]!r}"
+                f"{text}, separated by {between!r}; got {between.join(fields)[:60]!r}"
             )
-    if not found:
+        texts.append(of_text)
+        labels.append(known.setdefault(of_label, of_label))
+    if not texts:
         raise ValueError(f"{path}: there is no labelled text in it")
-    return [of_text for of_text, _ in found], [of_label for _, of_label in found]
+    return texts, labels
 
 
 def usual_separator(first: str, comma: bool) -> str:
@@ -382,39 +409,26 @@ def usual_separator(first: str, comma: bool) -> str:
     return ";" if "," not in first and ";" in first else ","
 
 
-Rows = list[tuple[int, list[str]]]  # number of the line, columns
+Rows = Iterator[tuple[int, list[str]]]  # number of the line, columns
 
 
-def quoted_rows(path: PathLike, lines: list[str], separator: str) -> Rows:
+def quoted_rows(path: PathLike, lines: Iterable[str], separator: str) -> Rows:
     """The rows of a .csv, whose quoted fields may hold separators and line ends."""
     reader = csv.reader((line + "\n" for line in lines), delimiter=separator, strict=True)
-    rows: Rows = []
     longest = csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # the module's own is 131,072
     try:
-        rows += [(reader.line_num, row) for row in reader]
+        for row in reader:
+            if "".join(row).strip():
+                yield reader.line_num, row
     except csv.Error as error:
         raise ValueError(f"{path}, line {reader.line_num}: {error}") from error
     finally:
         csv.field_size_limit(longest)
-    return [(number, row) for number, row in rows if "".join(row).strip()]
 
 
-def plain_rows(lines: list[str], separator: str) -> Rows:
+def plain_rows(lines: Iterable[str], separator: str) -> Rows:
     """The rows of lines without quotes; blank lines are left out."""
-    return [(n, line.split(separator)) for n, line in enumerate(lines, 1) if line.strip()]
-
-
-def with_tabs_in_text(rows: Rows, last: int, separator: str) -> Rows:
-    """Rows whose text, the last column that is read, takes what follows, if lines differ in it.
-
-    Where all rows have the same number of columns, those behind the text are columns.
-    """
-    if len({len(fields) for _, fields in rows}) < 2:
-        return rows
-    return [
-        (n, [*fields[:last], separator.join(fields[last:])] if len(fields) > last else fields)
-        for n, fields in rows
-    ]
+    return ((n, line.split(separator)) for n, line in enumerate(lines, 1) if line.strip())
 
 
 def header_place(path: PathLike, column: Column, names: list[str]) -> int:
@@ -432,10 +446,12 @@ def header_place(path: PathLike, column: Column, names: list[str]) -> int:
 
 def looks_like_header(rows: Rows, label: int) -> bool:
     """Whether the first row has a column's usual name, and a label that no other row has."""
-    first, *others = ([field.strip().lower() for field in fields] for _, fields in rows)
+    lowered = ([field.strip().lower() for field in fields] for _, fields in rows)
+    first = next(lowered, [])
     if len(first) <= label or not HEADINGS & {*first}:
         return False
-    return len(others) > 0 and all(first[label] != row[label] for row in others if len(row) > label)
+    others = [row[label] == first[label] for row in lowered if len(row) > label]
+    return len(others) > 0 and not any(others)
 
 
 def load_folder(path: PathLike, encoding: str = "utf-8") -> tuple[list[str], list[str]]:
@@ -464,7 +480,7 @@ def load_folder(path: PathLike, encoding: str = "utf-8") -> tuple[list[str], lis
         stems = [member.stem for member in members]
         for file in members:  # rt-polarity.pos and rt-polarity.neg are two classes
             label = file.stem if stems.count(file.stem) == 1 else file.name
-            lines = (line.strip() for line in load_text(file, encoding).split("\n"))
+            lines = (line.strip() for line in lines_of(file, encoding))
             found += [(line, label) for line in lines if line]
     if not found:
         raise ValueError(f"{path}: there is no text in its folders")

@@ -149,7 +149,7 @@ def level_named(name: str) -> Level:
     if may_explode(pattern.pattern):
         raise ValueError(
             f"level {describe_received(name)} can take exponential time, as a text can be read by "
-            "it in many ways: leave out a + or * inside of another"
+            "it in many ways: leave out a + or * inside of another, conditions and the flag x"
         )
 
     def tokens(text: str) -> list[str]:

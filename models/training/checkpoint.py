@@ -256,7 +256,12 @@ def described_value(value: Any) -> Any:
 
 
 def checksum(value: Any, start: int = 0) -> int:
-    """A CRC-32 of a value; functions, Tensors and Generators count by their type."""
+    """A CRC-32 of a value; functions, Tensors and Generators count by their type.
+
+    Integers of 4 and 8 bytes count alike: which of them NumPy makes depends on the system.
+    """
+    if isinstance(value, np.ndarray) and value.dtype == np.int32:
+        value = value.astype(np.int64)
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         start = zlib.crc32(f"{value.dtype}{value.shape}".encode(), start)
         return zlib.crc32(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data, start)

@@ -25,8 +25,9 @@ OPTIONS = ["--every", "0", "--minimum-count", "1", "--steps", "10", "--batch", "
 # Kills its process at a certain call of os.write's kin, fsync or rename.
 AT_A_CALL = """
 import os, signal, sys
-import unspool.files as files
+import unspool.cli.data as data, unspool.cli.train as train, unspool.files as files
 from unspool.__main__ import main
+train.LARGE = int(os.environ.get("LARGE", train.LARGE))
 kind, at = sys.argv[1], int(sys.argv[2])
 count = 0
 def counted(call):
@@ -40,7 +41,10 @@ def counted(call):
 if kind == "write":
     write = files.np.lib.format.write_array
     files.np.lib.format.write_array = counted(write)
-else:
+elif kind == "numbers":
+    data.PIECE = 50
+    data.Numbered.add = counted(data.Numbered.add)
+elif kind:
     setattr(os, kind, counted(getattr(os, kind)))
 sys.exit(main(sys.argv[3:]))
 """
@@ -90,6 +94,22 @@ def test_killed_at_every_call_of_a_save(kind, tmp_path, undisturbed, campaign):
         campaign["killed" if run.returncode == -signal.SIGKILL else "ended"] += 1
     assert campaign["killed"]
     resumed(tmp_path, undisturbed)
+
+
+def test_killed_while_a_large_text_is_prepared(tmp_path, undisturbed, campaign):
+    (tmp_path / "text.txt").write_text(TEXT)
+    large = {"env": os.environ | {"LARGE": "100"}}
+    for kind, at in [("numbers", 1), ("numbers", 6), *(("replace", i) for i in (1, 2, 3, 4))]:
+        run = python(AT_A_CALL, tmp_path, kind, at, *TRAIN, *OPTIONS, **large)
+        assert run.returncode == -signal.SIGKILL
+        campaign["killed"] += 1
+    run = python(AT_A_CALL, tmp_path, "", 0, *TRAIN, *OPTIONS, **large)
+    assert run.returncode == 0, run.stderr
+    for name, array in load_npz(tmp_path / "run" / "model.npz").items():
+        np.testing.assert_array_equal(array, undisturbed[name])
+    names = {path.name for path in (tmp_path / "run").iterdir()}
+    files = {"config.json", "checkpoint.npz", "model.npz", "history.csv", "ids.npy", "text.npz"}
+    assert names == files
 
 
 def test_two_at_one_folder(tmp_path, campaign):

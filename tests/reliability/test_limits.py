@@ -11,10 +11,17 @@ import zipfile
 import numpy as np
 import pytest
 
-from reliability.campaigns import TEXT, posix, python
+from reliability.campaigns import TEXT, posix, python, times
 from unspool import draw, unroll
 from unspool.cells import LSTM
-from unspool.models import LanguageModel, Vocabulary, save_model, tokenize
+from unspool.models import (
+    Features,
+    Labels,
+    LanguageModel,
+    Vocabulary,
+    save_model,
+    tokenize,
+)
 
 pytestmark = [pytest.mark.slow, posix]
 
@@ -130,36 +137,125 @@ def test_drawing_is_linear_in_the_number_of_steps():
     assert long < 8 * short  # four times the steps
 
 
-def test_a_text_in_memory_takes_at_most_twelve_times_its_size():
+def peak_of(call):
+    """The peak of the memory that Python and NumPy take in a call, in bytes."""
+    tracemalloc.start()
+    call()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("level", ["word", "character"])
+def test_a_text_in_memory_takes_at_most_twelve_times_its_size(level):
     from unspool.cli.data import split_text
     from unspool.cli.options import Tokens
 
     text = "\n\n".join([TEXT] * 400)
     tokenize("warm up")
-    for level in ("word", "character"):
-        tracemalloc.start()
-        split_text(text, Tokens(level=level, lower=False), 0.1)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < 12 * len(text), level
+    assert peak_of(lambda: split_text(text, Tokens(level=level, lower=False), 0.1)) < 12 * len(text)
 
 
-def test_a_large_text_has_its_ids_in_a_file_that_is_made_once(tmp_path, monkeypatch, capsys):
-    import unspool.cli.data as data
+@pytest.mark.parametrize("level", ["word", "character"])
+def test_labelled_texts_take_at_most_twelve_times_their_size(level, tmp_path):
+    from unspool.cli.examples import read_texts, text_task
+    from unspool.cli.options import Texts
+
+    path, lines = tmp_path / "texts.tsv", TEXT.split("\n\n")
+    path.write_text(
+        "\n".join(f"{'ab'[i % 2]}\t{' '.join(lines[i : i + 4])}" for i in range(36)) * 40
+    )
+    vocabulary = Vocabulary.count(tokenize(TEXT, level), level=level)
+    labels = Labels("ab")
+    peak = peak_of(lambda: text_task(read_texts([path], Texts()), vocabulary, labels))
+    assert peak < 12 * path.stat().st_size
+
+
+def test_tagged_sentences_take_at_most_twelve_times_their_size(tmp_path):
+    from unspool.cli.examples import read_sentences, sentence_task
+    from unspool.cli.options import Sentences, WordFeatures
+
+    path = tmp_path / "tagged.tsv"
+    words = TEXT.replace("\n\n", " \n ").split(" ") * 200
+    lines = (f"{word * 2}\t{('NOUN', 'VERB')[i % 2]}\n" for i, word in enumerate(words))
+    path.write_text("".join("\n" if line.startswith("\n") else line for line in lines))
+
+    def read():
+        sentences = read_sentences([path], Sentences())
+        columns = ([*column] for column in zip(*sentences.inputs, strict=True))
+        features = Features.count(*columns, **vars(WordFeatures()))
+        sentence_task(sentences, features, Labels(["NOUN", "VERB"]))
+
+    assert peak_of(read) < 12 * path.stat().st_size
+
+
+@pytest.fixture
+def train_large(tmp_path, monkeypatch, capsys):
+    """Train on a text whose ids are in a file; what was printed on stderr."""
     import unspool.cli.train as train
     from unspool.__main__ import main
 
     monkeypatch.chdir(tmp_path)
     (tmp_path / "text.txt").write_text(TEXT)
-    options = ["--width", "8", "--epochs", "2", "--minimum-count", "1"]
-    assert main(["train", "lm", "text.txt", "--out", "small", *options]) == 0
-    monkeypatch.setattr(train, "LARGE", 100)
-    assert main(["train", "lm", "text.txt", "--out", "large", *options]) == 0
+
+    def run(out, large=True, *more, code=0):
+        monkeypatch.setattr(train, "LARGE", 100 if large else 1 << 30)
+        options = ["--width", "8", "--epochs", "2", "--minimum-count", "1", *more]
+        assert main(["train", "lm", "text.txt", "--out", out, *options]) == code
+        return capsys.readouterr().err
+
+    return run
+
+
+def test_a_large_text_has_its_ids_in_a_file_that_is_made_once(train_large, monkeypatch):
+    import unspool.cli.data as data
+
+    train_large("small", large=False)
+    train_large("large")
     small, large = (dict(np.load(f"{name}/model.npz")) for name in ("small", "large"))
     for name, array in small.items():
         np.testing.assert_array_equal(array, large[name])
     ids = np.load("large/ids.npy", mmap_mode="r")
     assert ids.dtype == np.uint8
     monkeypatch.setattr(data, "count_and_encode", None)  # not called again
-    assert main(["train", "lm", "text.txt", "--out", "large", *options]) == 0
-    capsys.readouterr()
+    train_large("large")
+
+
+@pytest.mark.parametrize("file", ["ids.npy", "text.npz"])
+def test_damaged_ids_are_made_anew(file, train_large, tmp_path):
+    train_large("run")
+    path = tmp_path / "run" / file
+    sound = path.read_bytes()
+    for at in np.linspace(0, len(sound) - 1, times(5)).astype(int).tolist():
+        path.write_bytes(sound[:at])
+        assert "unspool: the text is prepared anew: " in train_large("run")
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 9]) + sound[at + 1 :])
+        train_large("run")
+        assert load_arrays_of(path) == load_arrays_of(sound)
+
+
+def load_arrays_of(file):
+    """The arrays of a file, or of its bytes, as bytes: a zip's clock does not count."""
+    found = np.load(io.BytesIO(file if isinstance(file, bytes) else file.read_bytes()))
+    return found.tobytes() if isinstance(found, np.ndarray) else found["header"].tobytes()
+
+
+def test_a_text_that_changes(train_large, tmp_path, monkeypatch):
+    import unspool.cli.data as data
+
+    text, read = tmp_path / "text.txt", data.read_files
+
+    def changing(files, encoding):
+        yield from read(files, encoding)
+        text.write_text(TEXT + " the cat")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data, "read_files", changing)
+        assert "the text was changed while it was read" in train_large("run", code=2)
+    assert not (tmp_path / "run" / "text.npz").exists()
+    train_large("run")  # nothing was trained: it begins with the text as it is now
+    before = (tmp_path / "run" / "ids.npy").read_bytes()
+    text.write_text(TEXT)
+    assert "another training is in this folder: files was" in train_large("run", code=2)
+    train_large("run", True, "--restart")
+    assert (tmp_path / "run" / "ids.npy").read_bytes() != before
