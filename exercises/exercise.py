@@ -153,7 +153,10 @@ class Exercise:
         sentences: list[str] = []
         for (case, inputs), expected in zip(trials, right, strict=True):
             found.append(self.results(answer, copy.deepcopy(inputs)))
-            difference = compare(found[-1], expected, self.tolerance)
+            try:
+                difference = compare(found[-1], expected, self.tolerance)
+            except Faulty as fault:  # of shape, as a known mistake may be
+                difference, case = str(fault), ""
             if difference and not sentences:
                 sentences.append(f"With {case}: {difference}" if case else difference)
         if sentences:

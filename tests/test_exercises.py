@@ -237,6 +237,23 @@ def test_shapes_and_parts_are_told():
     assert said(lambda h, W, U: ("a", "b"))[0].startswith("Expected numbers for a, got 'a'")
 
 
+def test_a_known_mistake_of_shape_is_named():
+    wide = Function(
+        id="99.wide",
+        title="Wide",
+        question="Write it.",
+        hints=("one", "two", "three"),
+        solution=step,
+        inputs=STEP.inputs,
+        names=("a", "b"),
+        mistakes={"No U.": (", a @ U", ", a")},
+    )
+    assert said(lambda h, W, U: (np.tanh(h @ W), np.tanh(h @ W)), wide) == (
+        "Expected the shape (5, 2) for b, got (5, 3).",
+        "No U.",
+    )
+
+
 def test_equations_stand_beside_each_other_in_the_letters_of_the_answer():
     def mine(h, W, U):
         a = np.tanh(h @ W)
