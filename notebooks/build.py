@@ -113,7 +113,12 @@ def executed(notebook: Notebook, data: Path = HERE / "data") -> Notebook:
             shutil.copytree(data, Path(folder, "data"))
         where = {"metadata": {"path": folder}}
         nbclient.NotebookClient(
-            node, timeout=120, kernel_name="python3", resources=where, record_timing=False
+            node,
+            timeout=120,
+            kernel_name="python3",
+            resources=where,
+            record_timing=False,
+            coalesce_streams=True,  # else a text breaks where the kernel happened to flush it
         ).execute()
     return json.loads(nbformat.writes(node))
 
