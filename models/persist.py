@@ -255,9 +255,10 @@ def made(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Modul
     """The model of a header's configuration, which may not ask for more than the arrays hold."""
     config, own = header.get("model"), header.get("own")
     if config is None:
+        which = f" ({shown(own, 300)})" if isinstance(own, str) else ""
         raise ValueError(
-            f"it has parts of your own{f' ({shown(own, 300)})' if isinstance(own, str) else ''}; make "
-            "the model as it was made, and write load_model(path, model)"
+            f"it has parts of your own{which}; make the model as it was made, and write "
+            "load_model(path, model)"
         )
     # Truncated normals are drawn again where they are outside: 5 % more numbers, of a few 64.
     rng = BoundedGenerator(int(1.1 * sum(array.size for array in arrays.values())) + 64)
