@@ -151,10 +151,10 @@ def save_model(
             attributes, as one that was loaded has.
     """
     if isinstance(model, Illustrated):
-        known = model.vocabulary
+        own = model.vocabulary
         if vocabulary is None and features is None:
-            vocabulary = known if isinstance(known, Vocabulary) else None
-            features = known if isinstance(known, Features) else None
+            vocabulary = own if isinstance(own, Vocabulary) else None
+            features = own if isinstance(own, Features) else None
         labels = model.labels if labels is None else labels
     check_sizes("save_model", model, vocabulary, features, labels)
     if getattr(model, "built", True) is False:  # Keras's layers have weights from their first call
@@ -255,9 +255,10 @@ def made(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Modul
     """The model of a header's configuration, which may not ask for more than the arrays hold."""
     config, own = header.get("model"), header.get("own")
     if config is None:
+        which = f" ({shown(own, 300)})" if isinstance(own, str) else ""
         raise ValueError(
-            f"it has parts of your own{f' ({shown(own, 300)})' if isinstance(own, str) else ''}; "
-            "make the model as it was made, and write load_model(path, model)"
+            f"it has parts of your own{which}; make the model as it was made, and write "
+            "load_model(path, model)"
         )
     # Truncated normals are drawn again where they are outside: 5 % more numbers, of a few 64.
     rng = BoundedGenerator(int(1.1 * sum(array.size for array in arrays.values())) + 64)
