@@ -217,7 +217,9 @@ SparseCategoricalAccuracy = mean_of(
     sparse_categorical_accuracy, "SparseCategoricalAccuracy", "The same, of targets as class ids."
 )
 MeanSquaredError = mean_of(losses.mean_squared_error, "MeanSquaredError", "The mean of (y - p)².")
-MeanAbsoluteError = mean_of(losses.mean_absolute_error, "MeanAbsoluteError", "The mean of ``|y - p|``.")
+MeanAbsoluteError = mean_of(
+    losses.mean_absolute_error, "MeanAbsoluteError", "The mean of ``|y - p|``."
+)
 KLDivergence = mean_of(losses.kl_divergence, "KLDivergence", "The mean of Σ y log(y / p).")
 CosineSimilarity = mean_of(losses.cosine_similarity, "CosineSimilarity", "The mean cosine.")
 Accuracy = mean_of(
