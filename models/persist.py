@@ -151,10 +151,10 @@ def save_model(
             attributes, as one that was loaded has.
     """
     if isinstance(model, Illustrated):
-        own = model.vocabulary
+        known = model.vocabulary
         if vocabulary is None and features is None:
-            vocabulary = own if isinstance(own, Vocabulary) else None
-            features = own if isinstance(own, Features) else None
+            vocabulary = known if isinstance(known, Vocabulary) else None
+            features = known if isinstance(known, Features) else None
         labels = model.labels if labels is None else labels
     check_sizes("save_model", model, vocabulary, features, labels)
     if getattr(model, "built", True) is False:  # Keras's layers have weights from their first call
