@@ -17,7 +17,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 BESIDE := needs\("(torch|keras|sklearn|nltk|numba)|needs_corpus|needs_data
 
 .PHONY: help demo gallery drawings notebooks docs lite linkcheck test test-notebooks test-oldest test-newest \
-	test-peers lint bench lock assets dist clean FORCE
+	test-peers soak lint bench lock assets dist clean FORCE
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
