@@ -36,10 +36,10 @@ notebooks: .venv-notebooks/ready ## Build the notebooks for students, teachers a
 	$(CLEAN) .venv-notebooks/bin/python notebooks/build.py --repository "$(REPOSITORY)" --lite "$(LITE)" $(NAMES)
 
 test-notebooks: .venv-notebooks/ready ## Run every notebook, and its student's version.
-	$(CLEAN) .venv-notebooks/bin/pytest -m "" tests/test_notebooks.py tests/test_exercises.py
+	$(CLEAN) .venv-notebooks/bin/pytest -m notebook tests/test_notebooks.py
 
 test: .venv-test/ready ## Run all tests on the installed wheel, with the locked versions.
-	$(CLEAN) .venv-test/bin/pytest -m "" -W error $(TESTS)
+	$(CLEAN) .venv-test/bin/pytest -m "not notebook" -W error $(TESTS)
 
 soak: .venv-test/ready ## Run the tests of reliability ten times as long.
 	$(CLEAN) UNSPOOL_SOAK=1 .venv-test/bin/pytest -m "" -W error tests/reliability

@@ -1,7 +1,7 @@
 """The notebooks have their form, and run, and print what tests/data/printed has.
 
-The form is checked on the sources, in a moment; the runs are slow tests, one a version: all that is
-asserted of a run is in one test, so that each notebook runs once.
+The form is checked on the sources, in a moment; the runs are in a job of their own, `make
+test-notebooks`, one a version: all that is asserted of a run is in one test, so that each runs once.
 """
 
 from __future__ import annotations
@@ -275,7 +275,7 @@ def check_pictures(notebook, path):
             assert "<title" in svg or "aria-label" in svg
 
 
-@pytest.mark.slow
+@pytest.mark.notebook
 @every_source
 def test_a_notebook_runs_and_prints_what_is_expected(path):
     if "unspool.viz.plots" in path.read_text(encoding="utf-8"):
@@ -292,7 +292,7 @@ def test_a_notebook_runs_and_prints_what_is_expected(path):
         assert seconds < SLOWEST
 
 
-@pytest.mark.slow
+@pytest.mark.notebook
 @every_lesson
 def test_a_students_version_runs_to_its_end(path):
     if "unspool.viz.plots" in path.read_text(encoding="utf-8"):
