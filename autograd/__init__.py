@@ -72,8 +72,19 @@ from .messages import describe, options_text
 from .numpy_core import scatter_add, unbroadcast
 from .recompute import checkpoint
 from .tape import Gradients, Record, Tape
-from .tensor import TABLE, Op, Parameter, Tensor, apply, arrays_of, operand, operands_of, values
-from .tracing import Trace, Untraceable, made_by, operands_read, reserve_numbers, trace
+from .tensor import (
+    TABLE,
+    Op,
+    Parameter,
+    Tensor,
+    apply,
+    arrays_of,
+    operand,
+    operands_of,
+    reserve_numbers,
+    values,
+)
+from .tracing import Trace, Untraceable, made_by, operands_read, trace
 from .trees import flatten
 
 __all__ = [

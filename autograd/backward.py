@@ -29,6 +29,7 @@ from .workspace import Workspace, current_workspace
 
 Deliver = Callable[[Tensor, Any], None]
 number_of = operator.itemgetter(0)
+set_grad = Tensor.grad.__set__  # type: ignore[union-attr, misc]  # of a shape that is right
 
 
 def reachable(
@@ -295,22 +296,23 @@ def add_to_grad(leaf: Tensor, g: Any) -> None:
             "numbers as floats"
         )
     if leaf.grad is None:
-        leaf.grad = np.array(g)  # a copy: g may be a view that others share
+        set_grad(leaf, np.array(g))  # a copy: g may be a view that others share
     else:
         leaf.grad += g
 
 
 def seed_for(output: Tensor, gradient: Any) -> Any:
     """The gradient that a pass begins with: 1 for a scalar, or the given one, checked."""
-    if output.dtype.kind not in "f":
+    data = output.data
+    if data.dtype.kind != "f":
         raise ValueError(f"{describe(output)} is not floating-point and has no gradient")
     if gradient is None:
-        if output.size != 1:
+        if data.size != 1:
             raise ValueError(
                 f"backward from {describe(output)}: only a scalar has a gradient of 1; reduce it "
                 "with .sum() or .mean(), or give the gradient of its shape"
             )
-        return np.ones(output.shape, output.dtype)
+        return np.array(1, data.dtype).reshape(data.shape)
     shape = gradient.shape if isinstance(gradient, Tensor) else np.shape(gradient)
     if shape != output.shape:
         raise ValueError(

@@ -128,8 +128,9 @@ class Accumulator:
 
     def finish(self, x: Tensor) -> Any:
         """The finished gradient of x, in its dtype; None if nothing was added."""
-        for rule in list(self.buffers.get(x, ())):
-            self.flush(x, rule)
+        if x in self.buffers:
+            for rule in list(self.buffers[x]):
+                self.flush(x, rule)
         g = self.gradients.pop(x, None)
         if g is not None and g.dtype is not x.data.dtype:
             wide, g = g, g.astype(x.data.dtype)

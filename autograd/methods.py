@@ -177,6 +177,8 @@ class ArrayMethods(Generic[Result]):
     # fmt: off
     def sum(self, axis: Any = None, keepdims: bool = False, **options: Any) -> Result:
         """``np.sum``."""
+        if axis is None and not keepdims and not options:
+            return numpy.sum(self)
         return numpy.sum(self, axis=axis, keepdims=keepdims, **options)
     def mean(self, axis: Any = None, keepdims: bool = False, **options: Any) -> Result:
         """``np.mean``."""

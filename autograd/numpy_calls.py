@@ -18,7 +18,7 @@ import numpy as np
 from .arguments import requires_gradient
 from .context import current_scope
 from .messages import call_text, explain, function_name
-from .tensor import TABLE, Op, Params, apply, operand, provides, values
+from .tensor import TABLE, Op, Params, Tensor, apply, operand, provides, values
 
 numpy: Any = np
 
@@ -39,6 +39,8 @@ def call_numpy(function: Callable[..., Any], args: Sequence[Any], kwargs: Params
     row = TABLE.get(function)
     if row is None:
         return call_without_row(function, args, kwargs)
+    if not kwargs and len(args) == 1 and type(row) is Op and isinstance(args[0], Tensor):
+        return apply(row, tuple(args))
     names, alike, _ = signature_of(function)
     if len(args) > alike:
         kwargs = {**dict(zip(names[alike:], args[alike:], strict=False)), **kwargs}

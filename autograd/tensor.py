@@ -166,11 +166,19 @@ RecordFields = tuple[Any, ...]
 UNARY, BINARY = 6, 8  # the lengths of the records of one operand and of two
 
 NO_PARAMS: Params = {}
-running_number = itertools.count()
-next_number = running_number.__next__
+next_number = itertools.count().__next__
 scope_here = current_scope.get
+_set = object.__setattr__
 _new = object.__new__  # without the checks of Tensor.__init__
 _ndarray = np.ndarray
+
+
+def reserve_numbers(count: int) -> int:
+    """Take the next ``count`` running numbers; returns the first of them."""
+    global next_number
+    first = next_number()
+    next_number = itertools.count(first + count).__next__
+    return first
 
 
 def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
@@ -493,14 +501,15 @@ class Parameter(Tensor):
         self.data = np.array(self.data)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "data" and hasattr(self, "data"):
+        if name == "grad":
+            if value is not None and np.shape(value) != self.data.shape:
+                raise ValueError(
+                    f"{describe(self)}: its .grad must be an array {self.shape} or None, got "
+                    f"{describe_received(value)}"
+                )
+        elif name == "data" and hasattr(self, "data"):
             value = self._as_data(value)
-        elif name == "grad" and value is not None and np.shape(value) != self.data.shape:
-            raise ValueError(
-                f"{describe(self)}: its .grad must be an array {self.shape} or None, got "
-                f"{describe_received(value)}"
-            )
-        super().__setattr__(name, value)
+        _set(self, name, value)
 
     def _as_data(self, value: Any) -> Array:
         """New values of the same shape: an array of floats as it is, others in the old dtype."""

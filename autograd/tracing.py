@@ -7,10 +7,8 @@ tape is read.
 
 from __future__ import annotations
 
-import collections
 import dis
 import functools
-import itertools
 import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -19,9 +17,9 @@ import numpy as np
 
 from .backward import reachable
 from .context import current_scope
-from .tensor import Array, Op, Params, Tensor, apply, operands_of, running_number
+from .tensor import Array, Op, Params, Tensor, apply, operands_of, reserve_numbers
 
-__all__ = ["Line", "Trace", "Untraceable", "made_by", "operands_read", "reserve_numbers", "trace"]
+__all__ = ["Line", "Trace", "Untraceable", "made_by", "operands_read", "trace"]
 
 
 class Untraceable(Exception):
@@ -199,10 +197,3 @@ def made_by(
     out.requires_grad = requires_grad
     out._record = (number, op, params, path, *inputs, *(None for _ in inputs))
     return out
-
-
-def reserve_numbers(count: int) -> int:
-    """Take the next ``count`` running numbers; returns the first of them."""
-    first = next(running_number)
-    collections.deque(itertools.islice(running_number, count - 1), maxlen=0)
-    return first

@@ -70,11 +70,15 @@ class Backward:
         real: The buffer that is 1 at real positions and 0 at padding, or None.
         padded: The buffer that is 0 at real positions and 1 at padding, or None.
         x: The columns of the input's gradient, or None.
-        calls: Of each phase: "after" first, then "loop" from the last step on, then "before".
+        calls: Of each phase.
+        phases: Its calls in their order: "after", then "loop" from the last step on, "before".
         products: The gradients of weights, as products.
         sums: The gradients of leaves, as sums.
         added: The buffers that sum up other gradients of a leaf over the whole pass.
-        buffers: All buffers.
+        buffers: Those that are filled before the calls run.
+        written: The buffers that the calls write.
+        specs: The products and the sums.
+        shapes: Of the gradients that they give, leaves side by side.
     """
 
     def __init__(self, plan: Plan, ys: bool, masked: bool) -> None:
@@ -107,13 +111,12 @@ class Backward:
         self.x = self._materialise("i0", form) if form else None
         self.calls = {p: schedule(found, plan.leaf_shapes) for p, found in self.calls.items()}
         self._merge_sums()
-        read = [
-            *self.states,
-            *self.added.values(),
-            *(x.buffer for call in itertools.chain(*self.calls.values()) for x in call.outs),
-            *([self.ys] if self.ys is not None else []),
-        ]
-        self.buffers = list(dict.fromkeys(read))
+        self.phases = tuple(self.calls[phase] for phase in ("after", "loop", "before"))
+        self.written = {x.buffer for c in itertools.chain(*self.calls.values()) for x in c.outs}
+        given = [b for b in (self.ys, self.real, self.padded) if b is not None]
+        self.buffers = [*self.states, *self.added.values(), *given]
+        self.specs: list[WeightProduct | LeafSum] = [*self.products, *self.sums]
+        self.shapes = [plan.packed_shape(spec.leaves) for spec in self.specs]
 
     def _call(self, phase: str, op: Op, operands: tuple[Operand, ...], out: Ref) -> None:
         self.calls[phase].append(call(op, operands, out))

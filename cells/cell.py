@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ..autograd import ClassName, Op, Tensor, apply, describe, one_array, operand, scope
+from ..autograd import ClassName, Op, Parameter, Tensor, apply, describe, one_array, operand, scope
 from ..checks import check_bool, check_int, describe_received
-from .fused import FusedRun, plan_of
+from .fused import FusedRun, parts_of, plan_of
 from .module import Module
 from .sequence import Bools, masked_step, prepare
 
@@ -109,7 +109,11 @@ class Cell(Module):
     def initial_state(self, batch: int | None = None) -> State:
         """Zeros, (batch, d_h) for each state, or (d_h,) without a batch."""
         shape = (self.d_h,) if batch is None else (batch, self.d_h)
-        dtype = next((p.data.dtype for _, p in self.named_places()), np.dtype(np.float32))
+        own = next((p for p in vars(self).values() if isinstance(p, (Parameter, Module))), None)
+        if isinstance(own, Parameter):  # the first of named_places, found without a walk
+            dtype = own.data.dtype
+        else:
+            dtype = next((p.data.dtype for _, p in self.named_places()), np.dtype(np.float32))
         return tuple(Tensor(np.zeros(shape, dtype), name=f"{s}_0") for s in self.states)
 
     def sampled(self, batch: int | None = None) -> Cell:
@@ -219,23 +223,20 @@ class Cell(Module):
         cell = self.sampled(len(xs) if batched else None)
         if real is not None and real.all():
             real = None
-        # The real sequences at each step, (batch, 1); None where all are.
-        masks: list[Bools | None] = [None] * steps
-        if real is not None:
-            masks = [None if m.all() else m for m in np.moveaxis(real, -1, 0)[..., None]]
-        order = list(reversed(range(steps)) if reverse else range(steps))
-        record = functools.partial(cell.record_steps, order=order, masks=masks, truncate=truncate)
+        options: dict[str, Any] = {"real": real, "reverse": reverse, "truncate": truncate}
+        record: Any = functools.partial(cell.record_steps, **options)
         plan, leaves = plan_of(cell, xs, state)
         if isinstance(plan, str):
             *final, ys = record(xs, state, cell.checked_step)
         else:
-            run = FusedRun(
-                plan, leaves, xs, state, real, reverse, truncate, record, cell.compiled_threads
-            )
+            parts = parts_of(cell, plan, xs, state, cell.compiled_threads)
+            compiled = bool(cell.compiled_threads)
+            run = FusedRun(parts, leaves, xs, state, record, compiled=compiled, **options)
             *final, ys = run.outputs()
             ys.name = "ys"
+            last = 1 if reverse else steps
             for s, label, given in zip(final, self.states, plan.state_names, strict=True):
-                s.name = given or f"{label}_{order[-1] + 1}"
+                s.name = given or f"{label}_{last}"
         return ys, tuple(final)
 
     def checked_step(self, x: Any, state: Any) -> tuple[State, Any]:
@@ -249,8 +250,8 @@ class Cell(Module):
         state: Any,
         step: Any,
         *,
-        order: list[int],
-        masks: list[Any],
+        real: Bools | None,
+        reverse: bool,
         truncate: int | None,
     ) -> list[Any]:
         """The loop over time, op by op: the final state and ys.
@@ -259,13 +260,17 @@ class Cell(Module):
             xs: The input.
             state: The state before.
             step: ``step(x, state)`` gives the new state and the output.
-            order: The positions in the order in which they are read.
-            masks: For each position the sequences that are real there, (batch, 1), or None for
-                all.
+            real: Whether there is input, (batch, time) or (time,); None for everywhere.
+            reverse: Whether the last position is read first.
             truncate: The number of steps between cuts of the gradient, or None.
         """
-        batched = xs.ndim == 3
-        outputs: list[Any] = [None] * len(order)
+        batched, steps = xs.ndim == 3, xs.shape[-2]
+        order = list(reversed(range(steps)) if reverse else range(steps))
+        # The real sequences at each step, (batch, 1); None where all are.
+        masks: list[Bools | None] = [None] * steps
+        if real is not None:
+            masks = [None if m.all() else m for m in np.moveaxis(real, -1, 0)[..., None]]
+        outputs: list[Any] = [None] * steps
         with scope(ClassName(type(self).__name__)):
             for count, t in enumerate(order):
                 with scope(f"t={t + 1}", step=t + 1):

@@ -14,21 +14,36 @@ import functools
 import hashlib
 import importlib
 import itertools
+import math
 import os
 import sys
 import threading
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..autograd import TABLE, Op, sigmoid, values
-from .calls import MATMUL, MULTIPLY, ONE, Call, Coefficient, Constant, Leaves, Ref, hold
+from .adjoint import Backward, LeafSum, WeightProduct
+from .calls import (
+    ADD,
+    MATMUL,
+    MULTIPLY,
+    ONE,
+    Buffer,
+    Call,
+    Coefficient,
+    Constant,
+    Leaves,
+    Ref,
+    hold,
+    overlap,
+)
 from .plan import Plan
 
-__all__ = ["Loop", "NotCompiled", "loop_for", "numba_or_none"]
+__all__ = ["CompiledBlock", "Loop", "NotCompiled", "loop_for", "numba_or_none"]
 
 Rule = Callable[..., Any]
 # Contraction to fused multiply-adds and reciprocals, but NaN and infinities stay what they are.
@@ -40,7 +55,9 @@ SIGNS = {
     TABLE[np.multiply]: " * ",
     TABLE[np.divide]: " / ",
 }
+ZERO, ONE_MORE = "T(0.0)", "T(1.0)"  # what a product's result is added to: nothing, or itself
 _made: dict[Any, Any] = {}
+lock = threading.Lock()
 
 
 class NotCompiled(Exception):
@@ -64,7 +81,7 @@ def numba_or_none() -> Any:
 def fast_functions(char: str) -> dict[str, Any]:
     """tanh, sigmoid and relu as LLVM vectorises them."""
     numba = numba_or_none()
-    compiled = functools.partial(numba.njit, fastmath=MATH, inline="always")
+    compiled = functools.partial(numba.njit, fastmath=MATH, forceinline=True)
     T = np.dtype(char).type
     half, limit = T(0.5), T(7.90531110763549805)
     # A ratio of polynomials, to 2 units in the last place (Eigen's, fitted in float32).
@@ -111,42 +128,70 @@ def fast_functions(char: str) -> dict[str, Any]:
     return {"tanh": tanh, "sigmoid": logistic, "relu": relu}
 
 
-def numpy_gemm(char: str) -> int | None:
-    """The address of the matrix product in the OpenBLAS that NumPy's wheels bring along."""
+def numpy_blas(name: str) -> int | None:
+    """The address of a function of the OpenBLAS that NumPy's wheels bring along, or None."""
     folder = Path(np.__file__).parent
     for path in [*folder.parent.glob("numpy.libs/*openblas64*"), *folder.glob(".dylibs/*blas64*")]:
         with contextlib.suppress(AttributeError, OSError):
-            library = ctypes.CDLL(str(path))
-            gemm = library.scipy_cblas_dgemm64_ if char == "d" else library.scipy_cblas_sgemm64_
-            return ctypes.cast(gemm, ctypes.c_void_p).value
+            found = getattr(ctypes.CDLL(str(path)), f"scipy_cblas_{name}64_")
+            return ctypes.cast(found, ctypes.c_void_p).value
     return None
+
+
+def external(name: str, address: int, *kinds: Any) -> Any:
+    """A function of C for compiled code."""
+    name = f"unspool_{name}"
+    importlib.import_module("llvmlite.binding").add_symbol(name, address)
+    types = numba_or_none().types
+    return types.ExternalFunction(name, types.void(*kinds))
 
 
 @functools.cache
 def product(char: str) -> tuple[str, Any]:
-    """The name and the function of ``dot(a, b, out)``, by NumPy's BLAS.
+    """The BLAS, and ``gemm(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc)``, on addresses.
 
-    Where that is not found, by SciPy's, which numba calls for np.dot: up to twice as slow.
+    It writes a @ b + beta * c into c, (m, n), with rows of ``ldc`` numbers; a and b are read
+    transposed where ``ta`` and ``tb`` say so. By NumPy's BLAS, or where that is not found by
+    SciPy's, which is up to twice as slow.
     """
-    numba, address = numba_or_none(), numpy_gemm(char)
-    if address is None:
-        return "np.dot", numba.njit(lambda a, b, out: np.dot(a, b, out))
-    name, t = f"unspool_gemm_{char}", numba.types
-    importlib.import_module("llvmlite.binding").add_symbol(name, address)
-    number, size = (t.float64 if char == "d" else t.float32), t.int64
-    matrices = [number, t.voidptr, size, t.voidptr, size, number, t.voidptr, size]
-    gemm = t.ExternalFunction(name, t.void(*[t.int32] * 3, *[size] * 3, *matrices))
-    one, zero = np.dtype(char).type(1), np.dtype(char).type(0)
+    numba, kind = numba_or_none(), "sd"[char == "d"]
+    t, one, itemsize = numba.types, np.dtype(char).type(1), np.dtype(char).itemsize
+    at, size, number = t.voidptr, t.int64, (t.float64 if char == "d" else t.float32)
+    addresses = [numpy_blas(f"{kind}{name}") for name in ("gemm", "gemv")]
+    if addresses[0] is not None and addresses[1] is not None:
+        sizes, matrix = [*[t.int32] * 3, *[size] * 3], [at, size]
+        given = [number, *matrix, *matrix, number, *matrix]
+        matrices = external(f"{kind}gemm", addresses[0], *sizes, *given)
+        rows = external(f"{kind}gemv", addresses[1], t.int32, t.int32, size, size, *given)
+
+        @numba.njit
+        def gemm(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
+            # 101: rows first; 111: as it is, 112: transposed
+            if (
+                m < 4 and not ta and not tb
+            ):  # gemm copies b first, and takes up to six times as long
+                for r in range(m):
+                    x, y = a + r * lda * itemsize, c + r * ldc * itemsize
+                    rows(101, 112, k, n, one, b, ldb, x, 1, beta, y, 1)
+            else:
+                matrices(101, 111 + ta, 111 + tb, m, n, k, one, a, lda, b, ldb, beta, c, ldc)
+
+        return "NumPy", gemm
+    extending = importlib.import_module("numba.extending")
+    address = extending.get_cython_function_address("scipy.linalg.cython_blas", f"{kind}gemm")
+    fortran = external(f"{kind}gemm_", address, *[at] * 13)
 
     @numba.njit
-    def dot(a, b, out):  # type: ignore[no-untyped-def]
-        rows, inner = a.shape
-        width = b.shape[1]
-        x, y, z = a.ctypes.data, b.ctypes.data, out.ctypes.data
-        # 101: rows first; 111: not transposed
-        gemm(101, 111, 111, rows, width, inner, one, x, inner, y, width, zero, z, width)
+    def scipy_gemm(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
+        # Columns first: the transposed product, b' a'.
+        sizes = np.array([n, m, k, ldb, lda, ldc], np.int32)
+        factors = np.array([one, beta])
+        kinds = np.array([84 if tb else 78, 84 if ta else 78], np.uint8)  # T and N
+        s, f, w = sizes.ctypes.data, factors.ctypes.data, kinds.ctypes.data
+        beta_at = f + factors.itemsize
+        fortran(w, w + 1, s, s + 4, s + 8, f, b, s + 12, a, s + 16, beta_at, c, s + 20)
 
-    return "cblas", dot
+    return "SciPy", scipy_gemm
 
 
 @functools.cache
@@ -158,7 +203,7 @@ def scalar(function: Any, char: str) -> Any:
     """
     numba = numba_or_none()
     fast = fast_functions(char)
-    compiled = functools.partial(numba.njit, fastmath=MATH, inline="always")
+    compiled = functools.partial(numba.njit, fastmath=MATH, forceinline=True)
     if isinstance(function, np.ufunc):
         if function is np.tanh:
             return fast["tanh"]
@@ -193,33 +238,61 @@ def forward_of(op: Op, char: str) -> Any:
 
 
 class Source:
-    """The source of a loop over the steps of a block, while it is written.
+    """The source of a pass through the steps of a block, while it is written.
 
     Args:
         plan: The plan.
-        calls: The calls of its loop, forward or back.
-        back: Whether the last step comes first.
+        phases: The calls at once before the loop, in the loop, and at once after it.
+        back: The pass back, or None for the forward one.
         char: The dtype's.
 
     Attributes:
-        text: The source of ``loop(steps, first, last, ...)``, for the rows from first to last.
+        text: The source of ``loop(steps, rows, first, ...)``: ``rows`` are those of the batch,
+            ``first`` is 1 where the gradients of leaves are empty, else 0.
         names: What it reads: compiled functions.
-        operands: What it takes besides: buffers and packed leaves, in order.
+        operands: What it takes besides: buffers and leaves side by side, in order; then come the
+            gradients of leaves.
     """
 
-    def __init__(self, plan: Plan, calls: Sequence[Call], back: bool, char: str) -> None:
+    def __init__(
+        self, plan: Plan, phases: Sequence[Sequence[Call]], back: Backward | None, char: str
+    ) -> None:
         self.plan, self.char = plan, char
         self.lead = len(plan.lead)
         self.names: dict[str, Any] = {"np": np, "T": np.dtype(char).type}
         self.operands: dict[Any, str] = {}
-        blas, self.names["dot"] = product(char)
+        self.views: dict[str, str] = {}
+        blas, self.names["gemm"] = product(char)
         self.keys: list[Any] = [char, blas]
-        order = "range(steps - 1, -1, -1)" if back else "range(steps)"
-        lines = [f" for t in {order}:"]
-        for call in calls:
-            lines += [f"  {line}" for line in self.call(call)]
-        given = ", ".join(["steps", "first", "last", *self.operands.values()])
-        self.text = "\n".join([f"def loop({given}):", *lines, ""])
+        before, loop, after = phases
+        lines = self.at_once(before)
+        lines += [f"for t in {'range(steps - 1, -1, -1)' if back else 'range(steps)'}:"]
+        lines += indented(self.loop(loop))
+        lines += self.at_once(after)
+        totals: list[str] = []
+        for n, spec in enumerate(back.specs if back else ()):
+            totals.append(f"g{n}")
+            if isinstance(spec, LeafSum):
+                lines += self.total(spec, back.shapes[n], f"g{n}")  # type: ignore[union-attr]
+            else:
+                lines.append(self.weights(spec, f"g{n}"))
+        given = ", ".join(["steps", "rows", "first", *self.operands.values(), *totals])
+        self.text = "\n".join([f"def loop({given}):", *indented(lines or ["pass"]), ""])
+
+    def signature(self, shapes: Sequence[tuple[int, ...]]) -> tuple[Any, ...]:
+        """numba's types of its arguments; ``shapes`` are those of the gradients of leaves."""
+        t = numba_or_none().types
+        number = t.float64 if self.char == "d" else t.float32
+        found = [
+            t.Array(t.boolean, 3, "C")
+            if x is self.plan.padded
+            else t.Array(number, 3 if x.timed else 2, "C")
+            if type(x) is Buffer
+            else t.Array(number, 2 if len(self.plan.leaf_shapes[x.places[0]]) > 1 else 1, "C")
+            for x in self.operands
+        ]
+        totals = [t.Array(number, 2 if len(shape) > 1 else 1, "C") for shape in shapes]
+        return (t.int64, t.int64, t.int64, *found, *totals)
 
     def function(self, make: Callable[..., Any], *key: Any) -> str:
         """The name of a compiled function."""
@@ -229,23 +302,41 @@ class Source:
         return f"f{self.keys.index(key)}"
 
     def argument(self, x: Any) -> str:
-        """The name of a buffer or of packed leaves."""
+        """The name of a buffer or of leaves side by side."""
         return self.operands.setdefault(x, f"{'bl'[type(x) is Leaves]}{len(self.operands)}")
 
-    def rows(self, x: Ref, rows: str) -> str:
-        """Rows of a buffer at this step."""
-        if len(x.buffer.shape) != self.lead + 1:
-            raise NotCompiled("a value in the step has more axes than the batch and its width")
-        name = self.argument(x.buffer)
-        step = f"t + {x.lag}, " if x.lag else "t, "
-        return f"{name}[{step if x.buffer.timed else ''}{rows}]"
+    # Calls
 
-    def call(self, call: Call) -> list[str]:
-        """The lines of a call."""
+    def at_once(self, calls: Sequence[Call]) -> list[str]:
+        """The lines of calls for all steps at once."""
+        lines: list[str] = []
+        for product, group in itertools.groupby(calls, lambda call: call.op is MATMUL):
+            if product:
+                lines += [self.product(call, at_once=True) for call in group]
+            else:
+                lines += ["for t in range(steps):", *indented(self.rows(map(self.call, group)))]
+        return lines
+
+    def loop(self, calls: Sequence[Call]) -> list[str]:
+        """The lines of the calls of a step: its products, and the rows between them."""
+        lines: list[str] = []
+        added = added_products(calls)
+        products = {total: calls[n]._replace(outs=calls[total].outs) for n, total in added.items()}
+        products |= {
+            n: call for n, call in enumerate(calls) if call.op is MATMUL and n not in added
+        }
+        others = [n for n in range(len(calls)) if n not in added]
+        for product, group in itertools.groupby(others, products.__contains__):
+            if product:
+                sums = added.values()
+                lines += [self.product(products[n], ONE_MORE if n in sums else ZERO) for n in group]
+            else:
+                lines += self.rows(self.call(calls[n]) for n in group)
+        return lines
+
+    def call(self, call: Call) -> tuple[int, str]:
+        """The width of a pointwise call, and what it does with element j of row r at step t."""
         (out,) = call.outs[:1]
-        if call.op is MATMUL:
-            return self.product(call.operands[0], call.operands[1], out)
-        self.views: dict[str, str] = {}
         if call.function is hold:
             old, padded = (self.element(x, out) for x in call.operands)
             value = f"{old} if {padded} else {self.element(out, out)}"
@@ -260,26 +351,80 @@ class Source:
                 value = SIGNS[forward].join(given)
             else:
                 value = f"{self.function(forward_of, forward)}({', '.join([*given, *options])})"
-        target = self.element(out, out)
-        width = out.stop - out.start
-        loops = [f"for j in range({width}):", f" {target} = {value}"]
-        views = [f" {name} = {text}" for text, name in self.views.items()]
-        return ["for r in range(first, last):", *views, *(f" {line}" for line in loops)]
+        return out.stop - out.start, f"{self.element(out, out)} = {value}"
 
-    def product(self, left: Ref, weight: Leaves, out: Ref) -> list[str]:
-        """A product by packed leaves; a part of a buffer's columns is copied, for BLAS."""
-        rows, width = "first:last", left.stop - left.start
-        into, by = self.rows(out, rows), self.argument(weight)
-        if width == left.buffer.shape[-1]:
-            return [f"dot({self.rows(left, rows)}, {by}, {into})"]
-        return [
-            f"part = np.empty((last - first, {width}), {by}.dtype)",
-            "for r in range(first, last):",
-            f" row = {self.rows(left, 'r')}",
-            f" for j in range({width}):",
-            f"  part[r - first, j] = row[j + {left.start}]",
-            f"dot(part, {by}, {into})",
+    def rows(self, statements: Iterable[tuple[int, str]]) -> list[str]:
+        """A loop over the rows at step t; in it one loop over the elements for each statement.
+
+        Simple loops are vectorised by LLVM, a long one is not. The rows' views are made once.
+        """
+        self.views = {}
+        loops = [
+            line
+            for width, text in statements
+            for line in (f" for j in range({width}):", f"  {text}")
         ]
+        views = [f" {name} = {text}" for text, name in self.views.items()]
+        return ["for r in range(rows):", *views, *loops]
+
+    # Products
+
+    def matrix(self, x: Ref, at_once: bool) -> str:
+        """The address of columns, at step t or at the first step, and the length of a row."""
+        name, width = self.argument(x.buffer), x.buffer.shape[-1]
+        step = str(x.lag) if at_once else f"t + {x.lag}" if x.lag else "t"
+        at = f"({step}) * rows * {width} + {x.start}" if x.buffer.timed else str(x.start)
+        return f"{name}.ctypes.data + ({at}) * {np.dtype(self.char).itemsize}, {width}"
+
+    def row(self, x: Ref) -> str:
+        """Row r of a buffer at step t."""
+        if len(x.buffer.shape) != self.lead + 1:
+            raise NotCompiled("a value in the step has more axes than the batch and its width")
+        step = f"t + {x.lag}, " if x.lag else "t, "
+        return f"{self.argument(x.buffer)}[{step if x.buffer.timed else ''}r]"
+
+    def product(self, call: Call, beta: str = ZERO, at_once: bool = False) -> str:
+        """A product by leaves side by side; in the loop they were transposed before."""
+        (left, weight), (out,) = call.operands, call.outs
+        name, width = self.argument(weight), out.stop - out.start
+        turned = int(at_once and weight.transposed)
+        sizes = f"{'steps * rows' if at_once else 'rows'}, {width}, {left.stop - left.start}"
+        a, c = self.matrix(left, at_once), self.matrix(out, at_once)
+        b = f"{name}.ctypes.data, {left.stop - left.start if turned else width}"
+        return f"gemm(0, {turned}, {sizes}, {a}, {b}, {beta}, {c})"
+
+    def weights(self, spec: WeightProduct, total: str) -> str:
+        """The gradients of weights, by a product over the steps of the block."""
+        a, b = self.matrix(spec.left, True), self.matrix(spec.gradient, True)
+        inner, width = (x.stop - x.start for x in (spec.left, spec.gradient))
+        sizes = f"{inner}, {width}, steps * rows"
+        return f"gemm(1, 0, {sizes}, {a}, {b}, T(1 - first), {total}.ctypes.data, {width})"
+
+    def total(self, spec: LeafSum, shape: tuple[int, ...], total: str) -> list[str]:
+        """The gradients of leaves, by a sum over the steps of the block, each summed by itself."""
+        g = spec.gradient
+        width = g.stop - g.start
+        if len(shape) > 1 or (shape and shape[0] not in (1, width)):
+            raise NotCompiled("a pointwise record in the step reads a matrix")
+        part = f"s{total}"
+
+        def statements() -> Iterator[tuple[int, str]]:
+            value = self.element(g, g)
+            if spec.coefficient is not ONE:
+                value += f" * {self.coefficient(spec.coefficient, g)}"
+            yield width, f"{part}[j] += {value}"
+
+        return [
+            f"{part} = np.empty({width}, {total}.dtype)",
+            f"for j in range({total}.size * first): {total}[j] = 0",
+            "for t in range(steps):",
+            f" for j in range({width}): {part}[j] = 0",
+            *indented(self.rows(statements())),
+            f" for j in range({width}):",
+            f"  {total}[{'j' if shape == (width,) else 0}] += {part}[j]",
+        ]
+
+    # Elements
 
     def number(self, value: Any) -> str:
         """A constant, in the loop's dtype."""
@@ -299,8 +444,7 @@ class Source:
                 raise NotCompiled("a pointwise record in the step reads a matrix")
             wide = len(x.places) > 1 or shape == (out.stop - out.start,)
             return f"{self.argument(x)}[{'j' if wide else '0'}]"
-        view = self.rows(x, "r")
-        name = self.views.setdefault(view, f"v{len(self.views)}")
+        name = self.views.setdefault(self.row(x), f"v{len(self.views)}")
         wide = x.stop - x.start == out.stop - out.start
         return f"{name}[{f'j + {x.start}' if wide and x.start else 'j' if wide else '0'}]"
 
@@ -330,71 +474,116 @@ class Source:
         return f"{name}({', '.join([g, *given, *options])})"
 
 
+def indented(lines: Sequence[str]) -> list[str]:
+    """Lines one level deeper."""
+    return [f" {line}" for line in lines]
+
+
+def added_products(calls: Sequence[Call]) -> dict[int, int]:
+    """Products that are only added to something else, and where: BLAS adds them itself.
+
+    Returns:
+        The position of a product -> that of the sum, ``y = y + product``.
+    """
+    found = {}
+    for n, call in enumerate(calls):
+        tmp = call.outs[0]
+        if call.op is not MATMUL or tmp.buffer.timed or tmp != tmp.buffer.ref():
+            continue
+        users = [
+            m
+            for m, c in enumerate(calls)
+            if m != n
+            and any(type(x) is Ref and x.buffer is tmp.buffer for x in (*c.operands, *c.outs))
+        ]
+        if len(users) != 1 or users[0] < n:
+            continue
+        m, total = users[0], calls[users[0]]
+        between = (out for c in calls[n:m] for out in c.outs)
+        if (
+            total.op is ADD
+            and set(total.operands) == {total.outs[0], tmp}
+            and not any(overlap(out, call.operands[0]) for out in between)
+        ):
+            found[n] = m
+    return found
+
+
 # Compiling --------------------------------------------------------------------------------------
 
 
 class Loop:
-    """A compiled loop of a plan."""
+    """A compiled pass through the steps of a block.
 
-    def __init__(self, source: Source) -> None:
+    Attributes:
+        operands: Its buffers, and leaves side by side.
+        function: Of machine code.
+    """
+
+    def __init__(self, source: Source, shapes: Sequence[tuple[int, ...]]) -> None:
         self.operands = list(source.operands)
-        self.source = source
-        self.function: Any = None
-        self.lock = threading.Lock()
-
-    def run(self, arrays: Any, threads: int) -> None:
-        """Run the steps of a block.
-
-        Args:
-            arrays: Its ``Arrays``.
-            threads: The number of threads that the rows of the batch are split over.
-        """
-        rows = int(np.prod(arrays.plan.lead, dtype=int))
-        given = [self.array(arrays, x, rows) for x in self.operands]
-        steps = arrays.stop - arrays.start
-        if self.function is None:
-            with self.lock:
-                self.function = self.function or compiled(self.source, (steps, 0, rows, *given))
-        ends = [rows * k // threads for k in range(threads + 1)]
-        parts = [(a, b) for a, b in itertools.pairwise(ends) if a < b]
-        if len(parts) == 1:
-            self.function(steps, 0, rows, *given)
-            return
-        workers = [
-            threading.Thread(target=self.function, args=(steps, a, b, *given)) for a, b in parts[1:]
-        ]
-        for worker in workers:
-            worker.start()
-        self.function(steps, *parts[0], *given)
-        for worker in workers:
-            worker.join()
-
-    def array(self, arrays: Any, x: Any, rows: int) -> Any:
-        """The array of an operand: (steps, rows, width), (rows, width), or leaves."""
-        if type(x) is Leaves:
-            leaf = arrays.leaf(x)
-            return np.ascontiguousarray(leaf.reshape(-1) if leaf.ndim < 2 else leaf)
-        a = arrays.entries(x)
-        return a.reshape(*a.shape[:1], rows, -1) if x.timed else a.reshape(rows, -1)
+        self.function = compiled(source, source.signature(shapes))
 
 
-def loop_for(plan: Plan, calls: Sequence[Call], back: bool, dtype: Any) -> Loop:
-    """The compiled loop of a plan's calls, the same for equal ones.
+class CompiledBlock:
+    """A block of steps for a compiled loop.
+
+    Args:
+        arrays: The ``Pass``, with its compiled ``loop``.
+        plan: The plan.
+        start, stop: Its steps.
+    """
+
+    def __init__(self, arrays: Any, plan: Plan, start: int, stop: int) -> None:
+        rows = math.prod(plan.lead)
+
+        def array(x: Any) -> Any:
+            if type(x) is Leaves:
+                a = arrays.turned[x] if x in arrays.turned else arrays.packed[x.places]
+                return a.reshape(-1) if a.ndim < 2 else a
+            a = arrays.entries(x, start, stop)
+            return a.reshape(*a.shape[:1], rows, -1) if x.timed else a.reshape(rows, -1)
+
+        self.function, self.sizes = arrays.loop.function, (stop - start, rows)
+        self.given = [array(x) for x in arrays.loop.operands]
+
+    def run(self, totals: Sequence[Any], first: bool) -> None:
+        """Run it; see ``execute.Block.run``."""
+        flat = (g.reshape(-1) if g.ndim < 2 else g for g in totals)
+        self.function(*self.sizes, int(first), *self.given, *flat)
+
+
+def loop_for(plan: Plan, phases: Any, back: Backward | None, char: str) -> Loop:
+    """The compiled loop of a pass, the same for equal ones.
 
     Raises:
         NotCompiled: It cannot be compiled.
     """
-    source = Source(plan, calls, back, dtype.char)
-    return Loop(source)
+    key = id(phases[1])  # a list of the plan's own
+    found = plan.loops.get(key)
+    if found is None:
+        try:
+            found = Loop(Source(plan, phases, back, char), back.shapes if back else ())
+        except NotCompiled as reason:
+            found = reason
+        plan.loops[key] = found
+    if isinstance(found, NotCompiled):
+        raise found
+    return found
 
 
-def compiled(source: Source, arguments: tuple[Any, ...]) -> Any:
-    """The compiled function of a source, from memory or disk if it was compiled before."""
-    numba = numba_or_none()
+def compiled(source: Source, signature: tuple[Any, ...]) -> Any:
+    """The compiled function of a source, from memory if it was compiled before."""
     key = (source.text, *source.keys)
-    if key in _made:
+    with lock:
+        if key not in _made:
+            _made[key] = compile_source(source, signature)
         return _made[key]
-    signature = tuple(map(numba.typeof, arguments))
+
+
+def compile_source(source: Source, signature: tuple[Any, ...]) -> Any:
+    """The compiled function of a source, from disk if it was compiled before."""
+    numba = numba_or_none()
     path = cached_source(source)
     for cached in (True, False) if path is not None else (False,):
         names = {"__name__": __name__, **source.names}  # a module that numba's cache can import
@@ -412,7 +601,6 @@ def compiled(source: Source, arguments: tuple[Any, ...]) -> Any:
             if not cached:
                 raise
             continue
-        _made[key] = function
         return function
     raise AssertionError("unreachable")
 

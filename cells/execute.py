@@ -1,16 +1,22 @@
-"""Running a plan with NumPy: blocks of steps, each with the loop over its steps.
+"""Running a plan: arrays made once for a number of steps, and the plan's calls bound to them.
 
-The loop itself is ``zip``: each call is a ``map`` of its function over views of its arrays, one a
-step, which were made beforehand and which it writes into; ``zip`` takes one step of each in turn.
+A pass goes block by block through the steps. Bound to its arrays it is kept when its run is over,
+and the next run of as many steps fills them anew. In NumPy the loop itself is ``zip``: each call is
+a ``map`` of its function over views of its arrays, one a step; ``zip`` takes one step of each in
+turn. The compiled loop (``compiled``) takes the arrays as they are.
 """
 
 from __future__ import annotations
 
 import collections
+import contextlib
+import functools
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Any
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +24,7 @@ from numpy.typing import NDArray
 from ..autograd import unbroadcast
 from .adjoint import Backward, backward_of
 from .calls import MATMUL, MULTIPLY, ONE, Buffer, Call, Coefficient, Leaves, Ref
-from .compiled import NotCompiled, loop_for
+from .compiled import CompiledBlock, NotCompiled, loop_for
 from .plan import Plan
 
 __all__ = ["Run"]
@@ -28,15 +34,14 @@ Array = NDArray[Any]
 # products are as fast as longer ones.
 BLOCK_NUMBERS = 1 << 15
 BLOCK_ROWS = 256
+# Arrays that are kept for the next run: at most so many bytes, and of so many runs.
+IDLE_BYTES = 64 << 20
+IDLE_RUNS = 64
 
 
-def blocks(plan: Plan, steps: int, truncate: int | None) -> list[tuple[int, int]]:
-    """(start, stop) of blocks of steps: by the shapes alone; none crosses a cut."""
-    rows = math.prod(plan.lead)
-    numbers = max(math.prod(state.shape) for state in plan.states)
-    size = max(BLOCK_NUMBERS // numbers, BLOCK_ROWS // rows, 1)
-    if truncate:
-        size = min(size, truncate)
+@functools.lru_cache(256)
+def blocks(steps: int, size: int, truncate: int | None) -> list[tuple[int, int]]:
+    """(start, stop) of blocks of at most ``size`` steps, of which none crosses a cut."""
     starts: list[int] = []
     at = 0
     while at < steps:
@@ -45,139 +50,263 @@ def blocks(plan: Plan, steps: int, truncate: int | None) -> list[tuple[int, int]
     return list(zip(starts, [*starts[1:], steps], strict=True))
 
 
-class Arrays:
-    """The arrays of a pass, and how calls see them in the block of steps that is open.
+def block_size(plan: Plan) -> int:
+    """The number of steps of a block, by the shapes alone."""
+    rows = math.prod(plan.lead)
+    numbers = max(math.prod(state.shape) for state in plan.states)
+    return max(BLOCK_NUMBERS // numbers, BLOCK_ROWS // rows, 1)
+
+
+# A pass and its blocks --------------------------------------------------------------------------
+
+
+class Factor(NamedTuple):
+    """A coefficient in the arguments of a bound call: its place among the block's factors."""
+
+    place: int
+
+
+class Pass:
+    """A pass through the steps of a plan: its arrays, and its blocks bound to them.
+
+    Args:
+        plan: The plan; it is not referred to, so that it may be freed.
+        phases: The calls at once before the loop, in the loop, and at once after it.
+        long: Buffer -> its array of all steps.
+        packed: Places of leaves -> their arrays side by side.
+        extents: (start, stop) of each block.
+        dtype: Of everything.
+        back: The pass back, or None for the forward one.
+        compiled: Whether its blocks are compiled.
 
     Attributes:
-        long: Buffer -> an array of all steps.
         short: Buffer -> an array of a block, used again for the next.
+        turned: Leaves -> their transposed arrays, one below the other.
     """
 
-    def __init__(self, plan: Plan, leaves: Sequence[Array], dtype: Any, threads: int) -> None:
-        self.plan, self.leaves, self.dtype, self.threads = plan, leaves, dtype, threads
-        self.long: dict[Buffer, Array] = {}
+    def __init__(
+        self,
+        plan: Plan,
+        phases: Sequence[Sequence[Call]],
+        long: dict[Buffer, Array],
+        packed: dict[tuple[int, ...], Array],
+        extents: Sequence[tuple[int, int]],
+        dtype: Any,
+        back: Backward | None,
+        compiled: bool,
+    ) -> None:
+        self.phases, self.long, self.packed, self.dtype = phases, long, packed, dtype
+        self.extents, self.back = extents, back
+        self.loop: Any = None
+        if compiled:
+            with contextlib.suppress(NotCompiled):
+                self.loop = loop_for(plan, phases, back, dtype.char)
         self.short: dict[Buffer, Array] = {}
-        self.packed: dict[Leaves, Array] = {}
-        self.start = self.stop = 0
-
-    def add(self, buffers: Sequence[Buffer], size: int) -> None:
-        """Make the arrays of buffers, for a block of ``size`` steps."""
-        for b in buffers:
-            if b not in self.long and b not in self.short:
+        self.turned: dict[Leaves, Array] = {}
+        self.bound: list[Any] = [None] * len(extents)
+        size = max(stop - start for start, stop in extents)
+        used = [x for call in itertools.chain(*phases) for x in (*call.operands, *call.outs)]
+        own = [plan.x, *plan.states] if back is None else [plan.x, *back.buffers]
+        for b in dict.fromkeys([*own, *(x.buffer for x in used if type(x) is Ref)]):
+            if b not in long:
                 shape = (size + b.extra, *b.shape) if b.timed else b.shape
-                self.short[b] = np.empty(shape, self.dtype)
+                self.short[b] = np.empty(shape, dtype)
+        for x in used:
+            if type(x) is Leaves and x.places not in packed:
+                packed[x.places] = np.empty(plan.packed_shape(x.places), dtype)
+        for call in phases[1]:
+            for x in call.operands:
+                if type(x) is Leaves and x.transposed:
+                    self.turned[x] = np.empty(packed[x.places].shape[::-1], dtype)
+        views = 0 if self.loop else extents[-1][1] * sum(len(c.operands) + 1 for c in phases[1])
+        self.nbytes = sum(a.nbytes for a in self.short.values()) + 100 * views
 
-    def open(self, start: int, stop: int) -> None:
-        """Go to a block."""
-        self.start, self.stop = start, stop
-        self.coefficients: dict[Coefficient, Array] = {}
-        self.wholes: dict[Ref, Array] = {}
-        self.views: dict[Any, list[Array]] = {}
+    def fill(self, leaves: Sequence[Array]) -> None:
+        """Put the leaves side by side."""
+        for places, out in self.packed.items():
+            parts = [leaves[k] for k in places]
+            if len(parts) == 1:
+                np.copyto(out, parts[0])
+            else:
+                np.concatenate(parts, axis=-1, out=out)
+
+    def turn(self) -> None:
+        """Transpose the leaves of the loop's products: BLAS is faster so with few rows."""
+        for x, out in self.turned.items():
+            np.copyto(out, self.packed[x.places].T)
+
+    def block(self, plan: Plan, k: int) -> Any:
+        """Block k, bound at its first run."""
+        found = self.bound[k]
+        if found is None:
+            made = Block if self.loop is None else CompiledBlock
+            found = self.bound[k] = made(self, plan, *self.extents[k])
+        return found
+
+    def entries(self, buffer: Buffer, start: int, stop: int) -> Array:
+        """The entries of a buffer for the steps of a block, with the one before them."""
+        if buffer in self.long:
+            return self.long[buffer][start : stop + buffer.extra]
+        a = self.short[buffer]
+        return a[: stop - start + buffer.extra] if buffer.timed else a
+
+    def whole(self, x: Ref, start: int, stop: int) -> Array:
+        """Columns for all steps of a block at once."""
+        a = self.entries(x.buffer, start, stop)
+        if x.buffer.timed:
+            a = a[x.lag : stop - start + x.lag]
+        width = x.buffer.shape[-1] if x.buffer.shape else 1
+        return a[..., x.start : x.stop] if x.stop - x.start < width else a
+
+
+class Block:
+    """A block of steps in NumPy.
+
+    Args:
+        arrays: The pass.
+        plan: The plan.
+        start, stop: Its steps.
+    """
+
+    def __init__(self, arrays: Pass, plan: Plan, start: int, stop: int) -> None:
+        self.arrays, self.plan, self.start, self.stop = arrays, plan, start, stop
+        self.steps = stop - start
+        self.backwards = arrays.back is not None
+        self.places: dict[Coefficient, Factor] = {}
+        self.factors: list[tuple[Array, list[Any]]] = []
+        self.seen: dict[Ref, list[Array]] = {}
+        first, loop, last = arrays.phases
+        self.first, self.last = self.at_once(first), self.at_once(last)
+        self.loop = [
+            (call.function, [self.each(x) for x in (*call.operands, *call.outs)]) for call in loop
+        ]
+        self.products: list[tuple[Array, Array]] = []
+        self.sums: list[tuple[Any, Any]] = []
+        if arrays.back is not None:
+            for left, g, _ in arrays.back.products:
+                self.products.append((flat(self.whole(left)).T, flat(self.whole(g))))
+            self.sums = [
+                (self.whole(s.gradient), self.whole(s.coefficient)) for s in arrays.back.sums
+            ]
+        del self.arrays, self.plan, self.places, self.seen
+
+    # Binding
 
     def whole(self, x: Any) -> Any:
         """An operand for all steps of the block at once."""
         if type(x) is Ref:
-            a = self.wholes.get(x)
-            if a is None:
-                a = self.wholes[x] = self.columns(*x)
-            return a
+            return self.arrays.whole(x, self.start, self.stop)
         if type(x) is Leaves:
-            return self.leaf(x)
-        return self.coefficient(x) if type(x) is Coefficient else x.value
+            packed = self.arrays.packed[x.places]
+            return packed.T if x.transposed else packed
+        if type(x) is Coefficient:
+            return None if x is ONE else self.factor(x)
+        return x.value
 
-    def columns(self, buffer: Buffer, start: int, stop: int, lag: int) -> Array:
-        """Columns of a buffer in the block, (steps, ...) if it is timed."""
-        a = self.entries(buffer)
-        if buffer.timed:
-            a = a[lag : self.stop - self.start + lag]
-        return a[..., start:stop] if buffer.shape and stop - start < buffer.shape[-1] else a
-
-    def entries(self, buffer: Buffer) -> Array:
-        """The entries of a buffer for the block, with that before it."""
-        if buffer in self.long:
-            return self.long[buffer][self.start : self.stop + buffer.extra]
-        return self.short[buffer]
-
-    def steps(self, x: Any, back: bool) -> Any:
+    def each(self, x: Any) -> Any:
         """An operand step by step: views, the last one first in the pass back."""
-        views = self.views.get(x) if type(x) is Ref else None
-        if views is None:
-            a = self.whole(x)
-            if not (type(x) is Coefficient or (type(x) is Ref and x.buffer.timed)):
-                return itertools.repeat(a, self.stop - self.start)
-            views = self.views[x] = [*(a[::-1] if back else a)]
-        return views
+        if type(x) is Ref and x.buffer.timed:
+            if x not in self.seen:
+                a = self.whole(x)
+                self.seen[x] = [*(a[::-1] if self.backwards else a)]
+            return self.seen[x]
+        if type(x) is Leaves and x.transposed:
+            return [self.arrays.turned[x]] * self.steps
+        a = self.whole(x)
+        return a if type(a) is Factor else [a] * self.steps
 
-    def leaf(self, x: Leaves) -> Array:
-        """Leaves side by side; transposed, they are copied, as BLAS is faster so."""
-        found = self.packed.get(x)
-        if found is None:
-            parts = [self.leaves[k] for k in x.places]
-            found = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
-            if x.transposed:
-                found = np.ascontiguousarray(found.T)
-            self.packed[x] = found
-        return found
+    def at_once(self, calls: Sequence[Call]) -> list[tuple[Callable[..., Any], list[Any]]]:
+        """Calls for all steps of the block at once."""
+        bound = []
+        for call in calls:
+            given = [self.whole(x) for x in (*call.operands, *call.outs)]
+            if call.op is MATMUL:
+                given = [flat(given[0]), given[1], flat(given[2])]
+            bound.append((call.function, given))
+        return bound
 
-    def coefficient(self, c: Coefficient) -> Array:
-        """A coefficient for all steps of the block, (steps, ...)."""
-        found = self.coefficients.get(c)
-        if found is None:
-            total: Any = 0
-            for n, (so_far, k, j) in enumerate(c.terms):
-                g = None if so_far is ONE else self.coefficient(so_far)
-                part = self.factor(g, k, j) if k is not None else 1 if g is None else g
-                total = total + part if n else part
-            found = total
-            shape = (self.stop - self.start, *c.shape)
-            if np.shape(found) != shape:
-                found = np.broadcast_to(np.asarray(found, self.dtype), shape)
-            self.coefficients[c] = found
-        return found
+    def factor(self, c: Coefficient) -> Factor:
+        """The place of a coefficient."""
+        if c not in self.places:
+            terms = [self.term(*term) for term in c.terms]
+            self.places[c] = Factor(len(self.factors))
+            ones = np.broadcast_to(np.ones((), self.arrays.dtype), (self.steps, *c.shape))
+            self.factors.append((ones, terms))
+        return self.places[c]
 
-    def factor(self, g: Array | None, k: int, j: int) -> Any:
-        """The rule of operand j of line k on the coefficient so far, None for 1."""
+    def term(self, so_far: Coefficient, k: int | None, j: int) -> Any:
+        """(place of the coefficient so far or None, rule or None, its arrays, metadata)."""
+        place = None if so_far is ONE else self.factor(so_far).place
+        if k is None:
+            return place, None, (), {}
         plan = self.plan
         op, operands, params, *_ = plan.lines[k]
-        shape = (self.stop - self.start, *plan.shapes[f"v{k}"])
         if op is MULTIPLY:
-            other = self.whole(plan.operand(operands[1 - j]))
-            found = other if g is None else g * other
-        else:
-            if g is None:
-                g = np.broadcast_to(np.ones((), self.dtype), shape)
-            read = plan.rule_reads(k, j)
-            places = enumerate((f"v{k}", *operands), start=-1)
-            arrays = [self.whole(plan.operand(x)) if at in read else None for at, x in places]
-            found = op.rules[j](g, *arrays, **params)  # type: ignore
-        return found
+            return place, times, (self.whole(plan.operand(operands[1 - j])),), {}
+        read = plan.rule_reads(k, j)
+        places = enumerate((f"v{k}", *operands), start=-1)
+        given = [self.whole(plan.operand(x)) if at in read else None for at, x in places]
+        ones = np.broadcast_to(np.ones((), self.arrays.dtype), (self.steps, *plan.shapes[f"v{k}"]))
+        return place, op.rules[j], (ones, *given), params  # type: ignore[index]
 
-    def at_once(self, calls: Sequence[Call]) -> None:
-        """Run calls for all steps of the block at once."""
-        for call in calls:
-            arrays = [self.whole(x) for x in (*call.operands, *call.outs)]
-            if call.op is MATMUL:
-                left, weight, out = arrays
-                arrays = [flat(left), weight, flat(out)]
-            call.function(*arrays)
+    # Running
 
-    def loop(self, calls: Sequence[Call], back: bool = False) -> None:
-        """Run calls step by step: compiled, where that is asked for and can be done."""
-        if self.threads:
-            loops, key = self.plan.loops, id(calls)
-            try:
-                if key not in loops:
-                    loops[key] = loop_for(self.plan, calls, back, self.dtype)
-                if loops[key] is not None:
-                    loops[key].run(self, self.threads)
-                    return
-            except NotCompiled:
-                loops[key] = None
+    def run(self, totals: Sequence[Array], first: bool) -> None:
+        """Run its calls, and add to the gradients of leaves.
+
+        Args:
+            totals: The gradients, of the products and of the sums.
+            first: Whether they are empty.
+        """
+        factors: list[Any] = []
+        for ones, terms in self.factors:
+            factors.append(evaluated(ones, terms, factors))
+
+        def filled(given: list[Any]) -> list[Any]:
+            return [factors[x.place] if type(x) is Factor else x for x in given]
+
+        for function, given in self.first:
+            function(*filled(given))
+        turned = [f[::-1] for f in factors] if self.backwards else factors
         steps = [
-            map(call.function, *(self.steps(x, back) for x in (*call.operands, *call.outs)))
-            for call in calls
+            map(function, *[turned[x.place] if type(x) is Factor else x for x in given])
+            for function, given in self.loop
         ]
         collections.deque(zip(*steps, strict=False), maxlen=0)
+        for function, given in self.last:
+            function(*filled(given))
+        for total, (left, g) in zip(totals, self.products, strict=False):
+            if first:
+                np.dot(left, g, total)
+            else:
+                total += left.dot(g)
+        for total, (g, c) in zip(totals[len(self.products) :], self.sums, strict=True):
+            part = summed(g if c is None else g * factors[c.place], total.shape)
+            if first:
+                np.copyto(total, part)
+            else:
+                total += part
+
+
+def times(g: Any, other: Any) -> Any:
+    """The rule of a product; a coefficient of None is 1."""
+    return other if g is None else g * other
+
+
+def evaluated(ones: Array, terms: Iterable[Any], factors: Sequence[Array]) -> Array:
+    """A coefficient for all steps of a block: the sum of its terms."""
+    total: Any = None
+    for place, rule, given, params in terms:
+        g = None if place is None else factors[place]
+        if rule is None:
+            part = 1 if g is None else g
+        elif rule is times:
+            part = times(g, *given)
+        else:
+            ones, *arrays = given
+            part = rule(ones if g is None else g, *arrays, **params)
+        total = part if total is None else total + part
+    return total if np.shape(total) == ones.shape else total * ones
 
 
 def flat(a: Array) -> Array:
@@ -185,14 +314,86 @@ def flat(a: Array) -> Array:
     return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
 
 
-def buffers_of(calls: Sequence[Call]) -> list[Buffer]:
-    """The buffers that calls use."""
-    refs = (x for call in calls for x in (*call.operands, *call.outs))
-    return list(dict.fromkeys(x.buffer for x in refs if type(x) is Ref))
+def summed(g: Array, shape: tuple[int, ...]) -> Any:
+    """A gradient (..., n), summed to the shape of a leaf, or of leaves side by side."""
+    if shape == g.shape[-1:]:
+        rows = flat(g)
+        return np.ones(len(rows), g.dtype).dot(rows)
+    return unbroadcast(g, shape)
+
+
+# A run ------------------------------------------------------------------------------------------
+
+
+class Prepared:
+    """The passes of a run, bound to arrays, which the next run uses again.
+
+    Args:
+        plan: The plan; it is not referred to.
+        key: What they depend on besides: steps, size of a block, truncate, whether there is a mask,
+            whether a pass back will follow, whether the blocks are compiled.
+        dtype: Of everything.
+
+    Attributes:
+        nbytes: The size of the arrays.
+    """
+
+    def __init__(self, plan: Plan, key: Any, dtype: Any) -> None:
+        self.plan, self.key = weakref.ref(plan), key
+        steps, size, truncate, masked, keep, self.compiled = key
+        self.extents = blocks(steps, min(size, truncate or size), truncate)
+        phases = plan.phases(masked)
+        self.long: dict[Buffer, Array] = {}
+        if keep:
+            used = [x for call in itertools.chain(*phases) for x in call.outs]
+            for b in dict.fromkeys([*plan.states, *(x.buffer for x in used)]):
+                if b.kept:
+                    self.long[b] = np.empty((steps + b.extra, *b.shape), dtype)
+        if len(self.extents) == 1:  # the pass back reads it where the forward pass has put it
+            self.long[plan.x] = np.empty((steps, *plan.x.shape), dtype)
+        if masked:
+            self.long[plan.padded] = np.empty((steps, *plan.padded.shape), bool)
+        self.packed: dict[tuple[int, ...], Array] = {}
+        self.nbytes = sum(a.nbytes for a in self.long.values())
+        self.forward = self.bind(plan, phases, dtype)
+        self.backs: dict[Backward, list[Pass]] = {}
+
+    def bind(self, plan: Plan, phases: Any, dtype: Any, back: Backward | None = None) -> Pass:
+        """A pass on these arrays."""
+        given = self.long, self.packed, self.extents, dtype, back, self.compiled
+        made = Pass(plan, phases, *given)
+        self.nbytes += made.nbytes
+        return made
+
+
+class Idle:
+    """Prepared runs that are not in use, the most recent ones last."""
+
+    def __init__(self) -> None:
+        self.found: list[Prepared] = []
+        self.lock = threading.RLock()  # a run that is freed meanwhile comes in by the same thread
+
+    def take(self, plan: Plan, key: Any) -> Prepared | None:
+        """One for a run, or None."""
+        with self.lock:
+            for n, prepared in enumerate(self.found):
+                if prepared.key == key and prepared.plan() is plan:
+                    return self.found.pop(n)
+        return None
+
+    def give(self, prepared: Prepared) -> None:
+        """Keep one, in the place of the oldest ones where there are too many."""
+        with self.lock:
+            self.found.append(prepared)
+            while len(self.found) > IDLE_RUNS or sum(p.nbytes for p in self.found) > IDLE_BYTES:
+                del self.found[0]
+
+
+idle = Idle()
 
 
 class Run:
-    """The arrays of a run over time, from which the pass back starts.
+    """A run over time, from which the pass back starts.
 
     Args:
         plan: The plan.
@@ -202,7 +403,7 @@ class Run:
         padded: Whether a sequence has no input at a step, (time, batch, 1) or (time, 1), or None.
         truncate: The number of steps between cuts of the gradient, or None.
         keep: Whether a pass back will follow.
-        threads: The number of threads of the compiled loop; 0 for NumPy's.
+        compiled: Whether its blocks are compiled.
     """
 
     def __init__(
@@ -214,56 +415,50 @@ class Run:
         padded: Array | None,
         truncate: int | None,
         keep: bool,
-        threads: int,
+        compiled: bool,
     ) -> None:
         self.plan, self.leaves, self.xs, self.padded = plan, leaves, xs, padded
-        self.truncate, self.threads = truncate, threads
-        self.state, self.keep = state, keep
-        self.blocks = blocks(plan, len(xs), truncate)
-        self.size = max(stop - start for start, stop in self.blocks)
+        self.truncate, self.state, self.keep = truncate, state, keep
+        key = len(xs), block_size(plan), truncate, padded is not None, keep, compiled
+        self.prepared = idle.take(plan, key) or Prepared(plan, key, xs.dtype)
+        self.blocks = self.prepared.extents
 
-    def forward(self, ys: Array) -> list[Array]:
-        """Run the steps; returns the final state.
+    def __del__(self) -> None:
+        if idle is not None and hasattr(self, "prepared"):  # the module may be gone at exit
+            idle.give(self.prepared)
+
+    def forward(self, ys: Array, finals: Sequence[Array]) -> None:
+        """Run the steps.
 
         Args:
             ys: Gets the outputs, time first.
+            finals: Get the final state.
         """
-        plan, padded = self.plan, self.padded
-        arrays = Arrays(plan, self.leaves, self.xs.dtype, self.threads)
-        calls = [call for phase in plan.calls.values() for call in phase]
-        buffers = [plan.x, *plan.states, *buffers_of(calls)]
-        if self.keep:
-            arrays.long = {
-                b: np.empty((len(self.xs) + b.extra, *b.shape), self.xs.dtype)
-                for b in dict.fromkeys(buffers)
-                if b.kept
-            }
-        arrays.add(buffers, self.size)
-        loop = plan.masked if padded is not None else plan.calls["loop"]
+        plan, padded, ahead = self.plan, self.padded, self.prepared.forward
+        ahead.fill(self.leaves)
         if padded is not None:
-            arrays.long[plan.padded] = padded
-        states = [(arrays.long if self.keep else arrays.short)[b] for b in plan.states]
+            np.copyto(ahead.long[plan.padded], padded)
+        states = [(ahead.long if self.keep else ahead.short)[b] for b in plan.states]
         for a, before in zip(states, self.state, strict=True):
             a[0] = before
-        for start, stop in self.blocks:
-            arrays.open(start, stop)
-            arrays.short[plan.x][: stop - start] = self.xs[start:stop]
-            arrays.at_once(plan.calls["before"])
-            arrays.loop(loop)
-            arrays.at_once(plan.calls["after"])
+        at = 0
+        for k, (start, stop) in enumerate(self.blocks):
+            np.copyto(ahead.entries(plan.x, start, stop), self.xs[start:stop])
+            ahead.block(plan, k).run((), True)
             y = ys[start:stop]
-            y[...] = arrays.whole(plan.y)
+            np.copyto(y, ahead.whole(plan.y, start, stop))
             if padded is not None:
                 zero_at(padded[start:stop], y)
-            if not self.keep:
+            at = stop if self.keep else stop - start
+            if not self.keep and stop < len(ys):
                 for a in states:
-                    a[0] = a[stop - start]
-        self.kept = arrays.long
-        return [a[len(self.xs) if self.keep else 0].copy() for a in states]
+                    a[0] = a[at]
+        for a, final in zip(states, finals, strict=True):
+            np.copyto(final, a[at])
 
     def backward(
         self, gys: Array | None, gs: Sequence[Array | None], gxs: Array | None
-    ) -> list[Any]:
+    ) -> tuple[list[Any], list[Any]]:
         """The gradients of the state before and of the leaves, None where there is none.
 
         Args:
@@ -271,93 +466,55 @@ class Run:
             gs: The gradients of the final state, or None for each.
             gxs: Gets the gradient of xs, time first, or None.
         """
-        plan = self.plan
+        plan, dtype = self.plan, self.xs.dtype
         back = backward_of(plan, gys is not None, self.padded is not None)
-        arrays = self.arrays_back(back)
-        specs: list[Any] = [*back.products, *back.sums]
-        totals = [Total([self.leaves[leaf].shape for leaf in spec.leaves]) for spec in specs]
-        for start, stop in reversed(self.blocks):
-            arrays.open(start, stop)
-            self.fill(arrays, back, gys, gs)
-            arrays.at_once(back.calls["after"])
-            arrays.loop(back.calls["loop"], back=True)
-            arrays.at_once(back.calls["before"])
-            for total, product in zip(totals, back.products, strict=False):
-                total.add_product(arrays.whole(product.left), arrays.whole(product.gradient))
-            for total, leaf_sum in zip(totals[len(back.products) :], back.sums, strict=True):
-                g, c = arrays.whole(leaf_sum.gradient), leaf_sum.coefficient
-                total.add_sum(g if c is ONE else g * arrays.coefficient(c))
+        spare = self.prepared.backs.setdefault(back, [])  # two threads may go back at once
+        try:
+            behind = spare.pop()
+        except IndexError:
+            behind = self.prepared.bind(plan, back.phases, dtype, back)
+            behind.fill(self.leaves)  # those that the forward pass does not read
+        behind.turn()
+        totals = [np.empty(shape, dtype) for shape in back.shapes]
+        for added in back.added.values():
+            behind.short[added][...] = 0
+        for k, (start, stop) in reversed([*enumerate(self.blocks)]):
+            self.fill(behind, back, start, stop, gys, gs)
+            behind.block(plan, k).run(totals, stop == len(self.xs))
             if gxs is not None:
-                gxs[start:stop] = arrays.whole(back.x) if back.x is not None else 0
+                gxs[start:stop] = behind.whole(back.x, start, stop) if back.x else 0
             cut = self.truncate is not None and start % self.truncate == 0 and start > 0
-            gs = [None if cut else arrays.short[b][0].copy() for b in back.states]
+            gs = [None if cut else behind.short[b][0].copy() for b in back.states]
         found: list[Any] = [None] * len(self.leaves)
         for leaf, added in back.added.items():
-            found[leaf] = arrays.short[added]
-        for total, spec in zip(totals, specs, strict=True):
-            for leaf, part in zip(spec.leaves, total.split(), strict=True):
+            found[leaf] = behind.short[added].copy()
+        for total, spec in zip(totals, back.specs, strict=True):
+            for leaf, part in zip(spec.leaves, plan.unpacked(total, spec.leaves), strict=True):
                 found[leaf] = part if found[leaf] is None else found[leaf] + part
-        wanted = [f"l{k}" in plan.wanted for k in range(len(found))]
-        return [*gs, *(g if need else None for g, need in zip(found, wanted, strict=True))]
+        spare.append(behind)
+        wanted = zip(found, plan.leaf_wanted, strict=True)
+        return list(gs), [g if need else None for g, need in wanted]
 
-    def arrays_back(self, back: Backward) -> Arrays:
-        """The arrays of a pass back."""
-        arrays = Arrays(self.plan, self.leaves, self.xs.dtype, self.threads)
-        arrays.long = dict(self.kept)
-        arrays.add([self.plan.x, *back.buffers], self.size)
-        if self.padded is not None and back.real is not None and back.padded is not None:
-            arrays.long[back.real] = (~self.padded).astype(self.xs.dtype)
-            arrays.long[back.padded] = self.padded.astype(self.xs.dtype)
-        for added in back.added.values():
-            arrays.short[added][...] = 0
-        return arrays
-
-    def fill(self, arrays: Arrays, back: Backward, gys: Any, gs: Sequence[Array | None]) -> None:
+    def fill(
+        self, behind: Pass, back: Backward, start: int, stop: int, gys: Any, gs: Sequence[Any]
+    ) -> None:
         """Put the input of a block, and the gradients that arrive at it, into its arrays."""
-        start, stop = arrays.start, arrays.stop
-        arrays.short[self.plan.x][: stop - start] = self.xs[start:stop]
+        plan, padded, steps = self.plan, self.padded, stop - start
+        if plan.x in behind.short:
+            behind.short[plan.x][:steps] = self.xs[start:stop]
         for b, g in zip(back.states, gs, strict=True):
-            arrays.short[b][...] = 0
-            if g is not None:
-                arrays.short[b][stop - start] = g
+            a = behind.short[b]
+            a[steps] = 0 if g is None else g
+            if b not in back.written:
+                a[:steps] = 0
         if back.ys is not None:
-            g = arrays.short[back.ys][: stop - start]
-            g[...] = gys[start:stop]
-            if self.padded is not None:
-                zero_at(self.padded[start:stop], g)
-
-
-class Total:
-    """The gradient of leaves that stand side by side, summed over the blocks of a pass."""
-
-    __slots__ = ("shapes", "value")
-
-    def __init__(self, shapes: Sequence[tuple[int, ...]]) -> None:
-        self.shapes = shapes
-        self.value: Any = None
-
-    def add(self, part: Array) -> None:
-        """Add the part of a block."""
-        self.value = part if self.value is None else np.add(self.value, part, self.value)
-
-    def add_product(self, left: Array, g: Array) -> None:
-        """Add left.T @ g, over all rows."""
-        self.add(flat(left).T.dot(flat(g)))
-
-    def add_sum(self, g: Array) -> None:
-        """Add g, summed to the leaves' shape."""
-        if len(self.shapes) > 1 or self.shapes[0] == g.shape[-1:]:
-            rows = flat(g)
-            self.add(np.ones(len(rows), g.dtype).dot(rows))
-        else:
-            self.add(np.array(unbroadcast(g, self.shapes[0])))
-
-    def split(self) -> list[Array]:
-        """The gradient of each leaf."""
-        if len(self.shapes) == 1:
-            return [self.value]
-        ends = np.cumsum([shape[-1] for shape in self.shapes]).tolist()
-        return [self.value[..., a:b] for a, b in zip([0, *ends], ends, strict=False)]
+            a = behind.short[back.ys][:steps]
+            np.copyto(a, gys[start:stop])
+            if padded is not None:
+                zero_at(padded[start:stop], a)
+        if padded is not None and back.real is not None and back.padded is not None:
+            behind.short[back.padded][:steps] = padded[start:stop]
+            np.subtract(1, behind.short[back.padded], behind.short[back.real])
 
 
 def zero_at(padded: Array, a: Array) -> None:

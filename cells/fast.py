@@ -12,7 +12,7 @@ from ..autograd import Tensor, no_grad
 from ..checks import check_int, describe_received
 from .adjoint import backward_of
 from .cell import Cell
-from .compiled import NotCompiled, loop_for, numba_or_none
+from .compiled import NotCompiled, Source, numba_or_none
 from .fused import plan_of
 from .module import Module
 
@@ -86,8 +86,8 @@ def why_not(cell: Cell) -> str | None:
         return plan
     back = backward_of(plan, ys=True, masked=False)
     try:
-        loop_for(plan, plan.calls["loop"], False, dtype)
-        loop_for(plan, back.calls["loop"], True, dtype)
+        for phases, adjoint in ((plan.phases(False), None), (back.phases, back)):
+            Source(plan, phases, adjoint, dtype.char)
     except NotCompiled as reason:
         return str(reason)
     return None

@@ -8,9 +8,13 @@ that the run began with. An update gives a Parameter a new array, so these are w
 
 from __future__ import annotations
 
+import functools
+import itertools
+import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -31,8 +35,10 @@ from .execute import Run
 from .module import Module
 from .plan import Plan
 
-__all__ = ["FusedRun", "plan_of"]
+__all__ = ["FusedRun", "parts_of", "plan_of"]
 
+# A thread gets at least so many sequences: products of fewer rows are slow.
+ROWS_OF_A_THREAD = 4
 # How many plans of each class of cells are cached, the most recent ones.
 MOST_PLANS = 64
 PLAIN = (bool, int, float, str, type(None))
@@ -40,36 +46,60 @@ PLAIN = (bool, int, float, str, type(None))
 _plans: weakref.WeakKeyDictionary[type, OrderedDict[Any, Plan | str]] = weakref.WeakKeyDictionary()
 
 
-def plan_of(cell: Any, xs: Tensor, state: Sequence[Tensor]) -> tuple[Plan | str, list[Tensor]]:
+def plan_of(
+    cell: Any, xs: Tensor, state: Sequence[Tensor], rows: int | None = None
+) -> tuple[Plan | str, list[Tensor]]:
     """The plan of a cell's step, or why there is none; and the Tensors that are its leaves.
 
     Args:
         cell: The Cell.
         xs: The input of all steps.
         state: The state before them.
+        rows: The number of sequences, where they are not all of the batch.
     """
     if not cell.same_every_step:
         return f"{type(cell).__name__} does not promise that it is the same_every_step", []
+    shape = xs.data.shape[:-2] + xs.data.shape[-1:]
     if 0 in xs.data.shape:
         return "the input is empty", []
     if anomaly_check.get():
         return "detect_anomaly looks at every record", []
     tensors: dict[Tensor, int] = {}
-    kinds = [(s.data.shape, s.data.dtype.char) for s in state]
-    shape = xs.data.shape[:-2] + xs.data.shape[-1:]
-    key = (shape, xs.data.dtype.char, xs.requires_grad, *kinds, signature(vars(cell), tensors))
+    shapes = [shape, *[s.data.shape for s in state]]
+    if rows is not None:
+        shapes = [(rows, *each[1:]) for each in shapes]
+    dtypes = [xs.data.dtype.char, *[s.data.dtype.char for s in state]]
+    found = [*shapes, *dtypes, xs.requires_grad]
+    add_signature(vars(cell), tensors, found)
+    key = tuple(found)
     plans = _plans.get(type(cell))
     if plans is None:
         plans = _plans[type(cell)] = OrderedDict()
     plan = plans.get(key)
     if plan is None:
-        plan = plans[key] = make_plan(cell, shape, xs, state, tensors)
+        plan = plans[key] = make_plan(cell, shapes, dtypes, xs.requires_grad, tensors)
         if len(plans) > MOST_PLANS:
             plans.popitem(last=False)
     if isinstance(plan, str):
         return plan, []
-    found = list(tensors)
-    return plan, [found[k] for k in plan.attributes]
+    leaves = list(tensors)
+    return plan, [leaves[k] for k in plan.attributes]
+
+
+def parts_of(
+    cell: Any, plan: Plan, xs: Tensor, state: Sequence[Tensor], threads: int
+) -> list[tuple[Plan, slice | None]]:
+    """The plans of the parts of a batch, one a thread: each sequence runs by itself."""
+    batch = len(xs.data)
+    count = min(threads, batch // ROWS_OF_A_THREAD) if plan.lead and plan.rowwise else 1
+    if count < 2 or any(s.data.shape[0] != batch for s in state):
+        return [(plan, None)]
+    ends = [batch * k // count for k in range(count + 1)]
+    extents = list(itertools.pairwise(ends))
+    plans = {size: plan_of(cell, xs, state, size)[0] for size in {b - a for a, b in extents}}
+    if not all(isinstance(each, Plan) for each in plans.values()):
+        return [(plan, None)]
+    return [(plans[b - a], slice(a, b)) for a, b in extents]  # type: ignore[misc]
 
 
 class Same:
@@ -87,37 +117,45 @@ class Same:
         return id(self.value)
 
 
-def signature(value: Any, tensors: dict[Tensor, int]) -> Any:
-    """What a plan depends on in an attribute, or in a container of them.
+def add_signature(value: Any, tensors: dict[Tensor, int], found: list[Any]) -> None:
+    """Add to ``found`` what a plan depends on in an attribute, or in a container of them.
 
     Args:
         value: Of the attribute.
         tensors: Gets the Tensors in it, each with its position.
+        found: The signature so far.
     """
     if isinstance(value, Tensor):
+        data = value.data
         first = tensors.setdefault(value, len(tensors))
-        return first, value.data.shape, value.data.dtype.char, value.requires_grad
-    if isinstance(value, PLAIN):
-        return type(value), value
-    if isinstance(value, dict):
-        return tuple([(name, signature(item, tensors)) for name, item in value.items()])
-    if isinstance(value, (list, tuple)):
-        return tuple([signature(item, tensors) for item in value])
-    if isinstance(value, Module):
-        return type(value), signature(vars(value), tensors)
-    return Same(value)
+        found += (first, data.shape, data.dtype.char, value.requires_grad)
+    elif isinstance(value, PLAIN):
+        found += (type(value), value)
+    elif isinstance(value, dict):
+        found += (dict, len(value))
+        for name, item in value.items():
+            found.append(name)
+            add_signature(item, tensors, found)
+    elif isinstance(value, (list, tuple)):
+        found += (list, len(value))
+        for item in value:
+            add_signature(item, tensors, found)
+    elif isinstance(value, Module):
+        found.append(type(value))
+        add_signature(vars(value), tensors, found)
+    else:
+        found.append(Same(value))
 
 
 def make_plan(
     cell: Any,
-    shape: tuple[int, ...],
-    xs: Tensor,
-    state: Sequence[Tensor],
+    shapes: Sequence[Any],
+    dtypes: Sequence[str],
+    x_needs: bool,
     tensors: dict[Tensor, int],
 ) -> Plan | str:
     """The plan of a step, or the reason why it cannot have one."""
-    dtype = xs.data.dtype
-    if dtype.char not in "fd" or any(s.data.dtype != dtype for s in state):
+    if set(dtypes) not in ({"f"}, {"d"}):
         return "the input and the state are not both of float32, or both of float64"
 
     def step(x: Any, *state: Any) -> Any:
@@ -125,12 +163,12 @@ def make_plan(
         return (*new, cell.output(new))
 
     try:
-        traced = trace(step, [shape, *(s.data.shape for s in state)], dtype)
+        traced = trace(step, shapes, np.dtype(dtypes[0]))
         if not tensors.keys() >= set(traced.leaves):
             raise Untraceable("a step reads a Tensor that is no attribute of the cell")
         needs = [leaf.requires_grad for leaf in traced.leaves]
         attributes = [tensors[leaf] for leaf in traced.leaves]
-        return Plan(traced._replace(leaves=[]), xs.requires_grad, needs, attributes)
+        return Plan(traced._replace(leaves=[]), x_needs, needs, attributes)
     except Untraceable as reason:
         return str(reason)
 
@@ -139,64 +177,76 @@ class FusedRun:
     """A run of a cell over time by its plan.
 
     Args:
-        plan: Of one step.
-        leaves: The Tensors that are its leaves.
+        parts: The plan of one step for each part of the batch, and which sequences it has; each
+            part runs on a thread of its own.
+        leaves: The Tensors that are the plan's leaves.
         xs: The input: (batch, time, d_in) or (time, d_in).
         state: The state before the first step.
+        record: Records the steps, ``record(xs, state, step)``, with ``step(x, state)`` giving the
+            new state and the output; returns the final state and ys.
         real: Booleans (batch, time) or (time,): where there is input; None for everywhere.
         reverse: Whether the last position is read first.
         truncate: The number of steps after which the gradient is cut, or None.
-        record: Records the steps, ``record(xs, state, step)``, with ``step(x, state)`` giving the
-            new state and the output; returns the final state and ys.
+        compiled: Whether the loop is compiled.
     """
 
     def __init__(
         self,
-        plan: Plan,
+        parts: Sequence[tuple[Plan, slice | None]],
         leaves: Sequence[Tensor],
         xs: Tensor,
         state: Sequence[Tensor],
+        record: Callable[..., Sequence[Tensor]],
+        *,
         real: Any,
         reverse: bool,
         truncate: int | None,
-        record: Callable[..., Sequence[Tensor]],
-        threads: int = 0,
+        compiled: bool,
     ) -> None:
-        self.plan, self.inputs, self.record = plan, (xs, *state, *leaves), record
+        self.plan, self.inputs, self.record = parts[0][0], (xs, *state, *leaves), record
         self.arrays = [t.data for t in self.inputs]
         self.needs = [t.requires_grad for t in self.inputs]
-        self.reverse, self.truncate = reverse, truncate
+        self.reverse = reverse
         self.path = current_scope.get()
-        padded = None if real is None else ~real.T[..., None]
-        if padded is not None and reverse:
-            padded = padded[::-1]
-        self.run = Run(
-            plan,
-            self.arrays[1 + len(state) :],
-            self.time_first(xs.data),
-            self.arrays[1 : 1 + len(state)],
-            padded,
-            truncate,
-            keep=self.path is not None and any(self.needs),
-            threads=threads,
-        )
+        states = 1 + len(state)
+        steps, before = self.time_first(self.arrays[0]), self.arrays[1:states]
+        padded = None if real is None else ~self.time_first(real)[..., None]
+        keep = self.path is not None and any(self.needs)
+        self.rows = [rows for _, rows in parts]
+        self.runs = [
+            Run(
+                plan,
+                self.arrays[states:],
+                part(steps, rows, 1),
+                [part(s, rows) for s in before],
+                part(padded, rows, 1),
+                truncate,
+                keep,
+                compiled,
+            )
+            for plan, rows in parts
+        ]
 
     def time_first(self, a: Any) -> Any:
         """The view of an array (batch, time, ...) or (time, ...) in the order of the steps."""
-        view = a.swapaxes(0, len(self.plan.lead))
+        view = a.swapaxes(0, 1) if self.plan.lead else a
         return view[::-1] if self.reverse else view
 
     def outputs(self) -> list[Tensor]:
         """Run it: the final state and ys, in one record."""
-        xs, plan, path = self.inputs[0], self.plan, self.path
-        shape, time = plan.shapes[plan.y_place], len(plan.lead)
-        steps = xs.data.shape[-2]
-        ys = np.empty((*shape[:time], steps, *shape[time:]), xs.data.dtype)
-        arrays = [*self.run.forward(self.time_first(ys)), ys]
+        plan, path, xs = self.plan, self.path, self.arrays[0]
+        ys = np.empty((*xs.shape[:-1], *plan.shapes[plan.y_place][len(plan.lead) :]), xs.dtype)
+        finals = [np.empty_like(s) for s in self.arrays[1 : 1 + len(plan.states)]]
+        steps = self.time_first(ys)
+        together(
+            functools.partial(run.forward, part(steps, rows, 1), [part(s, rows) for s in finals])
+            for run, rows in zip(self.runs, self.rows, strict=True)
+        )
+        arrays = [*finals, ys]
         if path is None:
             return [Tensor(array) for array in arrays]
         # Per step: the plan's records, the slice of the input, cuts, the masks of states and of y.
-        count = steps * (len(plan.lines) + 2 * len(arrays)) + 2
+        count = xs.shape[-2] * (len(plan.lines) + 2 * len(arrays)) + 2
         self.first = first = reserve_numbers(count + len(arrays))
         params, needs = {"run": self}, any(self.needs)
         packed = made_by(first, FUSED, self.inputs, params, path, arrays[0], needs)
@@ -211,9 +261,26 @@ class FusedRun:
         """The gradients of the inputs, from those of the outputs."""
         parts = parts + [None] * (len(self.plan.states) + 1 - len(parts))
         *gs, gys = parts
+        steps = None if gys is None else self.time_first(gys)
         gxs = np.empty_like(self.arrays[0]) if self.needs[0] else None
-        given = None if gys is None else self.time_first(gys)
-        return [gxs, *self.run.backward(given, gs, None if gxs is None else self.time_first(gxs))]
+        gx_steps = None if gxs is None else self.time_first(gxs)
+        found = together(
+            functools.partial(
+                run.backward,
+                part(steps, rows, 1),
+                [part(g, rows) for g in gs],
+                part(gx_steps, rows, 1),
+            )
+            for run, rows in zip(self.runs, self.rows, strict=True)
+        )
+        if len(found) == 1:
+            return [gxs, *found[0][0], *found[0][1]]
+        states, leaves = (list(zip(*each, strict=True)) for each in zip(*found, strict=True))
+        return [
+            gxs,
+            *(np.concatenate(g) if g[0] is not None else None for g in states),
+            *(functools.reduce(np.add, g) if g[0] is not None else None for g in leaves),
+        ]
 
     def expand(self) -> list[Tensor]:
         """Record the steps behind the outputs, on the arrays that the run began with.
@@ -252,6 +319,28 @@ class FusedRun:
                 same._record = (number, op, params, where, *operands, *rest[count:])
                 same.name = t.name or same.name
         return [real.get(t, t) for t in again]
+
+
+def part(a: Any, rows: slice | None, axis: int = 0) -> Any:
+    """The rows of an array that one part of the batch has; None for all."""
+    return a if rows is None or a is None else a[:, rows] if axis else a[rows]
+
+
+def together(tasks: Iterable[Callable[[], Any]]) -> list[Any]:
+    """The results of tasks, each on a thread of its own."""
+    first, *others = tasks
+    running = [workers().submit(task) for task in others]
+    return [first(), *(task.result() for task in running)]
+
+
+@functools.cache
+def workers() -> ThreadPoolExecutor:
+    """The threads besides the caller's."""
+    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="unspool")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=workers.cache_clear)  # a child has none of the threads
 
 
 class PackedGradients(list[Any]):

@@ -14,6 +14,7 @@ A plan holds no arrays: ``execute`` runs it, and ``adjoint`` has its pass back.
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -53,6 +54,8 @@ class Plan:
         lines: The traced lines.
         kinds: Of each line: "product" with a leaf, "sum", pointwise "map", or another "call".
         terms: The operands of each line; those of a sum are all its terms.
+        leaf_wanted: Whether the gradient of each leaf is wanted.
+        rowwise: Whether each sequence of a batch runs by itself, so that a batch may be split.
         phase: Of each place.
         location: The columns of each place.
         x: The buffer of the input.
@@ -93,6 +96,12 @@ class Plan:
         self.loops: dict[int, Any] = {}
         self._sort_lines()
         self._sort_phases()
+        self.leaf_wanted = [f"l{k}" in self.wanted for k in range(len(leaf_needs))]
+        pointwise = [x for k in self.members if self.kinds[k] != "product" for x in self.terms[k]]
+        self.rowwise = "call" not in self.kinds and all(
+            np.ndim(x) < 2 if not isinstance(x, str) else x[0] != "l" or len(self.shapes[x]) < 2
+            for x in pointwise
+        )
         self.read = {x for k in self.members for x in self._reads(k)}
         self._make_calls(len(new))
 
@@ -241,6 +250,23 @@ class Plan:
             Call(None, (state.ref(), self.padded.ref()), (state.ref(1),), hold)
             for state in self.states
         ]
+
+    def packed_shape(self, leaves: Sequence[int]) -> tuple[int, ...]:
+        """The shape of leaves side by side."""
+        first, *others = (self.leaf_shapes[leaf] for leaf in leaves)
+        return (*first[:-1], sum(shape[-1] for shape in (first, *others))) if others else first
+
+    def unpacked(self, array: Any, leaves: Sequence[int]) -> list[Any]:
+        """The columns of each of the leaves that stand side by side in an array."""
+        if len(leaves) == 1:
+            return [array]
+        ends = [*itertools.accumulate(self.leaf_shapes[leaf][-1] for leaf in leaves)]
+        return [array[..., a:b] for a, b in zip([0, *ends], ends, strict=False)]
+
+    def phases(self, masked: bool) -> tuple[list[Call], list[Call], list[Call]]:
+        """The calls before the loop, in it, and after it."""
+        loop = self.masked if masked else self.calls["loop"]
+        return self.calls["before"], loop, self.calls["after"]
 
     def operand(self, x: Any) -> Operand:
         """An operand of a line, as calls have it."""

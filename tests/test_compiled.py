@@ -134,8 +134,8 @@ def test_tanh_and_the_sigmoid_in_float32():
 
 def test_loops_are_compiled_and_shared(monkeypatch):
     runs = []
-    loop = compiled.Loop.run
-    monkeypatch.setattr(compiled.Loop, "run", lambda *a: runs.append(a[0]) or loop(*a))
+    block = compiled.CompiledBlock.run
+    monkeypatch.setattr(compiled.CompiledBlock, "run", lambda *a: runs.append(a[0]) or block(*a))
     before = len(compiled._made)
     for batch in (2, 3, 5):
         cell = jit(LSTM(7, 5, rng=0))
