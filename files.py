@@ -52,6 +52,8 @@ Arrays = dict[str, NDArray[Any]]
 HEADER = "header"  # the array of bytes that holds a described file's JSON
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 DAY = 86_400.0  # seconds
+WINDOWS = os.name == "nt"
+JUST_NOW = 60.0  # seconds
 LOCKED_BYTE = 1 << 30  # behind the end of the file
 TAKEN = (errno.EAGAIN, errno.EACCES, errno.EDEADLK)  # of a lock that another one holds
 SMALL, MOST_PACKED = 1 << 26, 32  # a zip unpacks to at most 64 MB, or 32 times its size
@@ -78,7 +80,7 @@ def write_atomically(
     def finish() -> None:
         if previous is not None:
             keep_as(path, previous)
-        os.replace(temporary, path)
+        replace(temporary, path)
 
     try:
         while True:
@@ -95,13 +97,14 @@ def write_atomically(
                 file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-            if os.name != "nt":  # Windows renames no open file
+            if not WINDOWS:  # it renames no open file
                 finish()
-        if os.name == "nt":
+        if WINDOWS:
             finish()
     except BaseException as error:
         if temporary != path:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.filename == str(temporary):
             error.filename = str(path)
         raise
@@ -116,6 +119,22 @@ def named_errors(path: PathLike | None) -> Iterator[None]:
         if path is not None and error.errno is not None and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def replace(source: Path, target: Path) -> None:
+    """Rename a file to the name of another.
+
+    Windows does not while somebody reads the other one, as virus scanners do for a moment: it is
+    tried for two seconds.
+    """
+    for _ in range(20 if WINDOWS else 0):
+        try:
+            os.replace(source, target)
+        except PermissionError:
+            time.sleep(0.1)
+        else:
+            return
+    os.replace(source, target)
 
 
 def keep_as(path: Path, other: PathLike) -> None:
@@ -147,15 +166,20 @@ def remove_unfinished(path: PathLike) -> None:
     """Remove the temporary files beside ``path`` that were left by writers that were killed.
 
     Those of a writer that lives are locked, and stay. Where the file system has no locks, those
-    younger than a day stay too.
+    younger than a day stay too; on Windows, where a file is closed before it gets its name, those
+    younger than a minute.
     """
     for found in unfinished(path):
-        with contextlib.suppress(OSError), open(found, "r+b") as file:
-            old = time.time() - found.stat().st_mtime > DAY
-            if hold(file) is True or (old and hold(file) is None):
-                if os.name == "nt":
-                    file.close()  # Windows removes no open file
-                found.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            age = abs(time.time() - found.stat().st_mtime)  # the clock may have been set back
+            if WINDOWS and age < JUST_NOW:
+                continue
+            with open(found, "r+b") as file:
+                held = hold(file)
+                if held or (held is None and age > DAY):
+                    if WINDOWS:  # it removes no open file
+                        file.close()
+                    found.unlink(missing_ok=True)
 
 
 # Locks ------------------------------------------------------------------------------------------
@@ -169,21 +193,37 @@ def hold(file: IO[bytes]) -> bool | None:
         locks (some network ones).
     """
     try:
-        if os.name == "nt":
+        if WINDOWS:
             import msvcrt
 
             file.seek(LOCKED_BYTE)  # Windows lets nobody read what is locked
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
-            file.seek(0)
+            try:
+                msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+            finally:
+                file.seek(0)
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # over NFS too, between machines
+            # Over NFS Linux makes it a lock of the server's, which all machines see; it needs a
+            # file that is open for writing.
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
-        if os.name == "nt":
-            file.seek(0)
         return False if error.errno in TAKEN else None
     return True
+
+
+def is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is still the one of this name.
+
+    The name is opened: NFS asks the server then, while what ``stat`` gives may be a minute old.
+    """
+    if WINDOWS:  # it removes no open file
+        return True
+    try:
+        with open(path, "rb") as named:
+            return os.path.samestat(os.fstat(file.fileno()), os.fstat(named.fileno()))
+    except FileNotFoundError:
+        return False
 
 
 @contextlib.contextmanager
@@ -207,11 +247,8 @@ def locked(path: PathLike, what: str) -> Iterator[None]:
             holder = shown(file.read(200).decode(errors="replace")) or "another process"
             file.close()
             raise BlockingIOError(f"{what} is in use by {holder}; wait for its end, or end it")
-        try:
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                break
-        except FileNotFoundError:
-            pass
+        if is_at(file, path):
+            break
         file.close()  # its last holder has just removed it
     with file:
         if state is None:
@@ -227,11 +264,10 @@ def locked(path: PathLike, what: str) -> Iterator[None]:
         try:
             yield
         finally:
-            if os.name != "nt":
+            if WINDOWS:  # it removes no open file, nor one that another process has opened
+                file.close()
+            with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
-    if os.name == "nt":
-        with contextlib.suppress(OSError):  # another one may wait for it
-            path.unlink(missing_ok=True)
 
 
 # Streams ----------------------------------------------------------------------------------------
