@@ -160,7 +160,7 @@ def compare(found: Results, expected: Results, tolerance: float) -> str | None:
             turned = x.ndim > 1 and x.T.shape == y.shape
             raise Faulty(
                 f"Expected the shape {y.shape} for {name}, got {x.shape}"
-                + ("; it is transposed: vectors are rows here." if turned else ".")
+                + ("; it is transposed." if turned else ".")
             )
         if not is_numeric(y):
             different = x != y
