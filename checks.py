@@ -15,7 +15,8 @@ import math
 import numbers
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +24,7 @@ import numpy as np
 
 __all__ = [
     "TEXT_CONTROLS",
+    "Checked",
     "check_annotated",
     "check_bool",
     "check_callable",
@@ -37,6 +39,8 @@ __all__ = [
     "check_text",
     "describe_received",
     "import_extra",
+    "in_ascii",
+    "printable",
     "shown",
     "wrong_type",
 ]
@@ -92,6 +96,56 @@ def shown(text: Any, most: int = LONGEST) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
+# Letters of mathematics in ASCII; Greek ones have their names.
+ASCII_FORMS = {
+    "σ": "sigmoid",
+    "Σ": "sum",
+    "∏": "prod",
+    "√": "sqrt",
+    "∂": "d",
+    "⊙": "*",
+    "·": ".",
+    "‖": "||",
+    "ᵀ": "^T",
+    "²": "^2",
+    "³": "^3",
+    "−": "-",
+    "±": "+-",
+    "→": "->",
+    "…": "...",
+    "\u0303": "~",  # over a letter: a tilde, and arrows to the left and to the right
+    "\u20d6": "<",
+    "\u20d7": ">",
+}
+
+
+def in_ascii(text: str) -> str:
+    """Mathematics in ASCII letters; any other letter is escaped.
+
+    Example:
+        >>> in_ascii("δ_t = σ(W x_t) ⊙ h̃")
+        'delta_t = sigmoid(W x_t) * h~'
+    """
+    return "".join(letter if letter.isascii() else plain_letter(letter) for letter in text)
+
+
+def plain_letter(letter: str) -> str:
+    """One letter in ASCII."""
+    name = unicodedata.name(letter, "")
+    if letter in ASCII_FORMS or not name.startswith("GREEK SMALL LETTER "):
+        return ASCII_FORMS.get(letter) or letter.encode("ascii", "backslashreplace").decode()
+    return name.removeprefix("GREEK SMALL LETTER ").lower()
+
+
+def printable(text: str) -> str:
+    """A text as stdout can print it: in ASCII, where its encoding lacks a letter."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return in_ascii(text)
+    return text
+
+
 def wrong_type(expected: str, value: Any, cure: str = "") -> TypeError:
     """The error for a value of another kind than was expected.
 
@@ -125,6 +179,8 @@ def check_int(
     bounds = "" if least is None else f" >= {least}" if most is None else f" from {least} to {most}"
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         cure = f"; write {int(value)}" if is_real(value) and value == value // 1 else ""
+        if isinstance(value, Sized) and not isinstance(value, str):
+            cure = f"; its length is {len(value)}"
         raise TypeError(
             f"{who}: {name} must be an integer{bounds}, got {describe_received(value)}{cure}"
         )
@@ -220,7 +276,10 @@ def check_choice(who: str, name: str, value: T, choices: Iterable[Any], also: st
     names = list(choices)
     if any(type(value) is type(known) and value == known for known in names):
         return value
-    close = difflib.get_close_matches(value, map(str, names), 1) if isinstance(value, str) else ()
+    texts = {str(name).lower(): str(name) for name in names}
+    close = ()
+    if isinstance(value, str):
+        close = [texts[name] for name in difflib.get_close_matches(value.lower(), texts, 1)]
     cure = f"; did you mean {close[0]!r}?" if close else ""
     allowed = ", ".join([*map(str, names), *([also] if also else [])])
     raise ValueError(
@@ -364,21 +423,86 @@ def check_annotated(kind: type, args: Sequence[Any], options: Mapping[str, Any])
         options: The named ones.
     """
     constructors = [vars(base)["__init__"] for base in kind.__mro__ if "__init__" in vars(base)]
+    taken: dict[str, Any] = {}
     for depth, constructor in enumerate(constructors):
+        taken |= names_of(constructor)
         for position, name, check in checks_of(constructor):
             if name in options:
                 check(kind.__name__, name, options[name])
             elif position is not None and position < len(args) and depth == 0:
                 check(kind.__name__, name, args[position])
-        if not passes_options(constructor):
+        if not any(p.kind is p.VAR_KEYWORD for p in names_of(constructor).values()):
+            check_names(kind.__name__, options, taken)
             return
 
 
 @functools.cache
-def passes_options(function: Callable[..., Any]) -> bool:
-    """Whether a function takes ``**options``."""
-    parameters = inspect.signature(function).parameters.values()
-    return any(p.kind is p.VAR_KEYWORD for p in parameters)
+def names_of(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """The parameters of a function by name."""
+    return inspect.signature(function).parameters
+
+
+# Other libraries' names of arguments, and ours; or how it is written here.
+OTHER_NAMES = {
+    "batch_size": ("batch",),
+    "embedding_dim": ("d",),
+    "hidden_dim": ("d_h", "d"),
+    "hidden_size": ("d_h", "d"),
+    "in_features": ("d_in",),
+    "input_dim": ("d_in", "n"),
+    "input_size": ("d_in",),
+    "learning_rate": ("lr",),
+    "nonlinearity": ("activation",),
+    "num_classes": ("d_out", "n_labels"),
+    "num_embeddings": ("n",),
+    "num_labels": ("n_labels", "d_out"),
+    "num_layers": ("layers",),
+    "num_tags": ("n_labels", "labels"),
+    "out_features": ("d_out",),
+    "output_dim": ("d_out", "d"),
+    "random_state": ("rng",),
+    "rate": ("p", "dropout"),
+    "seed": ("rng",),
+    "units": ("d_h", "d_out", "d"),
+    "use_bias": ("bias",),
+}
+OTHER_WAYS = {
+    "batch_first": "batches always come first",
+    "bidirectional": "write Bidirectional(LSTM(3, 4), LSTM(3, 4))",
+    "device": "all arrays are in memory",
+    "num_layers": "write Stacked([LSTM(3, 4), LSTM(4, 4)])",
+    "return_sequences": "unroll returns all outputs and the last state",
+}
+
+
+def check_names(who: str, options: Mapping[str, Any], taken: Iterable[str]) -> None:
+    """Raise TypeError for an argument that a constructor does not take, with the name it has here.
+
+    Example:
+        >>> check_names("LSTM", {"hidden_size": 4}, ["d_in", "d_h", "rng"])
+        Traceback (most recent call last):
+        ...
+        TypeError: LSTM takes no hidden_size; write d_h=
+    """
+    names = [name for name in taken if name not in ("self", "args", "options")]
+    for name in options:
+        if name in names:
+            continue
+        ours = [own for own in OTHER_NAMES.get(name, ()) if own in names]
+        ours = ours or difflib.get_close_matches(name, names, 1)
+        if ours or name in OTHER_WAYS:
+            cure = f"write {ours[0]}=" if ours else OTHER_WAYS[name]
+        else:
+            cure = f"its arguments are {', '.join(names)}"
+        raise TypeError(f"{who} takes no {name}; {cure}")
+
+
+class Checked:
+    """Base of classes whose arguments are checked before their constructor runs."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:  # noqa: D102
+        check_annotated(cls, args, options)
+        return super().__new__(cls)
 
 
 def import_extra(what: str, extra: str, *modules: str) -> Any:

@@ -64,7 +64,8 @@ def class_ids(ids: Any, count: int, who: str, what: str, table: Any = None) -> A
     """
     array = one_array(who, ids)
     if array.dtype.kind not in "iu" and array.size:
-        raise TypeError(f"{who}{here()}: ids are integers, got {array.dtype} {array.shape}")
+        words = WORDS if array.dtype.kind in "US" else ""
+        raise TypeError(f"{who}{here()}: ids are integers, got {array.dtype} {array.shape}{words}")
     array = array.astype(np.intp, copy=False)
     bad = (array < 0) | (array >= count)
     if bad.any():

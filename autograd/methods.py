@@ -7,6 +7,7 @@ has: each calls NumPy's function of the same name, which is recorded.
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -34,6 +35,14 @@ FUNCTIONS = {
     "to": "x.astype(dtype)",
     "float": "x.astype(np.float32)",
 }
+
+
+def no_grad_of(result: Any) -> str:
+    """The warning where ``.grad`` of a result is read."""
+    return (
+        f"{describe(result)}: .grad of a result is None, backward() leaves gradients at leaves; "
+        "for this one write grads = Tape(loss).gradients(), and grads[x]"
+    )
 
 
 class ArrayMethods(Generic[Result]):
@@ -79,7 +88,14 @@ class ArrayMethods(Generic[Result]):
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Raise AttributeError with the function to write in place of a method."""
+            """Raise AttributeError with the function to write in place of a method.
+
+            Of a result ``grad`` is never set, so that reading it leads here: None, and a warning.
+            """
+            if name == "grad":
+                if self._record is not None and self.requires_grad:
+                    warnings.warn(no_grad_of(self), stacklevel=2)
+                return None
             cure = ""
             if name in FUNCTIONS:
                 cure = f"; write {FUNCTIONS[name]}"
@@ -122,6 +138,12 @@ class ArrayMethods(Generic[Result]):
         if not self.data.ndim:
             return format(self.data.item(), spec)
         return np.array2string(self.data, formatter={"all": lambda value: format(value, spec)})
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """For copies and pickles: what is set; of a result no ``grad``."""
+        grad = ["grad"] if self._record is None else []
+        names = ["data", "name", "requires_grad", "_record", *grad]
+        return None, {name: getattr(self, name) for name in names}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Result:
         if self._record is not None:

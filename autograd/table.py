@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import shown
+from ..checks import printable, shown
 
 LONGEST = 500  # characters of a cell
 MOST_NUMBERS = 6  # of an array that is written out
@@ -42,7 +42,8 @@ class Table:
         self.rows: list[tuple[str, ...]] = list(zip(*cells, strict=True))
 
     def __str__(self) -> str:
-        rows = [tuple(self.heads), *self.rows]
+        """The columns, in letters that stdout can print."""
+        rows = [tuple(map(printable, row)) for row in (self.heads, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join(
             "  ".join(

@@ -235,7 +235,7 @@ def apply(op: Op, inputs: tuple[Any, ...], params: Params = NO_PARAMS) -> Any:
     path = scope_here()
     out: Tensor = _new(Tensor)
     out.data = data
-    out.grad = out.name = None
+    out.name = None
     if path is None:  # within no_grad()
         out.requires_grad = False
         out._record = None
@@ -302,7 +302,7 @@ def binary_operator(function: Any) -> tuple[Operator, Operator]:
             data = np.asarray(data)
         out: Tensor = _new(Tensor)
         out.data = data
-        out.grad = out.name = None
+        out.name = None
         path = scope_here()
         if path is None:
             out.requires_grad = False
@@ -334,7 +334,8 @@ class Tensor(ArrayMethods["Tensor"]):
 
     Attributes:
         data: The values, always an ndarray (0-d for a scalar).
-        grad: The gradient that ``backward()`` accumulated here (leaves only), or None.
+        grad: The gradient that ``backward()`` accumulated here (leaves only), or None. A result
+            has none, and warns when it is asked for it.
         requires_grad: True for a leaf that asks for a gradient and for everything computed
             from one.
         name: The name, or None.

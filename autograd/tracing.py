@@ -193,7 +193,7 @@ def made_by(
 ) -> Tensor:
     """A Tensor with a record that ``apply`` did not make and that has no operands' arrays."""
     out: Tensor = object.__new__(Tensor)
-    out.data, out.grad, out.name = data, None, None
+    out.data, out.name = data, None
     out.requires_grad = requires_grad
     out._record = (number, op, params, path, *inputs, *(None for _ in inputs))
     return out

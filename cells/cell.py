@@ -8,6 +8,8 @@ as ``output``; everything else, from masks to pictures, follows from these.
 from __future__ import annotations
 
 import functools
+import inspect
+from types import FunctionType
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -23,6 +25,12 @@ State: TypeAlias = tuple[Any, ...]
 
 # The end of truncated backpropagation: the value passes, the gradient does not.
 CUT = Op("cut", lambda x: x, (None,))
+# A run over no steps: the first operand passes, and all that a step would read has a gradient of 0.
+NO_STEPS = Op(
+    "no_steps",
+    lambda x, *read: x,
+    lambda g, y, x, *read: [g, *(np.where(False, r, 0) for r in read)],
+)
 
 
 class Width:
@@ -93,6 +101,8 @@ class Cell(Module):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         own = vars(cls)
+        if isinstance(step := own.get("forward"), FunctionType):
+            check_step(cls.__name__, step)
         if ("forward" in own or "output" in own) and "same_every_step" not in own:
             cls.same_every_step = False
 
@@ -152,6 +162,7 @@ class Cell(Module):
             raise TypeError(
                 f"{type(self).__name__}.forward must return the new state as a tuple, "
                 f"{wanted(self.states)}, got {describe_received(new)}"
+                f"{cure_of_state(new, self.states)}"
             )
         width = (self.d_h,) if type(self).initial_state is Cell.initial_state else None
         for k, s in enumerate(new):
@@ -221,6 +232,8 @@ class Cell(Module):
             state = self.initial_state(len(xs) if batched else None)
         state = self.checked_state(state, xs.shape[:-2])
         cell = self.sampled(len(xs) if batched else None)
+        if not steps:
+            return self.no_steps(xs, state)
         if real is not None and real.all():
             real = None
         options: dict[str, Any] = {"real": real, "reverse": reverse, "truncate": truncate}
@@ -238,6 +251,17 @@ class Cell(Module):
             for s, label, given in zip(final, self.states, plan.state_names, strict=True):
                 s.name = given or f"{label}_{last}"
         return ys, tuple(final)
+
+    def no_steps(self, xs: Tensor, state: State) -> tuple[Tensor, State]:
+        """A run over no steps: no outputs, and the state as it was."""
+        read = (xs, *self.parameters())
+        y = self.output(state)
+        nothing = Tensor(np.zeros((*xs.shape[:-1], y.shape[-1]), y.dtype))
+        ys = apply(NO_STEPS, (nothing, *state, *read))
+        final = tuple(apply(NO_STEPS, (s, *read)) for s in state)
+        for s, given in zip((ys, *final), ("ys", *(s.name for s in state)), strict=True):
+            s.name = given
+        return ys, final
 
     def checked_step(self, x: Any, state: Any) -> tuple[State, Any]:
         """One step: the new state and the output."""
@@ -284,12 +308,8 @@ class Cell(Module):
                         if s.name is None:
                             s.name = f"{label}_{t + 1}"
                     outputs[t] = y
-            if outputs:
-                ys: Any = np.stack(outputs, axis=1 if batched else 0)
-                ys.name = "ys"
-            else:
-                y = self.output(state)
-                ys = Tensor(np.zeros((*xs.shape[:-1], y.shape[-1]), y.dtype), name="ys")
+            ys: Any = np.stack(outputs, axis=1 if batched else 0)
+            ys.name = "ys"
             return [*state, ys]
 
 
@@ -364,6 +384,26 @@ def detached(state: Any) -> Any:
     if isinstance(state, (tuple, list)):
         return tuple(detached(s) for s in state)
     return state.detach() if isinstance(state, Tensor) else state
+
+
+def check_step(who: str, forward: FunctionType) -> None:
+    """Raise TypeError unless a cell's ``forward`` can be called with x and the state."""
+    try:
+        inspect.signature(forward).bind(None, None, None)
+    except TypeError:
+        raise TypeError(
+            f"{who}.forward must be forward(self, x, state), got forward"
+            f"{inspect.signature(forward)}; unpack the state inside, as in (h,) = state"
+        ) from None
+
+
+def cure_of_state(new: Any, states: tuple[str, ...]) -> str:
+    """What to write where a step returned something else than the state."""
+    if isinstance(new, Tensor) and len(states) == 1:
+        return f"; write return {wanted(states)}"
+    if type(new) is tuple and len(new) == 2 and isinstance(new[1], tuple):
+        return f"; write return {wanted(states)} alone, the output is what output(state) returns"
+    return ""
 
 
 def wanted(states: tuple[str, ...]) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import FunctionType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor
-from ..checks import describe_received, shown, wrong_type
+from ..checks import describe_received, printable, shown, wrong_type
 from ..files import PathLike, load_arrays, save_arrays
 from .config import Configured, accepts
 from .summary import summary
@@ -56,6 +56,13 @@ class Module(Configured):
                 f"which no optimiser would train; write net.{name}.data = {array} for new values, "
                 f"or net.{name} = Parameter({array})"
             )
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """A class with a ``forward`` is called by it, unless it has a ``__call__``."""
+        super().__init_subclass__(**options)
+        called = any("__call__" in vars(base) for base in cls.__mro__)
+        if isinstance(vars(cls).get("forward"), FunctionType) and not called:
+            cls.__call__ = call_forward  # type: ignore[attr-defined]
 
     def children(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
         """(name, child) of the Parameters and Modules in the attributes, in order.
@@ -191,6 +198,16 @@ class Module(Configured):
             parameter.requires_grad = True
         return self
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise AttributeError with what is written here for another library's method."""
+            if name in ELSEWHERE:
+                raise AttributeError(
+                    f"{type(self).__name__!r} object has no attribute {name!r}; {ELSEWHERE[name]}"
+                )
+            return object.__getattribute__(self, name)  # raises what it raised
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.size():,} parameters)"
 
@@ -205,7 +222,7 @@ class Module(Configured):
               1  Elman(4, 4)                     W U (4, 4)   b (4,)           36
             68 parameters
         """
-        return summary(self)
+        return printable(summary(self))
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         """The structure, where IPython shows a Module."""
@@ -218,6 +235,27 @@ class Module(Configured):
             return None
         return latex(self)
 
+
+def call_forward(self: Any, *args: Any, **options: Any) -> Any:
+    """``module(x)`` is ``module.forward(x)``."""
+    return self.forward(*args, **options)
+
+
+# Methods of other libraries' models, and what is written here.
+ELSEWHERE = {
+    **dict.fromkeys(("to", "cuda", "cpu"), "all arrays are in memory"),
+    **dict.fromkeys(
+        ("fit", "compile"),
+        "write unspool.models.fit(model, task, Adam(model.parameters())); Keras's way is in "
+        "unspool.models.keras",
+    ),
+    "predict_proba": "write model.probabilities(x)",
+    "requires_grad_": "write model.freeze() or model.unfreeze()",
+    "save_weights": "write model.save(path)",
+    "load_weights": "write model.load(path)",
+    "summary": "write print(model)",
+    "zero_grad": "write optimizer.zero_grad()",
+}
 
 Containers = (list, tuple, dict)
 

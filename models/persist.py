@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..cells import Module, NotConfigurable
-from ..checks import shown
+from ..checks import shown, wrong_type
 from ..files import PathLike, load_described, save_described
 from .networks.embeddings import FeatureEmbedding
 from .networks.illustration import Illustrated
@@ -150,6 +150,9 @@ def save_model(
         vocabulary, features, labels, notes: As in ``Saved``; None for those that the model has as
             attributes, as one that was loaded has.
     """
+    if not isinstance(model, Module):
+        cure = "write save_model(path, model)" if isinstance(path, Module) else "arrays: save_npz"
+        raise wrong_type("save_model: model must be a Module", model, cure)
     if isinstance(model, Illustrated):
         known = model.vocabulary
         if vocabulary is None and features is None:

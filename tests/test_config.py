@@ -193,7 +193,7 @@ LSTM_CONFIG = LSTM(3, 4).to_config()
         ([LSTM_CONFIG], "but of a list of 1"),
         ("LSTM", "but of 'LSTM'"),
         ({"kind": "LSTM"}, "but of the class LSTM"),
-        (LSTM_CONFIG | {"x": 1}, "unexpected keyword argument 'x'"),
+        (LSTM_CONFIG | {"x": 1}, "LSTM takes no x; its arguments are d_in, d_h, bias"),
         (LSTM_CONFIG | {"d_in": -1}, "LSTM: d_in must be an integer >= 1, got -1"),
         (LSTM_CONFIG | {"dtype": "object"}, "LSTM: dtype must be one of float16, float32, float64"),
         (LSTM_CONFIG | {"rng": 1}, "rng is no setting of a configuration"),

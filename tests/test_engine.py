@@ -422,7 +422,10 @@ def test_backward_fills_leaves_only():
     y = h.sum()
     y.backward()
     assert x.grad.tolist() == [3.0, 4.0]
-    assert [t.grad for t in (h, y, c)] == [None, None, None]
+    assert c.grad is None
+    for result in (h, y):
+        with pytest.warns(UserWarning, match="of a result is None"):
+            assert result.grad is None
 
 
 def test_several_outputs():
@@ -1371,3 +1374,30 @@ def test_many_uses_of_a_broadcast_parameter_take_few_copies(shape: Any, use: Any
     assert copies(30) < 20
     assert copies(60) < 20
     np.testing.assert_allclose(p.grad, 60 * grad(lambda z: use(z).sum())(p.data))
+
+
+# The gradient of a result -------------------------------------------------------------------------
+
+
+def test_the_grad_of_a_result_is_none_and_says_where_its_gradient_is():
+    x = Parameter([1.0, 2.0], name="x")
+    h = np.tanh(x)
+    h.name = "h"
+    loss = h.sum() + (h @ h)
+    loss.backward()
+    for result in (h, loss):
+        with pytest.warns(UserWarning, match=r"\.grad of a result is None.*grads = Tape\(loss\)"):
+            assert result.grad is None
+    assert Tape(loss).gradients()[h].shape == (2,)
+
+
+def test_the_grad_of_what_has_none_by_right_warns_of_nothing():
+    x = Parameter([1.0, 2.0])
+    assert x.grad is None
+    constant = np.tanh(Tensor([1.0]))  # nothing on its tape requires a gradient
+    with no_grad():
+        value = np.tanh(x)
+    assert constant.grad is value.grad is x.detach().grad is None
+    value.requires_grad = True  # a leaf of its own from here on
+    (value * 3).sum().backward()
+    np.testing.assert_array_equal(value.grad, [3.0, 3.0])

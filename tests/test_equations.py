@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from unittest import mock
 
 import numpy as np
@@ -618,3 +621,49 @@ def test_a_gates_name_is_that_of_the_gate_and_not_of_its_product(latex):
     else:
         assert "f_t = σ(x_t W_f)" in lines
         assert any(line.startswith("h_t = h_{t-1} ⊙ f_t + ") for line in lines)
+
+
+# Where letters are lacking ------------------------------------------------------------------------
+
+PRINTING = """
+import numpy as np
+from unspool import Parameter, Tape
+from unspool.cells import LSTM, Bidirectional, Elman
+from unspool.models import label_scores
+from unspool.viz import equations
+
+for backward in (False, True):
+    print(equations(LSTM(3, 4), backward=backward))
+    print(equations(Bidirectional(Elman(3, 4), Elman(3, 4)), backward=backward))
+x = Parameter(np.ones((3, 3)), name="λ")
+loss = np.sum(x @ x)
+print(Tape(loss).table(values=True, gradients=Tape(loss).gradients()))
+g = Tape(loss).gradients(seed=Parameter(1.0))[x]
+print(Tape(g))
+print(label_scores([0, 1], [0, 1], ["δύο", "é"]))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "utf-8"])
+def test_mathematics_can_be_printed_everywhere(encoding, tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
+    run = subprocess.run(
+        [sys.executable, "-X", "utf8=0", "-c", PRINTING], env=environment, capture_output=True
+    )
+    assert run.returncode == 0, run.stderr.decode()
+    printed = run.stdout.decode(encoding)
+    lines = printed.splitlines()
+    assert ("f_t = σ(x_t W_f + h_{t-1} U_f + b_f)" in lines) == (encoding == "utf-8")
+    assert ("f_t = sigmoid(x_t W_f + h_{t-1} U_f + b_f)" in lines) == (encoding != "utf-8")
+    assert "?" not in printed
+
+
+def test_equations_in_ascii():
+    for backward in (False, True):
+        for cell in (LSTM(3, 4), GRU(3, 4), Bidirectional(LSTM(3, 4), LSTM(3, 4))):
+            plain = equations(cell, backward=backward, ascii=True)
+            assert "".join(plain).isascii()
+            assert "\\" not in "".join(plain)  # every letter has a form of its own
+            assert len(set(plain)) == len(set(equations(cell, backward=backward)))
+    assert equations(GRU(3, 4), ascii=True)[2] == "h~_t = tanh(x_t W_h + (r_t * h_{t-1}) U_h + b_h)"
+    assert equations(GRU(3, 4)) == [*equations(GRU(3, 4))]

@@ -32,7 +32,9 @@ from unspool.models import (
     Transducer,
     Vocabulary,
     accuracy,
+    clip_by_global_norm,
     fit,
+    keras,
     labelled_rows,
     load_labelled,
     load_model,
@@ -69,6 +71,18 @@ class Bare(Cell):
 
     def forward(self, x, state):
         return state
+
+
+class Returning(Forgetful):
+    """A cell whose step returns something else than its state."""
+
+    def __init__(self, result):
+        super().__init__()
+        self.result = result
+
+    def forward(self, x, state):
+        y = np.tanh(x @ self.W)
+        return {"y": y, "y, state": (y, (y,))}[self.result]
 
 
 class Holder(Module):
@@ -164,6 +178,34 @@ MISTAKES = {
     "activation misspelt": (lambda: Elman(3, 4, "tahn"), "did you mean 'tanh'"),
     "one direction": (lambda: Bidirectional(LSTM(3, 4), 5), "backward must be a Cell", "got 5"),
     "lengths of another batch": (lambda: unroll(LSTM(3, 4), XS, lengths=[5]), "lengths", "2"),
+    "y in place of the state": (
+        lambda: unroll(Returning("y"), XS),
+        "a Tensor (2, 2)",
+        "return (h,)",
+    ),
+    "y and the state": (
+        lambda: unroll(Returning("y, state"), XS),
+        "return (h,) alone",
+        "output(state)",
+    ),
+    "forward without a state": (
+        lambda: type("One", (Cell,), {"forward": lambda self, x: x}),
+        "One.forward must be forward(self, x, state)",
+        "got forward(self, x)",
+    ),
+    "PyTorch's name of a width": (
+        lambda: LSTM(3, hidden_size=4),
+        "LSTM takes no hidden_size",
+        "d_h=",
+    ),
+    "Keras's name of a width": (lambda: GRU(3, units=4), "GRU takes no units; write d_h="),
+    "an option misspelt": (lambda: LSTM(3, 4, bais=False), "LSTM takes no bais; write bias="),
+    "layers as a number": (
+        lambda: LSTM(3, 4, num_layers=2),
+        "LSTM takes no num_layers",
+        "Stacked([",
+    ),
+    "both ways as a flag": (lambda: LSTM(3, 4, bidirectional=True), "write Bidirectional("),
     "a set of layers": (
         lambda: Holder(parts={LSTM(2, 2)}).parameters(),
         "set",
@@ -216,6 +258,16 @@ MISTAKES = {
     "texts and labels swapped in number": (lambda: Corpus.labelled(["a"] * 9, ["x"]), "9 and 1"),
     "one text for a list": (lambda: Corpus.labelled("a b", ["x"]), "write [text]"),
     "too few texts": (lambda: Corpus.labelled(["a", "b"], ["x", "y"]), "too few"),
+    "labels as numbers": (
+        lambda: Corpus.labelled(["a", "b"], [0, 1]),
+        "labels must be a list of texts, got 0 at 0",
+        "names[i]",
+    ),
+    "a text that is missing": (
+        lambda: Corpus.labelled(["a", None], ["x", "y"]),
+        "got None at 1",
+        "leave out the rows",
+    ),
     "sentences not split": (lambda: Corpus.tagged(["a b"], [["X"]]), "sentence.split()"),
     "a frame for its column": (lambda: Corpus.labelled({"text": ["a"]}, ["x"]), 'table["text"]'),
     "no table": (lambda: labelled_rows([1, 2]), "DataFrame", "a list of 2"),
@@ -265,6 +317,48 @@ MISTAKES = {
         "temperature must be a number >= 0",
     ),
     "writing without words": (lambda: LanguageModel(6, 4).write("a"), "model.vocabulary ="),
+    "a prompt as text": (
+        lambda: LanguageModel(6, 4).generate("the cat", 3),
+        "expected ids, got words",
+        "vocabulary.encode(text, start=True)",
+        "model.write",
+    ),
+    "texts for ids": (
+        lambda: classifier().predict(["a film"]),
+        "ids are integers",
+        "words into ids",
+    ),
+    "a vocabulary for its size": (
+        lambda: LanguageModel(WORDS, 4),
+        "vocab_size must be an integer",
+        "its length is 5",
+    ),
+    "capitals": (lambda: Dense(3, 2, "Relu"), "got 'Relu'; did you mean 'relu'?"),
+    "model.zero_grad()": (lambda: classifier().zero_grad(), "optimizer.zero_grad()"),
+    "model.fit": (lambda: classifier().fit(TASK), "unspool.models.fit(model, task", "models.keras"),
+    "model.summary()": (lambda: classifier().summary(), "print(model)"),
+    "model.to(device)": (lambda: classifier().to("cuda"), "in memory"),
+    "predict_proba": (lambda: classifier().predict_proba(IDS), "model.probabilities(x)"),
+    "learning_rate": (
+        lambda: Adam(classifier().parameters(), learning_rate=0.1),
+        "Adam takes no learning_rate; write lr=",
+    ),
+    "batch_size": (
+        lambda: Labelled(IDS, [0, 1], batch_size=2),
+        "Labelled takes no batch_size",
+        "batch=",
+    ),
+    "clipping a model": (lambda: clip_by_global_norm(classifier(), 1.0), "model.parameters()"),
+    "saving an array": (lambda: save_model("x.npz", np.ones(3)), "must be a Module", "save_npz"),
+    "model before path": (
+        lambda: save_model(classifier(), "x.npz"),
+        "write save_model(path, model)",
+    ),
+    "saving before the first call": (
+        lambda: save_model("x.npz", keras.Sequential([keras.layers.Dense(2)])),
+        "has no weights yet",
+        "model.build(",
+    ),
     "an optimiser before its model": (stale_optimizer, "not this Acceptor's", "Adam(model.param"),
     "a class for an optimiser": (lambda: fit(classifier(), TASK, Adam), "Adam(model.parameters()"),
     "an optimiser of a model": (lambda: SGD(classifier(), 0.1), "model.parameters()"),
@@ -314,7 +408,7 @@ def test_a_mistake_is_named_with_its_cure(name, tmp_path, monkeypatch):
 
 
 def test_there_are_enough():
-    assert len(MISTAKES) >= 60
+    assert len(MISTAKES) >= 120
 
 
 def test_what_only_looks_like_a_mistake():
@@ -323,4 +417,6 @@ def test_what_only_looks_like_a_mistake():
         net = Holder()
         net.w -= 0.5
     assert [name for name, _ in net.named_parameters()] == ["w"]
+    module = type("Net", (Holder,), {"forward": lambda self, x: x * self.w})()
+    assert module(np.ones(2)).shape == (2,)  # a module with a forward is called by it
     assert len(Corpus.labelled(["a b", "c d"] * 5, ["x", "y"] * 5, rng=0).labels) == 2

@@ -1059,3 +1059,42 @@ def test_what_a_forward_gives_is_checked(give, error, words):
         Broken(give)(np.ones((1, 2)))
     with pytest.raises(error, match=words):
         unroll(Broken(give), np.ones((1, 4, 2)))
+
+
+# No steps -----------------------------------------------------------------------------------------
+
+NO_STEPS = {
+    "promised": lambda: LSTM(D, 2, rng=0),
+    "own": lambda: Leaky(D, 2),
+    "stacked": lambda: Stacked([LSTM(D, 2, rng=0), GRU(2, 2, rng=1)]),
+    "both ways": lambda: Bidirectional(LSTM(D, 2, rng=0), Leaky(D, 2)),
+    "dropout": lambda: VariationalDropout(LSTM(D, 2, rng=0), 0.5, 0.5),
+    "zoneout": lambda: Stacked([Zoneout(GRU(D, 2, rng=0)), InputDropout(Elman(2, 2, rng=1))]),
+}
+
+
+@pytest.mark.parametrize("shape", [(2, 0, D), (0, D), (0, 0, D)], ids=str)
+@pytest.mark.parametrize("name", NO_STEPS)
+def test_no_steps_have_gradients_of_zero_and_the_initial_state(name, shape):
+    """As a loop that is not entered: no outputs, the state as it was, and nothing to learn."""
+    module = NO_STEPS[name]()
+    xs = Parameter(np.zeros(shape), name="xs")
+    ys, state = unroll(module, xs)
+    width = 4 if name == "both ways" else 2
+    assert ys.shape == (*shape[:-1], width)
+    for s, initial in zip(flat(state), flat(module.initial_state(*shape[:-2])), strict=True):
+        np.testing.assert_array_equal(s.data, initial.data)
+    sum((np.sum(s) for s in flat(state)), np.sum(ys)).backward()
+    for parameter in [xs, *module.parameters()]:
+        np.testing.assert_array_equal(parameter.grad, np.zeros(parameter.shape))
+
+
+def test_a_gradient_passes_through_no_steps():
+    """A given state comes back, and so does its gradient, also twice differentiated."""
+    h, c = (Parameter(numbers(2, 2, seed=k)) for k in range(2))
+    cell = LSTM(D, 2, rng=0, dtype=float)
+    check_grads(lambda h, c: unroll(cell, np.zeros((2, 0, D)), (h, c))[1][1] ** 2 + h, (h, c), 2)
+    _, (final, _) = unroll(cell, np.zeros((2, 0, D)), (h, c))
+    np.sum(final * final).backward()
+    np.testing.assert_allclose(h.grad, 2 * h.data)
+    assert len(Tape(final)) == 1

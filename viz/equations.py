@@ -9,12 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from ..autograd import Tape, Tensor
+from ..checks import in_ascii, printable
 from .adjoints import adjoints_of
 from .formulas import Equations
 from .structure import read
 from .trace import tape_of
 
-__all__ = ["equations", "latex_of"]
+__all__ = ["Lines", "equations", "latex_of"]
+
+
+class Lines(list[str]):
+    """Lines of text; ``print`` writes one below the other, in letters that stdout has."""
+
+    def __str__(self) -> str:
+        return printable("\n".join(self))
 
 
 def latex_of(what: Any) -> str:
@@ -31,7 +39,8 @@ def equations(
     inner: bool = False,
     columns: bool = False,
     backward: bool = False,
-) -> list[str]:
+    ascii: bool = False,
+) -> Lines:
     r"""The equations of a cell, or of what is on a tape, read off the tape.
 
     Args:
@@ -44,10 +53,13 @@ def equations(
         backward: Whether to write the equations of the pass back, backpropagation through time,
             read off a tape of it. δ is the gradient before a gate's function, ``δ_{f,t}`` that
             of the forget gate; L is any function of the outputs y_t.
+        ascii: Whether to write letters of ASCII alone, ``sigmoid`` for σ and ``*`` for ⊙: for a
+            file or terminal whose encoding lacks them. ``print(equations(cell))`` does so there by
+            itself; ``PYTHONUTF8=1`` in the environment gives Python's output all letters.
 
     Returns:
-        A line for each gate, each state, and what is used more than once, in the order of
-        the tape. The layers of a composite are told apart as in ``W_f^{(1)}``, its
+        A list of lines: one for each gate, each state, and what is used more than once, in the
+        order of the tape. The layers of a composite are told apart as in ``W_f^{(1)}``, its
         directions by arrows.
 
     Raises:
@@ -57,15 +69,17 @@ def equations(
     Example:
         >>> from unspool.cells import LSTM
         >>> from unspool.viz import equations
-        >>> print(*equations(LSTM(3, 4)), sep="\n")
+        >>> print(equations(LSTM(3, 4)))
         f_t = σ(x_t W_f + h_{t-1} U_f + b_f)
         i_t = σ(x_t W_i + h_{t-1} U_i + b_i)
         o_t = σ(x_t W_o + h_{t-1} U_o + b_o)
         g_t = tanh(x_t W_g + h_{t-1} U_g + b_g)
         c_t = f_t ⊙ c_{t-1} + i_t ⊙ g_t
         h_t = o_t ⊙ tanh(c_t)
+        >>> print(equations(LSTM(3, 4), ascii=True)[4])
+        c_t = f_t * c_{t-1} + i_t * g_t
         >>> from unspool.cells import Elman
-        >>> print(*equations(Elman(3, 4), backward=True), sep="\n")
+        >>> print(equations(Elman(3, 4), backward=True))
         δ_t = ∂L/∂h_t ⊙ (1 - h_t^2)
         ∂L/∂h_{t-1} = δ_t Uᵀ + ∂L/∂y_{t-1}
         ∂L/∂x_t = δ_t Wᵀ
@@ -77,7 +91,9 @@ def equations(
         outside = isinstance(what, (Tape, Tensor))
         tape = tape_of("equations", what, 3)
         found = adjoints_of(tape, latex=latex, inner=inner, columns=columns, outside=outside)
-        return found.lines(outside=outside)
-    structure = read(tape_of("equations", what, 2))
-    lines = Equations(structure, latex=latex, generic=True, inner=inner, columns=columns)
-    return lines.lines(outside=isinstance(what, (Tape, Tensor)))
+        lines = found.lines(outside=outside)
+    else:
+        structure = read(tape_of("equations", what, 2))
+        written = Equations(structure, latex=latex, generic=True, inner=inner, columns=columns)
+        lines = written.lines(outside=isinstance(what, (Tape, Tensor)))
+    return Lines(map(in_ascii, lines) if ascii else lines)

@@ -12,7 +12,7 @@ from ...cells import LSTM, Bidirectional, Module, cell_maker, register
 from ...checks import check_fraction, check_int
 from ..text.vocabulary import Vocabulary
 from .acceptor import final_output
-from .layers import Embedding
+from .layers import Embedding, make_cell
 
 
 @register
@@ -54,7 +54,8 @@ class CharacterEncoder(Module):
     ) -> None:
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(n, d, rng=rng, dtype=dtype)
-        self.network = Bidirectional(*(cell(d, d_h, rng=rng, dtype=dtype) for _ in range(2)))
+        both = (make_cell("CharacterEncoder", cell, d, d_h, rng=rng, dtype=dtype) for _ in range(2))
+        self.network = Bidirectional(*both)
         self.n, self.d, self.d_h = n, d, d_h
         self.d_out = 2 * check_int("CharacterEncoder", "d_h", d_h)
 

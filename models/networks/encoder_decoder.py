@@ -36,7 +36,7 @@ from ...cells import (
     register,
     width_out,
 )
-from ...checks import check_choice, check_float, check_fraction, check_int, check_rng
+from ...checks import Checked, check_choice, check_float, check_fraction, check_int, check_rng
 from ..text import Vocabulary, pad_sequences
 from .attention import ATTENTIONS, Attention, Memory
 from .generation import Hypothesis, allowed, beam_search, choose
@@ -463,7 +463,7 @@ def repeated(memory: Memory, count: int) -> Memory:
     )
 
 
-class Pairs:
+class Pairs(Checked):
     """Sources and their targets, padded to batches: a Task for ``fit`` and ``evaluate``.
 
     Args:

@@ -283,6 +283,11 @@ class TextModel(Illustrated):
         """Ids with 0 at padded positions, lengths, and where there are tokens (None: all)."""
         who = f"{type(self).__name__}.{what}"
         array = one_array(who, ids)
+        if array.dtype.kind in "US":
+            raise TypeError(
+                f"{who}: expected ids, got words; write vocabulary.encode(text, start=True), or "
+                "model.write(text, ...) for new words after it"
+            )
         if array.ndim not in (1, 2):
             raise ValueError(f"{who}: expected ids (batch, time) or (time,), got {array.shape}")
         if array.shape[-1] < least:

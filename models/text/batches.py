@@ -13,7 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Tensor, class_ids, one_array
-from ...checks import check_bool, check_int, check_items, check_rng, describe_received, wrong_type
+from ...checks import (
+    Checked,
+    check_bool,
+    check_int,
+    check_items,
+    check_rng,
+    describe_received,
+    wrong_type,
+)
 from .padding import pad_sequences
 
 Ids = NDArray[np.int64]
@@ -90,7 +98,7 @@ def names_of(labels: Iterable[str | Iterable[str]]) -> set[str]:
     return {name for label in labels for name in ([label] if isinstance(label, str) else label)}
 
 
-class Labelled:
+class Labelled(Checked):
     """A Task of labelled sequences, in batches of similar length.
 
     For models with ``loss(x, labels, lengths, reduction=)`` and ``predict(x, lengths)``: an

@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import itertools
+import numbers
 import os
 import re
 import sys
@@ -552,8 +553,16 @@ def list_of_texts(who: str, name: str, texts: Any) -> list[str]:
         if not isinstance(text, str):
             raise TypeError(
                 f"{who}: {name} must be a list of texts, got {describe_received(text)} at {i}"
+                f"{number_cure(name, text)}"
             )
     return found
+
+
+def number_cure(name: str, value: Any) -> str:
+    """What to write where labels are numbers, or texts are missing."""
+    if isinstance(value, numbers.Integral):
+        return f"; write [names[i] for i in {name}], or [str(i) for i in {name}]"
+    return "; leave out the rows that hold none" if value is None or value != value else ""
 
 
 # Downloads --------------------------------------------------------------------------------------

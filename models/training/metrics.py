@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import class_ids
-from ...checks import check_int, check_items
+from ...checks import check_int, check_items, printable
 
 
 def bits_of(loss: float) -> float:
@@ -165,7 +165,7 @@ class SpanScores(NamedTuple):
                 f"{name:{width}}  {100 * score.precision:9.2f}  {100 * score.recall:6.2f}  "
                 f"{100 * score.f1:6.2f}  {score.gold:5}  {score.found:5}  {score.right:5}"
             )
-        return "\n".join([*lines, f"accuracy of the tags {100 * self.accuracy:.2f}"])
+        return printable("\n".join([*lines, f"accuracy of the tags {100 * self.accuracy:.2f}"]))
 
 
 def span_scores(gold: Any, predicted: Any) -> SpanScores:
@@ -226,7 +226,7 @@ class LabelScores(NamedTuple):
             ("mean", percent.mean(0), sum(score.gold for score in scores)),
         ]:
             lines.append(f"{name:{width}}  {precision:9.2f}  {recall:6.2f}  {f1:6.2f}  {gold:6}")
-        return "\n".join(lines)
+        return printable("\n".join(lines))
 
 
 def label_scores(gold: Any, predicted: Any, names: Sequence[str]) -> LabelScores:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Parameter, Tensor, describe, operands_of
-from ...checks import check_float, describe_received, wrong_type
+from ...checks import Checked, check_float, describe_received, wrong_type
 
 Array = NDArray[Any]
 # Parameters, or groups of them: {"parameters": [...], "scale": 0.1, "weight_decay": 0.0}.
@@ -69,7 +69,7 @@ def check_trainable(who: str, parameter: Any) -> None:
         )
 
 
-class Optimizer:
+class Optimizer(Checked):
     """Base of the optimisers.
 
     All take ``parameters``, ``lr`` and ``weight_decay``. A subclass names its memories in
@@ -675,7 +675,8 @@ def gradients(parameters: Iterable[Tensor]) -> list[Array]:
     """The existing gradients of these parameters, each once."""
     if isinstance(parameters, Tensor) or not isinstance(parameters, Iterable):
         raise TypeError(
-            f"the parameters are a list, as [W, b], got {describe_received(parameters)}"
+            f"the parameters are a list, as model.parameters() or [W, b], got "
+            f"{describe_received(parameters)}"
         )
     return [p.grad for p in dict.fromkeys(parameters) if p.grad is not None]
 

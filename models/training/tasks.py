@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from ...autograd import Tensor, one_array
 from ...cells import detached
 from ...checks import (
+    Checked,
     check_bool,
     check_fraction,
     check_int,
@@ -44,7 +45,7 @@ class Task(Protocol):
         """
 
 
-class Stream:
+class Stream(Checked):
     """A long text for truncated backpropagation through time; the state is the carry.
 
     For models with ``stream_loss(ids, state, lengths, ignore)``, such as LanguageModel.
@@ -96,7 +97,7 @@ class Stream:
         return loss, count_targets(ids, lengths, self.ignore), detached(state)
 
 
-class Sequences:
+class Sequences(Checked):
     """Separate sequences, padded to batches; for models with ``loss(ids, lengths)``.
 
     Args:
