@@ -16,7 +16,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 # The test files that compare with other libraries, or read corpora by NLTK's own readers.
 BESIDE := needs\("(torch|keras|sklearn|nltk|numba)|needs_corpus|needs_data
 
-.PHONY: help demo gallery drawings notebooks test-notebooks test test-oldest test-newest test-peers lint bench lock assets dist clean FORCE
+.PHONY: help demo gallery drawings notebooks test-notebooks test test-oldest test-newest test-peers docs lite linkcheck lint bench lock assets dist clean FORCE
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,21 @@ test-newest: .venv-test-newest/ready ## Run the same tests with the newest versi
 test-peers: .venv-test-peers/ready ## Run the tests beside PyTorch, Keras, scikit-learn and NLTK.
 	$(CLEAN) .venv-test-peers/bin/pytest -m "" -W error $(or $(TESTS),$$(grep -lE '$(BESIDE)' tests/test_*.py))
 
+# QUICK=1 shows the notebooks without outputs, and trains the gallery's models briefly.
+docs: $(if $(QUICK),,notebooks) .venv-docs/ready ## Build the site, build/site: notebooks, gallery, API reference, guides.
+	$(CLEAN) .venv-docs/bin/python docs/assemble.py .cache/site/source $(if $(QUICK),--seconds 1)
+	$(SPHINX) -b html .cache/site/source build/site
+	$(CLEAN) .venv-docs/bin/python docs/check.py build/site
+
+linkcheck: docs ## Ask every external link of the site whether it is there (needs the network).
+	$(SPHINX) -b linkcheck .cache/site/source .cache/site/links
+
+lite: .venv-docs/ready ## Build the site on which the notebooks run in the browser, build/site/lite.
+	$(CLEAN) .venv-docs/bin/python docs/lite.py .cache/dist build/site/lite
+
+SPHINX = UNSPOOL_DOCS_QUICK=$(QUICK) UNSPOOL_DOCS_EXTRA=$(CURDIR)/.cache/site/extra $(CLEAN) \
+	.venv-docs/bin/sphinx-build -q -E -W --keep-going -c docs -d .cache/site/doctrees
+
 lint: .venv-lint/ready ## Check style and types.
 	.venv-lint/bin/ruff check .
 	.venv-lint/bin/ruff format --check .
@@ -82,9 +97,9 @@ assets: ## Build viz/assets/d3.js from npm's packages.
 	cd viz/assets && sha256sum d3.js > SHA256SUMS
 
 dist: .venv-build/ready ## Build the wheel and the source archive into dist/.
-	rm -rf build dist *.egg-info
+	rm -rf build/lib build/bdist.* dist *.egg-info
 	.venv-build/bin/python -m build --no-isolation --outdir dist .
-	rm -rf build *.egg-info
+	rm -rf build/lib build/bdist.* *.egg-info
 
 clean: ## Remove everything that was made here.
 	rm -rf .venv-* .cache build dist demo gallery *.egg-info
@@ -112,10 +127,10 @@ venv = cmp -s .cache/python .venv-$(1)/python || \
 
 # The wheel is built from a clean tree: an old build/ would bring deleted files back.
 $(DIST)/built: $(SOURCES) .venv-build/ready
-	rm -rf build *.egg-info $(DIST)
+	rm -rf build/lib build/bdist.* *.egg-info $(DIST)
 	.venv-build/bin/python -m build --no-isolation --wheel --outdir $(DIST) . > .cache/build.log 2>&1 \
 		|| { cat .cache/build.log; exit 1; }
-	rm -rf build *.egg-info
+	rm -rf build/lib build/bdist.* *.egg-info
 	touch $@
 
 EXTRAS-demo    := train,render
@@ -127,6 +142,7 @@ EXTRAS-test-peers  := $(EXTRAS-test),peers
 EXTRAS-notebooks := notebooks,test
 EXTRAS-lint    := dev
 EXTRAS-bench   := $(EXTRAS-test)
+EXTRAS-docs    := docs
 # Which versions: those of the lock file, the oldest that pyproject.toml allows, or the newest.
 VERSIONS = $(if $(filter %newest,$*),--upgrade --upgrade-strategy eager,\
 	--constraint .ci/$(if $(filter %oldest,$*),oldest,locked).txt)

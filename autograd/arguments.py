@@ -12,6 +12,7 @@ from .coercion import RAGGED, WORDS, plain_array
 from .messages import describe, here, operands_text
 from .tensor import Array, Tensor, values
 
+# What a loss does with its terms: their mean, their sum, or each by itself.
 Reduction = Literal["mean", "sum", "none"]
 
 

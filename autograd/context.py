@@ -70,6 +70,7 @@ class BackwardName(str):
 step_name = functools.lru_cache(maxsize=1024)(StepName)
 
 Path: TypeAlias = tuple[str, ...]
+# The scope of what is recorded now; None within no_grad.
 current_scope: ContextVar[Path | None] = ContextVar("unspool_scope", default=())
 # Inside of detect_anomaly the function that checks every result; None elsewhere.
 anomaly_check: ContextVar[Callable[..., None] | None] = ContextVar(

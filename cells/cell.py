@@ -18,6 +18,7 @@ from .fused import FusedRun, plan_of
 from .module import Module
 from .sequence import Bools, masked_step, prepare
 
+# The state of a cell, or of a composite of cells: a tuple, also of one.
 State: TypeAlias = tuple[Any, ...]
 
 # The end of truncated backpropagation: the value passes, the gradient does not.

@@ -216,6 +216,7 @@ class Bidirectional(Module):
         return MERGES[self.merge](ys_f, ys_b), (final_f, final_b)
 
 
+# How the outputs of two directions become one, by name: what Bidirectional takes as merge.
 MERGES: dict[str, Callable[[Any, Any], Any]] = {
     "concat": lambda f, b: np.concatenate([f, b], axis=-1),
     "sum": lambda f, b: f + b,

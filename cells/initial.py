@@ -133,6 +133,7 @@ def calculate_gain(nonlinearity: str, slope: float = 0.01) -> float:
     return gain / float(np.sqrt(1 + slope**2)) if nonlinearity == "leaky_relu" else gain
 
 
+# Initial weights by name, each a function of (rng, d_in, d_out, dtype).
 INITIALISERS: dict[str, Initialiser] = {
     function.__name__: function
     for function in (

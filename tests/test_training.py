@@ -1027,7 +1027,9 @@ def test_a_model_with_parts_of_ones_own_is_filled(tmp_path):
     path = tmp_path / "m.npz"
     model = tiny(cell=OwnCell)
     save_model(path, model, vocabulary=Vocabulary(WORDS), notes={"a": [1, "é"]})
-    with pytest.raises(ValueError, match=r"own \(.*cells\.register.*\); .* load_model\(path, model\)"):
+    with pytest.raises(
+        ValueError, match=r"own \(.*cells\.register.*\); .* load_model\(path, model\)"
+    ):
         load_model(path)
     other = tiny(cell=OwnCell, rng=5)
     saved = load_model(path, other)

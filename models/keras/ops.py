@@ -74,6 +74,7 @@ def of_two(function: Function) -> Function:
     return lambda a, b: function(tensor(a), tensor(b))
 
 
+# Name -> function on Tensors: what keras.ops offers here.
 FUNCTIONS: dict[str, Function] = {
     **{
         name: op(name, reduced(getattr(np, name))) for name in ("sum", "mean", "max", "min", "prod")

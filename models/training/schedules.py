@@ -29,6 +29,7 @@ __all__ = [
     "warm_up",
 ]
 
+# From the progress of a training, 0 to 1, to a factor of the learning rate.
 Schedule = Callable[[float], float]
 
 

@@ -1,0 +1,126 @@
+"""What the site adds to Sphinx: MathML, words for pictures, plainer signatures and fields."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import reference
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.application import Sphinx
+
+
+# Mathematics: every browser reads MathML, so that the pages work offline.
+def inline_math(self: Any, node: nodes.math) -> None:
+    """Write ``$...$`` as MathML."""
+    self.body.append(tex2mathml(node.astext(), as_block=False))
+    raise nodes.SkipNode
+
+
+def block_math(self: Any, node: nodes.math_block) -> None:
+    """Write ``$$...$$`` as MathML, in a box that scrolls by itself."""
+    mathml = tex2mathml(node.astext(), as_block=True)
+    self.body.append(f'<div class="math">{mathml}</div>\n')
+    raise nodes.SkipNode
+
+
+# Pictures: their own words for whoever does not see them, and a box that scrolls on a phone.
+def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
+    """Give a picture without alt text its title, and one outside a paragraph a box."""
+    for image in doctree.findall(nodes.image):
+        path = Path(app.srcdir, image["uri"])
+        if not image.get("alt") and path.suffix == ".svg" and path.exists():
+            words = re.findall(r"<(?:title|desc)[^>]*>([^<]*)<", path.read_text(encoding="utf-8"))
+            image["alt"] = html.unescape(". ".join(words[:2]))
+        image["loading"] = "lazy"
+        parent = image.parent
+        if isinstance(parent, nodes.section):
+            parent.replace(image, nodes.container("", image, classes=["picture"]))
+
+
+def exists(target: str) -> bool:
+    """Whether a dotted name leads to something of the package, public or not."""
+    parts = target.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            found: Any = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        try:
+            for part in parts[cut:]:
+                found = getattr(found, part)
+        except AttributeError:
+            return False
+        return True
+    return False
+
+
+def excuse(app: Sphinx, domain: Any, node: nodes.Node) -> bool | None:
+    """Let names of other packages and internal types in signatures stand without a link."""
+    target = node.get("reftarget", "")
+    if domain is None or domain.name != "py":
+        return None
+    if node.get("refexplicit") or node.get("py:module") is None:  # written by hand on a page
+        return None
+    return True if not target.startswith("unspool.") or exists(target) else None
+
+
+def skip_fields(app: Sphinx, what: str, name: str, obj: Any, skip: bool, *_: Any) -> bool | None:
+    """Leave out a NamedTuple's fields: the class's docstring has them."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
+def class_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, args: str, result: str
+) -> tuple[str, str] | None:
+    """What a class is called with: a base's ``__new__`` takes anything and says nothing."""
+    if what != "class":
+        return None
+    try:
+        signature = inspect.signature(obj)
+    except (TypeError, ValueError):
+        return None
+    plain = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+    return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(inspect.Signature(plain))), ""
+
+
+def tidy(app: Sphinx, domain: str, what: str, content: nodes.Element) -> None:
+    """Leave out fields that say nothing, such as ``x (Any)``, and name the others plainly."""
+    for field in list(content.findall(nodes.field)):
+        name, body = field.children
+        if name.astext() == "Variables":
+            name.children = [nodes.Text("Attributes")]
+        for item in list(body.findall(nodes.list_item)):
+            if re.fullmatch(r"\**\w+ \(Any\)", item.astext().strip()):
+                item.parent.remove(item)
+        if re.fullmatch(r"(\**\w+ \(Any\)|Any|)", body.astext().strip()):
+            field.parent.remove(field)
+    for fields in list(content.findall(nodes.field_list)):
+        if not fields.children:
+            fields.parent.remove(fields)
+
+
+def one_home(app: Sphinx, env: Any) -> None:
+    """Let a short name in a signature lead to the module where it is described."""
+    objects = env.domains.python_domain.objects
+    home = set(reference.homes().values())
+    for name, found in objects.items():
+        if found.docname == "api/unspool" and name not in home:
+            objects[name] = found._replace(aliased=True)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register all of it."""
+    app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
+    app.connect("doctree-read", describe_pictures)
+    app.connect("autodoc-skip-member", skip_fields)
+    app.connect("autodoc-process-signature", class_signature)
+    app.connect("object-description-transform", tidy, priority=900)
+    app.connect("env-updated", one_home)
+    app.connect("warn-missing-reference", excuse)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
