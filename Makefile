@@ -53,8 +53,8 @@ test-newest: .venv-test-newest/ready ## Run the same tests with the newest versi
 test-peers: .venv-test-peers/ready ## Run the tests beside PyTorch, Keras, scikit-learn and NLTK.
 	$(CLEAN) .venv-test-peers/bin/pytest -m "" -W error $(or $(TESTS),$$(grep -lE '$(BESIDE)' tests/test_*.py))
 
-# QUICK=1 leaves the notebooks as they are, without outputs, and trains the gallery's models briefly.
-docs: .venv-docs/ready ## Build the site, build/site: notebooks, gallery, API reference, guides.
+# QUICK=1 shows the notebooks without outputs, and trains the gallery's models briefly.
+docs: $(if $(QUICK),,notebooks) .venv-docs/ready ## Build the site, build/site: notebooks, gallery, API reference, guides.
 	$(CLEAN) .venv-docs/bin/python docs/assemble.py .cache/site/source $(if $(QUICK),--seconds 1)
 	$(SPHINX) -b html .cache/site/source build/site
 	$(CLEAN) .venv-docs/bin/python docs/check.py build/site

@@ -23,6 +23,8 @@ sys.path.insert(0, str(ROOT / "notebooks"))
 
 import reference  # noqa: E402
 
+import build  # noqa: E402
+
 # Files of the repository that are pages of the site.
 PAGES = {
     "CONTRIBUTING.md": "contributing.md",
@@ -117,14 +119,17 @@ def drawn(text: str) -> str:
 
 def notebooks() -> None:
     """The notebooks, those that ``make notebooks`` executed if there are any, and their list."""
-    made = sorted((ROOT / "build" / "notebooks" / "site").glob("[0-9][0-9]_*.ipynb"))
-    found = made or sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+    found = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
     for path in (ROOT / "notebooks").rglob("*"):  # what they read
         if path.is_file() and path.suffix not in (".ipynb", ".py", ".pyc", ".svg"):
             copy(path, OUT / "notebooks" / path.relative_to(ROOT / "notebooks"))
     listed = ""
     for path in found:
-        notebook = json.loads(path.read_text(encoding="utf-8"))
+        made = ROOT / "build" / "notebooks" / "site" / path.name
+        if made.exists() and made.stat().st_mtime > path.stat().st_mtime:
+            notebook = build.read(made)
+        else:
+            notebook = build.student(build.read(path))
         title, question = opening(notebook)
         at = f'<a href="../{LITE}?path={path.name}">Run it in the browser</a>, without an install.'
         link = {"cell_type": "markdown", "id": "run-it", "metadata": {}, "source": at}

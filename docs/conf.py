@@ -48,11 +48,10 @@ napoleon_preprocess_types = False
 add_module_names = False
 maximum_signature_line_length = 72
 
-# Notebooks: those with outputs stand as they are, the others are executed, once for each version.
+# Notebooks: those with outputs stand as they are, the others are executed.
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
 myst_heading_anchors = 3
-nb_execution_mode = "cache"
-nb_execution_cache_path = str(Path(__file__).parent.parent / ".cache" / "notebooks")
+nb_execution_mode = "auto"
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
