@@ -21,9 +21,8 @@ ROOT = DOCS.parent
 sys.path.insert(0, str(DOCS))
 sys.path.insert(0, str(ROOT / "notebooks"))
 
-import reference  # noqa: E402
-
 import build  # noqa: E402
+import reference  # noqa: E402
 
 # Files of the repository that are pages of the site.
 PAGES = {
