@@ -277,7 +277,7 @@ def check_choice(who: str, name: str, value: T, choices: Iterable[Any], also: st
     if any(type(value) is type(known) and value == known for known in names):
         return value
     texts = {str(name).lower(): str(name) for name in names}
-    close = ()
+    close: list[str] = []
     if isinstance(value, str):
         close = [texts[name] for name in difflib.get_close_matches(value.lower(), texts, 1)]
     cure = f"; did you mean {close[0]!r}?" if close else ""

@@ -62,7 +62,7 @@ class Module(Configured):
         super().__init_subclass__(**options)
         called = any("__call__" in vars(base) for base in cls.__mro__)
         if isinstance(vars(cls).get("forward"), FunctionType) and not called:
-            cls.__call__ = call_forward  # type: ignore[attr-defined]
+            cls.__call__ = call_forward  # type: ignore[attr-defined, method-assign]
 
     def children(self, prefix: str = "") -> Iterator[tuple[str, Parameter | Module]]:
         """(name, child) of the Parameters and Modules in the attributes, in order.

@@ -9,10 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-import reference
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
+
+import reference
 
 
 # Mathematics: every browser reads MathML, so that the pages work offline.

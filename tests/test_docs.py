@@ -163,6 +163,7 @@ def test_a_difference_is_found():
 
 sys.path.insert(0, str(DOCS))
 import check  # noqa: E402
+
 import reference  # noqa: E402
 
 sys.path.remove(str(DOCS))

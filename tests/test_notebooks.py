@@ -1,7 +1,7 @@
 """The notebooks have their form, and run, and print what tests/data/printed has.
 
 The form is checked on the sources, in a moment; the runs are in a job of their own, `make
-test-notebooks`, one a version: all that is asserted of a run is in one test, so that each runs once.
+test-notebooks`, one a version: what is asserted of a run is in one test, so that each runs once.
 """
 
 from __future__ import annotations

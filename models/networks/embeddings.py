@@ -54,8 +54,10 @@ class CharacterEncoder(Module):
     ) -> None:
         rng = np.random.default_rng(rng)
         self.embedding = Embedding(n, d, rng=rng, dtype=dtype)
-        both = (make_cell("CharacterEncoder", cell, d, d_h, rng=rng, dtype=dtype) for _ in range(2))
-        self.network = Bidirectional(*both)
+        there, back = (
+            make_cell("CharacterEncoder", cell, d, d_h, rng=rng, dtype=dtype) for _ in range(2)
+        )
+        self.network = Bidirectional(there, back)
         self.n, self.d, self.d_h = n, d, d_h
         self.d_out = 2 * check_int("CharacterEncoder", "d_h", d_h)
 
