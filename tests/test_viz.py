@@ -1977,7 +1977,7 @@ ERRORS = [
     (
         lambda: draw(LSTM(3, 4), level="ops"),
         ValueError,
-        'level is "op", "gate" or "cell", got \'ops\'',
+        'level is "op", "gate", "cell" or "layer", got \'ops\'',
     ),
     (lambda: draw(LSTM(3, 4), steps=0), ValueError, "steps is a whole number from 1, got 0"),
     (lambda: draw(LSTM(3, 4), theme="blue"), ValueError, 'theme is "light", "dark" or "print"'),
