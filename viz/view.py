@@ -16,6 +16,7 @@ from .formulas import Equations, write_name
 from .graph import Edge, Node, View, cell_title, scope_title
 from .language import say
 from .look import gate_colours
+from .marks import split_mark
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
 from .parameters import parameter_name, shared_parameters
 from .plumbing import Plumbing
@@ -608,7 +609,9 @@ class _Maker:
         if end is not None and tail is not None:
             self.edges.append(Edge(tail, delay, 0, self.s.records[end].output, slot, "delay"))
         first = self.first_value(loop, slot)
-        delay.detail = say("first {state}", state=with_low_digits(first)) if first else ""
+        name, mark = split_mark(first)
+        state = f"{with_low_digits(name)} {mark}".rstrip()
+        delay.detail = say("first {state}", state=state) if first else ""
 
     def first_value(self, loop: Loop, slot: Slot) -> str:
         """What a state begins with, as far as it has a name."""
