@@ -13,7 +13,15 @@ import pytest
 
 from unspool import Parameter, Tape, Tensor, draw, scope, unroll, viz
 from unspool.cells import GRU, LSTM, Bidirectional, Elman, Stacked
-from unspool.models import CRF, Embedding, Labels, LanguageModel, PairwiseCRF, Transducer
+from unspool.models import (
+    CRF,
+    Embedding,
+    EncoderDecoder,
+    Labels,
+    LanguageModel,
+    PairwiseCRF,
+    Transducer,
+)
 from unspool.viz import Drawing, lattice
 from unspool.viz.language import PHRASES
 from unspool.viz.look import LEAST
@@ -316,6 +324,55 @@ def test_no_text_is_smaller_than_nine_points(level, theme):
     svg = draw(tape, level=level, theme=theme, **options)._repr_svg_()
     assert min(sizes(svg)) >= LEAST
     assert "scale(" not in svg
+
+
+def tapes():
+    pair = EncoderDecoder(9, 9, d=4, attention="bilinear", bidirectional=True, rng=0)
+    network = Bidirectional(LSTM(4, 3, rng=0), LSTM(4, 3, rng=1))
+    tagger = Transducer(network, 3, embedding=Embedding(9, 4, rng=2), crf=CRF(3), rng=3)
+    ids, tags = np.array([[4, 5, 6, 7]]), np.array([[0, 1, 2, 1]])
+    return {
+        "pair": Tape(pair.loss([3, 4, 5, 6], [1, 5, 4, 2])),
+        "tagger": Tape(tagger.loss(ids, tags)),
+        "stacked": Tape(unroll(Stacked([LSTM(3, 4), GRU(4, 4)]), np.ones((3, 3)))[0].sum()),
+    }
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["pair", "tagger"])
+@pytest.mark.parametrize("width", [978, 736])
+def test_every_network_fits_a_notebook_and_a_site(name, width):
+    svg = draw(tapes()[name], width=width)._repr_svg_()
+    assert float(re.search(r'width="([\d.]+)pt"', svg)[1]) * 4 / 3 <= width
+    assert min(sizes(svg)) >= LEAST
+
+
+@pytest.mark.parametrize("name", ["pair", "tagger", "stacked"])
+def test_a_layer_is_one_box_for_all_its_steps(name):
+    tape = tapes()[name]
+    structure = read(tape)
+    drawing = draw(tape, level="layer")
+    assert not [box for box in drawing.scene.boxes if box.kind == "column"]
+    node_of = {i: n for n in drawing.scene.nodes for i in n.records}
+    assert node_of.keys() == set(range(len(tape)))
+    boxes = [
+        {node_of[i].id for positions in loop.steps.values() for i in positions}
+        for loop in structure.loops
+    ]
+    assert all(len(box) == 1 for box in boxes)
+    assert len(set.union(*boxes)) == len(boxes)
+    made = {record.output: i for i, record in enumerate(tape)}
+    wanted = {
+        (node_of[made[x]].id, node_of[i].id)
+        for i, record in enumerate(tape)
+        for x in record.inputs
+        if x in made and node_of[made[x]] is not node_of[i]
+    }
+    known = {n.id for n in node_of.values()}
+    found = {(e.tail.id, e.head.id) for e in drawing.scene.edges if e.kind != "side"}
+    assert {(a, b) for a, b in found if a in known} == wanted
+    with pytest.raises(ValueError, match="no step by itself"):
+        draw(tape, level="layer", at=2)
 
 
 # docs/drawings.md ---------------------------------------------------------------------------------

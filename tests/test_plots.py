@@ -16,7 +16,7 @@ from unspool.autograd import jacobian
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked, gradient_flow
 from unspool.models import Adam, LanguageModel, Sequences, fit
 from unspool.models.networks.encoder_decoder import EncoderDecoder
-from unspool.viz import plots
+from unspool.viz import axes, plots
 from unspool.viz.plots import (
     activations,
     plot_activations,
@@ -397,7 +397,7 @@ def test_any_length(steps):
         width, height = figure.get_size_inches()
         assert 2 < min(width, height) <= max(width, height) <= 16, name
         named = [t.get_text() for t in figure.axes[0].get_xticklabels()]
-        assert len(named) <= plots.MOST_LABELS + 1
+        assert len(named) <= axes.MOST_LABELS + 1
 
 
 @pytest.mark.slow

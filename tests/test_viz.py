@@ -1081,6 +1081,26 @@ def test_where_no_gradient_flows_there_is_no_arrow(level, options):
         assert rows == pytest.approx(wanted)
 
 
+@pytest.mark.parametrize("merge", ["concat", "sum"])
+@pytest.mark.parametrize("level", ["gate", "cell"])
+def test_a_merge_at_a_step_has_its_own_part_of_the_gradient(level, merge):
+    network = Bidirectional(Elman(3, 4, rng=0), GRU(3, 4, rng=1), merge=merge)
+    ys, _ = unroll(network, inputs(4))
+    loss = (ys * np.array([[1.0], [10.0], [100.0], [0.0]])).sum()
+    grads = Tape(loss).gradients()
+    drawing = draw(loss, level=level, grads=grads, backward=True)
+    own = {n.place[1]: n.id for n in drawing.scene.nodes if n.place and n.tensor is ys}
+    assert own.keys() == {1, 2, 3, 4}
+    wanted = np.linalg.norm(grads[ys], axis=-1)
+    found = dict.fromkeys(own, 0.0)
+    for e, flow in flows_of(drawing.scene, grads):
+        if e.tail.id in own.values():
+            found[e.tail.place[1]] = flow
+    np.testing.assert_allclose([found[t] for t in (1, 2, 3, 4)], wanted, rtol=1e-6)
+    grades = [drawing.scene.grades.get(own[t], -1) for t in (4, 1, 2, 3)]
+    assert grades == sorted(set(grades))  # more where there is more, and none for 0
+
+
 @pytest.mark.parametrize("fold", [False, True])
 @pytest.mark.parametrize("name", ["tagger", "attending encoder-decoder", "language model"])
 @levels
@@ -1977,7 +1997,7 @@ ERRORS = [
     (
         lambda: draw(LSTM(3, 4), level="ops"),
         ValueError,
-        'level is "op", "gate" or "cell", got \'ops\'',
+        'level is "op", "gate", "cell" or "layer", got \'ops\'',
     ),
     (lambda: draw(LSTM(3, 4), steps=0), ValueError, "steps is a whole number from 1, got 0"),
     (lambda: draw(LSTM(3, 4), theme="blue"), ValueError, 'theme is "light", "dark" or "print"'),

@@ -37,7 +37,7 @@ from ..files import write_atomically
 from . import dot, render
 from .animation import animate
 from .equations import equations, latex_of
-from .extent import LEVELS
+from .extent import LAYER, LEVELS
 from .language import check_labels, speaking
 from .lattice import lattice_scene
 from .layout import lay_out
@@ -253,8 +253,9 @@ def draw(
             encoder-decoder), which reads ``words``.
         level: "op" shows every record of the tape once, "gate" one box for each gate, "cell"
             one box for each step; at these two, layers and losses that run once over a whole
-            sequence are shown at each step. By default the finest that fits ``width``; of a model
-            "cell".
+            sequence are shown at each step; "layer" one box for all steps of a loop, and none of
+            ``fold``, ``steps``, ``at`` and ``words``. By default the finest that fits ``width``;
+            of a model "cell".
         fold: Whether to show one step that stands for all, its states coming back by a delay.
         steps: How many steps to show: by default all of up to 6, else the first two and the
             last. For a cell over how many it is unrolled (3), all of which are shown.
@@ -331,7 +332,7 @@ def draw(
     loops = structure.loops
     if is_model and not loops:  # a window or a bag: no step has a word
         words = targets = predictions = None
-    check_time(loops, fold=fold, steps=steps, at=at)
+    check_time(loops, level=level, fold=fold, steps=steps, at=at)
     check_gradients(tape, grads)
     texts = Words(
         check_words("words", words, loops),
@@ -357,12 +358,12 @@ def draw(
             scale=scale,
         )
         view = scene.view
-        longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
+        longest = max((len(loop.steps) for loop in loops), default=0)
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
         page = partial(
             make_page,
             tape,
-            level=view.level,
+            level="cell" if view.level == LAYER else view.level,
             fold=view.generic,
             steps=steps,
             at=at,
@@ -401,12 +402,13 @@ def first_that_fits(
     """
     split = None
     for level, count, fold in tries:
-        if level != "op" and split is None:
+        stepwise = level not in ("op", LAYER)
+        if stepwise and split is None:
             split = by_steps(structure, grads)
-        part, known = (structure, grads) if level == "op" or split is None else split
+        part, known = split if stepwise and split is not None else (structure, grads)
         options = {**shown, "steps": count or shown["steps"]}
         view = make_view(part, level=level, fold=fold, **options)
-        texts = Words() if fold else words
+        texts = Words() if fold or level == LAYER else words
         scene = lay_out(view, gradients=known, words=texts, **look)
         pixels = math.ceil((scene.x2 - scene.x1 + 2 * PADDING) * 4 / 3)
         if width is None or pixels <= width:
@@ -431,9 +433,11 @@ def candidates(
         return [(levels[0], None, fold)]
     if whole or steps:
         return [(one, None, fold) for one in levels]
-    # One step alone shows no time, and a folded picture none of its numbers: the last resorts.
+    # One step alone shows no time, a folded picture none of its numbers, a layer neither: the
+    # last resorts.
     unfolded = [(one, count, False) for one in levels for count in (None, 3, 2)]
-    return [*unfolded, (levels[-1], 1, False), (levels[-1], None, True)]
+    resorts = [(levels[-1], 1, False), (levels[-1], None, True)]
+    return [*unfolded, *resorts, *([] if level else [(LAYER, None, False)])]
 
 
 def lattice(
@@ -470,8 +474,8 @@ def lattice(
 
 def check_choices(level: Any, keep: Any, theme: Any, title: Any, caption: Any) -> None:
     """Raise unless names are among those known, and texts are texts."""
-    if level not in (None, *LEVELS):
-        raise ValueError(f'draw: level is "op", "gate" or "cell", got {level!r}')
+    if level not in (None, *LEVELS, LAYER):
+        raise ValueError(f'draw: level is "op", "gate", "cell" or "layer", got {level!r}')
     if keep not in ("first", "last"):
         raise ValueError(f'draw: keep is "first" or "last", got {keep!r}')
     if theme not in tuple(THEMES):
@@ -504,10 +508,14 @@ def check_count(name: str, value: Any) -> None:
         raise ValueError(f"draw: {name} is a whole number from 1, got {value}")
 
 
-def check_time(loops: list[Loop], *, fold: bool, steps: int | None, at: int | None) -> None:
-    """Raise if an option asks for steps that the tape does not have."""
+def check_time(
+    loops: list[Loop], *, level: str | None, fold: bool, steps: int | None, at: int | None
+) -> None:
+    """Raise if an option asks for steps that the tape does not have, or the level does not show."""
     present = {t for loop in loops for t in loop.steps}
     asked = "fold=True" if fold else f"at={at}" if at else f"steps={steps}" if steps else ""
+    if level == LAYER and (fold or at):
+        raise ValueError(f'draw: {asked}, but level="layer" shows no step by itself; leave it out')
     if asked and not present:
         raise ValueError(
             f"draw: {asked}, but this tape has no time steps; unroll declares them, and "

@@ -62,7 +62,7 @@ class Courses:
     def find_flows(self) -> dict[Edge, float]:
         """How much of a gradient comes back along each edge; sets the scale of all."""
         flows: dict[Edge, float] = {}
-        known = Flows(self.view, self.norms)
+        known = self.flows = Flows(self.view, self.norms)
         for e in self.view.edges if self.norms.gradients is not None else ():
             wanted = e.tail.kind in WEIGHTS if e.kind == "side" else self.backward
             if wanted and self.flows_back(e) and (flow := known.norm(e)) is not None:
@@ -78,8 +78,10 @@ class Courses:
         for v in self.out.nodes:
             if v.kind not in ("op", "gate") or v.tensor is None or v in self.rows.bars:
                 continue
-            if self.norms.norm(v.tensor):  # where it is 0 throughout nothing is to be seen
-                self.out.grades[v.id] = self.norms.grade(v.tensor)
+            part = self.flows.of_column(v)
+            norm = self.norms.norm(v.tensor) if part is None else part
+            if norm:  # where it is 0 throughout nothing is to be seen
+                self.out.grades[v.id] = self.norms.grade_of(norm)
         for e, flow in flows.items():
             if e.kind == "side" and flow:
                 self.out.grades[e.tail.id] = self.norms.grade_of(flow)

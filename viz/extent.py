@@ -9,6 +9,7 @@ from ..autograd import Tape
 from .structure import Loop, Structure, read
 
 LEVELS = ("op", "gate", "cell")
+LAYER = "layer"  # coarser than these: without time
 SHOWN_WHOLE = 6  # loops of so many steps are shown whole unless asked otherwise
 ELIDED_TO = 3  # longer ones as 1, 2, ..., T
 MOST_NODES = 60_000  # above, a simpler view is shown

@@ -81,6 +81,7 @@ class Curve:
 
 
 NOWHERE = Curve([])
+JOIN = "join"  # the key of what merges two directions at each step begins with it
 
 
 @dataclass(slots=True, eq=False)

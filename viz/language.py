@@ -17,6 +17,7 @@ __all__ = ["PHRASES", "check_labels", "say", "speaking"]
 # What pictures say besides the names of scopes and ops.
 PHRASES = frozenset(
     [
+        "A box stands for all time steps.",
         "Bars: each step's share of ∂L/∂W",
         "Norm of the gradient (log scale)",
         "Norm of the gradient, the largest of all steps (log scale)",

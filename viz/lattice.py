@@ -11,7 +11,7 @@ from typing import Any
 
 from ..autograd import Tape
 from .graph import Curve, Edge, Node, View
-from .look import CAPTION, HEADING, NAME, NOTE, PILL, SMALL, shorten, text_width
+from .look import CAPTION, HEADING, NAME, PILL, SMALL, shorten, text_width
 from .numbers import short
 from .scene import Scene, SceneText
 from .structure import read
@@ -100,7 +100,7 @@ def add_score(scene: Scene, a: Node, b: Node, score: float, labels: int, on_path
     text = short(score, 2)
     node = Node(f"{a.id}_{b.id}", "constant", text, bold=on_path)
     x, y = round(x1 + share * (x2 - x1)), round(a.y + share * (b.y - a.y))
-    node.put(x, y, (text_width(text, NOTE) // 2 + 3, PILL - 2, False))
+    node.put(x, y, (text_width(text, NAME) // 2 + 3, PILL - 2, False))
     scene.nodes.append(node)
 
 

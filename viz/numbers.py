@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Parameter, Tensor, backpropagate
-from .graph import Edge, Node, View
+from .graph import JOIN, Edge, Node, View
 from .look import GRADIENT
 
 MOST_NUMBERS = 6  # of a value that is written out
@@ -105,12 +105,15 @@ class Norms:
 
     def own(self, x: Tensor) -> float | None:
         """The norm of a Tensor's own gradient, or None if it has none."""
-        if self.gradients is None or x not in self.gradients:
-            return None
         if x not in self.known:
-            g = self.gradients[x]
-            self.known[x] = norm_of(g.data if isinstance(g, Tensor) else g)
+            g = self.data(x)
+            self.known[x] = None if g is None else norm_of(g)
         return self.known[x]
+
+    def data(self, x: Tensor) -> Any:
+        """A Tensor's own gradient as an array, or None if it has none."""
+        g = self.gradients.get(x) if self.gradients is not None else None
+        return g.data if isinstance(g, Tensor) else g
 
     def measure(self, edges: list[Edge], flows: Iterable[float] = ()) -> None:
         """Set the scale by the norms of what is shown, and of what flows along its edges."""
@@ -172,6 +175,8 @@ class Flows:
         total = self.norms.norm(e.tensor)
         if total is None:
             return None
+        if e.tensor is e.tail.tensor and (part := self.of_column(e.tail)) is not None:
+            return part or None
         parts = self.parts(e)
         if parts is None:
             return total
@@ -197,6 +202,26 @@ class Flows:
         # An output y_t stands for the sequence that is joined from all of them.
         taken = self.taken_apart(e.tensor)
         return [n for x, n in taken.items() if self.is_from(e.tail, x)] or None
+
+    def of_column(self, v: Node) -> float | None:
+        """The norm of its column's part of the gradient, of a node that stands for a part.
+
+        What merges two directions at a step shows the record that merges their sequences. In a
+        folded picture it is the largest of all columns. None for another node.
+        """
+        joins = isinstance(v.key, tuple) and v.key[:1] == (JOIN,)
+        if not joins or v.tensor is None or v.place is None:
+            return None
+        gradient = self.norms.data(v.tensor)
+        stack = self.s.records[self.s.made[self.s.records[v.records[0]].inputs[0]]]
+        steps = [(self.s.where[self.s.made[x]] or v.place)[1] for x in stack.inputs]
+        axis = int(stack.params.get("axis", 0) or 0)
+        parts = [
+            norm_of(np.take(gradient, position, axis))
+            for position, t in enumerate(steps)
+            if (self.generic or t == v.place[1]) and gradient is not None
+        ]
+        return max(parts, default=None)
 
     def members(self, v: Node) -> Iterable[int]:
         """The positions of the records that a node stands for."""
@@ -250,9 +275,7 @@ class Flows:
     ) -> None:
         """Carry a value's gradient back, if it has one that is not 0 throughout."""
         if self.norms.own(x):
-            assert self.norms.gradients is not None
-            g = self.norms.gradients[x]
-            data = g.data if isinstance(g, Tensor) else g
+            data = self.norms.data(x)
             backpropagate([(x, data)], deliver, every=True, stop=stop)
 
 

@@ -389,7 +389,12 @@ def description_of(scene: Scene) -> str:
         parts.append(f"Time runs from left to right, {steps}{left_out}; inputs are below.")
     if len(view.structure.loops) > 1:
         parts.append(f"{len(view.structure.loops)} layers or passes.")
-    what = {"op": "every operation", "gate": "each gate", "cell": "each step's cell"}[view.level]
+    what = {
+        "op": "every operation",
+        "gate": "each gate",
+        "cell": "each step's cell",
+        "layer": "all steps of a loop",
+    }[view.level]
     parts.append(f"A node shows {what}.")
     if view.shared:
         names = ", ".join(shorten(s.node.label) for s in view.shared[:24])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from .graph import Edge, Node
+from .graph import JOIN, Edge, Node
 from .structure import Structure
 
 MERGED = {"concatenate": "concat", "add": "sum", "multiply": "product"}  # of two directions
@@ -209,7 +209,7 @@ class Plumbing:
                 "op",
                 MERGED.get(str(self.s.records[v.records[0]].op), v.label),
                 last.place,
-                ("join", v.id),
+                (JOIN, v.id),
                 tensor=v.tensor,
                 records=v.records,
             )

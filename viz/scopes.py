@@ -1,9 +1,14 @@
-"""Which of the scopes around a record are gates or boxes, and which stay open as containers."""
+"""Which of the scopes around a record are gates or boxes, and which stay open as containers.
+
+``without_time`` makes each loop one such box.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 
+from .graph import cell_title, loop_label
 from .look import GATES
 from .structure import Group, Structure
 
@@ -63,3 +68,25 @@ class Scopes:
         """Whether a record outside of time stands in the scope of a loop, like its ``stack``."""
         path = self.s.records[i].scope
         return any(loop.path[: len(path)] == path for loop in self.s.loops)
+
+
+def without_time(s: Structure) -> Structure:
+    """A tape whose loops are scopes: what they compute, and how it is joined, stands in one box."""
+    scopes, paths = Scopes(s), [loop.path for loop in s.loops]
+    names = [loop_label(loop.path, cell_title(loop.path, loop.name), paths) for loop in s.loops]
+    groups: list[Group] = []
+    for i, (place, group) in enumerate(zip(s.where, s.group, strict=True)):
+        loop = place[0] if place is not None else joined_loop(s, i)
+        outside = scopes.beside_loops(group) if place is None else ()
+        groups.append(((names[loop], loop),) if loop is not None else outside)
+    where: list[tuple[int, int] | None] = [None] * len(groups)
+    return replace(s, where=where, group=groups, loops=[], slots=[], marks=[])
+
+
+def joined_loop(s: Structure, i: int) -> int | None:
+    """The loop whose steps a record joins, where it stands in that one's own scope."""
+    record = s.records[i]
+    places = [s.where[s.made[x]] for x in record.inputs if x in s.made]
+    loops = {place[0] if place is not None else None for place in places}
+    loop = next(iter(loops)) if len(loops) == 1 else None
+    return loop if loop is not None and s.loops[loop].path == record.scope else None

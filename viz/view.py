@@ -11,15 +11,16 @@ import warnings
 from collections.abc import Hashable
 
 from ..autograd import Parameter, Record, Tensor
-from .extent import bearable, choose_steps, unlike_steps, without_scopes
+from .extent import LAYER, bearable, choose_steps, unlike_steps, without_scopes
 from .formulas import Equations, write_name
 from .graph import Edge, Node, View, cell_title, scope_title
 from .language import say
 from .look import gate_colours
+from .marks import split_mark
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
 from .parameters import parameter_name, shared_parameters
 from .plumbing import Plumbing
-from .scopes import Scopes
+from .scopes import Scopes, without_time
 from .structure import Group, Key, Loop, Slot, Structure, stem
 
 CUT = "//"  # where truncated backpropagation stops
@@ -39,12 +40,17 @@ def make_view(
 
     Args:
         structure: The tape, read.
-        level: ``op``, ``gate`` or ``cell``.
+        level: ``op``, ``gate``, ``cell`` or ``layer``, one box for all steps of a loop.
         fold: One step that stands for all, with its states delayed.
         steps: How many steps are shown; None for all of a short loop.
         at: The one step to be shown.
         keep: Whether a long loop's first or last steps are shown.
     """
+    if level == LAYER:
+        view = make_view(without_time(structure), level="cell")
+        view.level = level
+        view.remark = say("A box stands for all time steps.") if structure.loops else view.remark
+        return view
     structure, level, steps, remark = bearable(structure, level, fold, steps, at)
     if remark:
         warnings.warn(f"draw: {remark}", stacklevel=4)
@@ -94,7 +100,9 @@ class _Maker:
         self.parameter_names: dict[Tensor, str] = {}
         self.arrivals: dict[str, int] = {}
         shown = sum(len(structure.loops[loop].steps[t]) for loop, t in self.visible)
-        self.equations = Equations(structure, generic=fold) if shown <= MOST_NAMED else None
+        self.timeless = not structure.loops and bool(structure.entering)
+        few = shown <= MOST_NAMED and not self.timeless
+        self.equations = Equations(structure, generic=fold) if few else None
         self.final_states = {
             structure.records[slot.end].output: slot
             for slots in structure.slots
@@ -342,6 +350,10 @@ class _Maker:
         for k, x in enumerate(record.inputs):
             slot = s.entering.get((i, k))
             j = s.made.get(x)
+            if slot is not None and s.where[i] is None:  # in a box for all steps
+                if j is None:
+                    continue
+                slot = None
             if j is None:
                 self.connect_leaf(i, k, self.same_leaf(x), head, slot)
                 continue
@@ -597,7 +609,9 @@ class _Maker:
         if end is not None and tail is not None:
             self.edges.append(Edge(tail, delay, 0, self.s.records[end].output, slot, "delay"))
         first = self.first_value(loop, slot)
-        delay.detail = say("first {state}", state=with_low_digits(first)) if first else ""
+        name, mark = split_mark(first)
+        state = f"{with_low_digits(name)} {mark}".rstrip()
+        delay.detail = say("first {state}", state=state) if first else ""
 
     def first_value(self, loop: Loop, slot: Slot) -> str:
         """What a state begins with, as far as it has a name."""
@@ -631,6 +645,9 @@ class _Maker:
                     if x in self.s.parameters
                 ]
                 node.detail = " ".join(dict.fromkeys(leaves))
+                around, dot, cell = node.label.rpartition(" · ")
+                if dot and self.timeless:  # the box of a loop: where it stands, below what it is
+                    node.label, node.detail = cell, around
         # A state's name stands at the step's boundary, not beside the op as well.
         carried = {e.tail.id for e in self.edges if e.slot is not None and e.slot.name}
         used = {e.tail.id for e in self.edges}
