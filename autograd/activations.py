@@ -57,9 +57,10 @@ def _sigmoid(x: Array) -> Array:
 def _sigmoid_into(x: Array, out: Array) -> Array:
     # e/(1+e) with e = exp(x) is exact also for tiny results; from x = 80 on it is 1.
     char = out.dtype.char
-    np.minimum(x, _CAP[char], out=out)
-    np.exp(out, out)
-    return np.divide(out, out + _ONE[char], out)
+    e = np.empty(out.shape, char)  # compact, where out may be some columns of an array
+    np.minimum(x, _CAP[char], out=e)
+    np.exp(e, e)
+    return np.divide(e, e + _ONE[char], out)
 
 
 SIGMOID = Op(

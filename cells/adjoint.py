@@ -79,6 +79,7 @@ class Backward:
         written: The buffers that the calls write.
         specs: The products and the sums.
         shapes: Of the gradients that they give, leaves side by side.
+        columns: Each leaf of these, and the index of its columns.
     """
 
     def __init__(self, plan: Plan, ys: bool, masked: bool) -> None:
@@ -116,6 +117,7 @@ class Backward:
         given = [b for b in (self.ys, self.real, self.padded) if b is not None]
         self.buffers = [*self.states, *self.added.values(), *given]
         self.specs: list[WeightProduct | LeafSum] = [*self.products, *self.sums]
+        self.columns = [plan.columns(spec.leaves) for spec in self.specs]
         self.shapes = [plan.packed_shape(spec.leaves) for spec in self.specs]
 
     def _call(self, phase: str, op: Op, operands: tuple[Operand, ...], out: Ref) -> None:

@@ -64,7 +64,8 @@ class Cell(Module):
             ``if`` on values, no random numbers, no counters, no constant that changes from step
             to step. Then one step is traced, and a run over time is one fused record, which is
             faster and has the same tape. A subclass that overrides ``forward`` or ``output``
-            has to set it again.
+            has to set it again. ``jit(cell)`` promises it for that cell.
+        noise_at_each_step: Whether each step of a training draws random numbers.
 
     Example:
         >>> import numpy as np
@@ -94,6 +95,7 @@ class Cell(Module):
 
     states: tuple[str, ...] = ("h",)
     same_every_step: bool = False
+    noise_at_each_step: bool = False
     compiled_threads: int = 0  # of the compiled loop, which ``jit`` asks for; 0 for NumPy's
     d_in: int = Width("d_in", "the width of its input")  # type: ignore[assignment]
     d_h: int = Width("d_h", "the width of each state")  # type: ignore[assignment]

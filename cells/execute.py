@@ -488,9 +488,10 @@ class Run:
         found: list[Any] = [None] * len(self.leaves)
         for leaf, added in back.added.items():
             found[leaf] = behind.short[added].copy()
-        for total, spec in zip(totals, back.specs, strict=True):
-            for leaf, part in zip(spec.leaves, plan.unpacked(total, spec.leaves), strict=True):
-                found[leaf] = part if found[leaf] is None else found[leaf] + part
+        for total, columns in zip(totals, back.columns, strict=True):
+            for leaf, at in columns:
+                g = found[leaf]
+                found[leaf] = total[at] if g is None else g + total[at]
         spare.append(behind)
         wanted = zip(found, plan.leaf_wanted, strict=True)
         return list(gs), [g if need else None for g, need in wanted]

@@ -26,7 +26,7 @@ def jit_available() -> bool:
     return numba_or_none() is not None
 
 
-def jit(module: M, *, threads: int | None = None) -> M:
+def jit(module: M, *, threads: int | None = None, only_promised: bool = False) -> M:
     """Compile the loops over time of a module's cells, and return the module.
 
     The equations of each cell become a loop of machine code, forward and back, at its first run
@@ -34,16 +34,21 @@ def jit(module: M, *, threads: int | None = None) -> M:
     ``UNSPOOL_CACHE`` or ``XDG_CACHE_HOME``, by default ``~/.cache``). Numbers differ from NumPy's
     by rounding. Tapes, pictures and second derivatives stay what they are.
 
+    A cell of your own needs no ``same_every_step``: to ask for its compilation is to promise that
+    its steps run the same ops, whatever the numbers. Two steps are traced and compared.
+
     Args:
         module: A cell, a composite of cells, or a model.
-        threads: The number of threads that the sequences of a batch are split over; None for 1.
-            Products over all steps use the threads of NumPy's BLAS.
+        threads: The number of threads that the sequences of a batch are split over, at least four
+            for each; None for 1.
+        only_promised: Whether cells without ``same_every_step`` are left as they are.
 
     Raises:
         ImportError: The extra ``fast`` is not installed.
 
     Warns:
-        RuntimeWarning: A cell's loop cannot be compiled, and why; it runs as before.
+        RuntimeWarning: A cell's loop cannot be compiled, and why; it runs as before. So do
+            ``InputDropout`` and ``Zoneout`` while they draw noise at each step.
 
     Example:
         >>> import numpy as np
@@ -63,15 +68,25 @@ def jit(module: M, *, threads: int | None = None) -> M:
     if not jit_available():
         raise ImportError('jit compiles with numba and SciPy: pip install "unspool[fast]"')
     for cell in module.modules():
-        if isinstance(cell, Cell) and not any(isinstance(m, Cell) for m in [*cell.modules()][1:]):
+        if not isinstance(cell, Cell):
+            continue
+        reason = None
+        if cell.noise_at_each_step:
+            reason = "it draws noise at each step of a training"
+        elif not any(isinstance(m, Cell) for m in [*cell.modules()][1:]):
+            if not cell.same_every_step and only_promised:
+                continue
+            asked = {} if cell.same_every_step else {"same_every_step": True}
+            vars(cell).update(asked, compiled_threads=min(threads, os.cpu_count() or 1))
             if reason := why_not(cell):
-                warnings.warn(
-                    f"jit: the loop of {type(cell).__name__} runs as before: {reason}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
-            else:
-                cell.compiled_threads = min(threads, os.cpu_count() or 1)
+                for name in (*asked, "compiled_threads"):
+                    delattr(cell, name)
+        if reason:
+            warnings.warn(
+                f"jit: the loop of {type(cell).__name__} runs as before: {reason}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
     return module
 
 

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..autograd import (
     Op,
+    Parameter,
     Tensor,
     Untraceable,
     anomaly_check,
@@ -135,7 +136,12 @@ def add_signature(value: Any, tensors: dict[Tensor, int], found: list[Any]) -> N
         found += (dict, len(value))
         for name, item in value.items():
             found.append(name)
-            add_signature(item, tensors, found)
+            if type(item) is Parameter:  # as above, without the call: most attributes are these
+                data = item.data
+                first = tensors.setdefault(item, len(tensors))
+                found += (first, data.shape, data.dtype.char, item.requires_grad)
+            else:
+                add_signature(item, tensors, found)
     elif isinstance(value, (list, tuple)):
         found += (list, len(value))
         for item in value:

@@ -256,12 +256,13 @@ class Plan:
         first, *others = (self.leaf_shapes[leaf] for leaf in leaves)
         return (*first[:-1], sum(shape[-1] for shape in (first, *others))) if others else first
 
-    def unpacked(self, array: Any, leaves: Sequence[int]) -> list[Any]:
-        """The columns of each of the leaves that stand side by side in an array."""
+    def columns(self, leaves: Sequence[int]) -> list[tuple[int, Any]]:
+        """Each of the leaves that stand side by side, and the index of its columns."""
         if len(leaves) == 1:
-            return [array]
+            return [(leaves[0], ...)]
         ends = [*itertools.accumulate(self.leaf_shapes[leaf][-1] for leaf in leaves)]
-        return [array[..., a:b] for a, b in zip([0, *ends], ends, strict=False)]
+        places = [(..., slice(a, b)) for a, b in zip([0, *ends], ends, strict=False)]
+        return list(zip(leaves, places, strict=True))
 
     def phases(self, masked: bool) -> tuple[list[Call], list[Call], list[Call]]:
         """The calls before the loop, in it, and after it."""

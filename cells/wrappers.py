@@ -34,6 +34,11 @@ class Wrapper(Cell):
         self.d_out = getattr(cell, "d_out", cell.d_h)
         self.rng = np.random.default_rng(rng)
 
+    @property
+    def compiled_threads(self) -> int:  # type: ignore[override]
+        """The wrapped cell's."""
+        return self.cell.compiled_threads
+
     def forward(self, x: Any, state: Any) -> State:
         """The wrapped cell's."""
         return self.cell.forward(x, state)
@@ -68,6 +73,8 @@ class InputDropout(Wrapper):
 
     Source: Zaremba, Sutskever and Vinyals (2014): on the connections that are not recurrent.
     """
+
+    noise_at_each_step = True
 
     def __init__(self, cell: Cell, p: float = 0.5, *, rng: Any = None) -> None:
         super().__init__(cell, rng=rng)
@@ -186,6 +193,8 @@ class Zoneout(Wrapper):
 
     Source: Krueger et al. (2017).
     """
+
+    noise_at_each_step = True
 
     def __init__(self, cell: Cell, p: float | Sequence[float] = 0.1, *, rng: Any = None) -> None:
         super().__init__(cell, rng=rng)

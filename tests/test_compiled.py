@@ -32,6 +32,7 @@ from unspool.cells import (
     ResetAfterGRU,
     Stacked,
     VariationalDropout,
+    Zoneout,
     compiled,
     jit,
 )
@@ -180,10 +181,53 @@ def test_what_cannot_be_compiled_says_why_and_runs_as_before():
         jit(cell)
     assert cell.compiled_threads == 0
     close(run(cell)[2].data, run(twin(cell))[2].data)
-    with pytest.warns(RuntimeWarning, match="does not promise"):
-        jit(twin(cell_of(LSTM)))
+    with pytest.warns(RuntimeWarning, match="Zoneout runs as before: it draws noise"):
+        jit(Zoneout(fused_tests.cell_of(LSTM)))
     with pytest.raises(TypeError, match=r"expected a Module, as LSTM\(3, 4\), got 3"):
         jit(3)
+
+
+class OneGate(Cell):
+    """A cell as one writes it, without a promise."""
+
+    def __init__(self, d_in, d_h, rng=0):
+        self.d_in, self.d_h = d_in, d_h
+        for name, *shape in (("W_f", d_in, d_h), ("W_h", d_in, d_h), ("U", d_h, d_h), ("b", d_h)):
+            setattr(self, name, Parameter(numbers(*shape, seed=rng)))
+
+    def forward(self, x, state):
+        (h,) = state
+        f = fused_tests.sigmoid(x @ self.W_f + h @ self.U + self.b)
+        return (f * h + (1 - f) * np.tanh(x @ self.W_h),)
+
+
+def test_an_own_cell_compiles_without_a_promise():
+    cell, recorded = (
+        jit(OneGate(fused_tests.D, fused_tests.H)),
+        OneGate(fused_tests.D, fused_tests.H),
+    )
+    assert (cell.same_every_step, cell.compiled_threads) == (True, 1)
+    results = [run(each) for each in (cell, recorded)]
+    assert [fused_tests.is_fused(r[2]) for r in results] == [True, False]
+    expected = gradients_of(recorded, results[1])
+    fused_tests.same_gradients(gradients_of(cell, results[0]), expected)
+    same_tapes(*(Tape(r[2], *r[3]) for r in results))
+    other = jit(OneGate(fused_tests.D, fused_tests.H), only_promised=True)
+    assert not other.compiled_threads
+
+
+def test_an_own_cell_whose_steps_differ_is_recorded():
+    class Counting(OneGate):
+        count = 0
+
+        def forward(self, x, state):
+            Counting.count += 1
+            return (super().forward(x, state)[0] * Counting.count,)
+
+    cell = Counting(fused_tests.D, fused_tests.H)
+    with pytest.warns(RuntimeWarning, match="Counting runs as before: two steps differ"):
+        jit(cell)
+    assert (cell.same_every_step, cell.compiled_threads) == (False, 0)
 
 
 def test_without_the_extra(monkeypatch):
