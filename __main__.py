@@ -30,11 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def run(argv: Sequence[str] | None) -> int:
     """Run a command, with streams that can be written to."""
-    args = parse(parser(), argv)
     try:
         with warnings.catch_warnings():
             warnings.showwarning = show_warning
-            call(args)
+            call(parse(parser(), argv))
         sys.stdout.flush()  # a full disk is an error
     except KeyboardInterrupt:
         note("stopped by Ctrl-C")

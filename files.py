@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import platform
+import re
 import struct
 import time
 import tokenize
@@ -32,6 +33,7 @@ __all__ = [
     "Arrays",
     "MessageStream",
     "PathLike",
+    "json_text",
     "load_arrays",
     "load_described",
     "load_npz",
@@ -414,8 +416,18 @@ def save_described(
         previous: A name in the same folder under which the old file stays.
     """
     described = {"format": format, "version": version, **header}
-    text = np.frombuffer(json.dumps(described, ensure_ascii=False).encode(), np.uint8)
+    text = np.frombuffer(json_text(described).encode(), np.uint8)
     save_npz(path, {HEADER: text, **arrays}, previous=previous)
+
+
+def json_text(value: Any, **options: Any) -> str:
+    """Plain data as JSON that UTF-8 can hold; ``options`` are those of ``json.dumps``.
+
+    The name of a file may hold bytes that are no UTF-8, which Python has as lone surrogates; they
+    are escaped.
+    """
+    text = json.dumps(value, ensure_ascii=False, **options)
+    return re.sub(r"[\ud800-\udfff]", lambda match: json.dumps(match[0])[1:-1], text)
 
 
 def load_described(

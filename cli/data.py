@@ -106,6 +106,16 @@ def stamps_of(files: Iterable[Path]) -> list[tuple[int, int]]:
     return [(found.st_size, found.st_mtime_ns) for found in map(Path.stat, files)]
 
 
+def check_regular(files: Iterable[Path]) -> None:
+    """Raise ValueError for a pipe or a device, which can be read only once."""
+    for path in files:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ValueError(
+                f"{path}: it is a pipe or a device, and a training reads its files again where it "
+                "is resumed; write its content to a file"
+            )
+
+
 def size_of(files: Iterable[Path]) -> int:
     """The size of files in bytes; of those that are not there 0."""
     return sum(path.stat().st_size for path in files if path.is_file())

@@ -20,6 +20,7 @@ from ..models import (
     load_labelled,
     load_tagged,
 )
+from .data import check_regular
 from .options import LabelledData, Sentences, Texts
 from .terminal import note
 
@@ -73,6 +74,7 @@ def read_parts(
 
     It warns where hardly a label occurs twice: it may be the texts that were read as labels.
     """
+    check_regular([*files, *(data.dev or ()), *(data.test or ())])
     train = read(files)
     if data.dev:
         development = read(data.dev)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..cells import Module
-from ..files import locked, remove_unfinished, write_atomically
+from ..files import json_text, locked, remove_unfinished, write_atomically
 from ..models import differences, fit, previous_of, save_history, save_model
 from .options import Run
 from .terminal import note
@@ -91,7 +91,7 @@ class Folder:
                 "--out, or --restart to overwrite it"
             )
         described = {"format": FORMAT, "version": VERSION, **self.config}
-        write_atomically(written, json.dumps(described, indent=2, ensure_ascii=False) + "\n")
+        write_atomically(written, json_text(described, indent=2) + "\n")
 
     def refuse(self, problems: Sequence[str]) -> NoReturn:
         """Raise an error that names the options in which two trainings differ."""

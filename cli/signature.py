@@ -85,6 +85,11 @@ def read_doc(text: str) -> Doc:
 @functools.cache
 def doc_of(thing: Any) -> Doc:
     """The docstring of a function; of a dataclass with the ``Args:`` of what it derives from."""
+    if thing.__doc__ is None:
+        raise ValueError(
+            "the options are read from docstrings, which this Python leaves out; run it without "
+            "-OO and PYTHONOPTIMIZE=2"
+        )
     own = read_doc(thing.__doc__)
     for base in getattr(thing, "__mro__", ())[1:]:
         if dataclasses.is_dataclass(base):
@@ -173,9 +178,18 @@ def argparse_settings(hint: Any, name: str) -> dict[str, Any]:
         return {"choices": args}
     if hint is bool:
         return {"action": argparse.BooleanOptionalAction}
-    if hint in (int, float, str, Path):
+    if hint is Path:
+        return {"type": reader(path_of), "metavar": METAVARS[hint]}
+    if hint in (int, float, str):
         return {"type": hint, "metavar": METAVARS.get(hint, name.upper())}
     raise TypeError(f"{name}: a command line cannot give a value of the type {hint}")
+
+
+def path_of(text: str) -> Path:
+    """A path; an empty one, as of a variable of the shell that is not set, is refused."""
+    if not text:
+        raise ValueError("expected a path, got ''")
+    return Path(text)
 
 
 def reader(read: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -284,7 +298,7 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     if any(text.startswith("-") for text in rest) or (rest and "files" not in args):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if rest:
-        args.files = [*args.files, *map(Path, rest)]
+        args.files = [*args.files, *map(path_of, rest)]
     return args
 
 

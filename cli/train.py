@@ -10,7 +10,7 @@ from typing import Any
 
 from ..models import Adam, Labelled, Stream, schedules
 from . import options, report
-from .data import LARGE, TextParts, read_files, size_of, split_blocks, split_files
+from .data import LARGE, TextParts, check_regular, read_files, size_of, split_blocks, split_files
 from .examples import (
     LabelledParts,
     read_parts,
@@ -54,6 +54,7 @@ def train_lm(
         unspool train lm plays.txt --level character --model gru --layers 2
     """
     parts = None
+    check_regular(files)
     if size_of(files) < LARGE:
         parts = split_blocks(read_files(files, data.encoding), tokens, data.held_out)
     with Folder(run, configuration("lm", files, data, tokens, network, training)) as folder:

@@ -363,11 +363,13 @@ def load_labelled(
             f"got {label!r} and {text!r}"
         )
     comma = Path(path).suffix.lower() == ".csv"
-    between = separator or usual_separator(next(lines_of(path, encoding)), comma)
+    held = None if Path(path).is_file() else [*lines_of(path, encoding)]  # a pipe is read once
+    first = next(iter(held or lines_of(path, encoding)))
+    between = separator or usual_separator(first, comma)
 
     def rows(skip: int = 0) -> Rows:
         """The rows, read from the file each time: a large one is not held."""
-        lines = lines_of(path, encoding)
+        lines = held or lines_of(path, encoding)
         found = quoted_rows(path, lines, between) if comma else plain_rows(lines, between)
         return itertools.islice(found, skip, None)
 

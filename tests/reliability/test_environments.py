@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import weakref
 
 import numpy as np
@@ -13,7 +14,16 @@ import pytest
 from reliability.campaigns import TEXT, command, posix, python
 from unspool import Parameter, Tape, Tensor, grad, no_grad
 from unspool.cells import LSTM, Module
-from unspool.models import LanguageModel, Vocabulary, load_model, save_model
+from unspool.models import (
+    Acceptor,
+    Embedding,
+    Labels,
+    LanguageModel,
+    Vocabulary,
+    load_labelled,
+    load_model,
+    save_model,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +89,54 @@ def test_other_environments(tmp_path, campaign):
         assert run.returncode == 0, run.stderr
         assert "\x1b" not in run.stdout
         campaign["environments"] += 1
+
+
+def test_without_docstrings_there_are_no_options(tmp_path):
+    run = command(tmp_path, "--help", env={**os.environ, "PYTHONOPTIMIZE": "2"})
+    assert run.returncode == 2
+    assert run.stderr.startswith("unspool: the options are read from docstrings")
+    code = "import unspool; unspool.draw(unspool.cells.LSTM(2, 3)).save('lstm.svg')"
+    assert python(code, tmp_path, env={**os.environ, "PYTHONOPTIMIZE": "2"}).returncode == 0
+
+
+@posix
+def test_a_pipe_is_read_once(tmp_path):
+    """A training would read it again, and wait for ever; a reader may have it."""
+    pipe = tmp_path / "pipe.tsv"
+    os.mkfifo(pipe)
+    for kind in ("lm", "classifier", "tagger"):
+        run = command(tmp_path, "train", kind, "pipe.tsv", timeout=20)
+        assert run.returncode == 2
+        assert "pipe.tsv: it is a pipe or a device, and a training reads" in run.stderr
+    text = "a\tto be\nb\tor\tnot\n\na\tto be\n"
+    writer = threading.Thread(target=pipe.write_text, args=(text,))
+    writer.start()
+    assert load_labelled(pipe) == (["to be", "or\tnot", "to be"], ["a", "b", "a"])
+    writer.join()
+
+
+def test_an_empty_path_is_refused(tmp_path):
+    for option in (["text.txt", "--out", ""], [""], ["--", ""]):
+        run = command(tmp_path, "train", "lm", *option)
+        assert run.returncode == 2
+        assert "expected a path, got ''" in run.stderr
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse names that are no text")
+def test_names_that_are_no_text(tmp_path):
+    """Those of files, and so the labels of a folder, may be bytes that no encoding has."""
+    name = os.fsdecode(b"a\xff\n.txt")
+    (tmp_path / name).write_text(TEXT)
+    for _ in range(2):
+        out = os.fsdecode(b"run\xff")
+        run = command(tmp_path, "train", "lm", name, "--out", out, *TRAIN[5:])
+        assert run.returncode == 0, run.stderr
+    labels = Labels([name, "b"])
+    model = Acceptor(LSTM(2, 3, rng=0), 2, embedding=Embedding(5, 2, rng=0), rng=0)
+    words = Vocabulary(["to", "be"])
+    save_model(tmp_path / name, model, vocabulary=words, labels=labels)
+    assert load_model(tmp_path / name).labels.names == labels.names
 
 
 def test_no_escape_reaches_the_terminal(tmp_path):
