@@ -39,14 +39,15 @@ def is_blank(answer: Any) -> bool:
 
 
 def run_answer(f: Callable[..., Any], *args: Any) -> Any:
-    """What a student's function returns.
+    """What a student's function returns; an overflow is seen in the numbers, not in a warning.
 
     Raises:
         Blank: It raises NotImplementedError, or returns nothing.
         Faulty: It raises another error.
     """
     try:
-        result = f(*args)
+        with np.errstate(all="ignore"):
+            result = f(*args)
     except NotImplementedError:
         raise Blank from None
     except Exception as error:
@@ -125,9 +126,9 @@ def plain(value: Any) -> Any:
     return " ".join(value.lower().split()) if isinstance(value, str) else value
 
 
-def is_numeric(x: np.ndarray) -> bool:
-    """Whether an array holds numbers or booleans."""
-    return x.dtype.kind in "biuf"
+def kind_of(x: np.ndarray) -> str:
+    """What an array holds: numbers (booleans too), text, or other objects."""
+    return "numbers" if x.dtype.kind in "biuf" else "text" if x.dtype.kind == "U" else "objects"
 
 
 def as_array(value: Any) -> np.ndarray:
@@ -138,38 +139,41 @@ def as_array(value: Any) -> np.ndarray:
         return np.array([None])
 
 
-def compare(found: Results, expected: Results, tolerance: float) -> str | None:
+def compare(found: Results, expected: Results, tolerance: float, reveal: bool = True) -> str | None:
     """The first difference between two results in a sentence, or None where they agree.
 
     Args:
         found: The student's, by name.
         expected: The right ones.
         tolerance: Relative, and a tenth of it absolute.
+        reveal: Whether the sentence says what is expected.
 
     Raises:
         Faulty: A result is of another type or shape.
     """
+    if len(expected) == 1 < len(found):
+        raise Faulty(f"Expected one result, got {len(found)}.")
     if found.keys() != expected.keys():
         raise Faulty(f"Expected {', '.join(expected)}, got {', '.join(found) or 'nothing'}.")
     for name, wanted in expected.items():
         x, y = as_array(found[name]), as_array(wanted)
-        if is_numeric(x) != is_numeric(y):
-            kind = "numbers" if is_numeric(y) else "text"
-            raise Faulty(f"Expected {kind} for {name}, got {describe_received(found[name])}.")
+        if kind_of(x) != kind_of(y):
+            raise Faulty(f"Expected {kind_of(y)} for {name}, got {describe_received(found[name])}.")
         if x.shape != y.shape:
             turned = x.ndim > 1 and x.T.shape == y.shape
             raise Faulty(
                 f"Expected the shape {y.shape} for {name}, got {x.shape}"
                 + ("; it is transposed." if turned else ".")
             )
-        if not is_numeric(y):
+        if kind_of(y) != "numbers":
             different = x != y
         else:
             different = ~np.isclose(x, y, rtol=tolerance, atol=tolerance / 10, equal_nan=True)
         if np.any(different):
             at = tuple(np.argwhere(different)[0])
             place = f"{name}[{', '.join(map(str, at))}]" if at else name
-            return f"{place} is {shown(x[at])}, expected {shown(y[at])}."
+            right = f", expected {shown(y[at])}" if reveal else ", which is not right"
+            return f"{place} is {shown(x[at])}{right}."
     return None
 
 

@@ -16,7 +16,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -81,6 +81,7 @@ class Exercise:
     mistakes: Mapping[str, Any] = field(default_factory=dict)
     given: Callable[[Rng], tuple[Any, ...]] | None = None
     tolerance: float = 1e-5
+    reveal: ClassVar[bool] = True  # what is expected, of inputs that are drawn anew
 
     def trials(self, rng: Rng, material: tuple[Any, ...]) -> list[tuple[str, Any]]:
         """The inputs by the names of their cases; "" for inputs of which all terms are present."""
@@ -154,7 +155,7 @@ class Exercise:
         for (case, inputs), expected in zip(trials, right, strict=True):
             found.append(self.results(answer, copy.deepcopy(inputs)))
             try:
-                difference = compare(found[-1], expected, self.tolerance)
+                difference = compare(found[-1], expected, self.tolerance, self.reveal)
             except Faulty as fault:  # of shape, as a known mistake may be
                 difference, case = str(fault), ""
             if difference and not sentences:

@@ -81,6 +81,7 @@ class Value(Exercise):
     """
 
     names: tuple[str, ...] = ()
+    reveal: ClassVar[bool] = False  # it is the answer
 
     def trials(self, rng: Rng, material: tuple[Any, ...]) -> list[tuple[str, Any]]:
         """The material alone."""

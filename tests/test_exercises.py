@@ -235,6 +235,22 @@ def test_shapes_and_parts_are_told():
         "Expected the shape (5, 3) for a, got (3, 5); it is transposed.",
     )
     assert said(lambda h, W, U: ("a", "b"))[0].startswith("Expected numbers for a, got 'a'")
+    one = {"the result": 1.0}
+    with pytest.raises(Faulty, match="Expected one result, got 2"):
+        compare(named_results((1.0, 2.0)), one, 1e-5)
+
+
+def test_a_value_that_is_asked_for_is_not_told():
+    value = Value(
+        id="99.value", title="A value", question="Which?", hints=("1", "2", "3"), solution=lambda: 7
+    )
+    assert said(3, value) == ("the result is 3, which is not right.",)
+    assert said(7, value) == ()
+
+
+def test_an_overflow_is_a_number_and_no_warning():
+    first, *_ = said(lambda h, W, U: (np.exp(1000 + h @ W), h @ W @ U))
+    assert first.startswith("With U at 0: a[0, 0] is inf, expected ")
 
 
 def test_a_known_mistake_of_shape_is_named():
