@@ -143,7 +143,10 @@ def test_values_have_the_types_of_the_signature():
         ("paint", "tool paint: the following arguments are required: FILE; see tool paint --help"),
         ("more size", "tool more size: the following arguments are required: --depth; see"),
         ("more", "tool more: the following arguments are required: WHAT; see tool more --help"),
-        ("more size --depth 3 4", "tool more size: unrecognized arguments: 4; see tool more size --help"),
+        (
+            "more size --depth 3 4",
+            "tool more size: unrecognized arguments: 4; see tool more",
+        ),
         ("paint x --dull", "tool paint: unrecognized arguments: --dull; see tool paint --help"),
     ],
 )
