@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import functools
 import inspect
 import re
@@ -261,7 +262,7 @@ class Parser(argparse.ArgumentParser):
                 below.add_parser(name, help=summary).add(member)
             return
         self.describe(doc_of(command))
-        self.set_defaults(command=command)
+        self.set_defaults(command=command, parser=self)
         positionals = ""
         for _, group, options in options_of(command):
             where = self.add_argument_group(title_of(group)) if group else self
@@ -296,10 +297,33 @@ def parse(parser: Parser, argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse arguments, of which several files may stand on both sides of an option."""
     args, rest = parser.parse_known_args(argv)
     if any(text.startswith("-") for text in rest) or (rest and "files" not in args):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        of_command = getattr(args, "parser", parser)
+        of_command.error(f"unrecognized arguments: {' '.join(rest)}{cure_of(of_command, rest)}")
     if rest:
         args.files = [*args.files, *map(path_of, rest)]
     return args
+
+
+# Options of other programs, and ours.
+OTHER_OPTIONS = {
+    "--batch-size": "--batch",
+    "--cell": "--model",
+    "--hidden": "--width",
+    "--hidden-size": "--width",
+    "--learning-rate": "--lr",
+    "--num-layers": "--layers",
+    "--output": "--out",
+    "--temp": "--temperature",
+}
+
+
+def cure_of(parser: Parser, rest: Sequence[str]) -> str:
+    """The option that was meant by the first one that a command does not take."""
+    known = [name for action in parser._actions for name in action.option_strings]
+    wrong = next((text.partition("=")[0] for text in rest if text.startswith("--")), "")
+    meant = OTHER_OPTIONS.get(wrong, "")
+    close = [meant] if meant in known else difflib.get_close_matches(wrong, known, 1)
+    return f", did you mean {close[0]}?" if close else ""
 
 
 def call(args: argparse.Namespace) -> Any:

@@ -44,6 +44,7 @@ def with_options(message: str) -> str:
     """
     for argument, option in OPTIONS.items():
         message = message.replace(argument, option)
+    message = re.sub(r"\blabel='?([\w.-]+)'?, text='?([\w.-]+)'?", r"--label \1 --text \2", message)
     return re.sub(r"\bencoding='([\w.-]+)'", r"--encoding \1", message)
 
 

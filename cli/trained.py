@@ -47,7 +47,13 @@ from .terminal import note
 
 def load_trained(path: Path) -> Saved:
     """The model in a file, or in the folder of a training."""
-    return load_model(path / "model.npz" if path.is_dir() else path)
+    file = path / "model.npz" if path.is_dir() else path
+    if path.is_dir() and not file.exists() and (path / "config.json").exists():
+        raise ValueError(
+            f"{path}: its training was stopped before its first model; the same command again "
+            "goes on with it"
+        )
+    return load_model(file)
 
 
 # Evaluation -------------------------------------------------------------------------------------

@@ -165,14 +165,15 @@ def save_model(
             f"save_model: this {type(model).__name__} has no weights yet; call it on a batch, fit "
             "it, or write model.build((None, time)), before it is saved"
         )
-    config = own = None
+    config: Any = None
+    why = None
     try:
         config = model.to_config()
     except NotConfigurable as error:
-        own = str(error)
+        why = str(error)
     header = {
         "model": config,
-        "own": own,
+        "own": why,
         "vocabulary": None if vocabulary is None else vocabulary.to_config(),
         "features": None if features is None else features.to_config(),
         "labels": None if labels is None else labels.names,

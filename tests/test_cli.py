@@ -365,7 +365,30 @@ def test_what_is_no_file(command, capsys):
     with pytest.raises(SystemExit) as end:
         parse(parser(), command)
     assert end.value.code == 2
-    assert f"unrecognized arguments: {command[-1]}; see unspool --help" in capsys.readouterr().err
+    assert f"unrecognized arguments: {command[-1]}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("train lm a.txt --cell gru", ["train lm: unrecognized", "did you mean --model?"]),
+        ("train lm a.txt --batch-size=3", ["did you mean --batch?"]),
+        ("train classifier a.tsv --epoch-s 3", ["did you mean --epochs?"]),
+        ("generate lm --learning-rate 3", ["generate: unrecognized arguments: --learning-rate 3;"]),
+    ],
+)
+def test_the_option_that_was_meant(command, words, capsys):
+    with pytest.raises(SystemExit):
+        main(command.split())
+    error = capsys.readouterr().err
+    for word in words:
+        assert word in error, error
+
+
+def test_a_training_that_has_no_model_yet_says_so(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
+    assert main(["predict", str(tmp_path), "a"]) == 2
+    assert "stopped before its first model; the same command" in capsys.readouterr().err
 
 
 def test_a_truncated_model_file(trained, folder):

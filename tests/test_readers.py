@@ -267,3 +267,18 @@ def test_what_to_do_without_the_corpus(monkeypatch, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"python -m nltk.downloader brown.*NLTK_DATA.*"):
         readers.nltk_corpus("brown")
     assert nltk.data.path == [str(tmp_path)]
+
+
+def test_a_column_of_labels_that_all_differ_is_refused(tmp_path):
+    """Columns that are exchanged would be trained as thousands of classes."""
+    path = tmp_path / "names.csv"
+    path.write_text("".join(f"name{i},{'mf'[i % 2]}\n" for i in range(60)))
+    with pytest.raises(
+        ValueError, match=r"column 0 holds 60 different labels for 60 texts.*label=1"
+    ):
+        load_labelled(path)
+    texts, labels = load_labelled(path, label=1, text=0)
+    assert (texts[3], labels[3]) == ("name3", "f")
+    path.write_text("".join(f"a{i},b{i}\n" for i in range(60)))
+    with pytest.raises(ValueError, match="name the column of labels"):
+        load_labelled(path)

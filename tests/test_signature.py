@@ -143,8 +143,11 @@ def test_values_have_the_types_of_the_signature():
         ("paint", "tool paint: the following arguments are required: FILE; see tool paint --help"),
         ("more size", "tool more size: the following arguments are required: --depth; see"),
         ("more", "tool more: the following arguments are required: WHAT; see tool more --help"),
-        ("more size --depth 3 4", "tool: unrecognized arguments: 4; see tool --help"),
-        ("paint x --dull", "tool: unrecognized arguments: --dull; see tool --help"),
+        (
+            "more size --depth 3 4",
+            "tool more size: unrecognized arguments: 4; see tool more",
+        ),
+        ("paint x --dull", "tool paint: unrecognized arguments: --dull; see tool paint --help"),
     ],
 )
 def test_an_error_is_one_line_that_names_the_option(argv, message, capsys):

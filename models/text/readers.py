@@ -332,6 +332,8 @@ HEADINGS = {
     *("topic", "tweet"),
 }
 
+MANY = 50  # texts from which on labels that differ in most of them are none
+
 
 def load_labelled(
     path: PathLike,
@@ -402,6 +404,13 @@ def load_labelled(
         labels.append(known.setdefault(of_label, of_label))
     if not texts:
         raise ValueError(f"{path}: there is no labelled text in it")
+    if len(texts) >= MANY and len(known) > len(texts) / 2:
+        swapped = len(set(texts)) < len(known)
+        raise ValueError(
+            f"{path}: column {label} holds {len(known):,} different labels for {len(texts):,} "
+            "texts, and a class has many texts; "
+            + (f"write label={text!r}, text={label!r}" if swapped else "name the column of labels")
+        )
     return texts, labels
 
 
