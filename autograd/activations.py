@@ -328,7 +328,10 @@ def log_softmax(x: Any, axis: int = -1) -> Any:
 
 
 def logsumexp(x: Any, axis: int | tuple[int, ...] = -1, keepdims: bool = False) -> Any:
-    """log Σ exp(x) along an axis (or several), -inf for a row of nothing but -inf."""
+    """log Σ exp(x) along an axis (or several), -inf for a row of nothing but -inf.
+
+    ``keepdims`` keeps these axes with length 1, as in ``np.sum``.
+    """
     return _normalised(LOGSUMEXP, x, axis, keepdims=keepdims)
 
 

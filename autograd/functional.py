@@ -403,6 +403,7 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
     """All first derivatives: for y = f(x) an array of shape ``y.shape + x.shape``.
 
     One pass back for each element of y. Containers of results hold containers of arguments.
+    ``argnums`` is as in ``grad``.
     """
     wrt, single = _wrt("jacobian", f, argnums)
 
@@ -432,6 +433,8 @@ def jacobian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callabl
 
 def hessian(f: Callable[..., Any], argnums: int | Sequence[int] = 0) -> Callable[..., Any]:
     """All second derivatives of a scalar function: shape ``x.shape + x.shape``.
+
+    ``argnums`` is as in ``grad``.
 
     Example:
         >>> from unspool.autograd import hessian

@@ -234,7 +234,12 @@ def nll_loss(
     ignore: int | None = None,
     reduction: Reduction = "mean",
 ) -> Any:
-    """-log_probabilities[target]: cross_entropy after a log_softmax, with the same arguments."""
+    """-log_probabilities[target]: cross_entropy after a log_softmax.
+
+    Args:
+        log_probabilities: (..., classes), results of a ``log_softmax``.
+        targets, mask, weight, ignore, reduction: As in ``cross_entropy``.
+    """
     return _class_loss(NLL_LOSS, log_probabilities, targets, mask, weight, 0.0, ignore, reduction)
 
 
@@ -351,14 +356,24 @@ def hinge_loss(
 
 
 def mse_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "mean") -> Any:
-    """(x - target)², both of one shape."""
+    """(x - target)², both of one shape.
+
+    Args:
+        x: Predictions, of any shape.
+        targets: The same shape.
+        mask: The same shape, booleans; False entries do not count, whatever they hold.
+        reduction: "mean" over the entries that count (0 if none does), "sum", or "none".
+    """
     x, targets, mask = _pair("mse_loss", x, targets, mask, reduction)
     with scope("mse_loss"):
         return reduce_loss(np.square(x - targets), mask, reduction)
 
 
 def l1_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "mean") -> Any:
-    """``|x - target|``, both of one shape; the gradient at 0 is 0."""
+    """``|x - target|``, both of one shape; the gradient at 0 is 0.
+
+    Args: those of ``mse_loss``.
+    """
     x, targets, mask = _pair("l1_loss", x, targets, mask, reduction)
     with scope("l1_loss"):
         return reduce_loss(np.abs(x - targets), mask, reduction)
@@ -367,7 +382,10 @@ def l1_loss(x: Any, targets: Any, *, mask: Any = None, reduction: Reduction = "m
 def huber_loss(
     x: Any, targets: Any, *, delta: float = 1.0, mask: Any = None, reduction: Reduction = "mean"
 ) -> Any:
-    """``½ e²`` for ``|e| ≤ delta``, else ``delta (|e| - ½ delta)``; e = x - target (Huber 1964)."""
+    """``½ e²`` for ``|e| ≤ delta``, else ``delta (|e| - ½ delta)``; e = x - target (Huber 1964).
+
+    Args: those of ``mse_loss``, and ``delta``, from which on the loss grows linearly.
+    """
     x, targets, mask = _pair("huber_loss", x, targets, mask, reduction)
     check_float(f"huber_loss of {describe(x)}{here()}", "delta", delta, above=0)
     with scope("huber_loss"):

@@ -46,6 +46,10 @@ def gradient_flow(loss: Tensor | Tape, seed: Any = None) -> Flow:
 class Flow:
     """The gradients on a tape, ordered by time.
 
+    Args:
+        tape: The tape of a loss over time.
+        seed: The gradient of its output; 1 for a scalar.
+
     Attributes:
         steps: T, the last time step on the tape.
         states: ∂L/∂s_t by the state's name, (T, batch, d_h), and ∂L/∂x_t under "x". A

@@ -78,7 +78,13 @@ def to_onnx(module: Module, *, lengths: bool = True, state: bool = False) -> Any
 
 
 def save_onnx(module: Module, path: PathLike, *, lengths: bool = True, state: bool = False) -> None:
-    """Write ``to_onnx(module)`` to a file, atomically."""
+    """Write ``to_onnx(module)`` to a file, atomically.
+
+    Args:
+        module: The module.
+        path: The file; missing folders are created.
+        lengths, state: As in ``to_onnx``.
+    """
     content = to_onnx(module, lengths=lengths, state=state).SerializeToString()
     write_atomically(path, content)
 

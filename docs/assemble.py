@@ -119,8 +119,8 @@ def drawn(text: str) -> str:
 def notebooks() -> None:
     """The notebooks, those that ``make notebooks`` executed if there are any, and their list."""
     found = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    for path in (ROOT / "notebooks").rglob("*"):  # what they read
-        if path.is_file() and path.suffix not in (".ipynb", ".py", ".pyc", ".svg"):
+    for path in (ROOT / "notebooks" / "data").rglob("*"):
+        if path.is_file():
             copy(path, OUT / "notebooks" / path.relative_to(ROOT / "notebooks"))
     listed = ""
     for path in found:

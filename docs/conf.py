@@ -55,7 +55,7 @@ nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
-exclude_patterns = ["notebooks/data", "notebooks/pictures"]
+exclude_patterns = ["notebooks/data"]
 smartquotes = False
 if os.environ.get("UNSPOOL_DOCS_QUICK"):
     nb_execution_excludepatterns = ["notebooks/*"]

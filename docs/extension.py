@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import html
 import importlib
 import inspect
@@ -11,6 +12,7 @@ from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx import addnodes
 from sphinx.application import Sphinx
 
 import reference
@@ -42,6 +44,39 @@ def describe_pictures(app: Sphinx, doctree: nodes.document) -> None:
         parent = image.parent
         if isinstance(parent, nodes.section):
             parent.replace(image, nodes.container("", image, classes=["picture"]))
+
+
+# Names in docstrings and on pages: ``LSTM`` and ``cells.LSTM`` lead to their description.
+def link_names(app: Sphinx, doctree: nodes.document) -> None:
+    """Turn a literal that is a class's name, or a name with its folder, into a reference."""
+    names = linked_names()
+    for literal in list(doctree.findall(nodes.literal)):
+        target = names.get(literal.astext().removesuffix("()"))
+        inside = literal.parent
+        if target is None or isinstance(inside, (nodes.reference, addnodes.pending_xref)):
+            continue
+        reference_to = addnodes.pending_xref(
+            "",
+            literal.deepcopy(),
+            refdomain="py",
+            reftype="obj",
+            reftarget=target,
+            refexplicit=True,
+        )
+        inside.replace(literal, reference_to)
+
+
+@functools.cache
+def linked_names() -> dict[str, str]:
+    """What is written in a text, and the full name that it stands for."""
+    found: dict[str, str] = {}
+    for full in reference.homes().values():
+        name = full.rpartition(".")[2]
+        if ".keras" not in full:
+            found[full.removeprefix("unspool.")] = found[full] = full
+            if name[0].isupper():
+                found.setdefault(name, full)
+    return found
 
 
 def exists(target: str) -> bool:
@@ -119,6 +154,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Register all of it."""
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("doctree-read", describe_pictures)
+    app.connect("doctree-read", link_names)
     app.connect("autodoc-skip-member", skip_fields)
     app.connect("autodoc-process-signature", class_signature)
     app.connect("object-description-transform", tidy, priority=900)

@@ -30,6 +30,8 @@ PNG_LIMIT = 32_767  # pixels a side: what cairo's bitmaps can hold
 CURES = (
     "install Graphviz (https://graphviz.org/download), so that `dot` is on the PATH, or run "
     'pip install "unspool[render]"; .svg, .html and .dot need neither'
+    if sys.platform != "emscripten"
+    else "in a browser no other program runs; save it as .svg, .html or .dot"
 )
 # What to do about a renderer that is there and fails.
 REPAIRS = {

@@ -207,6 +207,8 @@ def masked_softmax(scores: Any, mask: NDArray[np.bool_] | None) -> Any:
 class DotAttention(Attention):
     """score = q · k, for queries and keys of one width.
 
+    Args: those of ``Attention``.
+
     Source: Luong, Pham and Manning (2015), "dot".
     """
 
@@ -227,6 +229,8 @@ class DotAttention(Attention):
 class ScaledDotAttention(DotAttention):
     """score = q · k / √d: of variance 1 where the elements of q and k have it.
 
+    Args: those of ``Attention``.
+
     Source: Vaswani et al. (2017).
     """
 
@@ -238,6 +242,8 @@ class ScaledDotAttention(DotAttention):
 @register
 class BilinearAttention(Attention):
     """score = q W k.
+
+    Args: those of ``Attention``.
 
     Source: Luong, Pham and Manning (2015), "general".
     """
@@ -258,6 +264,8 @@ class BilinearAttention(Attention):
 @register
 class AdditiveAttention(Attention):
     """score = v · tanh(q W + k U + b), a network of one hidden layer, as wide as the query.
+
+    Args: those of ``Attention``.
 
     Source: Bahdanau, Cho and Bengio (2015).
     """

@@ -285,7 +285,17 @@ def made_network(who: str, network: Any, embedding: Any, **options: Any) -> Any:
 def make_layers(
     who: str, cell: Any, d_in: int, d_h: int, layers: int, *, both: bool = False, **options: Any
 ) -> list[Any]:
-    """Layers of a cell, each above the one before; with ``both`` in both directions."""
+    """Layers of a cell, each above the one before; with ``both`` in both directions.
+
+    Args:
+        who: What makes them, for errors.
+        cell: A class of cells, a name such as "lstm", a function of (d_in, d_h), or a Cell.
+        d_in: The width of the first layer's input.
+        d_h: The width of each state.
+        layers: How many.
+        both: Whether each layer is a ``Bidirectional``.
+        **options: What the cells are made with, such as ``rng`` and ``dtype``.
+    """
     if isinstance(cell, Cell) and (layers > 1 or both):
         raise one_layer_only(who, cell)
     members: list[Any] = []

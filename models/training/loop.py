@@ -57,7 +57,7 @@ COLUMNS = ("loss", "perplexity", "validation_loss", "validation_perplexity")
 
 
 def evaluate(model: Module, task: Task) -> float:
-    """The mean loss per token over one epoch, without dropout and without a tape."""
+    """The mean loss per token over one epoch of a task, in nats, without dropout or a tape."""
     check_model("evaluate", model)
     check_task("evaluate", task)
     total, tokens, carry = 0.0, 0, None

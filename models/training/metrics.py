@@ -200,7 +200,7 @@ def span_scores(gold: Any, predicted: Any) -> SpanScores:
 
 
 def span_f1(gold: Any, predicted: Any) -> float:
-    """The F1 of all spans, ``span_scores(...).overall.f1``."""
+    """The F1 of all spans, ``span_scores(...).overall.f1``; from tags' names as it takes them."""
     return span_scores(gold, predicted).overall.f1
 
 
