@@ -12,7 +12,6 @@ import csv
 import hashlib
 import io
 import itertools
-import numbers
 import os
 import re
 import sys
@@ -32,6 +31,7 @@ from ...checks import (
     shown,
 )
 from ...files import PathLike, write_atomically
+from .complaints import check_classes, number_cure
 from .encodings import SAMPLE, guess_encoding
 
 __all__ = [
@@ -332,8 +332,6 @@ HEADINGS = {
     *("topic", "tweet"),
 }
 
-MANY = 50  # texts from which on labels that differ in most of them are none
-
 
 def load_labelled(
     path: PathLike,
@@ -404,13 +402,7 @@ def load_labelled(
         labels.append(known.setdefault(of_label, of_label))
     if not texts:
         raise ValueError(f"{path}: there is no labelled text in it")
-    if len(texts) >= MANY and len(known) > len(texts) / 2:
-        swapped = len(set(texts)) < len(known)
-        raise ValueError(
-            f"{path}: column {label} holds {len(known):,} different labels for {len(texts):,} "
-            "texts, and a class has many texts; "
-            + (f"write label={text!r}, text={label!r}" if swapped else "name the column of labels")
-        )
+    check_classes(path, texts, known, label, text)
     return texts, labels
 
 
@@ -567,13 +559,6 @@ def list_of_texts(who: str, name: str, texts: Any) -> list[str]:
                 f"{number_cure(name, text)}"
             )
     return found
-
-
-def number_cure(name: str, value: Any) -> str:
-    """What to write where labels are numbers, or texts are missing."""
-    if isinstance(value, numbers.Integral):
-        return f"; write [names[i] for i in {name}], or [str(i) for i in {name}]"
-    return "; leave out the rows that hold none" if value is None or value != value else ""
 
 
 # Downloads --------------------------------------------------------------------------------------
