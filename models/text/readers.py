@@ -376,11 +376,8 @@ def load_labelled(
     names = [field.strip() for _, fields in itertools.islice(rows(), 1) for field in fields]
     places = [header_place(path, column, names) for column in (label, text)]
     named = isinstance(label, str) or isinstance(text, str)
-    if header is None and not named and looks_like_header(rows(), places[0]):
-        raise ValueError(
-            f"{path}: its first line, {between.join(names)[:60]!r}, looks like the names of the "
-            "columns; write header=True, or header=False if it is a text"
-        )
+    if header is None and not named:
+        check_no_header(path, rows(), places[0], between.join(names))
     skip = 1 if header or named else 0
     # Where all rows have the same number of columns, those behind the text are columns.
     tabs = not comma and places[1] > places[0] and len({len(f) for _, f in rows(skip)}) > 1
@@ -390,9 +387,7 @@ def load_labelled(
     for number, fields in rows(skip):
         if tabs and len(fields) > places[1]:  # the text takes what follows
             fields = [*fields[: places[1]], between.join(fields[places[1] :])]
-        of_label, of_text = (
-            fields[place].strip() if len(fields) > max(places) else "" for place in places
-        )
+        of_label, of_text = cells_at(fields, places)
         if not of_label or not of_text:
             raise ValueError(
                 f"{path}, line {number}: expected a label in column {label} and a text in column "
@@ -404,6 +399,21 @@ def load_labelled(
         raise ValueError(f"{path}: there is no labelled text in it")
     check_classes(path, texts, known, label, text)
     return texts, labels
+
+
+def cells_at(fields: Sequence[str], places: Sequence[int]) -> list[str]:
+    """The fields at some places, stripped; empty ones where the row is too short."""
+    whole = len(fields) > max(places)
+    return [fields[place].strip() if whole else "" for place in places]
+
+
+def check_no_header(path: PathLike, rows: Rows, label: int, first: str) -> None:
+    """Raise ValueError if the first line looks like the names of the columns."""
+    if looks_like_header(rows, label):
+        raise ValueError(
+            f"{path}: its first line, {first[:60]!r}, looks like the names of the columns; write "
+            "header=True, or header=False if it is a text"
+        )
 
 
 def usual_separator(first: str, comma: bool) -> str:
