@@ -12,7 +12,7 @@ MANY = 50  # texts from which on labels that differ in most of them are none
 def check_classes(
     path: Any, texts: Sequence[str], labels: Collection[str], label: Any, text: Any
 ) -> None:
-    """Raise ValueError where most of many texts have a label of their own.
+    """Raise ValueError where there is no text, or most of many have a label of their own.
 
     Args:
         path: The file, for messages.
@@ -21,6 +21,8 @@ def check_classes(
         label: The column of the labels.
         text: The column of the texts.
     """
+    if not texts:
+        raise ValueError(f"{path}: there is no labelled text in it")
     if len(texts) < MANY or len(labels) <= len(texts) / 2:
         return
     swapped = len(set(texts)) < len(labels)

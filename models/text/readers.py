@@ -385,9 +385,7 @@ def load_labelled(
     labels: list[str] = []
     known: dict[str, str] = {}  # labels, each of them once in memory
     for number, fields in rows(skip):
-        if tabs and len(fields) > places[1]:  # the text takes what follows
-            fields = [*fields[: places[1]], between.join(fields[places[1] :])]
-        of_label, of_text = cells_at(fields, places)
+        of_label, of_text = cells_at(fields, places, between if tabs else None)
         if not of_label or not of_text:
             raise ValueError(
                 f"{path}, line {number}: expected a label in column {label} and a text in column "
@@ -395,14 +393,17 @@ def load_labelled(
             )
         texts.append(of_text)
         labels.append(known.setdefault(of_label, of_label))
-    if not texts:
-        raise ValueError(f"{path}: there is no labelled text in it")
     check_classes(path, texts, known, label, text)
     return texts, labels
 
 
-def cells_at(fields: Sequence[str], places: Sequence[int]) -> list[str]:
-    """The fields at some places, stripped; empty ones where the row is too short."""
+def cells_at(fields: Sequence[str], places: Sequence[int], between: str | None) -> list[str]:
+    """A row's label and text, stripped; empty ones where the row is too short.
+
+    With ``between`` the text takes all fields that follow, joined by it.
+    """
+    if between is not None and len(fields) > places[1]:
+        fields = [*fields[: places[1]], between.join(fields[places[1] :])]
     whole = len(fields) > max(places)
     return [fields[place].strip() if whole else "" for place in places]
 
