@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
+import unspool
 from unspool.models import keras
 from unspool.models.keras import (
     GRU,
@@ -22,6 +25,7 @@ from unspool.models.keras import (
     optimizers,
     utils,
 )
+from unspool.models.keras.absent import ABSENT
 from unspool.models.keras.layers import (
     Add,
     Attention,
@@ -405,3 +409,24 @@ def test_progress_is_a_line_for_each_epoch(capsys):
     model.evaluate(X, Y, verbose=0)
     model.predict(X)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("module", ABSENT)
+def test_what_keras_has_and_this_has_not_says_what_to_write(module):
+    found = {"keras": keras, "schedules": keras.optimizers.schedules}.get(module)
+    if module == "sequence":
+        found = keras.preprocessing.sequence
+    found = found or getattr(keras, module)
+    for name, cure in ABSENT[module].items():
+        assert name not in vars(found), name
+        with pytest.raises(ImportError, match=rf"{module} has no {name}: "):
+            getattr(found, name)
+        for path in re.findall(r"unspool\.((?:models|cells)\.\w+)", cure):
+            folder, own = path.split(".")
+            assert hasattr(getattr(unspool, folder), own), path
+
+
+def test_a_name_misspelt_of_keras():
+    with pytest.raises(AttributeError, match=r"keras\.layers.*'LTSM'; did you mean LSTM\?"):
+        _ = keras.layers.LTSM
+    assert not hasattr(keras.layers, "__wrapped__")

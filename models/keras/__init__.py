@@ -59,6 +59,7 @@ from . import (
     saving,
     utils,
 )
+from .absent import absent
 from .base import Layer
 from .callbacks import Callback, History
 from .initializers import Initializer
@@ -91,3 +92,6 @@ __all__ = [
     "constraints", "datasets", "initializers", "layers", "losses", "metrics", "models", "ops",
     "optimizers", "preprocessing", "regularizers", "saving", "utils",
 ]  # fmt: skip
+
+
+__getattr__ = absent(__name__)

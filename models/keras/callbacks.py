@@ -12,6 +12,7 @@ import numpy as np
 
 from ...checks import check_choice, check_float, check_int, describe_received
 from ...files import PathLike
+from .absent import absent
 
 __all__ = [
     "CSVLogger",
@@ -430,16 +431,4 @@ class TerminateOnNaN(Callback):
             self.model.stop_training = True
 
 
-ABSENT = {
-    "TensorBoard": "use CSVLogger, or the History that fit returns",
-    "RemoteMonitor": "use LambdaCallback",
-    "ProgbarLogger": "fit prints a line for each epoch; use LambdaCallback for more",
-    "BackupAndRestore": "use ModelCheckpoint, or unspool.models.fit(checkpoint=), which resumes",
-    "SwapEMAWeights": "average state_dict() in a callback of your own",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in ABSENT:
-        raise ImportError(f"unspool.models.keras.callbacks has no {name}: {ABSENT[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = absent(__name__)

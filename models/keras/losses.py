@@ -26,6 +26,7 @@ from ...autograd import (
     values,
 )
 from ...checks import check_choice, check_fraction
+from .absent import absent
 from .activations import logits_of
 from .session import plain
 
@@ -535,3 +536,6 @@ def get(identifier: Any, who: str = "losses.get") -> Loss:
         return Wrapped(identifier)
     known = KINDS | {kind.__name__: kind for kind in KINDS.values()}  # type: ignore[attr-defined]
     return known[check_choice(who, "loss", identifier, known, "a function")]()
+
+
+__getattr__ = absent(__name__)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ...checks import check_choice, check_float, check_int
 from . import losses
+from .absent import absent
 from .losses import like_output, sparse_ids
 from .session import plain, snake_case
 
@@ -555,3 +556,6 @@ def get(identifier: Any, loss: Any = None, who: str = "compile") -> Metric:
     if name in ("accuracy", "acc"):
         return ShapeAccuracy(name, isinstance(loss, (losses.Hinge, losses.SquaredHinge)))
     return OBJECTS[name]() if name in OBJECTS else MeanMetric(FUNCTIONS[name], name)
+
+
+__getattr__ = absent(__name__)

@@ -17,6 +17,7 @@ from ...autograd import Parameter
 from ...checks import check_choice, check_float, describe_received
 from ..training import optim
 from . import schedules as schedules
+from .absent import absent
 from .schedules import LearningRateSchedule
 from .session import plain
 
@@ -325,3 +326,6 @@ def from_config(name: str, config: Mapping[str, Any]) -> Any:
     kinds = {kind.__name__: kind for kind in BY_NAME.values()}  # type: ignore[attr-defined]
     kind = kinds[check_choice("optimizers.from_config", "name", name, kinds)]
     return kind.from_config(config)  # type: ignore[attr-defined]
+
+
+__getattr__ = absent(__name__)

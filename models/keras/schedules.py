@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from ...cells import Configured
 from ...checks import check_float
+from .absent import absent
 from .base import layer
 
 __all__ = [
@@ -172,3 +173,6 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         """The rate of an update."""
         passed = sum(step > boundary for boundary in self.boundaries)
         return float(self.values[passed])
+
+
+__getattr__ = absent(__name__)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ...autograd import Tape, class_ids
 from ...checks import check_int
 from ...files import PathLike
+from .absent import absent
 from .models import clone_model
 from .preprocessing.sequence import pad_sequences
 from .session import clear_session, plain, set_random_seed
@@ -167,3 +168,6 @@ class np_utils:
 
     to_categorical = staticmethod(to_categorical)
     normalize = staticmethod(normalize)
+
+
+__getattr__ = absent(__name__)

@@ -12,7 +12,6 @@ import csv
 import hashlib
 import io
 import itertools
-import numbers
 import os
 import re
 import sys
@@ -32,6 +31,7 @@ from ...checks import (
     shown,
 )
 from ...files import PathLike, write_atomically
+from .complaints import check_classes, number_cure
 from .encodings import SAMPLE, guess_encoding
 
 __all__ = [
@@ -332,8 +332,6 @@ HEADINGS = {
     *("topic", "tweet"),
 }
 
-MANY = 50  # texts from which on labels that differ in most of them are none
-
 
 def load_labelled(
     path: PathLike,
@@ -378,11 +376,8 @@ def load_labelled(
     names = [field.strip() for _, fields in itertools.islice(rows(), 1) for field in fields]
     places = [header_place(path, column, names) for column in (label, text)]
     named = isinstance(label, str) or isinstance(text, str)
-    if header is None and not named and looks_like_header(rows(), places[0]):
-        raise ValueError(
-            f"{path}: its first line, {between.join(names)[:60]!r}, looks like the names of the "
-            "columns; write header=True, or header=False if it is a text"
-        )
+    if header is None and not named:
+        check_no_header(path, rows(), places[0], between.join(names))
     skip = 1 if header or named else 0
     # Where all rows have the same number of columns, those behind the text are columns.
     tabs = not comma and places[1] > places[0] and len({len(f) for _, f in rows(skip)}) > 1
@@ -390,11 +385,7 @@ def load_labelled(
     labels: list[str] = []
     known: dict[str, str] = {}  # labels, each of them once in memory
     for number, fields in rows(skip):
-        if tabs and len(fields) > places[1]:  # the text takes what follows
-            fields = [*fields[: places[1]], between.join(fields[places[1] :])]
-        of_label, of_text = (
-            fields[place].strip() if len(fields) > max(places) else "" for place in places
-        )
+        of_label, of_text = cells_at(fields, places, between if tabs else None)
         if not of_label or not of_text:
             raise ValueError(
                 f"{path}, line {number}: expected a label in column {label} and a text in column "
@@ -402,16 +393,28 @@ def load_labelled(
             )
         texts.append(of_text)
         labels.append(known.setdefault(of_label, of_label))
-    if not texts:
-        raise ValueError(f"{path}: there is no labelled text in it")
-    if len(texts) >= MANY and len(known) > len(texts) / 2:
-        swapped = len(set(texts)) < len(known)
-        raise ValueError(
-            f"{path}: column {label} holds {len(known):,} different labels for {len(texts):,} "
-            "texts, and a class has many texts; "
-            + (f"write label={text!r}, text={label!r}" if swapped else "name the column of labels")
-        )
+    check_classes(path, texts, known, label, text)
     return texts, labels
+
+
+def cells_at(fields: Sequence[str], places: Sequence[int], between: str | None) -> list[str]:
+    """A row's label and text, stripped; empty ones where the row is too short.
+
+    With ``between`` the text takes all fields that follow, joined by it.
+    """
+    if between is not None and len(fields) > places[1]:
+        fields = [*fields[: places[1]], between.join(fields[places[1] :])]
+    whole = len(fields) > max(places)
+    return [fields[place].strip() if whole else "" for place in places]
+
+
+def check_no_header(path: PathLike, rows: Rows, label: int, first: str) -> None:
+    """Raise ValueError if the first line looks like the names of the columns."""
+    if looks_like_header(rows, label):
+        raise ValueError(
+            f"{path}: its first line, {first[:60]!r}, looks like the names of the columns; write "
+            "header=True, or header=False if it is a text"
+        )
 
 
 def usual_separator(first: str, comma: bool) -> str:
@@ -567,13 +570,6 @@ def list_of_texts(who: str, name: str, texts: Any) -> list[str]:
                 f"{number_cure(name, text)}"
             )
     return found
-
-
-def number_cure(name: str, value: Any) -> str:
-    """What to write where labels are numbers, or texts are missing."""
-    if isinstance(value, numbers.Integral):
-        return f"; write [names[i] for i in {name}], or [str(i) for i in {name}]"
-    return "; leave out the rows that hold none" if value is None or value != value else ""
 
 
 # Downloads --------------------------------------------------------------------------------------

@@ -5,8 +5,7 @@ their loops over time, ``wrappers`` what stands around another layer, ``merge`` 
 tensor of several; ``vectorization`` turns texts into ids.
 """
 
-from typing import Any
-
+from ..absent import absent
 from ..base import Layer
 from .attention import AdditiveAttention, Attention, MultiHeadAttention
 from .cells import GRUCell, LSTMCell, SimpleRNNCell
@@ -64,45 +63,7 @@ CuDNNGRU, CuDNNLSTM = GRU, LSTM
 GlobalAvgPool1D, GlobalMaxPool1D = GlobalAveragePooling1D, GlobalMaxPooling1D
 MaxPool1D = MaxPooling1D
 
-IMAGES = "unspool's layers are for sequences; for images use Keras or PyTorch"
-ABSENT = {
-    "Conv2D": IMAGES,
-    "Conv2DTranspose": IMAGES,
-    "Conv3D": IMAGES,
-    "ConvLSTM1D": IMAGES,
-    "ConvLSTM2D": IMAGES,
-    "MaxPooling2D": IMAGES,
-    "AveragePooling2D": IMAGES,
-    "GlobalAveragePooling2D": IMAGES,
-    "GlobalMaxPooling2D": IMAGES,
-    "UpSampling1D": "use Lambda(lambda x: np.repeat(x, 2, axis=1))",
-    "UpSampling2D": IMAGES,
-    "SeparableConv1D": "use Conv1D",
-    "DepthwiseConv1D": "use Conv1D",
-    "Conv1DTranspose": "use RepeatVector or Lambda(lambda x: np.repeat(x, 2, axis=1)), and Conv1D",
-    "Cropping1D": "use Lambda(lambda x: x[:, 1:-1])",
-    "PReLU": "use LeakyReLU, or a layer of your own with add_weight",
-    "ThresholdedReLU": "use ReLU",
-    "ActivityRegularization": "use kernel_regularizer=",
-    "AlphaDropout": "use Dropout",
-    "GaussianDropout": "use Dropout or GaussianNoise",
-    "GroupNormalization": "use LayerNormalization",
-    "UnitNormalization": "use Lambda with keras.ops",
-    "Normalization": "subtract mean and divide by deviation in NumPy, before fit",
-    "Rescaling": "multiply in NumPy, before fit",
-    "StringLookup": "use TextVectorization, or unspool.models.Vocabulary",
-    "IntegerLookup": "use unspool.models.Vocabulary",
-    "CategoryEncoding": "use keras.utils.to_categorical",
-    "Hashing": "use unspool.models.Vocabulary",
-    "GroupQueryAttention": "use MultiHeadAttention",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in ABSENT:
-        raise ImportError(f"unspool.models.keras.layers has no {name}: {ABSENT[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
+__getattr__ = absent(__name__)
 
 __all__ = [
     # Positions by themselves.

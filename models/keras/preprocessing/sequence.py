@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ....checks import check_int
 from ... import text
+from ..absent import absent
 
 __all__ = ["TimeseriesGenerator", "pad_sequences"]
 
@@ -98,3 +99,6 @@ class TimeseriesGenerator:
         windows = [self.data[end - self.length : end : self.sampling_rate] for end in ends]
         x = np.stack(windows)
         return (x[:, ::-1] if self.reverse else x), self.targets[ends]
+
+
+__getattr__ = absent(__name__)
