@@ -240,7 +240,8 @@ def load_tagged(
         raise ValueError("load_tagged: columns must be numbers of columns, as in (0, 1)")
     found: tuple[Sentences, ...] = tuple([] for _ in columns)
     known: dict[str, str] = {}  # words and tags, each of them once in memory
-    places, named = [], None
+    places: list[int] = []
+    named: tuple[str, ...] | None = None
     for names, lines in tagged_sentences(path, separator, encoding):
         if names != named:
             places, named = [place_of(path, column, names) for column in columns], names
