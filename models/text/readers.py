@@ -240,7 +240,7 @@ def load_tagged(
         raise ValueError("load_tagged: columns must be numbers of columns, as in (0, 1)")
     found: tuple[Sentences, ...] = tuple([] for _ in columns)
     known: dict[str, str] = {}  # words and tags, each of them once in memory
-    places, named = [], None
+    places, named = list[int](), tuple[str, ...]()
     for names, lines in tagged_sentences(path, separator, encoding):
         if names != named:
             places, named = [place_of(path, column, names) for column in columns], names
@@ -364,8 +364,7 @@ def load_labelled(
         )
     comma = Path(path).suffix.lower() == ".csv"
     held = None if Path(path).is_file() else [*lines_of(path, encoding)]  # a pipe is read once
-    first = next(iter(held or lines_of(path, encoding)))
-    between = separator or usual_separator(first, comma)
+    between = separator or usual_separator(next(iter(held or lines_of(path, encoding))), comma)
 
     def rows(skip: int = 0) -> Rows:
         """The rows, read from the file each time: a large one is not held."""
@@ -381,9 +380,7 @@ def load_labelled(
     skip = 1 if header or named else 0
     # Where all rows have the same number of columns, those behind the text are columns.
     tabs = not comma and places[1] > places[0] and len({len(f) for _, f in rows(skip)}) > 1
-    texts: list[str] = []
-    labels: list[str] = []
-    known: dict[str, str] = {}  # labels, each of them once in memory
+    texts, labels, known = list[str](), list[str](), dict[str, str]()  # a label is held once
     for number, fields in rows(skip):
         of_label, of_text = cells_at(fields, places, between if tabs else None)
         if not of_label or not of_text:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import Parameter, Tensor, describe, operands_of
-from ...checks import Checked, check_float, describe_received, wrong_type
+from ...checks import Checked, check_float, describe_received, shown, wrong_type
 
 Array = NDArray[Any]
 # Parameters, or groups of them: {"parameters": [...], "scale": 0.1, "weight_decay": 0.0}.
@@ -218,7 +218,7 @@ class Optimizer(Checked):
         problems = [f"missing {name}" for name in expected if name not in state]
         for name, value in state.items():
             if name not in expected:
-                problems.append(f"unexpected {name}")
+                problems.append(f"unexpected {shown(name)}")
             elif np.shape(value) != expected[name]:
                 problems.append(f"{name} is {np.shape(value)}, expected {expected[name]}")
             elif (array := np.asarray(value)).dtype.kind not in "fiu":

@@ -70,6 +70,8 @@ def damage_array(arrays: dict[str, Any], rng: np.random.Generator) -> str:
     """Change one array; what was done."""
     name = list(arrays)[rng.integers(len(arrays))]
     array = arrays[name]
+    if array.dtype.kind not in "fiub":  # damaged before
+        array = np.zeros(array.shape)
     changes: dict[str, Any] = {
         "missing": lambda a: None,
         "transposed": lambda a: np.ascontiguousarray(a.T) if a.ndim > 1 else a[None],
