@@ -54,7 +54,8 @@ test-peers: .venv-test-peers/ready ## Run the tests beside PyTorch, Keras, sciki
 	$(CLEAN) .venv-test-peers/bin/pytest -m "" -W error $(or $(TESTS),$$(grep -lE '$(BESIDE)' tests/test_*.py))
 
 # QUICK=1 shows the notebooks without outputs, and trains the gallery's models briefly.
-docs: $(if $(QUICK),,notebooks) .venv-docs/ready ## Build the site, build/site: notebooks, gallery, API reference, guides.
+docs: .venv-docs/ready ## Build the site, build/site: notebooks, gallery, API reference, guides.
+	$(if $(QUICK),,$(CLEAN) .venv-docs/bin/python notebooks/build.py --repository "$(REPOSITORY)")
 	UNSPOOL_REPOSITORY=$(addprefix https://github.com/,$(REPOSITORY)) $(CLEAN) .venv-docs/bin/python docs/assemble.py .cache/site/source $(if $(QUICK),--seconds 1)
 	$(SPHINX) -b html .cache/site/source build/site
 	$(CLEAN) .venv-docs/bin/python docs/check.py build/site

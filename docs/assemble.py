@@ -152,7 +152,7 @@ def opening(notebook: dict[str, Any]) -> tuple[str, str]:
     blocks = [block.strip() for block in "".join(first["source"]).split("\n\n") if block.strip()]
     title = blocks[0].splitlines()[0].lstrip("# ")
     text = next((block for block in blocks[1:] if not block.startswith(("[!", "#", "|"))), "")
-    return title, " ".join(text.split())
+    return title, " ".join(text.split()).strip("*")
 
 
 def gallery(seconds: float) -> None:

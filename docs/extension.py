@@ -14,6 +14,7 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject
 
 import reference
 
@@ -125,20 +126,23 @@ def class_signature(
     return re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(inspect.Signature(plain))), ""
 
 
+ANY = ("Any", "typing.Any", "~typing.Any")
+
+
 def tidy(app: Sphinx, domain: str, what: str, content: nodes.Element) -> None:
-    """Leave out fields that say nothing, such as ``x (Any)``, and name the others plainly."""
-    for field in list(content.findall(nodes.field)):
-        name, body = field.children
-        if name.astext() == "Variables":
-            name.children = [nodes.Text("Attributes")]
-        for item in list(body.findall(nodes.list_item)):
-            if re.fullmatch(r"\**\w+ \(Any\)", item.astext().strip()):
-                item.parent.remove(item)
-        if re.fullmatch(r"(\**\w+ \(Any\)|Any|)", body.astext().strip()):
+    """Leave out what says nothing: a return type Any, an argument of type Any without a text."""
+    fields = {field[0].astext(): field for field in content.findall(nodes.field)}
+    for name, field in fields.items():
+        kind, _, argument = name.partition(" ")
+        text = field[1].astext().strip()
+        given = fields.get(f"type {argument}")
+        any_type = given is None or given[1].astext().strip() in ANY
+        if kind == "rtype" and text in ANY:
             field.parent.remove(field)
-    for fields in list(content.findall(nodes.field_list)):
-        if not fields.children:
-            fields.parent.remove(fields)
+        elif kind == "param" and not text and any_type:
+            field.parent.remove(field)
+            if given is not None:
+                given.parent.remove(given)
 
 
 def one_home(app: Sphinx, env: Any) -> None:
@@ -152,6 +156,9 @@ def one_home(app: Sphinx, env: Any) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register all of it."""
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))
     app.connect("doctree-read", describe_pictures)
     app.connect("doctree-read", link_names)
