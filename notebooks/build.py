@@ -114,7 +114,7 @@ def executed(notebook: Notebook, data: Path = HERE / "data") -> Notebook:
         where = {"metadata": {"path": folder}}
         nbclient.NotebookClient(
             node,
-            timeout=120,
+            timeout=600,  # of one cell, where other programs run beside it
             kernel_name="python3",
             resources=where,
             record_timing=False,
