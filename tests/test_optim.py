@@ -228,9 +228,8 @@ def test_rules_against_pytorch(name, decay):
 @pytest.mark.parametrize("name", RULES)
 def test_dtype_layout_and_zero_gradients(name):
     make, formula, options = RULES[name]
-    data = np.ones((3, 4), np.float32)
-    p = Parameter(data)
-    p.data = data.T  # not contiguous
+    p = Parameter(np.ones((4, 3), np.float32))
+    p.data = np.ones((3, 4), np.float32).T  # not contiguous
     optimizer = make([p], **options)
     g = np.zeros((4, 3), np.float32)
     g[:, 1] = 0.5

@@ -188,7 +188,7 @@ def test_tied_once_and_frozen_never(make):
 
 def test_arrays_of_any_layout_are_updated():
     data = np.zeros((3, 4), np.float32)
-    p = Parameter(data)
+    p = Parameter(data.T.copy())
     p.data = data.T  # not contiguous
     p.grad = np.ones((4, 3), np.float32)
     Adam([p], lr=0.5).step()
