@@ -81,6 +81,7 @@ class Pass:
 
     Attributes:
         short: Buffer -> an array of a block, used again for the next.
+        reused: Whether another run will follow on these arrays.
         turned: Leaves -> their transposed arrays, one below the other.
     """
 
@@ -104,6 +105,7 @@ class Pass:
         self.short: dict[Buffer, Array] = {}
         self.turned: dict[Leaves, Array] = {}
         self.bound: list[Any] = [None] * len(extents)
+        self.reused = False
         size = max(stop - start for start, stop in extents)
         used = [x for call in itertools.chain(*phases) for x in (*call.operands, *call.outs)]
         own = [plan.x, *plan.states] if back is None else [plan.x, *back.buffers]
@@ -136,11 +138,13 @@ class Pass:
             np.copyto(out, self.packed[x.places].T)
 
     def block(self, plan: Plan, k: int) -> Any:
-        """Block k, bound at its first run."""
+        """Block k, bound at its first run; in a long run each time, as views take memory."""
         found = self.bound[k]
         if found is None:
             made = Block if self.loop is None else CompiledBlock
-            found = self.bound[k] = made(self, plan, *self.extents[k])
+            found = made(self, plan, *self.extents[k])
+            if self.reused:
+                self.bound[k] = found
         return found
 
     def entries(self, buffer: Buffer, start: int, stop: int) -> Array:
@@ -363,6 +367,7 @@ class Prepared:
         given = self.long, self.packed, self.extents, dtype, back, self.compiled
         made = Pass(plan, phases, *given)
         self.nbytes += made.nbytes
+        made.reused = self.nbytes <= IDLE_BYTES
         return made
 
 

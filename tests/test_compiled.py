@@ -146,7 +146,7 @@ def test_loops_are_compiled_and_shared(monkeypatch):
     assert len(compiled._made) == before + 2  # one forward and one back
 
 
-@pytest.mark.parametrize("batch", [1, 2, 7])
+@pytest.mark.parametrize("batch", [1, 8, 13])
 def test_threads_give_the_same_numbers(batch):
     results = []
     for threads in (1, 2):
@@ -155,6 +155,39 @@ def test_threads_give_the_same_numbers(batch):
         xs = Tensor(numbers(batch, 5, cell.d_in), requires_grad=True)
         results.append(gradients_of(cell, (xs, (), *unroll(cell, xs))))
     fused_tests.same_gradients(*results)
+
+
+def test_a_batch_is_split_over_threads():
+    """Into parts of at least four sequences, and not where a leaf has numbers for each of them."""
+
+    class Biased(OneGate):
+        def forward(self, x, state):
+            return (super().forward(x, state)[0] + self.each,)
+
+    cell, biased = jit(cell_of(LSTM), threads=2), Biased(fused_tests.D, fused_tests.H)
+    biased.each = Parameter(numbers(9, fused_tests.H))
+    biased.same_every_step = True
+    cell.compiled_threads = biased.compiled_threads = 2
+    for each, batch, parts in ((cell, 7, 1), (cell, 9, 2), (biased, 9, 1)):
+        xs = Tensor(numbers(batch, 5, each.d_in), requires_grad=True)
+        ys, _ = unroll(each, xs)
+        run = ys._record[4]._record[2]["run"]
+        assert len(run.runs) == parts
+
+
+def test_products_by_another_blas(monkeypatch):
+    """SciPy's, where NumPy has no OpenBLAS of its own."""
+    monkeypatch.setattr(compiled, "numpy_blas", lambda name: None)
+    compiled.product.cache_clear()
+    try:
+        assert compiled.product("d")[0] == "SciPy"
+        cell = cell_of(LSTM)
+        ours, theirs = run(cell), run(twin(cell))
+        close(ours[2].data, theirs[2].data)
+        expected = gradients_of(cell, theirs)
+        fused_tests.same_gradients(gradients_of(cell, ours), expected)
+    finally:
+        compiled.product.cache_clear()
 
 
 def test_composites_wrappers_and_second_derivatives():

@@ -1248,6 +1248,42 @@ def test_no_grad_keeps_nothing_of_the_steps(monkeypatch):
     assert kept < 600 * 3
 
 
+def test_arrays_serve_one_run_after_the_other():
+    """Those of a tape that lives are its own; those of one that is gone are filled anew."""
+    cell, xs = cell_of(LSTM), numbers(B, T, D)
+    execute.idle.found.clear()
+
+    def prepared(ys):
+        return ys._record[4]._record[2]["run"].runs[0].prepared
+
+    def once(xs):
+        return unroll(cell, Tensor(xs, requires_grad=True))[0]
+
+    first = once(xs)
+    expected = gradients_of(cell, (first, (), first, ()), ("ys",))
+    second = once(-xs)
+    assert prepared(second) is not prepared(first)
+    same_gradients(gradients_of(cell, (first, (), first, ()), ("ys",)), expected)
+    used = prepared(second)
+    del second
+    third = once(xs)
+    assert prepared(third) is used
+    same_gradients(gradients_of(cell, (third, (), third, ()), ("ys",)), expected)
+    assert not execute.idle.found
+
+
+def test_idle_arrays_have_a_limit(monkeypatch):
+    execute.idle.found.clear()
+    monkeypatch.setattr(execute, "IDLE_RUNS", 3)
+    cell = cell_of(LSTM)
+    for steps in range(1, 6):
+        unroll(cell, numbers(B, steps, D))
+    assert [p.extents[-1][1] for p in execute.idle.found] == [3, 4, 5]
+    monkeypatch.setattr(execute, "IDLE_BYTES", 0)
+    unroll(cell, numbers(B, 6, D))
+    assert not execute.idle.found
+
+
 def test_a_checkpoint_around_a_run():
     cell = cell_of(LSTM)
     xs = Tensor(numbers(2, 6, D), requires_grad=True)

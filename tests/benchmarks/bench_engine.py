@@ -2,10 +2,10 @@
 backward, with the gradients of the input and of all parameters.
 
 Run: ``make bench``, or ``python bench_engine.py`` where unspool is installed; with names of cells
-only these, with ``overhead`` only what a record costs (``python bench_engine.py LSTM``), with
-``threads`` only the compiled loop on two threads. Peers that are not installed are left out. All
-runs of a case alternate, and the least time of each counts, so that a slow moment of the machine
-strikes none of them alone. Times are of the process, not of the clock.
+or cases only these (``python bench_engine.py LSTM 16,25,32``), with ``overhead`` only what a record
+costs, with ``threads`` only the compiled loop on two threads. Peers that are not installed are left
+out. All runs of a case alternate, and the least time of each counts, so that a slow moment of the
+machine strikes none of them alone. Times are of the process, not of the clock.
 """
 
 from __future__ import annotations
@@ -342,20 +342,18 @@ def blas_alone(kind: str, *case: int) -> Run:
     return run
 
 
-def least(runs: dict[str, Run], seconds: float = 2.0) -> dict[str, float]:
-    """The least time of each run, in seconds; they alternate."""
+def least(runs: dict[str, Run], seconds: float = 1.0) -> dict[str, float]:
+    """The least time of each run; they alternate, for so many seconds each, at least five times."""
     for run in runs.values():
         run()
     gc.collect()
-    found = dict.fromkeys(runs, float("inf"))
-    end, rounds = time.perf_counter() + seconds, 0
-    while time.perf_counter() < end or rounds < 5:
-        rounds += 1
-        for name, run in runs.items():
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    while waiting := [n for n, t in times.items() if len(t) < 5 or sum(t) < seconds]:
+        for name in waiting:
             start = time.process_time()
-            run()
-            found[name] = min(found[name], time.process_time() - start)
-    return found
+            runs[name]()
+            times[name].append(time.process_time() - start)
+    return {name: min(t) for name, t in times.items()}
 
 
 def overhead() -> None:
@@ -410,8 +408,10 @@ def makers() -> dict[str, Callable[..., Run | None]]:
 
 def main() -> None:
     only = set(sys.argv[1:])
-    if unknown := only - {*CELLS, "overhead", "threads"}:
-        sys.exit(f"bench_engine.py: no cell {', '.join(unknown)}; there are {', '.join(CELLS)}")
+    cases = {"{},{},{}".format(*case): case for case in CASES}
+    if unknown := only - {*CELLS, *cases, "overhead", "threads"}:
+        known = ", ".join([*CELLS, *cases])
+        sys.exit(f"bench_engine.py: no {', '.join(unknown)}; there are {known}")
     if only <= {"overhead", "threads"} and only:
         for name in only:
             {"overhead": overhead, "threads": two_threads}[name]()
@@ -419,14 +419,16 @@ def main() -> None:
     made = makers()
     print("milliseconds for forward and backward, every gradient asked for")
     print(f"{'cell':13} {'case':>12}" + "".join(f" {name:>8}" for name in made))
-    for kind in CELLS:
-        for case in CASES if not only or kind in only else ():
+    for kind in only & {*CELLS} or CELLS:
+        for label in [c for c in cases if c in only] or cases:
+            case = cases[label]
             runs = {name: run for name, make in made.items() if (run := make(kind, *case))}
             m = least(runs)
-            line = f"{kind:13} {'{},{},{}'.format(*case):>12}"
+            line = f"{kind:13} {label:>12}"
             line += "".join(f" {m[n] * 1e3:8.2f}" if n in m else f" {'':8}" for n in made)
             print(line, flush=True)
-    overhead()
+    if not only:
+        overhead()
 
 
 if __name__ == "__main__":

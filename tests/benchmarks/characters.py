@@ -32,6 +32,7 @@ from pathlib import Path
 
 import numpy as np
 
+from unspool.cells import jit, jit_available
 from unspool.models import (
     Adam,
     LanguageModel,
@@ -184,6 +185,8 @@ def compare(vocabulary: Vocabulary, learnt: np.ndarray, updates: int = 60) -> bo
         "PyTorch, nn.LSTM": in_torch(model, layer=True),
         "unspool": unspooled(model),
     }
+    if jit_available():
+        kinds["unspool, compiled"] = unspooled(jit(recurrent(len(vocabulary), seed=0)))
     times: dict[str, list[float]] = {kind: [] for kind in kinds}
     losses: dict[str, list[float]] = {kind: [] for kind in kinds}
     for _, (ids, _, _) in zip(range(updates), Stream(learnt, BATCH, STEPS).batches(1)):
