@@ -14,7 +14,7 @@ import pytest
 from helpers import needs, needs_graphviz
 from unspool import Parameter, Tape, Tensor, draw, scope, unroll
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked
-from unspool.viz import animation, paint
+from unspool.viz import animation, look, paint
 from unspool.viz.animation import animated_svg, clock, frames, moments_of
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -61,7 +61,8 @@ def test_nothing_is_there_before_what_it_is_made_of(name, level, by):
     moments = moments_of(scene, sequence)
     assert moments.nodes.keys() == {n.id for n in scene.nodes}
     half = len(sequence) // 2
-    for (tail, head), (forward, backward) in moments.edges.items():
+    for ident, (forward, backward) in moments.edges.items():
+        tail, head = ident.split("-")
         made = moments.nodes[tail][0]
         assert forward is not None, (tail, head)
         assert made is None or made <= forward, (tail, head)
@@ -143,7 +144,7 @@ def test_the_gradients_own_arrows_come_with_the_gradient():
     arrows = [e for e in scene.edges if e.back]
     assert arrows
     for edge in arrows:
-        forward, backward = moments.edges[edge.head.id, edge.tail.id]
+        forward, backward = moments.edges[edge.id]
         assert forward is None
         assert sequence[backward].back
 
@@ -160,7 +161,7 @@ def test_no_gradient_is_told_before_the_backward_pass():
     when = {text.split("∂")[2].split("‖")[0]: moments.norms[name] for name, text in told.items()}
     assert when["h₃"] <= when["h₂"] <= when["h₁"] <= when["h₀"]
     assert scene.grades
-    assert not animation.ungraded(draw(tape, grads=tape.gradients()).scene).grades
+    assert not animation.Walk(scene, look.THEMES["light"], sequence).scene.grades
 
 
 @pytest.mark.parametrize("name", networks())
@@ -374,16 +375,16 @@ def test_all_frames_of_a_gif_with_gradients_have_one_canvas(network, level, tmp_
         drawing = draw(loss, level=level, grads=gradients, backward=backward)
         scene = drawing.scene
         sequence = frames(scene, "step")
-        whole = animation.bitmap(drawing.scene, drawing.theme)
-        moments = moments_of(scene, sequence)
-        for less in (animation.forward_only(scene, moments), animation.bare(scene, moments)):
-            assert animation.bitmap(less, drawing.theme).size == whole.size
+        film = animation.Film(scene, drawing.theme, sequence)
+        pictures = [image_module.open(io.BytesIO(one)) for one in film.pictures()]
+        assert len(pictures) == len(sequence) + 1
+        (size,) = {one.size for one in pictures}
         # What is in the scene at a place is there in the bitmap: the frame of the first column.
-        scale = whole.width / (scene.x2 - scene.x1 + 2 * animation.PADDING)
+        scale = size[0] / film.size()[0]
         band = next(box for box in scene.boxes if box.kind == "column")
         x = (band.x1 - scene.x1 + animation.PADDING) * scale
         y = ((scene.y2 - band.y1 - 20) + animation.PADDING) * scale
-        row = np.asarray(whole.convert("L")).astype(int)[round(y)]
+        row = np.asarray(pictures[-1].convert("L")).astype(int)[round(y)]
         assert row[round(x - 5 * scale)] > row[round(x + 5 * scale)]
     path = drawing.animate(tmp_path / "walk.gif", by="step")
     with image_module.open(path) as gif:

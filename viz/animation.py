@@ -21,13 +21,12 @@ from ..autograd import path_text
 from ..files import write_atomically
 from . import dot, render
 from .formulas import Equations
-from .graph import Edge, Node
-from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Theme, mix, shorten, text_width
+from .graph import Node
+from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Faint, Theme, mix, shorten
 from .notation import pieces, printable
 from .paint import PADDING, Painter, text_element
-from .scene import BESIDE, Scene, SceneBox, SceneText
-from .style import Run, bezier
-from .units import Path as Points
+from .scene import Scene
+from .style import Run
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,6 +45,7 @@ BEEN = 0.45  # how bright the trace of the gradient stays
 FORWARD, BACKWARD = ORANGE, GRADIENT[2]
 STRIP = 30  # points below the picture, for the caption
 GIF_WIDTH = 1400  # pixels
+PNG_END = b"IEND\xaeB`\x82"
 CAPTION = 14  # size of its letters
 
 
@@ -134,12 +134,12 @@ class Moments(NamedTuple):
     Attributes:
         nodes: Node id -> (forward, backward), None where it is there from the beginning, or
             where no gradient arrives.
-        edges: (tail, head) -> the same; forward is None for the gradient's own arrows.
+        edges: Edge id -> the same; forward is None for the gradient's own arrows.
         norms: Id of a text that tells a gradient's norm -> when that is known.
     """
 
     nodes: dict[str, tuple[int | None, int | None]]
-    edges: dict[tuple[str, str], tuple[int | None, int | None]]
+    edges: dict[str, tuple[int | None, int | None]]
     norms: dict[str, int]
 
 
@@ -202,16 +202,16 @@ def users_of(parameter: Node, scene: Scene, backward: dict[str, int]) -> list[in
 
 def edge_moments(
     scene: Scene, forward: dict[str, int], backward: dict[str, int]
-) -> dict[tuple[str, str], tuple[int | None, int | None]]:
+) -> dict[str, tuple[int | None, int | None]]:
     """When each wire lights up, from when its ends do."""
     arrows = any(e.back for e in scene.edges)  # then the gradient does not light up the wires
-    edges: dict[tuple[str, str], tuple[int | None, int | None]] = {}
+    edges: dict[str, tuple[int | None, int | None]] = {}
     for e in scene.edges:
         tail, head = (node.id for node in e.ends)
         if e.back:
-            edges[tail, head] = (None, backward.get(tail, backward.get(head)))
+            edges[e.id] = (None, backward.get(tail, backward.get(head)))
         else:
-            edges[tail, head] = (forward.get(head), None if arrows else backward.get(head))
+            edges[e.id] = (forward.get(head), None if arrows else backward.get(head))
     return edges
 
 
@@ -255,11 +255,6 @@ def animate(
     return path
 
 
-def ungraded(scene: Scene) -> Scene:
-    """A scene without the colours of gradients, which nothing has before the backward pass."""
-    return replace(scene, grades={})
-
-
 # SVG ----------------------------------------------------------------------------------------------
 
 
@@ -271,7 +266,7 @@ class Walk(Painter):
     """
 
     def __init__(self, scene: Scene, theme: Theme, sequence: Sequence[Frame]) -> None:
-        super().__init__(ungraded(scene), theme)
+        super().__init__(replace(scene, grades={}), theme)  # nothing has them before
         moments = moments_of(scene, sequence)
         self.begins = {ident: f" s r{number}" for ident, number in moments.norms.items()}
         for ident, (forward, backward) in moments.nodes.items():
@@ -283,11 +278,11 @@ class Walk(Painter):
             self.marks[ident] = [
                 f'class="s h {way}{at}"{own}' for way, at in times if at is not None
             ]
-        for (tail, head), (forward, backward) in moments.edges.items():
+        for ident, (forward, backward) in moments.edges.items():
             if forward is not None:
-                self.begins[f"{tail}-{head}"] = f" s w{forward}"
+                self.begins[ident] = f" s w{forward}"
             elif backward is not None:
-                self.begins[f"{tail}-{head}"] = f" s r{backward}"  # the gradient's own arrow
+                self.begins[ident] = f" s r{backward}"  # the gradient's own arrow
 
 
 def animated_svg(
@@ -366,256 +361,86 @@ def style_sheet(name: str, sequence: Sequence[Frame], begins: Sequence[float], t
 def animated_gif(
     scene: Scene, theme: Theme, sequence: Sequence[Frame], begins: Sequence[float]
 ) -> bytes:
-    """The picture as frames: what waits is faint, what happens is outlined."""
+    """The picture as frames, each drawn by Graphviz: what waits is faint, what happens outlined."""
     try:
-        from PIL import Image  # isort: skip  # without it matplotlib would be left half imported
-        import matplotlib  # noqa: F401  # its fonts
+        from PIL import Image
     except ImportError as error:
         raise ImportError('animate writes GIFs with Pillow: pip install "unspool[plot]"') from error
     film = Film(scene, theme, sequence)
-    first, palette = film.picture(-1, ""), film.palette()
+    pictures = film.pictures()
 
-    def indexed(image: Any) -> Any:
-        return image.quantize(palette=palette, dither=Image.Dither.NONE)
+    def opened(picture: bytes) -> Image.Image:
+        return Image.open(io.BytesIO(picture)).convert("RGB")
 
-    others = (indexed(film.picture(n, frame.caption)) for n, frame in enumerate(sequence))
+    # One palette for all: the beginning, the turn and the end have every colour.
+    turn = sum(not frame.back for frame in sequence)
+    first, *others = (opened(pictures[n]) for n in (0, turn, -1))
+    sheet = Image.new("RGB", (first.width, 3 * first.height))
+    for n, image in enumerate((first, *others)):
+        sheet.paste(image, (0, n * first.height))
+    palette = sheet.quantize(255, dither=Image.Dither.NONE)
+    indexed = (opened(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures)
     times = [10 * round(100 * (b - a)) for a, b in pairwise([0.0, *begins])]  # milliseconds
     file = io.BytesIO()
-    indexed(first).save(
-        file, "GIF", save_all=True, append_images=others, duration=times, loop=0, disposal=1
+    next(indexed).save(
+        file, "GIF", save_all=True, append_images=indexed, duration=times, loop=0, disposal=1
     )
     return file.getvalue()
 
 
 class Film:
-    """The frames of a walk as bitmaps, each composed of three that Graphviz drew.
-
-    Attributes:
-        whole: The picture with all that the backward pass brings.
-        ahead: The picture of the forward pass.
-        faint: The picture in which everything waits.
-        scale: Pixels a point.
-        shapes: (region, (frame of the forward pass, frame of the backward pass)) of each part.
-    """
+    """The frames of a walk as DOT, the same scene in each."""
 
     def __init__(self, scene: Scene, theme: Theme, sequence: Sequence[Frame]) -> None:
-        import matplotlib
-        from PIL import Image, ImageFont
+        self.scene, self.theme, self.sequence = scene, theme, sequence
+        self.moments = moments_of(scene, sequence)
+        self.nodes, self.wires = (Faint(**vars(theme), share=share) for share in (WAITING, WIRES))
 
-        self.of, self.sequence = theme.of, sequence
-        moments = moments_of(scene, sequence)
-        self.whole = bitmap(ungraded(scene), theme)
-        self.ahead = bitmap(forward_only(scene, moments), theme)
-        self.faint = Image.blend(bitmap(bare(scene, moments), theme), self.ahead, WAITING)
-        self.scale = self.whole.width / (scene.x2 - scene.x1 + 2 * PADDING)
-        fonts = Path(matplotlib.get_data_path(), "fonts", "ttf")
-        self.size = max(11, round(13 * self.scale))
-        self.font, self.small = (
-            ImageFont.truetype(str(fonts / "DejaVuSans.ttf"), size)
-            for size in (self.size, self.size * 0.7)
-        )
-        self.shapes = self.placed(scene, moments)
+    def pictures(self) -> list[bytes]:
+        """All frames as PNG, the beginning first, no wider than a GIF should be."""
+        wide, high = self.size()
+        sources = list(map(self.source, range(-1, len(self.sequence))))
+        dpi = min(render.PNG_DPI, GIF_WIDTH * 72 / wide)
+        limit = render.TIME_LIMIT + len(sources)
+        data = render.render(sources, "png", (wide, high), limit, dpi)
+        return [picture + PNG_END for picture in data.split(PNG_END)[:-1]]
 
-    def placed(self, scene: Scene, moments: Moments) -> list[tuple[Region, Any]]:
-        """Where each part of the scene is, and the frames in which something happens there."""
-        shapes: list[tuple[Region, Any]] = [
-            (place(scene, node, self.scale), moments.nodes[node.id]) for node in scene.nodes
-        ]
-        for edge in scene.edges:
-            tail, head = (node.id for node in edge.ends)
-            shapes.append((wire(scene, edge, self.scale), moments.edges[tail, head]))
-        for text in scene.texts:
-            if text.id in moments.norms:
-                region = lettering(scene, text, self.scale)
-                shapes.append((region, (None, moments.norms[text.id])))
-        return shapes
+    def size(self) -> tuple[int, int]:
+        """Width and height in points, with the caption."""
+        scene = self.scene
+        return scene.x2 - scene.x1 + 2 * PADDING, scene.y2 - scene.y1 + 2 * PADDING + STRIP
 
-    def mask(self, ground: int) -> tuple[Any, Any]:
-        """A grey bitmap of the picture's size, and a pen for it."""
-        from PIL import Image, ImageDraw
-
-        image = Image.new("L", self.whole.size, ground)
-        return image, ImageDraw.Draw(image)
-
-    def picture(self, number: int, caption: str) -> Any:
+    def source(self, number: int) -> str:
         """The frame of this number; -1 for the beginning."""
-        from PIL import Image
+        scene, moments = self.scene, self.moments
+        there = [e for e in scene.edges if not e.back or self.back_at(e.id) <= number]
+        texts = [t for t in scene.texts if moments.norms.get(t.id, -1) <= number]
+        writer = dot.Writer(replace(scene, edges=there, texts=texts, grades={}), self.theme)
+        writer.faint = any(e.back for e in scene.edges)
+        for times, shade in ((moments.nodes, self.nodes), (moments.edges, self.wires)):
+            for ident, (forward, backward) in times.items():
+                if forward is not None and forward > number:
+                    writer.shades[ident] = shade
+                if colour := self.mark(ident, number, forward, backward):
+                    writer.marks[ident] = colour
+        # Graphviz makes room for texts that turn out wider than was reckoned; all frames have one.
+        wide, high = self.size()
+        middle = f"{(scene.x1 + scene.x2) / 2},{(scene.y1 + scene.y2 - STRIP) / 2}"
+        writer.canvas = f', notranslate=true, viewport="{wide},{high},1,{middle}"'
+        writer.caption = caption_runs(self.sequence[number].caption, wide) if number >= 0 else []
+        return writer.text()
 
-        mask, pen = self.mask(255)
-        for waits in (True, False):  # what is there lies on top of what waits
-            for region, (forward, _) in self.shapes:
-                if not region.back and (forward is not None and forward > number) == waits:
-                    region.fill(pen, 0 if waits else 255)
-        image = Image.composite(self.ahead, self.faint, mask)
-        mask, pen = self.mask(0)
-        for region, (_, backward) in self.shapes:
-            if region.back and backward is not None and backward <= number:
-                region.fill(pen, 255)
-        image.paste(self.whole, mask=mask)
-        self.outline(image, number)
-        return self.captioned(image, caption)
+    def back_at(self, ident: str) -> int:
+        """When the gradient's own arrow is there."""
+        backward = self.moments.edges[ident][1]
+        return len(self.sequence) if backward is None else backward
 
-    def outline(self, image: Any, number: int) -> None:
-        """Outline what happens in a frame, and lightly what the gradient has reached before."""
-        from PIL import ImageDraw
-
-        pen = ImageDraw.Draw(image)
-        for region, (_, backward) in self.shapes:
-            if backward is not None and backward < number and not region.back:
-                colour = mix(self.of(region.colour), self.of(PAPER), BEEN)
-                region.outline(pen, colour, self.scale)
-        for region, times in self.shapes:
-            if number in times and number >= 0:
-                colour = region.colour if self.sequence[number].back else FORWARD
-                region.outline(pen, self.of(colour), self.scale)
-
-    def captioned(self, image: Any, caption: str) -> Any:
-        """The picture above a line of text, subscripts set low."""
-        from PIL import Image, ImageDraw
-
-        strip = round(STRIP * self.scale)
-        sheet = Image.new("RGB", (image.width, image.height + strip), self.of(PAPER))
-        sheet.paste(image)
-        line = printable(shorten(caption, most_letters(image.width / self.scale)))
-        x, y = round(12 * self.scale), round(image.height + STRIP * self.scale / 4)
-        for base, low in pieces(line):
-            for text, font, drop in ((base, self.font, 0), (low, self.small, self.size // 2)):
-                ImageDraw.Draw(sheet).text((x, y + drop), text, self.of(INK), font)
-                x += round(font.getlength(text))
-        return sheet
-
-    def palette(self) -> Any:
-        """One palette for all frames: the colours of the first, of the last, and of the marks."""
-        from PIL import Image, ImageDraw
-
-        first = self.picture(-1, "")
-        sheet = self.picture(len(self.sequence) - 1, self.sequence[-1].caption)
-        pen = ImageDraw.Draw(sheet)
-        for number, colour in enumerate(map(self.of, (FORWARD, BACKWARD, *GRADIENT))):
-            pen.rectangle((0, 12 * number, sheet.width // 4, 12 * number + 10), colour)
-        sheet.paste(first.resize((sheet.width // 4, sheet.height // 4)), (0, 90))
-        return sheet.quantize(255, dither=Image.Dither.NONE)
-
-
-def bitmap(scene: Scene, theme: Theme) -> Image:
-    """A scene as pixels, no wider than a GIF should be.
-
-    Graphviz makes room for texts that turn out wider than was reckoned; here the canvas is the
-    scene's own, so that drawings of one scene lie on each other whatever they show of it.
-    """
-    from PIL import Image
-
-    wide, high = scene.x2 - scene.x1 + 2 * PADDING, scene.y2 - scene.y1 + 2 * PADDING
-    middle = f"{(scene.x1 + scene.x2) / 2},{(scene.y1 + scene.y2) / 2}"
-    first, rest = dot.source(scene, theme).split("\n", 1)
-    canvas = f'graph [notranslate=true, viewport="{wide},{high},1,{middle}"]'
-    png = render.render(f"{first}\n{canvas}\n{rest}", "png", (wide, high))
-    image = Image.open(io.BytesIO(png)).convert("RGB")
-    if image.width <= GIF_WIDTH:
-        return image
-    height = round(image.height * GIF_WIDTH / image.width)
-    return image.resize((GIF_WIDTH, height), Image.Resampling.LANCZOS)
-
-
-def forward_only(scene: Scene, moments: Moments) -> Scene:
-    """A scene without what only the backward pass brings."""
-    edges = [edge for edge in scene.edges if not edge.back]
-    texts = [text for text in scene.texts if text.id not in moments.norms]
-    return replace(scene, edges=edges, texts=texts, grades={})
-
-
-def bare(scene: Scene, moments: Moments) -> Scene:
-    """A scene of the same size with its frames and those texts only that are there at once."""
-
-    def emptied(box: SceneBox) -> SceneBox:
-        inner = [emptied(b) for b in box.boxes]
-        corners = (box.x1, box.y1, box.x2, box.y2)
-        return SceneBox(box.id, box.kind, box.title, *corners, box.colour, box.mirrored, [], inner)
-
-    corners = (scene.x1, scene.y1, scene.x2, scene.y2)
-    boxes = [emptied(box) for box in scene.boxes]
-    texts = [text for text in scene.texts if text.id not in moments.norms]
-    return Scene(scene.view, boxes, [], [], texts, {}, set(), *corners)
-
-
-class Region(NamedTuple):
-    """Where a node or a wire is in the bitmap: rectangles, and lines of a width.
-
-    ``round`` is the radius of a frame's corners, 0 where there is no frame, and ``colour`` that of
-    its gradient.
-    """
-
-    boxes: list[tuple[float, float, float, float]]
-    lines: list[list[tuple[float, float]]]
-    width: float
-    round: float
-    back: bool = False
-    colour: str = BACKWARD
-
-    def fill(self, pen: Any, value: int) -> None:
-        """Cover it."""
-        for box in self.boxes:
-            pen.rectangle(box, fill=value)
-        for line in self.lines:
-            pen.line(line, fill=value, width=round(self.width), joint="curve")
-
-    def outline(self, pen: Any, colour: str, scale: float) -> None:
-        """Outline a node, or go over a wire."""
-        wide = round(3 * scale)
-        if self.lines:
-            for line in self.lines:
-                pen.line(line, fill=colour, width=wide, joint="curve")
-        elif self.round:
-            pen.rounded_rectangle(self.boxes[0], self.round, outline=colour, width=wide)
-
-
-def place(scene: Scene, node: Node, scale: float) -> Region:
-    """Where a node is, and what stands beside it."""
-    name = node.id
-    x, y = (node.x - scene.x1 + PADDING) * scale, (scene.y2 - node.y + PADDING) * scale
-    half, high = (node.half + 3) * scale, (node.high + 3) * scale
-    boxes = [(x - half, y - high, x + half, y + high)]
-    width, height = scene.note_size(name)
-    if width:
-        reach = (scene.beside + 3 + width) * scale
-        boxes.append((x, y - high - (4 + height) * scale, x + reach, y - high))
-    framed = node.kind not in BESIDE
-    colour = GRADIENT[scene.grades[name]] if name in scene.grades else BACKWARD
-    corner = framed * (min(half, high) if node.round else 8 * scale)
-    return Region(boxes, [], 0, corner, colour=colour)
-
-
-def lettering(scene: Scene, text: SceneText, scale: float) -> Region:
-    """Where a line of text is; it is not outlined, and comes with the gradient."""
-    wide = text_width(text.text, text.size * 1.15) + 8
-    left = text.x - {"left": 4, "middle": wide // 2, "right": wide - 4}[text.anchor]
-    x, y = (left - scene.x1 + PADDING) * scale, (scene.y2 - text.y + PADDING) * scale
-    return Region([(x, y - 8 * scale, x + wide * scale, y + 8 * scale)], [], 0, 0, back=True)
-
-
-def wire(scene: Scene, edge: Edge, scale: float) -> Region:
-    """Where a wire runs, and its name."""
-    points, tip = bezier(edge.curve)
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return (x - scene.x1 + PADDING) * scale, (scene.y2 - y + PADDING) * scale
-
-    course = [at(x + edge.dx, y) for x, y in [*sampled(points), tip]]
-    boxes = []
-    if edge.label:
-        x, y = at(*edge.label_at)
-        boxes.append((x - 14 * scale, y - 9 * scale, x + 14 * scale, y + 9 * scale))
-    return Region(boxes, [course], 9 * scale, 0, edge.back)
-
-
-def sampled(points: Points) -> list[tuple[float, float]]:
-    """A chain of cubic Bézier curves as points on it."""
-    out: list[tuple[float, float]] = [points[0]]
-    for n in range(0, len(points) - 3, 3):
-        a, b, c, d = points[n : n + 4]
-        for k in range(1, 7):
-            t = k / 6
-            w = (1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t * t * (1 - t), t**3
-            corners = list(zip(w, (a, b, c, d), strict=True))
-            out.append((sum(u * p[0] for u, p in corners), sum(u * p[1] for u, p in corners)))
-    return out
+    def mark(self, ident: str, number: int, forward: int | None, backward: int | None) -> str:
+        """The outline of a part in a frame: strong where it happens, a trace of the gradient."""
+        grade = self.scene.grades.get(ident)
+        colour = self.theme.of(BACKWARD if grade is None else GRADIENT[grade])
+        if number >= 0 and number == forward:
+            return self.theme.of(FORWARD)
+        if backward is None or backward > number:
+            return ""
+        return colour if backward == number else mix(colour, self.theme.of(PAPER), BEEN)

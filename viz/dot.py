@@ -94,6 +94,9 @@ def inches(points: int) -> str:
     return f"{points / 72:.8g}"
 
 
+MARK = 3  # points, the width of an outline
+
+
 class _Pen:
     """Writes wires' positions; a curve's text is made once and moved to each column."""
 
@@ -113,11 +116,24 @@ class _Pen:
 
 
 class Writer:
-    """Writes a scene; ``text()`` is the DOT source."""
+    """Writes a scene; ``text()`` is the DOT source.
+
+    Attributes:
+        shades: Id of a node or edge -> the theme in which it is seen, if that is another.
+        marks: Id of a node or edge -> the colour of a thick outline.
+        faint: Whether wires are paler than the gradients' ways back.
+        canvas: Attributes of the graph.
+        caption: A line below the scene.
+    """
 
     def __init__(self, scene: Scene, theme: Theme) -> None:
         self.scene = scene
         self.theme = theme
+        self.shades: dict[str, Theme] = {}
+        self.marks: dict[str, str] = {}
+        self.faint = any(edge.back for edge in scene.edges)
+        self.canvas = ""
+        self.caption: list[Run] = []
         self.lines: list[str] = []
         self.written: set[str] = set()
         self.looks: dict[Hashable, str] = {}
@@ -131,7 +147,7 @@ class Writer:
         out += [
             "digraph unspool {",
             f"graph [layout=nop2, splines=line, outputorder=edgesfirst, forcelabels=true, {fonts}"
-            f'charset="UTF-8", bgcolor="{of(PAPER)}"]',
+            f'charset="UTF-8", bgcolor="{of(PAPER)}"{self.canvas}]',
             f'node [{fonts}shape=circle, fixedsize=shape, style=filled, color="{of(WIRE)}", '
             f'fillcolor="{of(PAPER)}", width={size}, height={size}, penwidth=1.2]',
             f'edge [{fonts}color="{of(WIRE)}", arrowsize=0.6]',
@@ -145,6 +161,10 @@ class Writer:
                 self.node(node)
         for text in scene.texts:
             self.line_of_text(text)
+        if self.caption:
+            width = scene.x2 - scene.x1
+            inside = runs_html(self.caption, self.caption[0].size)
+            self.set_line("below", inside, scene.x1 + width // 2, scene.y1 - 18, width, "LEFT")
         out.append("}")
         self.wires()
         out.append("}")
@@ -169,32 +189,29 @@ class Writer:
             self.node(node)
         out.append("}")
 
-    def at(self, x: int, y: int) -> str:
-        """A node's position, pinned for engines that would move it."""
-        return f'pos="{x},{y}!"'
-
     # Nodes ----------------------------------------------------------------------------------
 
     def looks_of(self, node: Node) -> str:
         """A node's label, colours and size: one text for all that look alike."""
-        look = look_of(self.scene, node)
+        theme = self.shades.get(node.id, self.theme)
+        look = (theme, look_of(self.scene, node))
         found = self.looks.get(look)
         if found is None:
-            found = self.looks[look] = self.attributes(node)
+            found = self.looks[look] = self.attributes(node, theme)
         return found
 
-    def attributes(self, v: Node) -> str:
+    def attributes(self, v: Node, theme: Theme) -> str:
         """A node's label, colours, shape and size."""
-        of = self.theme.of
+        of = self.theme.of  # what differs from it is said
         bar, grade = v.id in self.scene.bars, self.scene.grades.get(v.id, -1)
-        style = node_style(v, bar, grade, self.theme)
-        out = label(label_lines(v, bar, grade, self.theme))
+        style = node_style(v, bar, grade, theme)
+        out = label(label_lines(v, bar, grade, theme))
         if style.stroke and style.stroke != of(WIRE):
             out += f' color="{style.stroke}"'
         if style.fill not in ("", of(PAPER)):
             out += f' fillcolor="{style.fill}"'
-        if style.ink:
-            out += f' fontcolor="{style.ink}"'
+        if ink := style.ink or (theme.of(INK) if theme is not self.theme else ""):
+            out += f' fontcolor="{ink}"'
         if style.width != 1.2 and v.kind not in UNFRAMED:
             out += f" penwidth={style.width:g}"
         if not v.round:
@@ -220,6 +237,8 @@ class Writer:
         if v.tensor is not None or v.kind == "share":
             lines = [quote(line)[1:-1] for line in hover_text(v).split("\n")]
             text += f' tooltip="{"&#10;".join(lines)}"'
+        if v.id in self.marks and v.kind not in UNFRAMED:
+            text += f' color="{self.marks[v.id]}" penwidth={MARK}'
         self.lines.append(text + "]")
 
     def note(self, name: str) -> str:
@@ -250,17 +269,22 @@ class Writer:
         """Text by itself: a table of one cell keeps it at its side, whatever the font."""
         shown = shorten(text.text, MOST_LETTERS)
         width = text_width(shown, text.size * (1.15 if text.bold else 1)) + 4
-        height = text.size + 8
         x = {"left": text.x + width // 2, "middle": text.x, "right": text.x - width // 2}
         align = {"left": "LEFT", "middle": "CENTER", "right": "RIGHT"}[text.anchor]
         inside = f"<B>{html(shown)}</B>" if text.bold else html(shown)
         colour = self.theme.of(text.colour or INK)
         font = f'<FONT POINT-SIZE="{text.size}" COLOR="{colour}">{inside}</FONT>'
+        self.set_line(text.id, font, x[text.anchor], text.y, width, align, text.size + 8)
+
+    def set_line(
+        self, name: str, inside: str, x: int, y: int, width: int, align: str, height: int = 22
+    ) -> None:
+        """A line around a point, at one side of its room, whatever the font."""
         self.lines.append(
-            f'{text.id} [shape=plaintext style="" {self.at(x[text.anchor], text.y)} '
+            f'{name} [shape=plaintext style="" pos="{x},{y}!" '
             f"width={inches(width)} height={inches(height)} "
             'label=<<TABLE BORDER="0" CELLBORDER="0" CELLPADDING="0" CELLSPACING="0"><TR>'
-            f'<TD WIDTH="{width}" HEIGHT="{height}" FIXEDSIZE="TRUE" ALIGN="{align}">{font}</TD>'
+            f'<TD WIDTH="{width}" HEIGHT="{height}" FIXEDSIZE="TRUE" ALIGN="{align}">{inside}</TD>'
             "</TR></TABLE>>]"
         )
 
@@ -268,23 +292,25 @@ class Writer:
         """All edges."""
         pen = _Pen()
         styles: dict[Hashable, str] = {}
-        backward = any(edge.back for edge in self.scene.edges)
         for edge in self.scene.edges:
-            key = wire_key(edge)
+            theme = self.shades.get(edge.id, self.theme)
+            key = (theme, wire_key(edge))
             if key not in styles:
-                styles[key] = self.wire(edge, backward)
+                styles[key] = self.wire(edge, theme)
             tail, head = edge.ends
             text = f'{tail.id} -> {head.id} [pos="{pen.position(edge)}"{styles[key]}'
             if edge.label:
                 x, y = edge.label_at
                 text += f' {label([name_runs(edge.label, NAME)])} lp="{x},{y}"'
                 if edge.state >= 0:
-                    text += f' fontcolor="{self.theme.letters(STATES[edge.state % len(STATES)])}"'
+                    text += f' fontcolor="{theme.letters(STATES[edge.state % len(STATES)])}"'
+            if edge.id in self.marks and not edge.back:
+                text += f' color="{self.marks[edge.id]}" penwidth={MARK}'
             self.lines.append(text + "]")
 
-    def wire(self, edge: Edge, faint: bool) -> str:
+    def wire(self, edge: Edge, theme: Theme) -> str:
         """The attributes of a wire."""
-        style = wire_style(edge, self.theme, faint)
+        style = wire_style(edge, theme, self.faint)
         out = f' color="{style.stroke}"' if style.stroke != self.theme.of(WIRE) else ""
         out += f" penwidth={style.width:g}" if style.width != 1.2 else ""
         out += " style=dotted" if style.dotted else ""

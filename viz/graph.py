@@ -120,6 +120,12 @@ class Edge:
         """From where to where it leads, in the direction of what flows there."""
         return (self.head, self.tail) if self.back else (self.tail, self.head)
 
+    @property
+    def id(self) -> str:
+        """Tail and head, in that direction."""
+        tail, head = self.ends
+        return f"{tail.id}-{head.id}"
+
 
 class Shared(NamedTuple):
     """A parameter that is shown once by itself: used in many places, or beside time steps."""

@@ -143,6 +143,17 @@ class Theme:
         return self.tint(DIVERGING[0] if share < 0 else DIVERGING[2], min(abs(share), 1.0))
 
 
+@dataclass(frozen=True)
+class Faint(Theme):
+    """A theme of which a share is seen, the rest is paper."""
+
+    share: float = 1.0
+
+    def of(self, colour: str) -> str:
+        """What is seen of it."""
+        return mix(super().of(colour), super().of(PAPER), self.share)
+
+
 NEUTRALS = (INK, WIRE, FAINT, BAND, BAND_EDGE, PAPER, PANEL)
 THEMES = {
     theme.name: theme

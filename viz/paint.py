@@ -248,7 +248,7 @@ class Painter:
         if found is None:
             found = self.wires[key] = self.wire(edge)
         kind, drawn = found
-        ident = edge_id(edge)
+        ident = edge.id
         moved = f' transform="translate({edge.dx} 0)"' if edge.dx else ""
         more = self.begins.get(ident, "")
         return f'<g class="edge {kind}{more}" data-id="{ident}"{moved}>{drawn}</g>\n'
@@ -270,7 +270,7 @@ class Painter:
         x, y = edge.label_at
         ink = self.theme.letters(STATES[edge.state % len(STATES)]) if edge.state >= 0 else ""
         line = text_element(name_runs(edge.label, NAME), (x, -y + MIDDLE * NAME), ink=ink)
-        ident = edge_id(edge)
+        ident = edge.id
         more = self.begins.get(ident, "")
         return f'<g class="name{more}" data-id="{ident}">{line}</g>\n'
 
@@ -281,12 +281,6 @@ def svg(scene: Scene, theme: Theme = THEMES["light"], name: str = "") -> bytes:
 
 
 # Parts ----------------------------------------------------------------------------------------
-
-
-def edge_id(edge: Edge) -> str:
-    """Tail and head, in the direction of what flows there."""
-    tail, head = edge.ends
-    return f"{tail.id}-{head.id}"
 
 
 def text(words: str) -> str:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..checks import shown
@@ -40,19 +41,19 @@ REPAIRS = {
 }
 FASTER = 'draw fewer steps (steps=), or a coarser level (level="cell")'
 
-# Run by the child: source on stdin, picture on stdout; argv holds the renderer, the format, and
+# Run by the child: sources on stdin, pictures on stdout; argv holds the renderer, the format, and
 # where to import from. pygraphviz is asked for bytes, as not every release can write to a path.
 CHILD = """
 import json, os, sys
 how, form, sys.path[:] = json.loads(sys.argv[1])
-source = sys.stdin.buffer.read()
+sources = json.load(sys.stdin)
 if how == "dot":
-    import graphviz
-    data = graphviz.pipe("neato", form, source, neato_no_op=2, quiet=True)
+    from graphviz import pipe
+    out = [pipe("neato", form, one.encode(), neato_no_op=2, quiet=True) for one in sources]
 else:
     import pygraphviz
-    data = pygraphviz.AGraph(string=source.decode()).draw(format=form, prog="nop2")
-sys.stdout.buffer.write(data)
+    out = [pygraphviz.AGraph(string=one).draw(format=form, prog="nop2") for one in sources]
+sys.stdout.buffer.write(b"".join(out))
 sys.stdout.flush()
 sys.stderr.flush()
 os._exit(0)  # without freeing a large graph piece by piece
@@ -83,14 +84,21 @@ def renderers() -> list[str]:
     return found
 
 
-def render(source: str, form: str, size: tuple[int, int], time_limit: float = TIME_LIMIT) -> bytes:
+def render(
+    source: str | Sequence[str],
+    form: str,
+    size: tuple[int, int],
+    time_limit: float = TIME_LIMIT,
+    dpi: float = PNG_DPI,
+) -> bytes:
     """A picture of a DOT source by the first renderer that succeeds.
 
     Args:
-        source: DOT, with positions.
+        source: DOT, with positions; of several of one size the pictures follow each other.
         form: ``png``, ``pdf``, or ``svg``.
         size: The width and height of the picture in points.
         time_limit: Seconds after which a renderer is stopped and the next one tried.
+        dpi: The resolution of a PNG.
 
     Raises:
         RuntimeError: No renderer is installed, or all failed; the message says for each what
@@ -100,11 +108,13 @@ def render(source: str, form: str, size: tuple[int, int], time_limit: float = TI
     available = renderers()
     if not available:
         raise RuntimeError(f"no Graphviz was found to make the {form.upper()}: {CURES}")
+    sources = [source] if isinstance(source, str) else list(source)
     if form == "png":
-        source = with_resolution(source, size)
+        resolution = resolution_of(size, dpi)
+        sources = [one.replace("\n", f"\ngraph [dpi={resolution:.6g}]\n", 1) for one in sources]
     failures = []
     for how in available:
-        picture = run(how, form, source, time_limit)
+        picture = run(how, form, sources, time_limit)
         if isinstance(picture, bytes):
             return picture
         failures.append(picture)
@@ -114,11 +124,11 @@ def render(source: str, form: str, size: tuple[int, int], time_limit: float = TI
     raise error(f"Graphviz could not make the {form.upper()}: {problems}")
 
 
-def run(how: str, form: str, source: str, time_limit: float) -> bytes | Failure:
-    """Have one renderer draw a source, in a child process."""
+def run(how: str, form: str, sources: list[str], time_limit: float) -> bytes | Failure:
+    """Have one renderer draw sources, in a child process."""
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
-        files[0].write(source.encode())
+        files[0].write(json.dumps(sources).encode())
         files[0].seek(0)
         child = subprocess.Popen(
             [sys.executable, "-c", CHILD, json.dumps([how, form, sys.path])],
@@ -164,10 +174,9 @@ def stop(child: subprocess.Popen[bytes]) -> None:
     child.wait()
 
 
-def with_resolution(source: str, size: tuple[int, int]) -> str:
-    """A source with the resolution of a PNG, lowered where the bitmap would be too large."""
+def resolution_of(size: tuple[int, int], dpi: float) -> float:
+    """The resolution of a PNG, lowered where the bitmap would be too large."""
     points = max(*size, 1) + 8
-    dpi = float(PNG_DPI)
     if points * dpi / 72 > PNG_LIMIT:
         dpi = PNG_LIMIT * 72 / points
         warnings.warn(
@@ -176,5 +185,4 @@ def with_resolution(source: str, size: tuple[int, int]) -> str:
             "show fewer steps (steps=)",
             stacklevel=4,
         )
-    first, rest = source.split("\n", 1)
-    return f"{first}\ngraph [dpi={dpi:.6g}]\n{rest}"
+    return dpi
