@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import io
+import json
 import os
 import re
 import sys
@@ -234,3 +235,21 @@ def test_broken_links_are_found(tmp_path):
         "a.html: no.svg leads nowhere",
         "a.html: c.html leads nowhere",
     ]
+
+
+# The lectures -------------------------------------------------------------------------------------
+
+
+def test_what_the_lectures_teach_stands_in_sections_that_there_are():
+    """Each row of docs/lectures.md names a notebook and a heading of it."""
+    place = re.compile(r"\| \[\d\d\]\(\.\./notebooks/(\w+)\.ipynb\): (.+) \|$")
+    count = 0
+    for line in PAGES["lectures"].splitlines():
+        if not line.startswith("| ") or line.startswith("| slide"):
+            continue
+        name, section = place.search(line).groups()
+        source = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+        text = "\n".join("".join(cell["source"]) for cell in source["cells"])
+        assert re.search(rf"^##+ {re.escape(section)}$", text, re.MULTILINE), line
+        count += 1
+    assert count > 100
