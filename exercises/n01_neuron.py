@@ -242,7 +242,7 @@ EXERCISES = [
         id="01.twice",
         title="Softmax twice",
         question=(
-            "Somebody gives probabilities, not scores, to cross_entropy. Which loss can he not get "
+            "A network gives probabilities, not scores, to cross_entropy. Which loss can it not get "
             "below, with three classes?"
         ),
         hints=(
