@@ -242,8 +242,8 @@ EXERCISES = [
         id="01.twice",
         title="Softmax twice",
         question=(
-            "Somebody gives probabilities, not scores, to cross_entropy. Which loss can he not get "
-            "below, with three classes?"
+            "A network gives probabilities, not scores, to cross_entropy. Below which loss can it "
+            "not get, with three classes?"
         ),
         hints=(
             "cross_entropy applies softmax to what it gets. What are the best probabilities?",
