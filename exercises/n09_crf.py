@@ -48,6 +48,15 @@ def log_Z(x: Any, T: Any) -> Any:
     return np.log(np.sum(np.exp(alpha)))
 
 
+def with_plain_T(x: Any, T: Any) -> Any:
+    """The forward algorithm without logarithms, in which T is not exponentiated."""
+    alpha = np.exp(x[0])
+    for t in range(1, len(x)):
+        alpha = alpha @ T * np.exp(x[t])
+    with np.errstate(invalid="ignore"):
+        return np.log(np.sum(alpha))
+
+
 def viterbi(x: Any, T: Any) -> list[int]:
     """The sequence with the highest score."""
     best, back = x[0], []
@@ -59,6 +68,15 @@ def viterbi(x: Any, T: Any) -> list[int]:
     for before in reversed(back):
         tags.append(int(before[tags[-1]]))
     return tags[::-1]
+
+
+def best_ends(x: Any, T: Any) -> list[int]:
+    """The label in which the best path up to each word ends."""
+    best, tags = x[0], [int(np.argmax(x[0]))]
+    for t in range(1, len(x)):
+        best = np.max(best[:, None] + T + x[t], axis=0)
+        tags.append(int(np.argmax(best)))
+    return tags
 
 
 def greedy(x: Any, T: Any) -> list[int]:
@@ -157,7 +175,7 @@ def prefers_nothing(crf: CRF, rng: Rng) -> bool:
 
 
 IS_CRF = 'Expected the CRF(["O", "B", "I"]) itself, with its T and start set.'
-AFTER_O = "I still follows O: T[a, b] is the score of b after a, and the labels are O, B, I."
+AFTER_O = "I still follows O where the words ask for it: T[0, 2] has to be very low."
 FIRST = "A sequence still begins with I: look at crf.start."
 REST = "More is forbidden than should be: I may follow B and I, and O and B may follow all."
 NOTHING = "What is allowed should have the score 0, so that nothing is preferred."
@@ -202,7 +220,7 @@ def differ(T: Any, rng: Rng) -> bool:
     return tuple(pair) != (np.argmax(P.sum(1)), np.argmax(P.sum(0)))
 
 
-SQUARE = "Expected an array (2, 2) of numbers: T[a, b], the score of b after a."
+SQUARE = "Expected an array (2, 2) of finite numbers: T[a, b], the score of b after a."
 ONE_BEST = "Two pairs are equally good: there is no one best path."
 TIES = "At one of the words both labels are equally probable: make one of them more so."
 SAME = "The best path has the most probable label at both words: let two weaker paths share one."
@@ -271,6 +289,10 @@ EXERCISES = [
                 "alpha[:, None] + T",
                 "alpha + T",
             ),
+            "T is not used.": ("alpha[:, None] + T + x[t]", "alpha[:, None] + 0 * T + x[t]"),
+            "T holds scores: where products are summed, it is exp(T) that stands in them.": (
+                with_plain_T
+            ),
             "This is Z; its logarithm was asked for.": (
                 "np.log(np.sum(np.exp(alpha)))",
                 "np.sum(np.exp(alpha))",
@@ -318,6 +340,8 @@ EXERCISES = [
                 "+ T.T + x[t]",
             ),
             "The path is from last to first: reverse it.": ("return tags[::-1]", "return tags"),
+            "These are the best ends at each word. Where a path goes is known at the last word: "
+            "begin there, and go back.": best_ends,
             "Follow the kept arrays: the label before is before[tags[-1]].": (
                 "tags.append(int(before[tags[-1]]))",
                 "tags.append(int(np.argmax(before)))",
