@@ -214,6 +214,10 @@ EXERCISES = [
                 " / np.sum(np.exp(scores))",
                 "",
             ),
+            "The weights go through σ; a softmax over time makes them sum to 1.": (
+                "np.exp(scores) / np.sum(np.exp(scores))",
+                "1 / (1 + np.exp(-scores))",
+            ),
             "The weights stand along the features; they belong to positions: weights[:, None].": (
                 "weights[:, None] * hs",
                 "weights * hs",

@@ -170,6 +170,11 @@ EXERCISES = [
                 "np.stack(forward), np.stack(backward)",
                 "np.stack(backward), np.stack(forward)",
             ),
+            "The tanh is missing.": ("np.tanh(", "("),
+            "xs[-t] is xs[0] at first; the last word is xs[-1].": (
+                "for x in xs[::-1]:",
+                "for x in [xs[-t] for t in range(len(xs))]:",
+            ),
             "The backward state at t has read x_n to x_(t+1) only; it reads x_t too.": (
                 "backward = backward[::-1]",
                 "backward = [*backward[::-1][1:], np.zeros(len(U_b))]",
