@@ -55,6 +55,8 @@ SIGNS = {
     TABLE[np.multiply]: " * ",
     TABLE[np.divide]: " / ",
 }
+# Of functions that only compiled code calls: without the code for calls from Python.
+INNER = {"forceinline": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 ZERO, ONE_MORE = "T(0.0)", "T(1.0)"  # what a product's result is added to: nothing, or itself
 _made: dict[Any, Any] = {}
 lock = threading.Lock()
@@ -81,7 +83,7 @@ def numba_or_none() -> Any:
 def fast_functions(char: str) -> dict[str, Any]:
     """tanh, sigmoid and relu as LLVM vectorises them."""
     numba = numba_or_none()
-    compiled = functools.partial(numba.njit, fastmath=MATH, forceinline=True)
+    compiled = functools.partial(numba.njit, fastmath=MATH, **INNER)
     T = np.dtype(char).type
     half, limit = T(0.5), T(7.90531110763549805)
     # A ratio of polynomials, to 2 units in the last place (Eigen's, fitted in float32).
@@ -164,7 +166,7 @@ def product(char: str) -> tuple[str, Any]:
         matrices = external(f"{kind}gemm", addresses[0], *sizes, *given)
         rows = external(f"{kind}gemv", addresses[1], t.int32, t.int32, size, size, *given)
 
-        @numba.njit
+        @numba.njit(**INNER)
         def gemm(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
             # 101: rows first; 111: as it is, 112: transposed
             if (
@@ -181,7 +183,7 @@ def product(char: str) -> tuple[str, Any]:
     address = extending.get_cython_function_address("scipy.linalg.cython_blas", f"{kind}gemm")
     fortran = external(f"{kind}gemm_", address, *[at] * 13)
 
-    @numba.njit
+    @numba.njit(**INNER)
     def scipy_gemm(ta, tb, m, n, k, a, lda, b, ldb, beta, c, ldc):  # type: ignore[no-untyped-def]
         # Columns first: the transposed product, b' a'.
         sizes = np.array([n, m, k, ldb, lda, ldc], np.int32)
@@ -203,7 +205,7 @@ def scalar(function: Any, char: str) -> Any:
     """
     numba = numba_or_none()
     fast = fast_functions(char)
-    compiled = functools.partial(numba.njit, fastmath=MATH, forceinline=True)
+    compiled = functools.partial(numba.njit, fastmath=MATH, **INNER)
     if isinstance(function, np.ufunc):
         if function is np.tanh:
             return fast["tanh"]
@@ -589,7 +591,12 @@ def compile_source(source: Source, signature: tuple[Any, ...]) -> Any:
         names = {"__name__": __name__, **source.names}  # a module that numba's cache can import
         code = compile(source.text, str(path) if cached else "<compiled loop>", "exec")
         exec(code, names)
-        options = {"nogil": True, "error_model": "numpy", "fastmath": MATH}
+        options = {
+            "nogil": True,
+            "error_model": "numpy",
+            "fastmath": MATH,
+            "no_cfunc_wrapper": True,
+        }
         function = numba.njit(names["loop"], cache=cached, **options)
         try:
             with progress(path), np.errstate(all="ignore"):

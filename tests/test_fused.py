@@ -1250,25 +1250,30 @@ def test_no_grad_keeps_nothing_of_the_steps(monkeypatch):
 
 def test_arrays_serve_one_run_after_the_other():
     """Those of a tape that lives are its own; those of one that is gone are filled anew."""
-    cell, xs = cell_of(LSTM), numbers(B, T, D)
+    cell = cell_of(LSTM)
     execute.idle.found.clear()
 
-    def prepared(ys):
-        return ys._record[4]._record[2]["run"].runs[0].prepared
+    def once(sign):
+        xs = Tensor(sign * numbers(B, T, D), requires_grad=True)
+        return xs, (), unroll(cell, xs)[0], ()
 
-    def once(xs):
-        return unroll(cell, Tensor(xs, requires_grad=True))[0]
+    def gradients(result):
+        result[0].grad = None
+        return gradients_of(cell, result, ("ys",))
 
-    first = once(xs)
-    expected = gradients_of(cell, (first, (), first, ()), ("ys",))
-    second = once(-xs)
+    def prepared(result):
+        return result[2]._record[4]._record[2]["run"].runs[0].prepared
+
+    first = once(1)
+    expected = gradients(first)
+    second = once(-1)
     assert prepared(second) is not prepared(first)
-    same_gradients(gradients_of(cell, (first, (), first, ()), ("ys",)), expected)
+    same_gradients(gradients(first), expected)
     used = prepared(second)
     del second
-    third = once(xs)
+    third = once(1)
     assert prepared(third) is used
-    same_gradients(gradients_of(cell, (third, (), third, ()), ("ys",)), expected)
+    same_gradients(gradients(third), expected)
     assert not execute.idle.found
 
 
