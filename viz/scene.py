@@ -185,7 +185,7 @@ def node_size(v: Node, norms: bool) -> tuple[int, int, bool]:
         wide = max(text_width(shorten(v.label), NAME * 1.15), text_width(shorten(v.detail), SMALL))
         return max(30, wide // 2 + 8), 20 if v.detail else 15, False
     if v.kind == "cell":
-        return max(46, text_width(shorten(v.label), 20) // 2 + 14), 40 if norms else 34, False
+        return max(36, text_width(shorten(v.label), 20) // 2 + 8), 40 if norms else 34, False
     if v.kind == "parameter":
         wide = name_width(v.label) + text_width(f" {v.detail}", SMALL)
         return wide // 2 + 9, PILL, False
