@@ -97,7 +97,7 @@ class Plan:
         self._sort_lines()
         self._sort_phases()
         self.leaf_wanted = [f"l{k}" in self.wanted for k in range(len(leaf_needs))]
-        self.rowwise = self._is_rowwise()
+        self.rowwise = "call" not in self.kinds
         self.read = {x for k in self.members for x in self._reads(k)}
         self._make_calls(len(new))
 
@@ -157,14 +157,6 @@ class Plan:
         ):
             return "call"
         return "sum" if op is ADD else "map"
-
-    def _is_rowwise(self) -> bool:
-        """Whether no line mixes sequences, or has numbers for each of them."""
-        pointwise = [x for k in self.members if self.kinds[k] != "product" for x in self.terms[k]]
-        return "call" not in self.kinds and all(
-            np.ndim(x) < 2 if not isinstance(x, str) else x[0] != "l" or len(self.shapes[x]) < 2
-            for x in pointwise
-        )
 
     def _sort_phases(self) -> None:
         self.phase: dict[str, str] = {"i0": "before"}

@@ -158,17 +158,23 @@ def test_threads_give_the_same_numbers(batch):
 
 
 def test_a_batch_is_split_over_threads():
-    """Into parts of at least four sequences, and not where a leaf has numbers for each of them."""
+    """Into parts of at least four sequences, and not where a step may mix them."""
 
     class Biased(OneGate):
         def forward(self, x, state):
             return (super().forward(x, state)[0] + self.each,)
 
+    class Centred(OneGate):
+        def forward(self, x, state):
+            (h,) = super().forward(x, state)
+            return (h - h.mean(axis=0),)
+
+    centred = Centred(fused_tests.D, fused_tests.H)
     cell, biased = jit(cell_of(LSTM), threads=2), Biased(fused_tests.D, fused_tests.H)
     biased.each = Parameter(numbers(9, fused_tests.H))
-    biased.same_every_step = True
-    cell.compiled_threads = biased.compiled_threads = 2
-    for each, batch, parts in ((cell, 7, 1), (cell, 9, 2), (biased, 9, 1)):
+    for each in (cell, biased, centred):
+        each.same_every_step, each.compiled_threads = True, 2
+    for each, batch, parts in ((cell, 7, 1), (cell, 9, 2), (biased, 9, 1), (centred, 9, 1)):
         xs = Tensor(numbers(batch, 5, each.d_in), requires_grad=True)
         ys, _ = unroll(each, xs)
         run = ys._record[4]._record[2]["run"]
