@@ -18,10 +18,9 @@ from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
 from sphinx.util import logging
 
-logger = logging.getLogger(__name__)
-
 import reference
 
+logger = logging.getLogger(__name__)
 
 # Mathematics: every browser reads MathML, so that the pages work offline.
 PLAINER = (  # what docutils does not read, by what it does; delimiters grow by themselves
