@@ -11,25 +11,46 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.domains.python import PyObject
+from sphinx.util import logging
 
 import reference
 
+logger = logging.getLogger(__name__)
 
 # Mathematics: every browser reads MathML, so that the pages work offline.
+PLAINER = (  # what docutils does not read, by what it does; delimiters grow by themselves
+    (r"\\dots(?![a-zA-Z])", r"\\ldots"),
+    (r"\\[Bb]igg?[lr]?(?![a-zA-Z])", ""),
+    (r"\\math(?:rel|bin)\{(.)\}", r"\1"),
+)
+
+
+def mathml(node: nodes.Element, block: bool) -> str:
+    """A formula as MathML; a warning, and its TeX as it stands, where that cannot be."""
+    tex = node.astext()
+    for pattern, plain in PLAINER:
+        tex = re.sub(pattern, plain, tex)
+    try:
+        return tex2mathml(tex, as_block=block)
+    except MathError as error:
+        logger.warning("%s in %s", error, node.astext(), location=node)
+        return f"<code>{html.escape(node.astext())}</code>"
+
+
 def inline_math(self: Any, node: nodes.math) -> None:
     """Write ``$...$`` as MathML."""
-    self.body.append(tex2mathml(node.astext(), as_block=False))
+    self.body.append(mathml(node, block=False))
     raise nodes.SkipNode
 
 
 def block_math(self: Any, node: nodes.math_block) -> None:
     """Write ``$$...$$`` as MathML, in a box that scrolls by itself."""
-    mathml = tex2mathml(node.astext(), as_block=True)
-    self.body.append(f'<div class="math">{mathml}</div>\n')
+    self.body.append(f'<div class="math">{mathml(node, block=True)}</div>\n')
     raise nodes.SkipNode
 
 
