@@ -50,7 +50,7 @@ def sigmoid(z: float) -> float:
 def lstm_forward(words: list[int], W: Gates, U: Gates) -> list[tuple[Vector, ...]]:
     """For each step (h and c before, f, i, o, g, the new c and h)."""
     h = c = [0.0] * len(U["f"])
-    steps = []
+    steps: list[tuple[Vector, ...]] = []
     for w in words:
         z = {k: [a + b for a, b in zip(W[k][w], times(h, U[k]))] for k in "fiog"}
         f, i, o = ([sigmoid(a) for a in z[k]] for k in "fio")
