@@ -1848,8 +1848,8 @@ def test_a_drawing_fits_a_width_by_showing_less(what, width):
 
 
 def test_what_fits_no_width_says_how_wide_it_is():
-    with pytest.warns(UserWarning, match=r"nothing fits width=100; .* level 'cell', is \d+ pixels"):
-        assert draw(tape_of(LSTM(3, 4), 9), width=100).scene.view.generic  # one step for all
+    with pytest.warns(UserWarning, match=r"nothing fits width=100; .* level 'layer', is \d+ pixel"):
+        assert draw(tape_of(LSTM(3, 4), 9), width=100).scene.view.level == "layer"
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert draw(tape_of(LSTM(3, 4)), level="gate", width=5000).scene.view.level == "gate"
