@@ -106,6 +106,10 @@ EXERCISES = [
                 ("targets[:, :-1]", "targets[:, :-2]"),
                 ("targets[:, 1:]", "targets[:, 1:-1]"),
             ),
+            "A prediction for each input: the last one, </s>, is missing.": (
+                "targets[:, 1:]",
+                "targets[:, 1:-1]",
+            ),
             "Sequences are cut, not time: the first axis is the batch.": (
                 ("targets[:, :-1]", "targets[:-1]"),
                 ("targets[:, 1:]", "targets[1:]"),
@@ -147,6 +151,10 @@ EXERCISES = [
                 "np.where(real, scores, 0)",
             ),
             "The weights are not divided by their sum.": (" / e.sum()", ""),
+            "The scores are divided by the root of the width; here they are plain dot products.": (
+                "hs @ h",
+                "hs @ h / np.sqrt(len(h))",
+            ),
             "This is the plain average; weight each state by its weight.": (
                 "weights @ hs",
                 "hs[real].mean(0)",
