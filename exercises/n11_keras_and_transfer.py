@@ -294,6 +294,10 @@ EXERCISES = [
                 "",
             ),
             "The biases of the LSTM are missing.": (" + units)", ")"),
+            "A gate has one bias a unit here; this counts two, as PyTorch has them.": (
+                " + units)",
+                " + 2 * units)",
+            ),
             "An LSTM has four of these sums, three gates and a candidate.": ("4 * (", "3 * ("),
             "This counts one sum of the LSTM; it has four.": ("4 * (", "1 * ("),
             "The bias of the dense layer is missing.": ("units + 1", "units"),
@@ -324,6 +328,10 @@ EXERCISES = [
             "A layer is frozen again when the next one is trained.": never_frozen_again,
             "The last stage is missing: all layers together.": (", every]", "]"),
             "The first stage is missing: the new head alone.": ("alone[-1:], ", ""),
+            "Each layer alone, lowest first: the new head is tuned first, and at last all.": (
+                "return np.concatenate([alone[-1:], alone[:-1], every])",
+                "return alone",
+            ),
             "0 and 1 are exchanged: 1 is for the layers that are trained.": (
                 "return np.concatenate([alone[-1:], alone[:-1], every])",
                 "return 1 - np.concatenate([alone[-1:], alone[:-1], every])",
