@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..models.keras.layers import LSTM, Bidirectional, Dense, Embedding
-from ..models.keras.models import Sequential
+from ..models.keras import LSTM, Bidirectional, Dense, Embedding, Sequential
 from .exercise import digest
 from .kinds import Choice, Conditions, Function
 
