@@ -18,7 +18,8 @@ from helpers import needs
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = Path(unspool.__file__).parent
-NOT_SHIPPED = {".gitignore", ".pre-commit-config.yaml"}  # for those who have the repository
+# For those who have the repository.
+NOT_SHIPPED = {".gitignore", ".pre-commit-config.yaml", ".github/workflows/site.yml"}
 
 pytestmark = pytest.mark.slow
 
