@@ -1,4 +1,4 @@
-"""Exercises of notebook 11: Keras's names, and transfer."""
+"""Exercises of notebook 11: the same in Keras's names, and transfer."""
 
 from __future__ import annotations
 
