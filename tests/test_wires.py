@@ -296,3 +296,18 @@ def test_the_insides_of_a_step_keep_their_places_from_level_to_level(make):
         for axis in (0, 1):
             before, after = op[a][axis] - op[b][axis], gate[a][axis] - gate[b][axis]
             assert before * after >= 0 or min(abs(before), abs(after)) <= 20, (a, b, axis)
+
+
+@pytest.mark.parametrize("encoder", [1, 2])
+@pytest.mark.parametrize("level", ["cell", "gate"])
+def test_a_decoder_of_one_step_takes_over_the_encoders_state(encoder, level):
+    with scope("e"):
+        _, state = unroll(GRU(3, 2, rng=0), np.ones((encoder, 3)))
+    with scope("d"):
+        ys, _ = unroll(GRU(3, 2, rng=1), np.ones((1, 3)), state)
+    scene = draw(ys, level=level).scene
+    names = {id(e.tensor): e.tensor.name for e in scene.edges if e.kind == "state"}
+    assert sorted(names.values()) == sorted([*(f"h_{t}" for t in range(encoder + 1)), "h_1"])
+    between = [e for e in scene.edges if e.tail.place and e.head.place and e.tail.place[0] == 0]
+    assert all(e.kind == "state" for e in between if e.head.place[0] == 1)
+    assert not [node for node in scene.nodes if node.label == "xs"]

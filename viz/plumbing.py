@@ -103,8 +103,11 @@ class Plumbing:
                 self.added.append(Edge(tail, v, position, v.tensor, None, kind))
 
     def is_only_taken_apart(self, v: Node) -> bool:
-        """Whether an input is a sequence that only x_1, x_2, ... are taken out of."""
-        uses = self.out_of.get(v, []) if v.kind == "input" and v.place is None else []
+        """Whether an input is a sequence that only x_1, x_2, ... are taken out of.
+
+        A sequence of one step stands inside of the step.
+        """
+        uses = self.out_of.get(v, []) if v.kind == "input" else []
         return bool(uses) and all(
             (e.head.kind == "input" and e.head.place is not None) or e.head.kind == "dots"
             for e in uses

@@ -439,6 +439,13 @@ class States:
                 ends = [final[place] for place in slot.keys if place in final]
                 slot.end = names.get(f"{slot.name}_{last}", min(ends, default=None))
 
+    def begins_or_ends(self, x: Tensor, part: str, made: int | None) -> bool:
+        """Whether a name is that of a first state, h_0, or of another loop's last one."""
+        if made is None:
+            return x.name == f"{part}_0"
+        place = self.s.where[made]
+        return place is not None and x.name == f"{part}_{self.s.loops[place[0]].order[-1]}"
+
     def slot_for(self, loop: int, step: int, x: Tensor, place: Key) -> Slot:
         """The state that a value is, made at a place of a step."""
         label = stem(x.name)
@@ -474,7 +481,7 @@ class States:
             if (i, k) in s.entering or (j is not None and s.where[j] == (loop, t)):
                 continue
             known = self.readers.get((loop, s.key[i], k))
-            if known is None and j is None and part and x.name == f"{part}_0":
+            if known is None and part and self.begins_or_ends(x, part, j):
                 # The one step of a loop: its state is known by its name alone.
                 made_at = names.get(f"{part}_{t}")
                 if made_at is not None:
