@@ -68,7 +68,7 @@ def naming(f: Callable[..., Any]) -> Iterator[None]:
 
     def name_locals(frame: Any, event: str, result: Any) -> None:
         if event == "return" and frame.f_code is code:
-            returned = result if isinstance(result, tuple) else (result,)
+            returned = result if isinstance(result, (tuple, list)) else (result,)
             for name, value in frame.f_locals.items():
                 inner = all(value is not other for other in returned)
                 if inner and isinstance(value, Tensor) and value.name is None:
@@ -101,8 +101,8 @@ def named_results(result: Any, names: Sequence[str] = ()) -> Results:
     """The parts of a result under their names; Tensors as arrays.
 
     Args:
-        result: A value, a tuple of values, or a dict of them.
-        names: Of the parts of a tuple; without them they are "part 1", ...
+        result: A value, a tuple or list of values, or a dict of them.
+        names: Of the parts; without them those of a tuple are "part 1", ...
 
     Raises:
         Faulty: There are not as many parts as names.
@@ -110,7 +110,7 @@ def named_results(result: Any, names: Sequence[str] = ()) -> Results:
     if isinstance(result, Mapping):
         return {str(name): plain(value) for name, value in result.items()}
     if len(names) > 1:
-        if not isinstance(result, tuple) or len(result) != len(names):
+        if not isinstance(result, (tuple, list)) or len(result) != len(names):
             wanted = ", ".join(names)
             raise Faulty(f"Expected a tuple ({wanted}), got {describe_received(result)}.")
         return {name: plain(value) for name, value in zip(names, result, strict=True)}

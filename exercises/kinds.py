@@ -64,7 +64,7 @@ class Function(Exercise):
         )
         with naming(answer):
             result = answer(*(as_tensor(x, name) for name, x in args.items()))
-        results = result if isinstance(result, tuple) else (result,)
+        results = result if isinstance(result, (tuple, list)) else (result,)
         for y, name in zip(results, self.names or ("result",)):
             y.name = name
         return viz.equations(Tape(*results), inner=True)

@@ -94,6 +94,10 @@ EXERCISES = [
                 "W @ X_3",
                 "W @ X_2",
             ),
+            "W @ x_1 stands in the place of W @ x_3: x_3 picks the second column of W.": (
+                "W @ X_3",
+                "W @ X_1",
+            ),
             "h_3 went through tanh; the classwork has no activation function.": (
                 "h_3 = U @ h_2 + W @ X_3",
                 "h_3 = np.tanh(U @ h_2 + W @ X_3)",

@@ -267,6 +267,10 @@ EXERCISES = [
                 "np.log(f / (1 - f))",
                 "1 / (1 + np.exp(-f))",
             ),
+            "This is the logarithm of f; the bias is that of f / (1 - f).": (
+                "np.log(f / (1 - f))",
+                "np.log(f)",
+            ),
             "The sign is wrong: a gate near 1 needs a positive bias.": (
                 "f / (1 - f)",
                 "(1 - f) / f",
@@ -309,6 +313,10 @@ EXERCISES = [
             "Steps are counted from 1: the piece of step t begins at (t - 1) // k * k + 1.": (
                 "(t - 1) // k * k + 1",
                 "t // k * k",
+            ),
+            "This is the step before the piece; add 1.": (
+                "(t - 1) // k * k + 1",
+                "(t - 1) // k * k",
             ),
             "Step k still belongs to the first piece: divide t - 1, not t.": (
                 "(t - 1) // k * k + 1",

@@ -166,6 +166,7 @@ def which_two(cell: LSTM, step: Step) -> str:
     return "none"
 
 
+ORDER = "These two are right; write them in the order f, i, o."
 SWAP = "Were {0} and {1} swapped, c' would be {2} ⊙ c + {3} ⊙ g. Compute it and compare."
 
 EXERCISES = [
@@ -277,6 +278,7 @@ EXERCISES = [
             "The input gate is f itself; it is 1 - f.": ("(1 - f) * g", "f * g"),
             "The candidate goes into c' whole; it is multiplied by 1 - f.": ("(1 - f) * g", "g"),
             "The coupled gate is 1 - o; it is 1 - f.": ("(1 - f)", "(1 - o)"),
+            "h' has c' without its tanh.": ("o * np.tanh(c)", "o * c"),
         },
     ),
     Conditions(
@@ -286,7 +288,8 @@ EXERCISES = [
         hints=(
             "Large weights make gates of 0 and 1. Which gates must listen to write?",
             "With write at 0, f should be 1 and i 0; with write at 1 the other way round.",
-            "b_f = 10 with -20 for write in W_f; b_i = -10 with 20 in W_i; g listens to the value.",
+            "b_f = 10, with -20 for write in W_f; b_i = -10, with 20 in W_i; 10 for the value in "
+            "W_g; b_o = 10.",
         ),
         solution=storing,
         conditions={
@@ -309,7 +312,7 @@ EXERCISES = [
         title="Which gates are swapped?",
         question=(
             'In cell, step = given("05.swapped") the step has two gates of the cell swapped. '
-            'Which, as in "f i"?'
+            'Which, as in "f i", in the order f, i, o?'
         ),
         hints=(
             "Compute the three gates yourself from the cell's weights, for one x, h and c.",
@@ -319,6 +322,7 @@ EXERCISES = [
         solution=which_two,
         given=draw_swapped,
         mistakes={
+            ORDER: lambda cell, step: which_two(cell, step)[::-1],
             SWAP.format("f", "i", "i", "f"): lambda cell, step: "f i",
             SWAP.format("f", "o", "o", "i"): lambda cell, step: "f o",
             SWAP.format("i", "o", "f", "o"): lambda cell, step: "i o",

@@ -106,7 +106,7 @@ def given(id: str, number: int | None = None) -> Any:
 
 
 def hint(id: str) -> Shown:
-    """The next of an exercise's three hints, one a call; after the third, the third again."""
+    """The next of an exercise's three hints, one per call; after the third, the third again."""
     exercise = find(id)
     HINTED[id] = level = min(HINTED[id] + 1, len(exercise.hints))
     return Shown(

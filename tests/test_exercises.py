@@ -231,6 +231,7 @@ def test_terms_are_isolated_before_all_is_compared():
 
 def test_shapes_and_parts_are_told():
     assert said(lambda h, W, U: h) == ("Expected a tuple (a, b), got an array (5, 4) float64.",)
+    assert said(lambda h, W, U: [np.tanh(h @ W), np.tanh(h @ W) @ U]) == ()  # a list will do
     assert said(lambda h, W, U: (np.tanh(h @ W).T, h)) == (
         "Expected the shape (5, 3) for a, got (3, 5); it is transposed.",
     )
