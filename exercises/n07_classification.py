@@ -47,7 +47,7 @@ def ends_with(text: str, verdict: str) -> bool:
 
 
 TEXTS = "Expected two texts, first the praise and then the blame."
-WORDS = "Both texts need both words, good and bad, between blanks."
+WORDS = "Both texts need both words, good and bad, with spaces around them."
 BAG = "The two are different bags: compare sorted(text.split()) of both."
 PRAISE = "The first text is to be praise: its last verdict should be good."
 BLAME = "The second text is to be blame: its last verdict should be bad."
@@ -230,7 +230,7 @@ EXERCISES = [
                 "np.sum(weights[:, None] * hs, axis=0)",
                 "hs[np.argmax(scores)]",
             ),
-            "The weighted sum is divided by the number of words; the weights are shares already.": (
+            "The weighted sum is divided by the number of words; the weights sum to 1 already.": (
                 "np.sum(weights[:, None] * hs, axis=0)",
                 "np.mean(weights[:, None] * hs, axis=0)",
             ),

@@ -232,7 +232,7 @@ EXERCISES = [
         question="Write the score of a sequence of labels.",
         hints=(
             "At each word the label's score; between two words the pair's.",
-            "There are as many terms of x as words, and one less of T.",
+            "There are as many terms of x as words, and one fewer of T.",
             "x[t, tags[t]] for all t, and T[tags[t - 1], tags[t]] from the second word on.",
         ),
         solution=score,

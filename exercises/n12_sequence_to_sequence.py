@@ -251,8 +251,8 @@ EXERCISES = [
             NOTHING: "Without anything from the input the output would always be the same.",
         },
         because=(
-            "to reverse or to translate, each item must be kept in its place; as many a's as there "
-            "were b's needs their number; a last item, or whether a 7 has occurred, is fixed."
+            "to reverse or to translate, each item must be kept in its place; as many b's as there "
+            "were a's needs their number; a last item, or whether a 7 has occurred, is fixed."
         ),
     ),
 ]
