@@ -250,6 +250,10 @@ EXERCISES = [
                 "total = x[0, tags[0]]",
                 "total = 0",
             ),
+            "The first word has no pair: at t = 0 the index t - 1 is -1, the last word.": (
+                "total = x[0, tags[0]]",
+                "total = x[0, tags[0]] + T[tags[-1], tags[0]]",
+            ),
             "The scores of the labels are added for the first word only.": (" + x[t, tags[t]]", ""),
             "The scores of the pairs are missing.": ("T[tags[t - 1], tags[t]] + ", ""),
             "The label's score at the word before is added in the place of the word's own.": (
@@ -339,6 +343,10 @@ EXERCISES = [
                 "+ T + x[t]",
                 "+ T.T + x[t]",
             ),
+            "best stands along b: it belongs to the label before, best[:, None].": (
+                "best[:, None] + T",
+                "best + T",
+            ),
             "The path is from last to first: reverse it.": ("return tags[::-1]", "return tags"),
             "These are the best ends at each word. Where a path goes is known at the last word: "
             "begin there, and go back.": best_ends,
@@ -353,7 +361,7 @@ EXERCISES = [
         title="Forbid I after O",
         question="Set T and start of a CRF so that I neither follows O nor begins a sequence.",
         hints=(
-            "A score that is very low makes a pair impossible. Which two are to be?",
+            "A score that is very low makes a label impossible there. Which two numbers are that?",
             "T[0, 2] is the score of I after O; start[2] that of beginning with I.",
             "-1e4 at these two places, and 0 everywhere else.",
         ),

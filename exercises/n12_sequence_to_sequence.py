@@ -142,6 +142,15 @@ EXERCISES = [
                 ("np.where(real, scores, -np.inf)", "scores"),
                 ("e / e.sum()", "real * e / e.sum()"),
             ),
+            "Padding is left out: give a weight for each state, which is 0 at padding.": (
+                ("scores = hs @ h", "scores = hs[real] @ h"),
+                ("np.where(real, scores, -np.inf)", "scores"),
+                ("weights @ hs", "weights @ hs[real]"),
+            ),
+            "The two are exchanged: the weights come first, then the context.": (
+                "return weights, context",
+                "return context, weights",
+            ),
             "The mask is the wrong way round: real is true where there are tokens.": (
                 "scores, -np.inf",
                 "-np.inf, scores",
@@ -219,6 +228,10 @@ EXERCISES = [
                 "/ len(logp)",
                 "* len(logp)",
             ),
+            "This divides by the number of hypotheses, not by the length of each.": (
+                "len(logp) ** alpha",
+                "len(logs) ** alpha",
+            ),
             "alpha multiplies the length; it is its power.": (
                 "len(logp) ** alpha",
                 "(len(logp) * alpha)",
@@ -240,7 +253,7 @@ EXERCISES = [
         hints=(
             "Imagine that you read one item after the other and may keep one note.",
             "Does the note grow with each item, or do a few fixed things suffice?",
-            "Whole orders grow; a number of things is a counter; a last or first item is fixed.",
+            "All items in order: grows. How many: a counter. A few items, or a yes or no: fixed.",
         ),
         right=tuple(digest("12.memory", answer) for answer in (GROWS, COUNTS, FIXED, GROWS, FIXED)),
         options={
