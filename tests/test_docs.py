@@ -145,6 +145,7 @@ def test_what_pytorch_users_wrote_gives_the_same():
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Keras's own
 def test_what_keras_users_wrote_gives_the_same(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", os.environ.get("KERAS_BACKEND", "torch"))
     keras = needs("keras")
