@@ -311,3 +311,14 @@ def test_a_decoder_of_one_step_takes_over_the_encoders_state(encoder, level):
     between = [e for e in scene.edges if e.tail.place and e.head.place and e.tail.place[0] == 0]
     assert all(e.kind == "state" for e in between if e.head.place[0] == 1)
     assert not [node for node in scene.nodes if node.label == "xs"]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_a_direction_does_not_take_over_the_last_state_of_the_other(steps):
+    both = Bidirectional(GRU(3, 2, rng=0), GRU(3, 2, rng=1))
+    tagger = Transducer(both, 2, embedding=Embedding(5, 3, rng=0), rng=0)
+    scene = draw(tagger(np.arange(steps)), level="cell").scene
+    between = [e for e in scene.edges if e.tail.place and e.head.place]
+    between = [e for e in between if e.tail.place[0] != e.head.place[0]]
+    assert between
+    assert not [e for e in between if e.kind == "state"]

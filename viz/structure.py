@@ -439,12 +439,22 @@ class States:
                 ends = [final[place] for place in slot.keys if place in final]
                 slot.end = names.get(f"{slot.name}_{last}", min(ends, default=None))
 
-    def begins_or_ends(self, x: Tensor, part: str, made: int | None) -> bool:
-        """Whether a name is that of a first state, h_0, or of another loop's last one."""
+    def begins(self, loop: int, x: Tensor, part: str, made: int | None) -> bool:
+        """Whether a value is a loop's first state: h_0, or the last one of another loop.
+
+        The last one only where a loop of one step reads no h_0 of its own: else it is an input, as
+        in a second layer.
+        """
+        first = f"{part}_0"
         if made is None:
-            return x.name == f"{part}_0"
-        place = self.s.where[made]
-        return place is not None and x.name == f"{part}_{self.s.loops[place[0]].order[-1]}"
+            return x.name == first
+        place, order = self.s.where[made], self.s.loops[loop].order
+        if place is None or len(order) > 1:
+            return False
+        records = (self.s.records[i] for i in self.s.loops[loop].steps[order[0]])
+        if any(y.name == first for record in records for y in record.inputs):
+            return False
+        return x.name == f"{part}_{self.s.loops[place[0]].order[-1]}"
 
     def slot_for(self, loop: int, step: int, x: Tensor, place: Key) -> Slot:
         """The state that a value is, made at a place of a step."""
@@ -481,10 +491,10 @@ class States:
             if (i, k) in s.entering or (j is not None and s.where[j] == (loop, t)):
                 continue
             known = self.readers.get((loop, s.key[i], k))
-            if known is None and part and self.begins_or_ends(x, part, j):
+            if known is None and part and self.begins(loop, x, part, j):
                 # The one step of a loop: its state is known by its name alone.
                 made_at = names.get(f"{part}_{t}")
-                if made_at is not None:
+                if made_at is not None and i <= made_at:  # not read behind the cell
                     known = self.slot_for(loop, t, s.records[made_at].output, s.key[made_at])
             if known is not None:
                 s.entering[i, k] = known
