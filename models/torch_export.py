@@ -362,7 +362,8 @@ def indented(text: str) -> str:
 def write_torch(module: Any, text: TorchText, path: str) -> str:
     """The expression that makes a module in PyTorch; its entries begin with ``path``."""
     if isinstance(module, (Cell, Bidirectional, Stacked)):
-        cure = "the weights of a cell or composite: unspool.cells.to_torch(cell)"
+        name = text.who.partition("(")[0]
+        cure = f"the weights of a cell or composite: unspool.cells.{name}"
     else:
         cure = "export its cells by unspool.cells.to_torch, and fill the rest from state_dict()"
     expected = f"{text.who}: expected a LanguageModel, Acceptor, Transducer or EncoderDecoder"

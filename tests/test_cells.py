@@ -200,7 +200,7 @@ def test_every_cell_has_a_formula():
     kinds, todo = set(), [GatedCell]
     while todo:
         found = todo.pop().__subclasses__()
-        kinds.update(kind for kind in found if kind.__module__.startswith("unspool."))
+        kinds.update(kind for kind in found if kind.__module__.startswith("unspool.cells."))
         todo += found
     own = {RectifiedLSTM: ActivatedLSTM, RectifiedGRU: ActivatedGRU}
     assert kinds == {Elman, *(own.get(kind, kind) for kind in FORMULAS)}

@@ -418,7 +418,7 @@ def of(cell):
         (
             lambda: to_torch(LSTM(3, 4)),
             TypeError,
-            r"expected a LanguageModel.*cells\.to_torch\(cell",
+            r"expected a LanguageModel.*cells\.to_torch$",
         ),
         (lambda: to_torch(BagClassifier(Embedding(8, 6), 3)), TypeError, "got BagClassifier"),
         (of(Branching), ValueError, "its steps differ with the numbers.*without if"),

@@ -197,14 +197,14 @@ MISTAKES: list[tuple[str, str, tuple[str, ...]]] = [
         "ValueError", ("LanguageModel", "cell must be", "got 'lstn'",),
     ),
     ("LanguageModel(5, 8, dropout=\"a\")", "TypeError", ("Dropout", "p must be", "got 'a'",)),
-    ("LanguageModel(5, 8).loss(\"abc\")", "ValueError", ("LanguageModel.loss", "got ()",)),
+    ("LanguageModel(5, 8).loss(\"abc\")", "TypeError", ("LanguageModel.loss", "got words",)),
     (
         "LanguageModel(5, 8).loss([[1, 2], [1]])",
         "ValueError", ("LanguageModel.loss", "the sequences differ in length; fill",),
     ),
     (
         "LanguageModel(5, 8).generate(\"abc\", 3)",
-        "ValueError", ("LanguageModel.generate", "got ()",),
+        "TypeError", ("LanguageModel.generate", "got words",),
     ),
     (
         "LanguageModel(5, 8).generate([1], 3, rng=\"zero\")",

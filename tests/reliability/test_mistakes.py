@@ -24,7 +24,7 @@ def set_weight(value):
 def test_every_mistake_is_refused_in_words(campaign, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {
-        **vars(builtins), **vars(A), **vars(cells), **vars(models), **vars(unspool),
+        **vars(builtins), **vars(A), **vars(models), **vars(cells), **vars(unspool),
         "A": A, "np": np, "setW": set_weight, "lstm": cells.LSTM(4, 4, rng=0),
         "x3": np.ones((2, 3, 4), np.float32), "W": np.ones((2, 4, 5)),
     }  # fmt: skip
