@@ -111,10 +111,11 @@ def groups(module: str) -> list[Group]:
 
 def kind(value: Any) -> str:
     """The directive of the Python domain for a value."""
-    if inspect.isclass(value):
+    alias = hasattr(value, "__origin__")  # Python 3.10 takes some for classes
+    if inspect.isclass(value) and not alias:
         return "exception" if issubclass(value, BaseException) else "class"
-    typed = type(value).__module__ == "typing" or hasattr(value, "__origin__")  # an alias
-    return "function" if hasattr(value, "__name__") and not typed else "data"
+    alias = alias or type(value).__module__ == "typing"
+    return "function" if hasattr(value, "__name__") and not alias else "data"
 
 
 def homes() -> dict[int, str]:
