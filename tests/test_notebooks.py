@@ -21,8 +21,6 @@ from unspool.exercises import exercises
 TESTS = Path(__file__).resolve().parent
 FOLDER = TESTS.parent / "notebooks"
 SOURCES = sorted(FOLDER.glob("*.ipynb"))
-# A lesson is a notebook with a file of exercises.
-LESSONS = [p for p in SOURCES if (TESTS.parent / "exercises" / f"n{p.stem}.py").exists()]
 LONGEST, LONGEST_SOLUTION = 15, 25  # lines
 WIDEST = 940  # pixels of a picture
 HEAVIEST = 300_000  # bytes of an executed notebook
@@ -34,7 +32,6 @@ build = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(build)
 
 every_source = pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.stem)
-every_lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
 
 def cells_of(path, kind=None):
@@ -59,7 +56,7 @@ def parsed(cell):
 
 
 def test_there_are_notebooks():
-    assert LESSONS
+    assert SOURCES
 
 
 @every_source
@@ -71,7 +68,7 @@ def test_a_notebook_has_no_outputs_in_git(path):
         assert cell["execution_count"] is None
 
 
-@every_lesson
+@every_source
 def test_a_lesson_begins_and_ends_as_all_do(path):
     first, setup, *rest = cells_of(path)
     text = build.text_of(first)
@@ -90,7 +87,7 @@ def test_a_lesson_begins_and_ends_as_all_do(path):
     assert any("progress()" in build.text_of(cell) for cell in cells_of(path, "code"))
 
 
-@every_lesson
+@every_source
 def test_a_section_asks_before_it_runs(path):
     asked = True
     for cell in cells_of(path)[2:]:
@@ -101,7 +98,7 @@ def test_a_section_asks_before_it_runs(path):
             assert asked, f"no **Guess:** before\n{text}"
 
 
-@every_lesson
+@every_source
 def test_code_is_short_and_imports_stand_at_the_top(path):
     for n, cell in enumerate(cells_of(path, "code")):
         lines = build.text_of(cell).splitlines()
@@ -111,7 +108,7 @@ def test_code_is_short_and_imports_stand_at_the_top(path):
         assert n == 0 or not imports, cell["id"]
 
 
-@every_lesson
+@every_source
 def test_a_lesson_has_the_exercises_that_are_registered(path):
     registered = [id for id in exercises() if id.startswith(path.stem[:2])]
     cells = cells_of(path)
@@ -148,7 +145,7 @@ def names_bound(cell):
     return names
 
 
-@every_lesson
+@every_source
 def test_pictures_in_text_have_alt_text(path):
     for cell in cells_of(path, "markdown"):
         assert "![](" not in build.text_of(cell)
@@ -159,7 +156,7 @@ def test_pictures_in_text_have_alt_text(path):
 # The versions -------------------------------------------------------------------------------------
 
 
-@every_lesson
+@every_source
 def test_a_students_version_has_no_solution(path):
     source, blank = build.read(path), build.student(build.read(path))
     for cell, other in zip(source["cells"], blank["cells"]):
@@ -189,9 +186,9 @@ def test_badges_are_written_where_addresses_are_known():
 
 
 def test_versions_are_written(tmp_path):
-    build.build(LESSONS[0], tmp_path, "a/b", "", run=False)
+    build.build(SOURCES[0], tmp_path, "a/b", "", run=False)
     for name in ("student", "teacher"):
-        notebook = build.read(tmp_path / name / LESSONS[0].name)
+        notebook = build.read(tmp_path / name / SOURCES[0].name)
         text = "".join(map(build.text_of, notebook["cells"]))
         assert "colab" in text
         assert (build.BEGIN in text) == (name == "teacher")
@@ -269,10 +266,9 @@ def check_pictures(notebook, path):
         )
         if 'class="scene"' in svg:
             check_whole(svg, path.name)
-        if path in LESSONS:
-            pixels = numbers(root.get("width"))[0] * (4 / 3 if "pt" in root.get("width") else 1)
-            assert pixels <= WIDEST
-            assert "<title" in svg or "aria-label" in svg
+        pixels = numbers(root.get("width"))[0] * (4 / 3 if "pt" in root.get("width") else 1)
+        assert pixels <= WIDEST
+        assert "<title" in svg or "aria-label" in svg
 
 
 @pytest.mark.notebook
@@ -288,12 +284,11 @@ def test_a_notebook_runs_and_prints_what_is_expected(path):
         if is_check(cell):
             [output] = cell["outputs"]
             assert "passed" in "".join(output["data"]["text/plain"]), cell["id"]
-    if path in LESSONS:
-        assert seconds < SLOWEST
+    assert seconds < SLOWEST
 
 
 @pytest.mark.notebook
-@every_lesson
+@every_source
 def test_a_students_version_runs_to_its_end(path):
     if "unspool.viz.plots" in path.read_text(encoding="utf-8"):
         needs("matplotlib")
