@@ -14,9 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Parameter, Tensor, backpropagate
+from ..autograd import Tensor, backpropagate
 from .graph import JOIN, Edge, Node, View
 from .look import GRADIENT
+from .structure import is_parameter
 
 MOST_NUMBERS = 6  # of a value that is written out
 STRIP = (8, 24)  # rows and columns of a strip, at most
@@ -322,8 +323,3 @@ def shares_by_column(view: View, gradients: Mapping[Tensor, Any]) -> Shares:
             so_far = out.setdefault(x, {})
             so_far[column] = so_far[column] + shares[x] if column in so_far else shares[x].copy()
     return out
-
-
-def is_parameter(x: Tensor) -> bool:
-    """Whether an operand is a parameter, or another leaf that wants a gradient."""
-    return x._record is None and (isinstance(x, Parameter) or x.requires_grad)

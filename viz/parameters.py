@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
-from ..autograd import Parameter, Tensor
+from ..autograd import Tensor
 from .graph import Node, Shared
 from .language import say
 from .look import GREY, UNGATED, parameter_colour
@@ -22,44 +22,27 @@ def shared_parameters(
         gates: Scope -> colour.
         nodes: What is shown.
     """
-    first_group: dict[Tensor, str] = {}
-    uses: dict[Tensor, dict[int | None, set[int]]] = {}
-    inside: dict[Tensor, int] = {}  # the loop whose cell uses it
-    for i, x in parameter_uses(s):
-        place = s.where[i]
-        first_group.setdefault(x, s.group[i][-1][0] if s.group[i] else "")
-        loop = place[0] if place else None
-        uses.setdefault(x, {}).setdefault(loop, set()).add(place[1] if place else i)
-        if place is not None and s.records[i].step is not None:
-            inside.setdefault(x, place[0])
     colours: dict[Tensor, str] = {}
     shared = []
-    for n, (x, places) in enumerate(uses.items(), 1):
-        name = first_group[x]
-        loop = inside.get(x)
-        role = s.parameters.get(x, (x.name or "", ""))[0]
-        colours[x] = colour = parameter_colour(gates.get(name, UNGATED), role)
-        total = sum(len(where) for where in places.values())
-        if total > 1 or None not in places or s.loops:
-            label = parameter_name(s, x)
-            node = Node(f"p{n}", "parameter", label, tensor=x, colour=colour)
-            in_steps = any(index is not None for index in places)
-            shared.append(Shared(node, uses_text(places), name, loop, in_steps))
+    for n, (x, uses) in enumerate(s.parameter_uses(), 1):
+        places: dict[int | None, set[int]] = {}
+        for i in uses:
+            loop, t = s.where[i] or (None, i)
+            places.setdefault(loop, set()).add(t)
+        inside = (place[0] for i in uses if s.records[i].step is not None and (place := s.where[i]))
+        family = s.group[uses[0]][-1][0] if s.group[uses[0]] else ""
+        colour = parameter_colour(gates.get(family, UNGATED), s.parameters[x][0])
+        colours[x] = colour
+        if sum(map(len, places.values())) > 1 or None not in places or s.loops:
+            node = Node(f"p{n}", "parameter", parameter_name(s, x), tensor=x, colour=colour)
+            in_steps = any(loop is not None for loop in places)
+            shared.append(Shared(node, uses_text(places), family, next(inside, None), in_steps))
     for node in nodes:
         for side in node.sides:
             side.colour = colours.get(side.tensor, GREY) if side.tensor is not None else GREY
     # Those of the loops come first, in the order of first use.
     order = {loop: n for n, loop in enumerate(dict.fromkeys(one.loop for one in shared))}
     return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
-
-
-def parameter_uses(s: Structure) -> Iterator[tuple[int, Tensor]]:
-    """(record, parameter), for each operand that wants a gradient and is no first state."""
-    for i, record in enumerate(s.records):
-        for k, x in enumerate(record.inputs):
-            wanted = isinstance(x, Parameter) or x.requires_grad
-            if x._record is None and wanted and (i, k) not in s.entering:
-                yield i, x
 
 
 def parameter_name(structure: Structure, x: Tensor, marked: bool = True) -> str:

@@ -8,14 +8,17 @@ op, and its ordinal among these), and which values cross from one step into anot
 
 from __future__ import annotations
 
+import bisect
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from ..autograd import Record, Tape, Tensor, path_text, split_scope
+from ..autograd import Parameter, Record, Tape, Tensor, path_text, split_scope
 from .marks import Mark, marks_of
 
 Group = tuple[tuple[str, int], ...]  # scopes inside a step; the number tells namesakes apart
+Place: TypeAlias = tuple[int, int]  # a column: (loop, step)
 Key = Hashable  # a place in a step; of a record a number, which stands for group, op and count
 
 _NUMBERED = re.compile(r"(.+)_(\d+)")
@@ -83,6 +86,7 @@ class Structure:
         tape: The tape.
         records: Its records.
         made: Tensor -> position of the record that made it.
+        uses: Tensor -> (record, operand) of each use.
         where: For each record its (loop, step), or None outside of time.
         group: For each record the scopes around it, inside of its step.
         key: For each record its place in its step.
@@ -97,11 +101,12 @@ class Structure:
 
     tape: Tape
     records: list[Record]
-    made: dict[Tensor, int]
-    where: list[tuple[int, int] | None]
-    group: list[Group]
-    key: list[Key]
-    loops: list[Loop]
+    made: dict[Tensor, int] = field(default_factory=dict)
+    uses: dict[Tensor, list[tuple[int, int]]] = field(default_factory=dict)
+    where: list[Place | None] = field(default_factory=list)
+    group: list[Group] = field(default_factory=list)
+    key: list[Key] = field(default_factory=list)
+    loops: list[Loop] = field(default_factory=list)
     entering: dict[tuple[int, int], Slot] = field(default_factory=dict)
     slots: list[list[Slot]] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -109,78 +114,87 @@ class Structure:
     parameters: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
     marked: dict[Tensor, Mark] = field(default_factory=dict)
 
+    def place_of(self, x: Tensor) -> Place | None:
+        """The loop and step that made a Tensor."""
+        j = self.made.get(x)
+        return self.where[j] if j is not None else None
+
+    def put(self, i: int, place: Place) -> None:
+        """Give a record a place that it has not by its scope."""
+        self.where[i] = place
+        bisect.insort(self.loops[place[0]].steps[place[1]], i)
+
+    def parameter_uses(self) -> Iterator[tuple[Tensor, list[int]]]:
+        """Every leaf that wants a gradient, and the records that read it not as a first state."""
+        for x, uses in self.uses.items():
+            if is_parameter(x) and (found := [i for i, k in uses if (i, k) not in self.entering]):
+                yield x, found
+
+
+def is_parameter(x: Tensor) -> bool:
+    """Whether an operand is a parameter, or another leaf that wants a gradient."""
+    return x._record is None and (isinstance(x, Parameter) or x.requires_grad)
+
 
 def read(tape: Tape) -> Structure:
     """Find loops, steps, gates and states on a tape."""
-    records = list(tape)
-    made = {record.output: i for i, record in enumerate(records)}
-    loops, where, inner = find_loops(records, made)
+    s = Structure(tape, list(tape))
+    for i, record in enumerate(s.records):
+        s.made[record.output] = i
+        for k, x in enumerate(record.inputs):
+            s.uses.setdefault(x, []).append((i, k))
+    inner = find_loops(s)
     for x, within in getattr(tape, "columns", {}).items():
-        place = where[made[within]] if x in made and within in made else None
-        if place is None:
-            continue
-        where[made[x]] = place
-        loops[place[0]].steps[place[1]].append(made[x])
-        loops[place[0]].steps[place[1]].sort()
-    adopt(records, made, loops, where)
-    group, key = find_groups(records, made, where, inner)
-    structure = Structure(tape, records, made, where, group, key, loops)
-    structure.marks = marks_of([loop.path for loop in loops])
-    States(structure).find()
-    name_parameters(structure)
-    for record, place in zip(records, where, strict=True):
+        if x in s.made and (place := s.place_of(within)) is not None:
+            s.put(s.made[x], place)
+    adopt(s)
+    find_groups(s, inner)
+    s.marks = marks_of([loop.path for loop in s.loops])
+    States(s).find()
+    name_parameters(s)
+    for record, place in zip(s.records, s.where, strict=True):
         if record.op == "getitem" and place is not None:
             x, part = record.inputs[0], stem(record.output.name)
             if part and x._record is None and not x.name:
-                structure.sequences[x] = f"{part}s"
-    return structure
+                s.sequences[x] = f"{part}s"
+    return s
 
 
 ROLES = {"matmul": "W", "add": "b", "embedding": "E", "einsum": "W"}  # by first use
 
 
-def name_parameters(structure: Structure) -> None:
+def name_parameters(s: Structure) -> None:
     """A name for each parameter: its own, or a letter by its use; numbers tell namesakes apart.
 
     Parameters of different loops' cells are no namesakes: the loops are told apart already.
     """
-    loops: dict[Tensor, set[int | None]] = {}
-    names: dict[Tensor, str] = {}
-    for i, (place, record) in enumerate(zip(structure.where, structure.records, strict=True)):
-        for k, x in enumerate(record.inputs):
-            if x._record is None and x.requires_grad and (i, k) not in structure.entering:
-                inside = place is not None and record.step is not None
-                loops.setdefault(x, set()).add(place[0] if place and inside else None)
-                names.setdefault(x, x.name or ROLES.get(str(record.op), "θ"))
     namesakes: dict[tuple[int | None, str], list[Tensor]] = {}
-    for x, name in names.items():
-        only = next(iter(loops[x])) if len(loops[x]) == 1 else None
-        namesakes.setdefault((only, name), []).append(x)
+    for x, uses in s.parameter_uses():
+        places = [s.where[i] if s.records[i].step is not None else None for i in uses]
+        loops = {place[0] if place is not None else None for place in places}
+        name = x.name or ROLES.get(str(s.records[uses[0]].op), "θ")
+        namesakes.setdefault((loops.pop() if len(loops) == 1 else None, name), []).append(x)
     for (loop, name), found in namesakes.items():
-        mark = structure.marks[loop] if loop is not None else Mark()
         for n, x in enumerate(found, 1):
-            structure.parameters[x] = (name, str(n) if len(found) > 1 else "")
-            structure.marked[x] = mark
+            s.parameters[x] = (name, str(n) if len(found) > 1 else "")
+            s.marked[x] = s.marks[loop] if loop is not None else Mark()
 
 
-def find_loops(
-    records: list[Record], made: dict[Tensor, int]
-) -> tuple[list[Loop], list[tuple[int, int] | None], list[tuple[str, ...]]]:
-    """The loops, each record's (loop, step), and the scopes that remain inside.
+def find_loops(s: Structure) -> list[tuple[str, ...]]:
+    """Find the loops, and each record's place; returns the scopes that remain inside of these.
 
     One scope may be entered for several loops (one cell run twice). A new loop begins where a
     step comes back, unless the scope of this step is merely entered again with what the step
     itself has made; and after the outputs were stacked, where a step needs nothing of them.
     """
-    found: list[Loop] = []
-    where: list[tuple[int, int] | None] = [None] * len(records)
+    s.where = [None] * len(s.records)
     inner: list[tuple[str, ...]] = []
     open_loops: dict[tuple[str, ...], Loop] = {}
     gathered: set[int] = set()  # loops whose outputs were stacked
     # By identity: the paths of two steps of one name are equal, as a name is a text.
     cache: dict[int, tuple[tuple[str, ...], int, tuple[str, ...]] | None] = {}
     run: tuple[Loop, int] | None = None  # of the record before
-    for i, record in enumerate(records):
+    for i, record in enumerate(s.records):
         path = record.scope
         if id(path) not in cache:
             cache[id(path)] = split_scope(path)
@@ -196,84 +210,65 @@ def find_loops(
         inner.append(rest)
         loop = open_loops.get(prefix)
         if loop is None or run is None or run[0] is not loop or run[1] != step:
-            if loop is None or not goes_on(i, step, loop, records, made, where, gathered):
+            if loop is None or not goes_on(s, i, step, loop, loop.index in gathered):
                 name = str(path[len(prefix)])
                 name = "" if str(step) in name else name
-                loop = open_loops[prefix] = Loop(len(found), prefix, name=name)
-                found.append(loop)
+                loop = open_loops[prefix] = Loop(len(s.loops), prefix, name=name)
+                s.loops.append(loop)
             elif loop.name != path[len(prefix)]:
                 loop.name = ""  # t=1, t=2, ...
             run = (loop, step)
         loop.steps.setdefault(step, []).append(i)
-        where[i] = (loop.index, step)
-    return found, where, inner
+        s.where[i] = (loop.index, step)
+    return inner
 
 
-def goes_on(
-    i: int,
-    step: int,
-    loop: Loop,
-    records: list[Record],
-    made: dict[Tensor, int],
-    where: list[tuple[int, int] | None],
-    gathered: set[int],
-) -> bool:
+def goes_on(s: Structure, i: int, step: int, loop: Loop, gathered: bool) -> bool:
     """Whether a record that enters a step goes on with a loop, or begins another."""
     last = next(reversed(loop.steps))
-    if loop.index not in gathered:
-        return step not in loop.steps or (step == last and depends(i, loop, records, made, where))
-    return step not in loop.steps and depends(i, loop, records, made, where)
+    if not gathered:
+        return step not in loop.steps or (step == last and depends(s, i, loop))
+    return step not in loop.steps and depends(s, i, loop)
 
 
-def depends(
-    i: int,
-    loop: Loop,
-    records: list[Record],
-    made: dict[Tensor, int],
-    where: list[tuple[int, int] | None],
-) -> bool:
+def depends(s: Structure, i: int, loop: Loop) -> bool:
     """Whether a stretch of a step uses what a loop, or a record outside since, has made."""
     begin = next(iter(loop.steps.values()))[0]
-    here = split_scope(records[i].scope)
-    for k in range(i, len(records)):
-        there = split_scope(records[k].scope)
+    here = split_scope(s.records[i].scope)
+    for record in s.records[i:]:
+        there = split_scope(record.scope)
         if there is None or here is None or there[:2] != here[:2]:
             break
-        for x in records[k].inputs:
-            j = made.get(x)
+        for x in record.inputs:
+            j = s.made.get(x)
             if j is not None and begin <= j < i:
-                place = where[j]
+                place = s.where[j]
                 if place is None or place[0] == loop.index:
                     return True
     return False
 
 
-def adopt(
-    records: list[Record],
-    made: dict[Tensor, int],
-    loops: list[Loop],
-    where: list[tuple[int, int] | None],
-) -> None:
+def adopt(s: Structure) -> None:
     """Give records that lie between two steps of a loop, without a step of their own, a place.
 
     Such a record (a dropout between steps, a sum of losses that runs along) is drawn in the
     column that it depends on last.
     """
-    ordinal = {(loop.index, t): n for loop in loops for n, t in enumerate(loop.steps)}
-    outside = [i for i, place in enumerate(where) if place is None]
-    if not loops or not outside:
+    outside = [i for i, place in enumerate(s.where) if place is None]
+    if not s.loops or not outside:
         return
-    leads, consumers = what_follows(records, made, where, ordinal)
+    ordinal = {(loop.index, t): n for loop in s.loops for n, t in enumerate(loop.steps)}
+    leads = what_follows(s, outside, ordinal)
     behind: dict[int, dict[int, tuple[int, int]]] = {}
     for i in outside:
         # The last step of each loop that it depends on: loop -> (ordinal, step).
         after: dict[int, tuple[int, int]] = {}
         columns = []
-        for x in records[i].inputs:
-            j = made.get(x)
+        for x in s.records[i].inputs:
+            j = s.made.get(x)
             if j is None:
                 continue
-            place = where[j]
+            place = s.where[j]
             if place is not None:
                 columns.append(place)
             past = {place[0]: (ordinal[place], place[1])} if place else behind[j]
@@ -282,86 +277,57 @@ def adopt(
         behind[i] = after
         between = [
             loop for loop, (n, _) in after.items() if leads[i].get(loop, -1) >= n
-        ] or running_sum(i, records, columns, consumers, where, made)
+        ] or running_sum(s, i, columns)
         if between:
-            into, step = between[0], after[between[0]][1]
-            where[i] = (into, step)
-            loops[into].steps[step].append(i)
-    for grown in loops:
-        for positions in grown.steps.values():
-            positions.sort()
+            s.put(i, (between[0], after[between[0]][1]))
 
 
 def what_follows(
-    records: list[Record],
-    made: dict[Tensor, int],
-    where: list[tuple[int, int] | None],
-    ordinal: dict[tuple[int, int], int],
-) -> tuple[dict[int, dict[int, int]], dict[int, list[int]]]:
+    s: Structure, outside: list[int], ordinal: dict[Place, int]
+) -> dict[int, dict[int, int]]:
     """For each record outside of time: the first step of each loop that it leads to, through
-    records outside, and the records that use it.
+    records outside.
     """
-    outside = [i for i, place in enumerate(where) if place is None]
     leads: dict[int, dict[int, int]] = {i: {} for i in outside}
-    consumers: dict[int, list[int]] = {i: [] for i in outside}
-    for i in range(len(records) - 1, -1, -1):
-        place = where[i]
-        for x in records[i].inputs:
-            j = made.get(x)
-            if j is None or where[j] is not None:
-                continue
-            consumers[j].append(i)
+    for j in reversed(outside):
+        for i, _ in s.uses.get(s.records[j].output, ()):
+            place = s.where[i]
             reached = {place[0]: ordinal[place]} if place else leads[i]
             for loop, n in reached.items():
                 leads[j][loop] = min(n, leads[j].get(loop, n))
-    return leads, consumers
+    return leads
 
 
-def running_sum(
-    i: int,
-    records: list[Record],
-    columns: list[tuple[int, int]],
-    consumers: dict[int, list[int]],
-    where: list[tuple[int, int] | None],
-    made: dict[Tensor, int],
-) -> list[int]:
+def running_sum(s: Structure, i: int, columns: list[Place]) -> list[int]:
     """The loop along which an addition outside of it runs, as in ``loss = loss + loss_t``."""
-    if records[i].op != "add" or not columns or len({loop for loop, _ in columns}) > 1:
+    record = s.records[i]
+    if record.op != "add" or not columns or len({loop for loop, _ in columns}) > 1:
         return []
     loop = columns[0][0]
     if len(columns) == 2:
         return [loop] if columns[0] != columns[1] else []
     # ``sum(losses)`` begins with 0 + losses[0].
-    made_here = [x for x in records[i].inputs if x in made]
-    following = consumers.get(i, [])
-    alone = len(made_here) == 1 and len(records[i].inputs) == 2 and len(following) == 1
-    onwards = alone and where[following[0]] is None and records[following[0]].op == "add"
-    return [loop] if onwards else []
+    made_here = [x for x in record.inputs if x in s.made]
+    following = s.uses.get(record.output, [])
+    alone = len(made_here) == 1 and len(record.inputs) == 2 and len(following) == 1
+    onwards = all(s.where[j] is None and s.records[j].op == "add" for j, _ in following)
+    return [loop] if alone and onwards else []
 
 
-def first_state_candidates(
-    records: list[Record], where: list[tuple[int, int] | None]
-) -> set[Tensor]:
+def first_state_candidates(s: Structure) -> set[Tensor]:
     """Leaves that want a gradient and that one step alone reads: it may begin with them."""
-    used: dict[Tensor, set[tuple[int, int] | None]] = {}
-    for place, record in zip(where, records, strict=True):
-        for x in record.inputs:
-            if x._record is None and x.requires_grad:
-                used.setdefault(x, set()).add(place)
-    several = {place[0] for place in where if place is not None and place[1] != 1}
-    return {
-        x
-        for x, places in used.items()
-        if len(places) == 1 and all(p is not None and p[0] in several for p in places)
-    }
+    several = {place[0] for place in s.where if place is not None and place[1] != 1}
+    found = set()
+    for x, uses in s.uses.items():
+        if x._record is None and x.requires_grad:
+            places = {s.where[i] for i, _ in uses}
+            place = places.pop()
+            if not places and place is not None and place[0] in several:
+                found.add(x)
+    return found
 
 
-def find_groups(
-    records: list[Record],
-    made: dict[Tensor, int],
-    where: list[tuple[int, int] | None],
-    inner: list[tuple[str, ...]],
-) -> tuple[list[Group], list[Key]]:
+def find_groups(s: Structure, inner: list[tuple[str, ...]]) -> None:
     """Each record's scopes inside of its step, and its place there.
 
     A scope that is left and entered again is another group of the same name, and so is what
@@ -370,15 +336,12 @@ def find_groups(
     have the same place in their steps if they agree in group, op, the kinds of their operands,
     and their ordinal among such records.
     """
-    groups: list[Group] = []
-    keys: list[Key] = []
-    lone = first_state_candidates(records, where)
+    lone = first_state_candidates(s)
     numbers: dict[Hashable, int] = {}
-    seen: dict[tuple[int, int] | None, tuple[tuple[str, ...], Group]] = {}
+    seen: dict[Place | None, tuple[tuple[str, ...], Group]] = {}
     counts: dict[Hashable, int] = {}
-    for i, record in enumerate(records):
-        place, path = where[i], inner[i]
-        if place is None and i and where[i - 1] is not None:
+    for i, (record, place, path) in enumerate(zip(s.records, s.where, inner, strict=True)):
+        if place is None and i and s.where[i - 1] is not None:
             seen.pop(None, None)
         before, group = seen.get(place, ((), ()))
         if path is not before:
@@ -394,19 +357,18 @@ def find_groups(
                 counts[counter] = number = counts.get(counter, 0) + 1
                 group = (*group, (named, number))
             seen[place] = (path, group)
-        groups.append(group)
+        s.group.append(group)
         kinds = []
         for x in record.inputs:
-            j = made.get(x)
+            j = s.made.get(x)
             if j is None:
                 kinds.append(x.name if x.requires_grad and x not in lone else None)
             else:  # a cut state is as good as a state
-                same = where[j] == place and records[j].op != "cut"
-                kinds.append(records[j].op if same else None)
+                same = s.where[j] == place and s.records[j].op != "cut"
+                kinds.append(s.records[j].op if same else None)
         look = (group, record.op, *kinds[:4])
         counts[place, look] = number = counts.get((place, look), 0) + 1
-        keys.append(numbers.setdefault((look, number), len(numbers)))
-    return groups, keys
+        s.key.append(numbers.setdefault((look, number), len(numbers)))
 
 
 class States:

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Hashable
 
-from ..autograd import Parameter, Record, Tensor
+from ..autograd import Record, Tensor
 from .extent import LAYER, bearable, choose_steps, unlike_steps, without_scopes
 from .formulas import Equations, write_name
 from .graph import Edge, Node, View, cell_title, scope_title
@@ -21,7 +21,7 @@ from .notation import holds_number, is_number, number_text, symbol, with_low_dig
 from .parameters import parameter_name, shared_parameters
 from .plumbing import Plumbing
 from .scopes import Scopes, without_time
-from .structure import Group, Key, Loop, Slot, Structure, stem
+from .structure import Group, Key, Loop, Place, Slot, Structure, is_parameter, stem
 
 CUT = "//"  # where truncated backpropagation stops
 MOST_NAMED = 3_000  # nodes that are asked for their equations, records with gates' letters
@@ -83,10 +83,6 @@ class _Maker:
         self.edges: list[Edge] = []
         self.gates = gate_colours(name for group in structure.group for name, _ in group)
         self.outputs = set(structure.tape.outputs)
-        self.users: dict[Tensor, list[int]] = {}
-        for i, record in enumerate(structure.records):
-            for x in record.inputs:
-                self.users.setdefault(x, []).append(i)
         self.merged = self.find_merged() if level != "op" else {}
         self.scopes = Scopes(structure)
         self.dots: list[Node | None] = [None] * len(structure.loops)
@@ -94,8 +90,11 @@ class _Maker:
         self.stand_ins: dict[tuple[int, Key], Node] = {}
         self.by_unit: dict[Hashable, Node] = {}
         self.members: dict[Node, list[int]] = {}  # of the nodes that stand for several
-        self.leaf_node: dict[Hashable, Node] = {}
-        self.leaf_number: dict[Tensor, int] = {}
+        self.input_nodes: dict[Tensor, Node] = {}
+        self.state_nodes: dict[Hashable, Node] = {}
+        self.inputs: dict[Tensor, Tensor] = {}  # leaf -> the first one of its name and array
+        self.input_places: dict[Tensor, set[Place | None]] = {}  # where that one is used
+        self.find_inputs()
         self.seen_edges: set[Hashable] = set()
         self.parameter_names: dict[Tensor, str] = {}
         self.arrivals: dict[str, int] = {}
@@ -117,7 +116,6 @@ class _Maker:
             self.of_record[i] = self.node_of(i)
         for node, members in self.members.items():
             node.records = tuple(members)
-        self.count_uses()
         for i, record in enumerate(self.s.records):
             head = self.of_record[i]
             if head is not None:
@@ -211,16 +209,17 @@ class _Maker:
         """
         merged: dict[int, int] = {}
         for i, record in enumerate(self.s.records):
-            users = self.users.get(record.output, [])
-            if len(users) != 1 or record.output in self.outputs:
+            uses = self.s.uses.get(record.output, ())
+            if len(uses) != 1 or record.output in self.outputs:
                 continue
-            user = self.s.records[users[0]]
+            ((j, _),) = uses
+            user = self.s.records[j]
             summed = user.op in ("sum", "mean") and not user.output.ndim
-            if record.op == "stack" and summed and self.s.where[users[0]] is None:
-                merged[i] = users[0]
+            if record.op == "stack" and summed and self.s.where[j] is None:
+                merged[i] = j
             product = record.op == "transpose" and user.op == "matmul"
             if product and self.s.where[i] is not None and record.inputs[0] in self.s.parameters:
-                merged[i] = users[0]
+                merged[i] = j
         return merged
 
     def is_inside(self, i: int) -> bool:
@@ -241,17 +240,9 @@ class _Maker:
         """A node that stands for several records."""
         node = self.by_unit.get(identity)
         if node is None:
-            node = self.by_unit[identity] = self.add(
-                Node(
-                    f"{kind}{i + 1}",
-                    kind,
-                    label,
-                    self.s.where[i],
-                    key,
-                    group,
-                    colour=self.gates.get(label, ""),
-                )
-            )
+            place, colour = self.s.where[i], self.gates.get(label, "")
+            node = self.add(Node(f"{kind}{i + 1}", kind, label, place, key, group, colour=colour))
+            self.by_unit[identity] = node
         self.members.setdefault(node, []).append(i)
         node.tensor = self.s.records[i].output
         place = self.s.where[i]
@@ -274,31 +265,15 @@ class _Maker:
         if taken and place is not None and self.is_inside(i):
             kind, label, note = "input", note or f"x_{place[1]}", ""
         if self.fold and place is not None:
-            label = (
-                self.generic_name(label, place[1])
-                if kind == "input"
-                else generic_index(label, place[1])
-            )
+            generic = self.generic_name if kind == "input" else generic_index
+            label = generic(label, place[1])
             note = self.generic_name(note, place[1])
         group = s.group[i] if place is not None else self.scopes.beside_loops(s.group[i])
         colour = self.gates.get(group[-1][0], "") if group else ""
-        node = self.by_unit[i] = self.add(
-            Node(
-                f"r{i + 1}",
-                kind,
-                label,
-                place,
-                s.key[i] if place is not None else ("r", i),
-                group,
-                out,
-                note,
-                "",
-                colour,
-                [],
-                (i,),
-                out in self.outputs,
-            )
-        )
+        key = s.key[i] if place is not None else ("r", i)
+        node = Node(f"r{i + 1}", kind, label, place, key, group, out, note)
+        node.colour, node.records, node.bold = colour, (i,), out in self.outputs
+        self.by_unit[i] = self.add(node)
         return node
 
     def note_of(self, i: int) -> str:
@@ -317,34 +292,24 @@ class _Maker:
 
     # Operands -------------------------------------------------------------------------------
 
-    def count_uses(self) -> None:
-        """Where each Tensor that no record made is used: in which columns, and how often."""
-        self.leaf_columns: dict[Tensor, set[tuple[int, int]]] = {}
-        self.leaf_uses: dict[Tensor, int] = {}
-        self.first_of: dict[Hashable, Tensor] = {}
-        for i, record in enumerate(self.s.records):
-            place = self.s.where[i]
-            for x in record.inputs:
-                if x._record is None:
-                    x = self.same_leaf(x)
-                    self.leaf_uses[x] = self.leaf_uses.get(x, 0) + 1
-                    columns = self.leaf_columns.setdefault(x, set())
-                    if place is not None:
-                        columns.add(place)
-
-    def same_leaf(self, x: Tensor) -> Tensor:
-        """The first Tensor made of an array under a name: one input given to two networks."""
-        if not x.name or isinstance(x, Parameter) or x.requires_grad:
-            return x
-        return self.first_of.setdefault((x.name, id(x.data)), x)
+    def find_inputs(self) -> None:
+        """Data, and where it is used; one array given to two networks under a name is one input."""
+        first: dict[Hashable, Tensor] = {}
+        for x, uses in self.s.uses.items():
+            if x._record is None and not is_parameter(x):
+                same = first.setdefault((x.name, id(x.data)), x) if x.name else x
+                self.inputs[x] = same
+                places = self.input_places.setdefault(same, set())
+                places.update(self.s.where[i] for i, _ in uses)
 
     def connect(self, i: int, record: Record, head: Node) -> None:
         """The edges into one record."""
         s = self.s
         user = s.records[self.merged.get(i, i)]
         if record.op == "transpose" and user is not record and head.kind == "op":
-            (x,), k = record.inputs, [y is record.output for y in user.inputs].index(True)
-            self.side(self.merged[i], k, x, head, "copy", f"{self.parameter_name(x)}^T")
+            ((used, k),) = s.uses[record.output]
+            x = record.inputs[0]
+            self.side(used, k, x, head, "copy", f"{self.parameter_name(x)}^T")
             return
         folded: dict[Node, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
         for k, x in enumerate(record.inputs):
@@ -355,7 +320,7 @@ class _Maker:
                     continue
                 slot = None
             if j is None:
-                self.connect_leaf(i, k, self.same_leaf(x), head, slot)
+                self.connect_leaf(i, k, self.inputs.get(x, x), head, slot)
                 continue
             tail = self.of_record[j]
             if tail is head:
@@ -408,20 +373,13 @@ class _Maker:
         """What hands a state to the one step shown: the delay, or the value from before."""
         kind = "delay" if self.fold else "state"
         identity = (kind, slot.loop, slot.number)
-        node = self.leaf_node.get(identity)
+        node = self.state_nodes.get(identity)
         if node is None:
             name = self.marked(x.name or slot.name or "", slot)
             label = say("delay") if self.fold else name
-            node = self.leaf_node[identity] = self.add(
-                Node(
-                    f"{kind}{slot.loop}_{slot.number}",
-                    kind,
-                    label,
-                    (slot.loop, self.shown[slot.loop][0]),
-                    tensor=x,
-                    slot=slot,
-                )
-            )
+            ident, place = f"{kind}{slot.loop}_{slot.number}", (slot.loop, self.shown[slot.loop][0])
+            node = self.add(Node(ident, kind, label, place, tensor=x, slot=slot))
+            self.state_nodes[identity] = node
         return node
 
     def connect_leaf(self, i: int, k: int, x: Tensor, head: Node, slot: Slot | None) -> None:
@@ -430,10 +388,10 @@ class _Maker:
             if head.kind == "op":
                 self.side(i, k, x, head, "constant", x.name or "…")
             return
-        is_parameter = isinstance(x, Parameter) or x.requires_grad
         if head.kind == "dots":
-            shared = len(self.leaf_columns[x]) > 1 and self.is_input_leaf(x)
-            if slot is None and shared and not is_parameter:
+            places = self.input_places.get(x, ())
+            shared = len(places) - (None in places) > 1 and self.is_input_leaf(x)
+            if slot is None and shared:
                 self.edge(self.input_node(x), head, k, x, None)
             return
         if slot is not None and not (is_number(x) and holds_number(self.s.records[i])):
@@ -442,22 +400,16 @@ class _Maker:
             if head.kind != "op" or holds_number(self.s.records[i]):
                 return
             self.side(i, k, x, head, "constant", number_text(x))
-        elif is_parameter:
+        elif is_parameter(x):
             if head.kind == "op":
-                single = self.leaf_uses[x] == 1 and not self.s.loops
+                single = len(self.s.uses[x]) == 1 and not self.s.loops
                 kind = "parameter" if single else "copy"
                 self.side(i, k, x, head, kind, self.parameter_name(x))
         elif self.is_input_leaf(x):
             self.edge(self.input_node(x), head, k, x, None)
         elif head.kind == "op":
-            self.side(
-                i,
-                k,
-                x,
-                head,
-                "constant",
-                x.name or f"{'mask' if x.dtype == bool else 'const'} {x.shape}",
-            )
+            label = x.name or f"{'mask' if x.dtype == bool else 'const'} {x.shape}"
+            self.side(i, k, x, head, "constant", label)
 
     def is_input_leaf(self, x: Tensor) -> bool:
         """Whether a Tensor that no record made is data, by its name or by its parts' names."""
@@ -468,20 +420,13 @@ class _Maker:
         place = self.s.where[i]
         assert place is not None
         identity = ("first", slot.loop, slot.number, place[1])
-        node = self.leaf_node.get(identity)
+        node = self.state_nodes.get(identity)
         if node is None:
             first = place[1] == self.s.loops[slot.loop].order[0]
             name = self.first_name(x, slot) if first else x.name or "0"
-            node = self.leaf_node[identity] = self.add(
-                Node(
-                    f"state{slot.loop}_{slot.number}_{place[1]}",
-                    "state",
-                    name,
-                    place,
-                    tensor=x,
-                    slot=slot,
-                )
-            )
+            ident = f"state{slot.loop}_{slot.number}_{place[1]}"
+            node = self.add(Node(ident, "state", name, place, tensor=x, slot=slot))
+            self.state_nodes[identity] = node
         self.edge(node, head, k, x, slot)
 
     def parameter_name(self, x: Tensor) -> str:
@@ -516,39 +461,19 @@ class _Maker:
 
     def input_node(self, x: Tensor) -> Node:
         """The node of an input: in its column if it is used in one only, else by itself."""
-        node = self.leaf_node.get(x)
+        node = self.input_nodes.get(x)
         if node is None:
-            number = self.leaf_number.setdefault(x, len(self.leaf_number) + 1)
-            columns = self.leaf_columns[x]
-            place = None
-            if len(columns) == 1 and self.only_in_columns(x):
-                place = next(iter(columns))
+            number = len(self.input_nodes) + 1
+            places = self.input_places[x]
+            place = next(iter(places)) if len(places) == 1 else None
             label = x.name or self.s.sequences.get(x, "input")
             if self.fold and place is not None:
                 label = self.generic_name(label, place[1])
-            node = self.leaf_node[x] = self.add(
-                Node(
-                    f"x{number}",
-                    "input",
-                    label,
-                    place,
-                    ("leaf", stem(x.name) or x.name or number),
-                    tensor=x,
-                    bold=x in self.outputs,
-                )
-            )
+            key = ("leaf", stem(x.name) or x.name or number)
+            bold = x in self.outputs
+            node = Node(f"x{number}", "input", label, place, key, tensor=x, bold=bold)
+            self.input_nodes[x] = self.add(node)
         return node
-
-    def only_in_columns(self, x: Tensor) -> bool:
-        if not hasattr(self, "_outside_leaves"):
-            self._outside_leaves = {
-                y
-                for i, record in enumerate(self.s.records)
-                if self.s.where[i] is None
-                for y in record.inputs
-                if y._record is None
-            }
-        return x not in self._outside_leaves
 
     # What is left ---------------------------------------------------------------------------
 
@@ -587,21 +512,13 @@ class _Maker:
                 x = self.s.records[end].output
                 assert tail.place is not None
                 label = self.marked(x.name or f"{slot.name}_{tail.place[1]}", slot)
-                node = self.add(
-                    Node(
-                        f"end{slot.loop}_{slot.number}",
-                        "end",
-                        label,
-                        tail.place,
-                        tensor=x,
-                        slot=slot,
-                    )
-                )
+                ident = f"end{slot.loop}_{slot.number}"
+                node = self.add(Node(ident, "end", label, tail.place, tensor=x, slot=slot))
                 self.edges.append(Edge(tail, node, 0, x, slot, "state"))
 
     def close_delay(self, loop: Loop, slot: Slot) -> None:
         """The edge from the step that stands for all into the delay of its state."""
-        delay = self.leaf_node.get(("delay", slot.loop, slot.number))
+        delay = self.state_nodes.get(("delay", slot.loop, slot.number))
         if delay is None or delay.place is None:
             return
         end = next((i for i in loop.steps[delay.place[1]] if self.s.key[i] in slot.keys), None)
