@@ -2456,7 +2456,7 @@ def test_positions_by_least_squares():
 
 
 def test_tiers_are_longest_paths_and_survive_circles():
-    inputs_of = {"c": [("a", 1), ("b", 1)], "b": [("a", 1)], "a": [("c", 1)]}
+    inputs_of = {"c": ["a", "b"], "b": ["a"], "a": ["c"]}
     assert assign_tiers(["a", "b", "c"], inputs_of, {"a": 0}) == {"a": 0, "b": 1, "c": 2}
 
 

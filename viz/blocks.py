@@ -7,13 +7,15 @@ out; to the group around it, it is then a unit with pins at these places.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import NamedTuple
 
 from .layers import arrange, assign_tiers
 from .look import GAP, TITLE, text_width
 from .structure import Group
-from .units import Arrangement, Name, Net, Path, Unit, fixed_x, simplify
+from .units import Arrangement, Name, Net, Path, Point, Rail, Unit, fixed_x, shifted, simplify
 
 MOST_TURNS = 6_000  # turns of wires in a diagram; beyond, long wires run freely
 MOST_HOPS = 60_000  # the same, counted for each end of each wire
@@ -42,13 +44,13 @@ class Block:
         left, right, height: Its outline.
         places: Item -> (x, y).
         pills: Item -> where a parameter beside it hangs: left, right, under left, under right.
-        frames: The boxes inside, outer ones first.
+        frames: Its own box, if it has one, and those inside, outer ones first.
         paths: (net, item, operand) -> the wire within this block that ends there. It begins
             at the net's source, or at the block's edge.
         ports: Net -> the wire within this block that ends at its upper edge.
         exits: Net -> the wire that ends at the right edge.
         entries: Net -> how high it comes in at the left edge; ``("rail", net)`` on the rail.
-        pins_in, pins_out: Net -> where it crosses the lower and the upper edge.
+        pins_in: Net -> where it crosses the lower edge.
     """
 
     left: int = 0
@@ -62,17 +64,16 @@ class Block:
     exits: dict[Name, Path] = field(default_factory=dict)
     entries: dict[Name, int] = field(default_factory=dict)
     pins_in: dict[Name, int] = field(default_factory=dict)
-    pins_out: dict[Name, int] = field(default_factory=dict)
 
-
-class Rail(NamedTuple):
-    """A highway: the net that comes in, the items along it from left to right, and those of them
-    that not every step has.
-    """
-
-    net: Name
-    items: list[Name]
-    optional: frozenset[Name]
+    def moved(self, to: Callable[[int, int], Point]) -> Block:
+        """Its places, frames and wires elsewhere, or seen in a mirror; its outline stays."""
+        out = replace(self, places={key: to(*at) for key, at in self.places.items()}, frames=[])
+        for f in self.frames:
+            (x1, y1), (x2, y2) = to(f.x1, f.y1), to(f.x2, f.y2)
+            out.frames.append(Frame(f.group, min(x1, x2), y1, max(x1, x2), y2))
+        out.paths = {where: [to(*at) for at in path] for where, path in self.paths.items()}
+        out.ports = {net: [to(*at) for at in path] for net, path in self.ports.items()}
+        return out
 
 
 @dataclass(eq=False)
@@ -136,15 +137,8 @@ class Diagram:
                 units[key].tier = max(u.tier for u in units.values()) + 1
         cut_long_ways(units, nets)
         ports = self.add_ports(units, nets, group)
-        placed = arrange(
-            [*units.values(), *ports],
-            nets,
-            rail=rail.items if rail else None,
-            rail_net=rail.net if rail else None,
-            optional=rail.optional if rail else frozenset(),
-            side_entries=self.running if outermost else {},
-            margin=10 if outermost else 8,
-        )
+        running, margin = (self.running, 10) if outermost else ({}, 8)
+        placed = arrange([*units.values(), *ports], nets, rail, running, margin)
         return self.collect(group, placed, blocks)
 
     def nets(self, group: Group) -> list[Net]:
@@ -189,7 +183,7 @@ class Diagram:
             right=block.right,
             up=block.height,  # boxes of one tier stand on one line
             pins_in=block.pins_in,
-            pins_out=block.pins_out,
+            pins_out={net: path[-1][0] for net, path in block.ports.items()},
             order=order,
             is_gate=True,
             fixed=0 if any(self.items[key].span for key in block.places) else None,
@@ -200,12 +194,12 @@ class Diagram:
     ) -> set[Name]:
         """A tier for each unit; returns those that follow from the rail and hang below it."""
         names = sorted(units, key=lambda name: units[name].order)
-        inputs: dict[Name, list[tuple[Name, int]]] = {name: [] for name in names}
+        inputs: dict[Name, list[Name]] = {name: [] for name in names}
         for net in nets:
             if net.source in units:
                 for sink, _ in net.sinks:
                     if sink in units:
-                        inputs[sink].append((net.source, 1))
+                        inputs[sink].append(net.source)
         lowest = 1 if outermost else 0
         base = {}
         for name in names:
@@ -222,24 +216,23 @@ class Diagram:
         return self.tiers_with_rail(units, names, inputs, base, rail)
 
     def delay(
-        self, names: list[Name], inputs: dict[Name, list[tuple[Name, int]]], tiers: dict[Name, int]
+        self, names: list[Name], inputs: dict[Name, list[Name]], tiers: dict[Name, int]
     ) -> None:
         """Raise what reads nothing but an input to right below what uses it."""
         users: dict[Name, list[Name]] = {}
         for name in names:
-            for other, _ in inputs[name]:
+            for other in inputs[name]:
                 users.setdefault(other, []).append(name)
         for name in reversed(names):
-            sources = {other for other, _ in inputs[name]}
-            plain = all(not inputs[other] for other in sources)
-            if sources and plain and name in users and not self.items.get(name, SPANNING).span:
+            plain = all(not inputs[other] for other in inputs[name])
+            if inputs[name] and plain and name in users and not self.items.get(name, SPANNING).span:
                 tiers[name] = max(tiers[name], min(tiers[user] for user in users[name]) - 1)
 
     def tiers_with_rail(
         self,
         units: dict[Name, Unit],
         names: list[Name],
-        inputs: dict[Name, list[tuple[Name, int]]],
+        inputs: dict[Name, list[Name]],
         base: dict[Name, int],
         rail: Rail,
     ) -> set[Name]:
@@ -251,38 +244,27 @@ class Diagram:
         on_rail = set(rail.items)
         before, after = around_rail(on_rail, names, inputs)
         hanging = self.hanging(after, inputs)
-        low = assign_tiers(
-            before, {n: [(o, r) for o, r in inputs[n] if o in before] for n in before}, base
-        )
+        low = assign_tiers(before, inputs, base)
         depth: dict[Name, int] = {}
         height = max(low.values(), default=0) + 1
         for name in hanging:
-            depth[name] = 1 + max((depth.get(o, 0) for o, _ in inputs[name]), default=0)
-            under = max((low[o] for o, _ in inputs[name] if o in low), default=0)
+            depth[name] = 1 + max((depth.get(other, 0) for other in inputs[name]), default=0)
+            under = max((low.get(other, 0) for other in inputs[name]), default=0)
             height = max(height, depth[name] + under + 1)
-        for name in before:
-            units[name].tier = low[name]
-        for name in on_rail:
-            units[name].tier = height
-        for name in hanging:
-            units[name].tier = height - depth[name]
         rest = [n for n in after if n not in depth]
-        above = assign_tiers(
-            rest,
-            {n: [(o, r) for o, r in inputs[n] if o in rest] for n in rest},
-            dict.fromkeys(rest, height + 1),
-        )
-        for name in rest:
-            units[name].tier = above[name]
+        tiers = low | dict.fromkeys(on_rail, height) | {n: height - depth[n] for n in hanging}
+        tiers |= assign_tiers(rest, inputs, dict.fromkeys(rest, height + 1))
+        for name, tier in tiers.items():
+            units[name].tier = tier
         return set(hanging)
 
-    def hanging(self, after: list[Name], inputs: dict[Name, list[tuple[Name, int]]]) -> list[Name]:
+    def hanging(self, after: list[Name], inputs: dict[Name, list[Name]]) -> list[Name]:
         """Of what follows the rail: the part that ends in a state of the next step, if small."""
         running = set(self.running.values())
         making = {w.source for w in self.wires if w.right and w.source in after} - running
         for name in reversed(after):
             if name in making:
-                making.update(other for other, _ in inputs[name] if other in after)
+                making.update(other for other in inputs[name] if other in after)
         found = [n for n in after if n in making]
         plain = all(n in self.items and not self.items[n].is_gate for n in found)
         return found if plain and len(found) <= 6 else []  # gates stand alike at every level
@@ -342,73 +324,45 @@ class Diagram:
         highest = max((u.y + u.up for u in placed.units.values() if not u.thin), default=0)
         head = max(4, TITLE + 8 - pad - (placed.height - highest)) if group else 0
         out = Block(left=left, right=right, height=placed.height + 2 * pad + head)
-        boxes: dict[Name, tuple[int, int]] = {}
+        if group:
+            out.frames.append(Frame(group, left, 0, right, out.height))
+        inner: dict[Name, Block] = {}
         for name, u in placed.units.items():
             x, y = round(u.x), u.y + pad
             if is_port(name, "bottom"):
                 out.pins_in[name[1]] = x  # type: ignore[index]
-            elif is_port(name, "top"):
-                out.pins_out[name[1]] = x  # type: ignore[index]
             elif name in blocks:
-                boxes[name] = (x, y - u.down)
+                inner[name] = blocks[name].moved(partial(move, x, y - u.down))
             elif name in self.items:
                 out.places[name] = (x, y)
                 side = "left" if u.pill_left else "right"
                 out.pills[name] = f"under {side}" if u.pill_under else side
-        for name, (x, y) in boxes.items():
-            inner = blocks[name]
-            own = name[1]  # type: ignore[index]
-            out.frames.append(Frame(own, x + inner.left, y, x + inner.right, y + inner.height))
-            out.frames += [
-                Frame(f.group, f.x1 + x, f.y1 + y, f.x2 + x, f.y2 + y) for f in inner.frames
-            ]
-            out.places.update({k: (px + x, py + y) for k, (px, py) in inner.places.items()})
-            out.pills.update(inner.pills)
-        self.join_paths(group, placed, out, blocks, boxes, pad)
+        for block in inner.values():
+            out.frames += block.frames
+            out.places |= block.places
+            out.pills |= block.pills
+        self.join_paths(group, placed, out, inner, pad)
         return out
 
     def join_paths(
-        self,
-        group: Group,
-        placed: Arrangement,
-        out: Block,
-        blocks: dict[Name, Block],
-        boxes: dict[Name, tuple[int, int]],
-        pad: int,
+        self, group: Group, placed: Arrangement, out: Block, inner: dict[Name, Block], pad: int
     ) -> None:
         """The wires of a group, each made of its part here and its parts in boxes."""
-
-        def shifted(path: Path, x: int, y: int) -> Path:
-            return [(px + x, py + y) for px, py in path]
-
-        def beginning(net: Name, source: Name | None) -> Path:
-            """From a source inside of a box to that box's upper edge."""
-            if source in boxes and net in blocks[source].ports:
-                return shifted(blocks[source].ports[net], *boxes[source])
-            return []
-
+        nothing = Block()
         for wire in self.touching.get(group, ()):
             source = self.inside(wire.source, group) if wire.source is not None else None
-            start = beginning(wire.name, source)
+            start = inner.get(source, nothing).ports.get(wire.name, [])
             for key, operand in wire.sinks:
                 name = self.inside(key, group)
-                if name is None:
-                    continue
                 where = (wire.name, key, operand)
-                if name == source and name in boxes:
-                    out.paths[where] = shifted(blocks[name].paths[where], *boxes[name])
-                elif name in boxes:
-                    here = shifted(placed.paths[wire.name, name, 0], 0, pad)
-                    inner = shifted(blocks[name].paths[where], *boxes[name])
-                    out.paths[where] = simplify([*start, *here, *inner])
-                elif where in placed.paths:
-                    here = shifted(placed.paths[where], 0, pad)
-                    out.paths[where] = simplify([*start, *here])
-            top = (wire.name, ("top", wire.name), 0)
-            if top in placed.paths:
-                here = shifted(placed.paths[top], 0, pad)
-                here.append((here[-1][0], out.height))
-                out.ports[wire.name] = simplify([*start, *here])
+                stop = inner.get(name, nothing).paths.get(where, [])
+                if name == source and name in inner:
+                    out.paths[where] = stop
+                elif here := placed.paths.get((wire.name, name, 0 if name in inner else operand)):
+                    out.paths[where] = simplify([*start, *shifted(here, 0, pad), *stop])
+            if top := placed.paths.get((wire.name, ("top", wire.name), 0)):
+                here = shifted(top, 0, pad)
+                out.ports[wire.name] = simplify([*start, *here, (here[-1][0], out.height)])
             if wire.name in placed.exits:
                 here = shifted(placed.exits[wire.name], 0, pad)
                 out.exits[wire.name] = simplify([*start, *here])
@@ -417,6 +371,11 @@ class Diagram:
                 if where[0] in out.pins_in and path[0][1] != 0:
                     out.paths[where] = simplify([(path[0][0], 0), *path])
         out.entries = {net: y + pad for net, y in placed.entries.items()}
+
+
+def move(dx: int, dy: int, x: int, y: int) -> Point:
+    """A point moved to the right and upwards."""
+    return x + dx, y + dy
 
 
 def cut_long_ways(units: dict[Name, Unit], nets: list[Net]) -> None:
@@ -445,16 +404,16 @@ def is_port(name: Name, kind: str) -> bool:
 
 
 def around_rail(
-    on_rail: set[Name], names: list[Name], inputs: dict[Name, list[tuple[Name, int]]]
+    on_rail: set[Name], names: list[Name], inputs: dict[Name, list[Name]]
 ) -> tuple[list[Name], list[Name]]:
     """What stands before the rail or beside it, and what follows from it alone."""
     follows = set(on_rail)
     for name in names:
-        if any(other in follows for other, _ in inputs[name]):
+        if not follows.isdisjoint(inputs[name]):
             follows.add(name)
     leads = set(on_rail)
     for name in reversed(names):
         if name in leads:
-            leads.update(other for other, _ in inputs[name])
+            leads.update(inputs[name])
     before = [n for n in names if n not in on_rail and (n not in follows or n in leads)]
     return before, [n for n in names if n in follows and n not in leads]

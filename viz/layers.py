@@ -11,23 +11,20 @@ rail: the highway along which a state runs from left to right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from .order import Order
 from .positions import Positions
 from .routes import Routes
 from .tracks import Channels
-from .units import Arrangement, Name, Net, Unit
+from .units import Arrangement, Name, Net, Rail, Unit
 
 
 def arrange(
     units: Iterable[Unit],
-    nets: Iterable[Net],
-    *,
-    rail: list[Name] | None = None,
-    rail_net: Name | None = None,
-    optional: frozenset[Name] = frozenset(),
-    side_entries: dict[Name, Name] | None = None,
+    nets: list[Net],
+    rail: Rail | None = None,
+    running: dict[Name, Name] | None = None,
     margin: int = 10,
 ) -> Arrangement:
     """Place units and route nets.
@@ -35,13 +32,11 @@ def arrange(
     Args:
         units: With their tiers; see ``assign_tiers``.
         nets: What connects them.
-        rail: Units of the rail from left to right; all of one tier.
-        rail_net: The net that comes in along the rail.
-        optional: Units of the rail that not all steps have; wires may run past their places.
-        side_entries: Net -> a unit, alone in its tier, that it enters straight from the left.
+        rail: The highway, all of whose units are of one tier.
+        running: Net -> a unit, alone in its tier, that it enters straight from the left.
         margin: Free space above and below the tracks of a channel.
     """
-    routes = Routes(units, list(nets), rail or [], rail_net, optional, side_entries or {})
+    routes = Routes(units, nets, rail, running or {})
     order = Order(routes)
     order.improve_order()
     order.turn_pills()
@@ -53,28 +48,27 @@ def arrange(
 
 
 def assign_tiers(
-    names: list[Name], inputs: dict[Name, list[tuple[Name, int]]], base: dict[Name, int]
+    names: list[Name], inputs: Mapping[Name, Iterable[Name]], base: Mapping[Name, int]
 ) -> dict[Name, int]:
     """Tiers by longest paths.
 
     Args:
         names: The units in the order of execution.
-        inputs: Unit -> (unit that it reads from, how many tiers it must stand above it).
+        inputs: Unit -> those that it reads from; of others than ``names`` nothing is known.
         base: The lowest tier for a unit.
 
     A circle, which only the union of unlike steps can have, is cut at the unit that comes
     first in the order.
     """
-    tiers: dict[Name, int] = {}
+    tiers = {name: base.get(name, 0) for name in names}
     order = {name: i for i, name in enumerate(names)}
-    for name in names:
-        tiers[name] = base.get(name, 0)
     for _ in range(len(names)):
         changed = False
         for name in names:
-            for other, rise in inputs.get(name, ()):
-                if order[other] < order[name] and tiers[other] + rise > tiers[name]:
-                    tiers[name] = tiers[other] + rise
+            for other in inputs.get(name, ()):
+                before = other in order and order[other] < order[name]
+                if before and tiers[other] >= tiers[name]:
+                    tiers[name] = tiers[other] + 1
                     changed = True
         if not changed:
             break

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .units import End, Hop, Name, Neighbours, Net, Rows, Unit
+from .units import End, Hop, Name, Neighbours, Net, Rail, Rows, Unit
 
 
 class Routes:
@@ -14,10 +14,9 @@ class Routes:
     Args:
         units: With their tiers.
         nets: What connects them.
-        rail: Units of the rail from left to right; all of one tier.
-        rail_net: The net that comes in along the rail.
-        optional: Units of the rail that not all steps have; wires may run past their places.
-        side_entries: Net -> a unit, alone in its tier, that it enters straight from the left.
+        rail: The highway, all of whose units are of one tier; wires may run past the places of
+            those that not all steps have.
+        running: Net -> a unit, alone in its tier, that it enters straight from the left.
 
     Attributes:
         units: Name -> unit, with turns and taps of wires.
@@ -29,20 +28,15 @@ class Routes:
     """
 
     def __init__(
-        self,
-        units: Iterable[Unit],
-        nets: list[Net],
-        rail: list[Name],
-        rail_net: Name | None,
-        optional: frozenset[Name],
-        side_entries: dict[Name, Name],
+        self, units: Iterable[Unit], nets: list[Net], rail: Rail | None, running: dict[Name, Name]
     ) -> None:
         self.units = {u.name: u for u in units}
         self.nets = nets
-        self.rail = rail
-        self.rail_net = rail_net
-        self.optional = optional
-        self.side_entries = side_entries
+        self.source_of = {net.name: net.source for net in nets}
+        self.rail = rail.items if rail else []
+        self.rail_net = rail.net if rail else None
+        self.optional = rail.optional if rail else frozenset()
+        self.running = running
         self.straight = {net.name: net.straight for net in nets if net.straight is not None}
         self.hops: dict[tuple[Name, Name, int], list[Hop]] = {}
         self.rail_steps: dict[tuple[Name, Name, int], Unit] = {}
@@ -68,7 +62,7 @@ class Routes:
             self.ends[identity] = End(unit, edge, net, offset, operand)
         return self.ends[identity]
 
-    def dummy(self, net: Name, tier: int) -> Unit:
+    def turn(self, net: Name, tier: int) -> Unit:
         """The point where a net passes a tier."""
         name = ("turn", net, tier)
         if name not in self.units:
@@ -90,7 +84,7 @@ class Routes:
             if ahead > here and self.optional.issuperset(self.rail[here + 1 : ahead]):
                 self.rail_steps[where] = sink
                 continue
-            if source is None and self.side_entries.get(net.name) == sink_name:
+            if source is None and self.running.get(net.name) == sink_name:
                 self.rail_steps[where] = sink
             elif source is None:
                 self.hops[where] = self.enter(net, sink, operand)
@@ -110,38 +104,31 @@ class Routes:
 
     def enter(self, net: Net, sink: Unit, operand: int) -> list[Hop]:
         """From the left edge, through the lowest channel."""
-        channel = min(0, sink.tier - 1)
-        below = self.end(None, "left", net.name, "in")
-        hops = []
-        for tier in range(channel + 1, sink.tier):
-            turn = self.dummy(net.name, tier)
-            hops.append(Hop(tier - 1, below, self.end(turn, "bottom", net.name, "in")))
-            below = self.end(turn, "top", net.name, "out")
-        hops.append(Hop(sink.tier - 1, below, self.end(sink, "bottom", net.name, operand)))
-        return hops
+        begin = self.end(None, "left", net.name, "in")
+        tiers = range(min(1, sink.tier), sink.tier)
+        return self.hop_by(tiers, begin, self.end(sink, "bottom", net.name, operand))
 
     def connect(self, net: Net, source: Unit, sink: Unit, operand: int) -> list[Hop]:
-        """From one unit to another, tier by tier."""
+        """From one unit to another: into its lower edge, or from above if that is free and near."""
+        rises = sink.tier > source.tier
+        from_above = sink.tier < source.tier and sink.pins_in is None
+        step = 1 if rises else -1
+        tiers = range(source.tier + step, sink.tier - (not rises and not from_above), step)
+        last = self.end(source, "top" if rises else "bottom", net.name, "out")
+        edge = "top" if from_above else "bottom"
+        return self.hop_by(tiers, last, self.end(sink, edge, net.name, operand))
+
+    def hop_by(self, tiers: range, last: End, stop: End) -> list[Hop]:
+        """From one end to another, with a turn in each of the tiers between."""
+        assert stop.unit is not None
         hops = []
-        if sink.tier > source.tier:
-            last = self.end(source, "top", net.name, "out")
-            for tier in range(source.tier + 1, sink.tier):
-                turn = self.dummy(net.name, tier)
-                hops.append(Hop(tier - 1, last, self.end(turn, "bottom", net.name, "in")))
-                last = self.end(turn, "top", net.name, "out")
-            hops.append(Hop(sink.tier - 1, last, self.end(sink, "bottom", net.name, operand)))
-            return hops
-        around = sink.pins_in is not None or sink.tier == source.tier  # enters from below
-        last = self.end(source, "bottom", net.name, "out")
-        stop = sink.tier if around else sink.tier + 1
-        for tier in range(source.tier - 1, stop - 1, -1):
-            turn = self.dummy(net.name, tier)
-            hops.append(Hop(tier, last, self.end(turn, "top", net.name, "in")))
-            last = self.end(turn, "bottom", net.name, "out")
-        edge = "bottom" if around else "top"
-        channel = sink.tier - 1 if around else sink.tier
-        hops.append(Hop(channel, last, self.end(sink, edge, net.name, operand)))
-        return hops
+        near, far = ("bottom", "top") if tiers.step > 0 else ("top", "bottom")
+        for tier in tiers:
+            turn = self.turn(last.net, tier)
+            channel = tier - (near == "bottom")
+            hops.append(Hop(channel, last, self.end(turn, near, last.net, "in")))
+            last = self.end(turn, far, last.net, "out")
+        return [*hops, Hop(stop.unit.tier - (stop.edge == "bottom"), last, stop)]
 
     def make_rows(self) -> Rows:
         """The units of each tier, in their first order."""
@@ -158,7 +145,7 @@ class Routes:
             for name in self.rail:
                 line.append(self.units[name])
                 line[-1].on_rail = True
-                line += [t for net, t in self.taps.items() if self.source_of(net) == name]
+                line += [t for net, t in self.taps.items() if self.source_of[net] == name]
             tier = line[0].tier
             rows[tier] = line + rows.get(tier, [])
         for hops in self.hops.values():
@@ -169,10 +156,6 @@ class Routes:
             if all(u.fixed is not None for u in row):
                 row.sort(key=lambda u: u.fixed or 0)
         return dict(sorted(rows.items()))
-
-    def source_of(self, net_name: Name) -> Name | None:
-        """The unit that makes a net."""
-        return next(n.source for n in self.nets if n.name == net_name)
 
     def find_neighbours(self) -> Neighbours:
         """For each unit: (other unit, own pin, the other's pin) of each hop."""

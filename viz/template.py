@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 
-from .blocks import Block, Diagram, Frame, Rail
+from .blocks import Block, Diagram
 from .graph import Edge, Node, View
 from .look import PILL, TRACK
 from .notation import TAKING
 from .scene import Measure
 from .structure import Key
-from .units import Name, Net, Path, Unit, simplify
+from .units import Name, Net, Path, Rail, Unit, simplify
 
 CROWN = 8  # from a step's insides to its output above
 NAMES_APART = 2 * PILL + 2  # from one state's wire to another's, where they enter
@@ -67,13 +67,11 @@ class Template:
         """Turn it round: states run from right to left."""
         block = self.block
         turned = {"left": "right", "right": "left"}
-        block.places = {key: (-x, y) for key, (x, y) in block.places.items()}
         block.pills = {
             key: " ".join(turned.get(word, word) for word in side.split())
             for key, side in block.pills.items()
         }
-        block.frames = [Frame(f.group, -f.x2, f.y1, -f.x1, f.y2) for f in block.frames]
-        block.paths = {where: flip(path) for where, path in block.paths.items()}
+        self.block = block.moved(lambda x, y: (-x, y))
         self.enter = {where: flip(path) for where, path in self.enter.items()}
         self.leave = {where: flip(path) for where, path in self.leave.items()}
         self.rise = {key: flip(path) for key, path in self.rise.items()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from .look import TRACK
 from .routes import Routes
-from .units import Arrangement, End, Hop, Name, Path, simplify
+from .units import Arrangement, End, Hop, Name, Path, Unit, simplify
 
 
 class Channels:
@@ -33,15 +33,17 @@ class Channels:
                     (hop.a, hop.b)
                 )
         self.track: dict[tuple[int, Name], int] = {}
+        in_tier: dict[int, list[Unit]] = {tier: [] for tier in self.rows}
+        for u in self.units.values():  # also what crosses a bar
+            in_tier[u.tier].append(u)
         tiers = list(self.rows)
         y = 0
         for n, tier in enumerate(tiers):
             row = self.rows[tier]
             if n == 0:
                 y += max((u.down for u in row), default=0)
-            for u in self.units.values():
-                if u.tier == tier:
-                    u.y = y
+            for u in in_tier[tier]:
+                u.y = y
             top = y + max((u.up for u in row), default=0)
             if n + 1 == len(tiers):
                 if tier in wires:  # exits above the last tier
@@ -104,13 +106,13 @@ class Channels:
             points = [p for hop in hops for p in self.hop_points(hop, left, right)]
             source = hops[0].a.unit
             if source is not None and source in self.taps.values():
-                maker = self.units[self.routes.source_of(where[0])]
+                maker = self.units[self.routes.source_of[where[0]]]
                 points = [(round(maker.x) + maker.half, maker.y), *points]
             if hops[0].a.edge == "left":
                 out.entries[where[0]] = points[0][1]
             out.paths[where] = simplify(points)
         for where, sink in self.routes.rail_steps.items():
-            source_name = self.routes.source_of(where[0])
+            source_name = self.routes.source_of[where[0]]
             start = (left, sink.y)
             if source_name is not None:
                 maker = self.units[source_name]

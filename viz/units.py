@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .look import GAP, PILL
 from .structure import Group
@@ -144,6 +145,16 @@ class Net:
     below_x: int | None = None
     above_x: int | None = None
     straight: int | None = None
+
+
+class Rail(NamedTuple):
+    """A highway: the net that comes in, the items along it from left to right, and those of them
+    that not every step has.
+    """
+
+    net: Name
+    items: list[Name]
+    optional: frozenset[Name]
 
 
 @dataclass(slots=True, eq=False)
