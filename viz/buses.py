@@ -14,7 +14,6 @@ from collections.abc import Iterable
 from .graph import Curve, Edge, Node
 from .look import WIRE, shorten
 from .nodes import Nodes
-from .rows import Rows
 from .scene import SceneBox, shape_text
 from .units import simplify
 
@@ -24,11 +23,11 @@ ROOM = 6  # from such a wire to the box
 LETTER = 8  # points, about, for a letter of a name that must be cut
 
 
-def open_bars(rows: Rows, nodes: Nodes) -> None:
+def open_bars(nodes: Nodes) -> None:
     """Open every bar that a wire of others crosses."""
     out = nodes.out
     passing = [e for e in out.edges if not within_step(e)]
-    for v in rows.bars:
+    for v in nodes.rows.bars:
         others = sorted(crossing(v, passing))
         if not others:
             continue

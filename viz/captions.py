@@ -10,7 +10,6 @@ import numpy as np
 
 from ..autograd import Tensor
 from .graph import Curve, Node, Shared
-from .grid import Grid
 from .language import say
 from .look import (
     CAPTION,
@@ -33,11 +32,9 @@ from .look import (
 )
 from .nodes import Nodes
 from .numbers import Norms, magnitude, short
-from .rows import Rows
 from .scene import SceneBox, SceneText, name_width, shape_text
 from .view import CUT
 from .words import WordRows, Words
-from .zones import Zones
 
 MOST_IN_MATRIX = 48  # numbers of a parameter that is written out
 STEPS = 6  # of a strip's scale, from 0 up and down
@@ -52,7 +49,7 @@ class Captions:
     """Puts texts into a scene, and turns titles aside that wires cross.
 
     Args:
-        rows, grid, zones, nodes: Where everything is.
+        nodes: Where everything is.
         norms: The gradients.
         title, caption: Text above and below the picture.
         words: What stands below and above the columns.
@@ -62,9 +59,6 @@ class Captions:
 
     def __init__(
         self,
-        rows: Rows,
-        grid: Grid,
-        zones: Zones,
         nodes: Nodes,
         norms: Norms,
         *,
@@ -74,8 +68,8 @@ class Captions:
         legend: bool,
         missing_gradients: bool,
     ) -> None:
-        self.rows, self.grid, self.zones, self.nodes = rows, grid, zones, nodes
-        self.view, self.loops, self.out = rows.view, rows.loops, nodes.out
+        self.rows, self.grid, self.zones, self.nodes = nodes.rows, nodes.grid, nodes.zones, nodes
+        self.view, self.loops, self.out = nodes.view, nodes.loops, nodes.out
         self.norms = norms
         self.title, self.caption, self.words = title, caption, words
         self.legend, self.missing_gradients = legend, missing_gradients
@@ -144,7 +138,7 @@ class Captions:
             x -= self.grid.way_back_x if self.view.generic else 0
             y = self.zones.row_span[self.rows.row[loop]][1] - 12
             texts.append(SceneText(f"row{loop}", text, x, y, 13, "right", bold=True))
-        WordRows(self.rows, self.grid, self.nodes, self.words)
+        WordRows(self.nodes, self.words)
         self.out.outline(0)
         left, y = self.out.x1, self.out.y1 - 16
         right = min(max(self.out.x2, left + 420), left + 1400)

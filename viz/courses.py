@@ -9,16 +9,13 @@ import numpy as np
 
 from ..autograd import Tensor
 from .graph import Curve, Edge, Node
-from .grid import Grid
 from .look import GRADIENT, SMALL, shorten
 from .nodes import Nodes
 from .notation import with_low_digits
 from .numbers import Flows, Norms, magnitude, norm_of, value_text
-from .rows import Rows
 from .scene import SceneText
-from .template import Template, below_class
-from .units import Path, shifted, simplify
-from .zones import Zones
+from .template import below_class
+from .units import Name, Path, Point, shifted, simplify
 
 WEIGHTS = ("copy", "parameter")  # kinds of nodes
 BEFORE = 14  # how far from a column a state from elsewhere turns into it
@@ -28,18 +25,23 @@ class Courses:
     """Puts wires into a scene.
 
     Args:
-        rows, grid, zones: Where everything is.
-        nodes: The nodes that the wires connect.
+        nodes: Where everything is that the wires connect.
         norms: The gradients.
         backward: Whether their ways back are drawn.
     """
 
-    def __init__(
-        self, rows: Rows, grid: Grid, zones: Zones, nodes: Nodes, norms: Norms, backward: bool
-    ) -> None:
-        self.rows, self.grid, self.zones, self.nodes = rows, grid, zones, nodes
-        self.view, self.loops, self.out = rows.view, rows.loops, nodes.out
+    def __init__(self, nodes: Nodes, norms: Norms, backward: bool) -> None:
+        self.rows, self.grid, self.zones, self.nodes = nodes.rows, nodes.grid, nodes.zones, nodes
+        self.view, self.loops, self.out = nodes.view, nodes.loops, nodes.out
         self.norms, self.backward = norms, backward
+        self.curves: dict[Hashable, Curve] = {}  # by what they connect
+        self.inside = {
+            loop: {
+                where: Curve(shifted(path, 0, self.zones.row_y[loop]))
+                for where, path in template.block.paths.items()
+            }
+            for loop, template in self.grid.templates.items()
+        }
         self.emit_edges()
 
     def emit_edges(self) -> None:
@@ -49,8 +51,8 @@ class Courses:
         labelled: set[Hashable] = set()
         back: list[Edge] = []
         for e in self.view.edges:
+            e.state = e.slot.number if e.slot is not None else -1
             e.curve, e.dx = self.course(e)
-            e.state = e.slot.number if e.slot is not None else self.rail_state(e)
             if e.state >= 0 and not self.backward:
                 e.grade = self.norms.grade(e.tensor)
             if e.slot is not None and e.slot.name:
@@ -94,17 +96,6 @@ class Courses:
     def flows_back(self, e: Edge) -> bool:
         """Whether a gradient may come along an edge: not past a cut, nor from behind the end."""
         return "cut" not in (e.tail.kind, e.head.kind) and e.head.kind != "end"
-
-    def rail_state(self, e: Edge) -> int:
-        """The state along whose highway an edge inside of a step runs, or -1."""
-        place = e.tail.place
-        if place is None or place != e.head.place or place[0] not in self.grid.templates:
-            return -1
-        template = self.grid.templates[place[0]]
-        keys, rail = template.keys, template.rail
-        if keys.get(e.tail) in rail and keys.get(e.head) in rail:
-            return template.rail_state
-        return -1
 
     def way_back(self, edge: Edge, flow: float) -> Edge:
         """The same wire the other way round, a little beside: how the gradient flows."""
@@ -180,11 +171,11 @@ class Courses:
             return self.nodes.side_curves[e.tail]
         if e.tail.kind == "delay" or e.head.kind == "delay":
             return self.delayed(e), 0
-        a, b = e.tail.place, e.head.place
-        if a is not None and a == b:
-            template = self.grid.templates[a[0]]
-            if e.tail in template.keys and e.head in template.keys:
-                return self.inner(e, template, a)
+        place = e.tail.place
+        if place is not None and place == e.head.place:
+            keys = self.grid.templates[place[0]].keys
+            if e.tail in keys and e.head in keys:
+                return self.inner(e, keys[e.tail], keys[e.head])
         if e.slot is not None:
             found = self.carried(e)
             if found is not None:
@@ -193,27 +184,22 @@ class Courses:
 
     def cached(self, name: Hashable, make: Callable[[], Path]) -> Curve:
         """One curve for all columns in which a wire is repeated."""
-        curve = self.nodes.curves.get(name)
-        if curve is None:
-            curve = self.nodes.curves[name] = Curve(make())
-        return curve
+        if name not in self.curves:
+            self.curves[name] = Curve(make())
+        return self.curves[name]
 
-    def inner(self, e: Edge, template: Template, place: tuple[int, int]) -> tuple[Curve, int]:
-        """A wire inside of a step."""
-        loop = place[0]
-        tail, head = template.keys[e.tail], template.keys[e.head]
-
-        def make() -> Path:
-            path = template.block.paths.get((("v", tail), head, e.operand))
-            return shifted(path or [], 0, self.zones.row_y[loop])
-
-        if (("v", tail), head, e.operand) not in template.block.paths:
-            return self.freely(e), 0
-
-        return self.cached(("in", loop, tail, head, e.operand), make), self.grid.origin[place]
+    def inner(self, e: Edge, tail: Name, head: Name) -> tuple[Curve, int]:
+        """A wire inside of a step; one along the highway is a state's."""
+        place = e.tail.place
+        assert place is not None
+        template = self.grid.templates[place[0]]
+        if tail in template.rail and head in template.rail and e.slot is None:
+            e.state = template.rail_state
+        curve = self.inside[place[0]].get((("v", tail), head, e.operand))
+        return (curve, self.grid.origin[place]) if curve is not None else (self.freely(e), 0)
 
     def carried(self, e: Edge) -> tuple[Curve, int] | None:
-        """The wire of a state, from one column into the next or from or to a state's node."""
+        """The wire of a state: out of a step or a node beside the columns, and into one."""
         assert e.slot is not None
         loop, state = e.slot.loop, e.slot.number
         y, row = self.zones.level(loop, state), self.zones.row_y[loop]
@@ -235,102 +221,84 @@ class Courses:
                 return simplify([*shifted(first, 0, row), *shifted(second, shift, row)])
 
             return self.cached(name, make), start
-        if b.kind == "cut" and a.kind in ("state", "dots"):
-            side = 1 if b.x > a.x else -1
-            return Curve([(a.x + side * a.half, y), (b.x - side * b.half, y)]), 0
+        entry = shifted(after, finish, row) if after is not None else []
         if before is not None and b.half:
             points = shifted(before, start, row)
-            side = 1 if b.x > points[-1][0] else -1
-            return Curve(simplify([*points, (b.x - side * b.half, y)])), 0
-        if after is not None:
-            points = shifted(after, finish, row)
-            if a.kind in ("state", "dots", "cut"):
-                side = 1 if points[0][0] > a.x else -1
-                return Curve(simplify([(a.x + side * a.half, y), *points])), 0
-            return Curve(simplify([*self.towards(e), *points])), 0
-        return None
+        elif (entry or b.kind == "cut") and a.kind in ("state", "dots", "cut"):
+            points = [facing(a, entry[0][0] if entry else b.x, y)]
+        elif entry:
+            points = self.towards(e)
+        else:
+            return None
+        return Curve(simplify([*points, *(entry or [facing(b, points[-1][0], y)])])), 0
 
     def towards(self, e: Edge) -> Path:
         """The first part of a state's wire that comes from another loop, or from outside."""
         assert e.slot is not None
         assert e.head.place is not None
-        loop = e.slot.loop
+        loop, place = e.slot.loop, e.tail.place
         y = self.zones.level(loop, e.slot.number)
-        if e.tail.place is None:
+        if place is None:
             points = self.zones.leaving(e)
             return [*points, (points[-1][0], y)]
+        template = self.grid.templates[place[0]]
+        key = template.keys[e.tail]
+        path = template.leave.get((e.origin.number, key)) if e.origin is not None else None
+        if path is None:  # over the top of its step
+            path = [*template.rise[key], (template.rise[key][-1][0], template.height + 5)]
+        points = shifted(path, self.grid.origin[place], self.zones.row_y[place[0]])
         x1, x2 = self.grid.column_span[self.rows.block[loop], e.head.place[1]]
         gate = x2 + BEFORE if self.loops[loop].reverse else x1 - BEFORE
-        if e.origin is not None:
-            before = self.grid.templates[e.origin.loop]
-            path = before.leave.get((e.origin.number, before.keys[e.tail]))
-            if path is not None:
-                points = shifted(
-                    path, self.grid.origin[e.tail.place], self.zones.row_y[e.origin.loop]
-                )
-                return [*points, (gate, points[-1][1]), (gate, y)]
-        other = e.tail.place[0]
-        template = self.grid.templates[other]
-        rise = template.rise[template.keys[e.tail]]
-        points = shifted(rise, self.grid.origin[e.tail.place], self.zones.row_y[other])
-        high = self.zones.row_y[other] + template.height + 5
-        return [*points, (points[-1][0], high), (gate, high), (gate, y)]
+        return [*points, (gate, points[-1][1]), (gate, y)]
 
     def delayed(self, e: Edge) -> Curve:
         """The way of a state from the end of the one step shown back to its beginning."""
         assert e.slot is not None
-        node = e.tail if e.tail.kind == "delay" else e.head
+        leaves = e.head.kind == "delay"
+        node = e.head if leaves else e.tail
         place = node.place
         assert place is not None
         loop, state = e.slot.loop, e.slot.number
         template, row = self.grid.templates[loop], self.zones.row_y[loop]
         x1, x2 = self.grid.column_span[self.rows.block[loop], place[1]]
         out = self.grid.way_back_x + 14 * self.rows.delays(loop).index(node)
-        sign = -1 if self.loops[loop].reverse else 1
-        far = {1: x2 + out, -1: x1 - out}
-        y, x0 = self.zones.level(loop, state), self.grid.origin[place]
-        if e.head is node:
-            path = shifted(template.leave[state, template.keys[e.tail]], x0, row)
-            turn = far[sign]
-            stop = node.x + node.half if turn > node.x else node.x - node.half
-            return Curve(simplify([*path, (turn, y), (turn, node.y), (stop, node.y)]))
+        turn = x2 + out if leaves != self.loops[loop].reverse else x1 - out
+        way = [(turn, self.zones.level(loop, state)), (turn, node.y), facing(node, turn, node.y)]
+        if leaves:
+            path = template.leave[state, template.keys[e.tail]]
+            return Curve(simplify([*shifted(path, self.grid.origin[place], row), *way]))
         entry = template.state_in(state, template.keys[e.head], e.operand)
         assert entry is not None
-        turn = far[-sign]
-        begin = node.x + node.half if turn > node.x else node.x - node.half
-        way = [(begin, node.y), (turn, node.y), (turn, y)]
-        return Curve(simplify([*way, *shifted(entry, x0, row)]))
+        return Curve(simplify([*reversed(way), *shifted(entry, self.grid.origin[place], row)]))
 
     def across(self, e: Edge) -> tuple[Curve, int]:
         """A wire between a column and the outside, between rows, or outside of time."""
         a, b = e.tail, e.head
-        if a.place is None and b.place is None:
-            path = self.zone_path(e)
-            return (Curve(path) if path else self.freely(e)), 0
         if "dots" in (a.kind, b.kind):
             return Curve(self.dotted(e)), 0
-        place = a.place or b.place
-        assert place is not None
-        both = a.place is not None and b.place is not None
-        if both and (a.place[0] == b.place[0] or a.place[1] != b.place[1]):  # type: ignore[index]
+        if a.place and b.place and (a.place[0] == b.place[0] or a.place[1] != b.place[1]):
             return self.freely(e), 0
-        x0 = self.grid.origin[place]
+        place = a.place or b.place
+        x0 = self.grid.origin[place] if place else 0
         ends = (a.key if a.place else a.id, b.key if b.place else b.id)
-        name = ("across", place[0], b.place and b.place[0], *ends, e.operand)
-        return self.cached(name, lambda: shifted(self.way_up(e), -x0, 0)), x0
+        name = ("across", place and place[0], b.place and b.place[0], *ends, e.operand)
+        curve = self.cached(name, lambda: shifted(self.way_up(e), -x0, 0))
+        return (curve, x0) if curve.points else (self.freely(e), 0)
 
     def way_up(self, e: Edge) -> Path:
-        """A wire from a zone or row to one above it."""
+        """A wire within a zone, or from a zone or row to one above it.
+
+        Empty for a wire that was left out of a very large diagram.
+        """
         a, b = e.tail, e.head
         points: Path = []
         if a.place is not None:
             template = self.grid.templates[a.place[0]]
             rise = template.rise.get(template.keys[a], [(0, 0)])
             points += shifted(rise, self.grid.origin[a.place], self.zones.row_y[a.place[0]])
-        elif a in self.rows.bars:
+        elif a in self.rows.bars and b.place is not None:
             points.append((self.grid.outer_x(e), a.y + a.high))
-        else:
-            z = self.rows.zone[a]
+        elif b.place is not None or self.rows.zone[a] != self.rows.zone[b]:
             points += self.zones.leaving(e)
         passing = self.grid.passing(e)
         for z, x1, x2, early in self.zones.crossings(e):
@@ -347,28 +315,13 @@ class Courses:
             where = (("below", below_class(e)), template.keys[b], e.operand)
             path = template.block.paths[where]
             points += shifted(path, self.grid.origin[b.place], self.zones.row_y[b.place[0]])
-        elif b in self.rows.bars:
+        elif b in self.rows.bars and a.place is not None:
             points.append((points[-1][0], b.y - b.high))
         else:
             z = self.rows.zone[b]
-            path = self.zones.zone_block[z].paths[("z", a), b, e.operand]
-            points += shifted(path, 0, self.zones.zone_y[z])
+            path = self.zones.zone_block[z].paths.get((("z", a), b, e.operand), [])
+            points = [*points, *shifted(path, 0, self.zones.zone_y[z])] if path else []
         return simplify(points)
-
-    def zone_path(self, e: Edge) -> Path:
-        """A wire outside of time; from zone to zone it runs up beside the columns.
-
-        Empty for a wire that was left out of a very large diagram.
-        """
-        a, b = e.tail, e.head
-        za, zb = self.rows.zone[a], self.rows.zone[b]
-        name = ("z", a)
-        path = self.zones.zone_block[zb].paths.get((name, b, e.operand), [])
-        last = shifted(path, 0, self.zones.zone_y[zb])
-        if za == zb or not path:
-            return last
-        first = self.zones.leaving(e)
-        return simplify([*first, *last])
 
     def dotted(self, e: Edge) -> Path:
         """A wire to or from what stands for steps left out."""
@@ -385,3 +338,8 @@ class Courses:
             return Curve([(a.x, a.y + a.high), (b.x, b.y - b.high)], free=True)
         sign = 1 if b.x >= a.x else -1
         return Curve([(a.x + sign * a.half, a.y), (b.x - sign * b.half, b.y)], free=True)
+
+
+def facing(v: Node, x: int, y: int) -> Point:
+    """The point at the side of a node that faces another x."""
+    return v.x + (v.half if x > v.x else -v.half), y

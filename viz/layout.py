@@ -65,20 +65,14 @@ def lay_out(
     out = Scene(view, beside=beside)
     if gradients is not None:
         out.shares = shares_by_column(view, gradients)
-    rows = Rows(view)
     measure = Measure(view.structure, values, known, beside)
     measure.scale_strips(view.nodes)
-    grid = Grid(rows, measure)
-    zones = Zones(rows, grid)
-    nodes = Nodes(rows, grid, zones, out)
-    Courses(rows, grid, zones, nodes, norms, backward and known)
-    open_bars(rows, nodes)
+    nodes = Nodes(Zones(Grid(Rows(view), measure)), out)
+    Courses(nodes, norms, backward and known)
+    open_bars(nodes)
     if weights is not False and not (values or known):
         Weights(nodes, several=bool(weights))
     Captions(
-        rows,
-        grid,
-        zones,
         nodes,
         norms,
         title=title,

@@ -6,10 +6,9 @@ from collections.abc import Hashable
 
 from .blocks import Block
 from .graph import Curve, Node, scope_title
-from .grid import COLUMN_GAP, DELAY, DOTS, Grid
+from .grid import COLUMN_GAP, DELAY, DOTS
 from .language import say
 from .look import GAP, PILL
-from .rows import Rows
 from .scene import Scene, SceneBox
 from .units import ASIDE, shifted
 from .zones import Zones
@@ -21,16 +20,15 @@ class Nodes:
     """Puts nodes and frames into a scene.
 
     Attributes:
-        curves: Wires that are repeated in every column, by what they connect.
         side_curves: Parameter beside its op -> its wire, and how far that is moved.
     """
 
-    def __init__(self, rows: Rows, grid: Grid, zones: Zones, out: Scene) -> None:
-        self.rows, self.grid, self.zones, self.out = rows, grid, zones, out
-        self.view, self.loops = rows.view, rows.loops
-        self.curves: dict[Hashable, Curve] = {}
+    def __init__(self, zones: Zones, out: Scene) -> None:
+        self.rows, self.grid, self.zones, self.out = zones.rows, zones.grid, zones, out
+        self.view, self.loops = zones.view, zones.loops
+        self.curves: dict[Hashable, Curve] = {}  # one for all columns, by what hangs there
         self.side_curves: dict[Node, tuple[Curve, int]] = {}
-        out.bars = {v.id for v in rows.bars}
+        out.bars = {v.id for v in self.rows.bars}
         self.emit_columns()
         self.emit_outside()
 

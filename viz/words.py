@@ -10,11 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from .graph import Curve, Edge, Node
-from .grid import Grid
 from .language import say
 from .look import FAINT, SMALL, shorten, text_width
 from .nodes import Nodes
-from .rows import Rows
 from .scene import SceneText
 from .structure import Loop
 from .units import simplify
@@ -91,13 +89,12 @@ class WordRows:
     """Puts rows of words into a scene.
 
     Args:
-        rows, grid, nodes: Where everything is.
+        nodes: Where everything is.
         words: The texts.
     """
 
-    def __init__(self, rows: Rows, grid: Grid, nodes: Nodes, words: Words) -> None:
-        self.rows, self.grid, self.nodes, self.out = rows, grid, nodes, nodes.out
-        self.loops = rows.loops
+    def __init__(self, nodes: Nodes, words: Words) -> None:
+        self.rows, self.grid, self.out, self.loops = nodes.rows, nodes.grid, nodes.out, nodes.loops
         self.number = 0
         if not (words.words or words.targets or words.predictions):
             return

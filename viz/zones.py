@@ -10,7 +10,6 @@ from .blocks import Block, Diagram
 from .graph import Edge, Node
 from .grid import Grid
 from .look import GAP, TRACK, text_width
-from .rows import Rows
 from .tracks import assign_tracks
 from .units import End, Name, Net, Path, Unit, shifted
 
@@ -46,9 +45,9 @@ class Zones:
         jog_y, aside, aside_y: Where a wire between two rows changes its x.
     """
 
-    def __init__(self, rows: Rows, grid: Grid) -> None:
-        self.rows, self.grid = rows, grid
-        self.view, self.loops = rows.view, rows.loops
+    def __init__(self, grid: Grid) -> None:
+        self.rows, self.grid = grid.rows, grid
+        self.view, self.loops = grid.view, grid.loops
         self.place_zones()
         self.stack_rows()
 
