@@ -550,7 +550,8 @@ def check_gradients(tape: Tape, grads: Any) -> None:
 def without_collection() -> Iterator[None]:
     """Pause the cyclic collector: of the many small objects of a picture none are garbage.
 
-    With 1,000 steps of an LSTM this takes a third off the time.
+    With 1,000 steps of an LSTM this takes a third off the time. Afterwards they count as old, or
+    the next object to be made would have all of them looked through.
     """
     was_on = gc.isenabled()
     gc.disable()
@@ -558,4 +559,7 @@ def without_collection() -> Iterator[None]:
         yield
     finally:
         if was_on:
+            if not gc.get_freeze_count():
+                gc.freeze()
+                gc.unfreeze()
             gc.enable()

@@ -7,7 +7,7 @@ type for a node and one for an edge, from the tape to the painter.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -52,7 +52,7 @@ class Node:
     note: str = ""
     detail: str = ""
     colour: str = ""
-    sides: list[Node] = field(default_factory=list)
+    sides: tuple[Node, ...] = ()
     records: tuple[int, ...] = ()
     bold: bool = False
     slot: Slot | None = None

@@ -75,7 +75,7 @@ class Grid:
         """(class, block, first row, last row) of the rows that an edge must pass by."""
         a, b = e.tail.place, e.head.place
         place = a or b
-        if place is None or e.kind == "side" or (e.slot is not None and b is not None):
+        if place is None or (e.slot is not None and b is not None):
             return None
         if a is not None and b is not None and (a[0] == b[0] or a[1] != b[1]):
             return None
@@ -99,7 +99,7 @@ class Grid:
         self.loop_at = {(self.rows.block[i], self.rows.row[i]): i for i in self.rows.active}
         self.lanes: dict[int, dict[Hashable, int]] = {i: {} for i in self.rows.block.values()}
         if len(self.rows.active) > 1:
-            for e in self.view.edges:
+            for e in self.rows.across:
                 passing = self.passing(e)
                 if passing is not None and self.passed(*passing[1:]):
                     name, block = passing[:2]
@@ -206,7 +206,7 @@ class Grid:
         """Room at the left of a block for the wires of states that were made outside of time."""
         makers = {
             e.tail
-            for e in self.view.edges
+            for e in self.rows.across
             if e.slot is not None
             and e.tail.place is None
             and self.rows.block[e.slot.loop] == block

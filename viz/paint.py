@@ -178,15 +178,18 @@ class Painter:
         if found is None:
             found = self.looks[look] = self.look(v)
         kind, shape, label = found
-        marks = title = ""
-        for mark in self.marks.get(v.id, ()):
-            marks += f"{shape[: shape.index(' fill=')]} {mark}/>"
-        note = self.note(v) if v.id in self.noted else ""
+        more, name = self.begins.get(v.id, ""), v.id
+        title = note = ""
         if self.titled and (v.tensor is not None or v.kind == "share"):
             title = f"<title>{text(hover_text(v))}</title>"
+        if name in self.marks:
+            outline = shape[: shape.index(" fill=")]
+            shape += "".join(f"{outline} {mark}/>" for mark in self.marks[name])
+        if name in self.noted:
+            note = self.note(v)
         return (
-            f'<g class="node {kind}{self.begins.get(v.id, "")}" data-id="{v.id}" '
-            f'transform="translate({v.x} {-v.y})">{title}{shape}{marks}{label}{note}</g>\n'
+            f'<g class="node {kind}{more}" data-id="{name}" '
+            f'transform="translate({v.x} {-v.y})">{title}{shape}{label}{note}</g>\n'
         )
 
     def look(self, v: Node) -> tuple[str, str, str]:
@@ -243,7 +246,7 @@ class Painter:
 
     def edge(self, edge: Edge) -> str:
         """A wire with its arrowhead; one curve is written once and moved to each column."""
-        key = (edge.curve, *wire_key(edge))
+        key = (edge.curve, wire_key(edge))
         found = self.wires.get(key)
         if found is None:
             found = self.wires[key] = self.wire(edge)

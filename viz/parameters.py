@@ -29,7 +29,7 @@ def shared_parameters(
         for i in uses:
             loop, t = s.where[i] or (None, i)
             places.setdefault(loop, set()).add(t)
-        inside = (place[0] for i in uses if s.records[i].step is not None and (place := s.where[i]))
+        inside = (place[0] for place in map(s.own_place, uses) if place is not None)
         family = s.group[uses[0]][-1][0] if s.group[uses[0]] else ""
         colour = parameter_colour(gates.get(family, UNGATED), s.parameters[x][0])
         colours[x] = colour

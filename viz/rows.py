@@ -20,7 +20,8 @@ class Rows:
     Attributes:
         active: The loops that have columns.
         columns: (loop, step) -> the nodes of that column.
-        outside, beside: Vertices outside of time, and states, ends and delays between columns.
+        across: Edges that do not begin and end in columns of one loop.
+        outside, beside: Nodes outside of time, and states, ends and delays between columns.
         row, block: Loop -> its row from below, and its block of columns from the left.
         zone: Node outside of time -> its zone; zone n lies below row n.
         bars: Node that is connected with several columns -> those columns.
@@ -35,7 +36,13 @@ class Rows:
         self.find_bars()
 
     def sort_nodes(self) -> None:
-        """Vertices by column, and those outside of time."""
+        """Nodes by column, and those outside of time; edges between these."""
+        self.across = [
+            e
+            for e in self.view.edges
+            if e.kind != "side"
+            and not (e.tail.place and e.head.place and e.tail.place[0] == e.head.place[0])
+        ]
         self.columns: dict[tuple[int, int], list[Node]] = {}
         self.outside: list[Node] = []
         self.beside: list[Node] = []  # states, ends and delays, between the columns
@@ -50,11 +57,10 @@ class Rows:
     def choose_rows(self) -> None:
         """The row of each loop, its block of columns, and the zone of what is outside."""
         links: dict[Link, None] = {}
-        for e in self.view.edges:
+        for e in self.across:
             a = e.tail.place[0] if e.tail.place else e.tail
             b = e.head.place[0] if e.head.place else e.head
-            if a != b and e.kind != "side":
-                links[a, b, e.slot is not None and e.head.place is not None] = None
+            links[a, b, e.slot is not None and e.head.place is not None] = None
         self.row = dict.fromkeys(self.active, 0)
         self.block = self.choose_blocks(links)
         self.zone = {v: 0 for v in self.outside if v.kind != "input"}
@@ -122,9 +128,7 @@ class Rows:
         """What is connected with several columns."""
         touched: dict[Node, set[tuple[int, int]]] = {}
         begun: dict[Node, set[tuple[int, int]]] = {}  # columns into which it hands a first state
-        for e in self.view.edges:
-            if e.kind == "side":
-                continue
+        for e in self.across:
             if e.tail.place is None and e.head.place is not None:
                 found = touched if e.slot is None else begun
                 found.setdefault(e.tail, set()).add(e.head.place)

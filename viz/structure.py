@@ -91,6 +91,7 @@ class Structure:
         group: For each record the scopes around it, inside of its step.
         key: For each record its place in its step.
         loops: The loops, in the order in which they began.
+        beside: Records that stand in a column, but in no step's scope.
         entering: (record, operand) -> the state that comes in there.
         slots: Each loop's states.
         parameters: Parameter -> what it is called, and its number among those called so.
@@ -107,6 +108,7 @@ class Structure:
     group: list[Group] = field(default_factory=list)
     key: list[Key] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
+    beside: set[int] = field(default_factory=set)
     entering: dict[tuple[int, int], Slot] = field(default_factory=dict)
     slots: list[list[Slot]] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -119,8 +121,13 @@ class Structure:
         j = self.made.get(x)
         return self.where[j] if j is not None else None
 
+    def own_place(self, i: int) -> Place | None:
+        """The loop and step in whose scope a record stands."""
+        return None if i in self.beside else self.where[i]
+
     def put(self, i: int, place: Place) -> None:
         """Give a record a place that it has not by its scope."""
+        self.beside.add(i)
         self.where[i] = place
         bisect.insort(self.loops[place[0]].steps[place[1]], i)
 
@@ -170,8 +177,7 @@ def name_parameters(s: Structure) -> None:
     """
     namesakes: dict[tuple[int | None, str], list[Tensor]] = {}
     for x, uses in s.parameter_uses():
-        places = [s.where[i] if s.records[i].step is not None else None for i in uses]
-        loops = {place[0] if place is not None else None for place in places}
+        loops = {place[0] if place is not None else None for place in map(s.own_place, uses)}
         name = x.name or ROLES.get(str(s.records[uses[0]].op), "θ")
         namesakes.setdefault((loops.pop() if len(loops) == 1 else None, name), []).append(x)
     for (loop, name), found in namesakes.items():
@@ -337,7 +343,8 @@ def find_groups(s: Structure, inner: list[tuple[str, ...]]) -> None:
     and their ordinal among such records.
     """
     lone = first_state_candidates(s)
-    numbers: dict[Hashable, int] = {}
+    looks: dict[Hashable, int] = {}
+    numbers: dict[tuple[int, int], int] = {}
     seen: dict[Place | None, tuple[tuple[str, ...], Group]] = {}
     counts: dict[Hashable, int] = {}
     for i, (record, place, path) in enumerate(zip(s.records, s.where, inner, strict=True)):
@@ -366,7 +373,7 @@ def find_groups(s: Structure, inner: list[tuple[str, ...]]) -> None:
             else:  # a cut state is as good as a state
                 same = s.where[j] == place and s.records[j].op != "cut"
                 kinds.append(s.records[j].op if same else None)
-        look = (group, record.op, *kinds[:4])
+        look = looks.setdefault((group, record.op, *kinds[:4]), len(looks))
         counts[place, look] = number = counts.get((place, look), 0) + 1
         s.key.append(numbers.setdefault((look, number), len(numbers)))
 
@@ -383,23 +390,25 @@ class States:
 
     def find(self) -> None:
         """Fill in the structure's ``slots`` and ``entering``."""
-        self.find_carried()
-        for loop in self.s.loops:
-            names = {
-                self.s.records[i].output.name: i for steps in loop.steps.values() for i in steps
-            }
-            for t, positions in loop.steps.items():
-                for i in positions:
-                    self.find_entering(loop.index, t, i, names)
-            slots = self.s.slots[loop.index]
+        s = self.s
+        for i, k in self.find_carried():
+            self.find_entering(i, k)
+        for loop in s.loops:
+            slots = s.slots[loop.index]
             unnamed = [slot for slot in slots if not slot.name]
             for n, slot in enumerate(unnamed, 1):
                 slot.name = f"s{n}" if len(unnamed) > 1 else "s"
             last = loop.order[-1]
-            final = {self.s.key[i]: i for i in loop.steps[last]}
+            final = {s.key[i]: i for i in loop.steps[last]}
             for slot in slots:
                 ends = [final[place] for place in slot.keys if place in final]
-                slot.end = names.get(f"{slot.name}_{last}", min(ends, default=None))
+                named = self.named(loop, last, slot.name)
+                slot.end = min(ends, default=None) if named is None else named
+
+    def named(self, loop: Loop, t: int, part: str) -> int | None:
+        """The record of a step that makes ``h_t``."""
+        name, records = f"{part}_{t}", self.s.records
+        return next((i for i in reversed(loop.steps[t]) if records[i].output.name == name), None)
 
     def begins(self, loop: int, x: Tensor, part: str, made: int | None) -> bool:
         """Whether a value is a loop's first state: h_0, or the last one of another loop.
@@ -432,32 +441,36 @@ class States:
         slot.keys.add(place)
         return slot
 
-    def find_carried(self) -> None:
-        """What one step makes and another reads."""
+    def find_carried(self) -> list[tuple[int, int]]:
+        """What one step makes and another reads; returns the operands from outside of the loop."""
         s = self.s
+        others = []
         for i, (record, here) in enumerate(zip(s.records, s.where, strict=True)):
             for k, x in enumerate(record.inputs) if here is not None else ():
                 j = s.made.get(x)
                 there = s.where[j] if j is not None else None
-                if here is None or j is None or there is None:
+                if here is None or there == here:
                     continue
-                if there[0] == here[0] and there[1] != here[1]:
-                    slot = self.slot_for(here[0], there[1], x, s.key[j])
-                    s.entering[i, k] = self.readers[here[0], s.key[i], k] = slot
+                if j is None or there is None or there[0] != here[0]:
+                    others.append((i, k))
+                    continue
+                slot = self.slot_for(here[0], there[1], x, s.key[j])
+                s.entering[i, k] = self.readers[here[0], s.key[i], k] = slot
+        return others
 
-    def find_entering(self, loop: int, t: int, i: int, names: dict[str | None, int]) -> None:
+    def find_entering(self, i: int, k: int) -> None:
         """What comes into a step from outside of the loop where others read a state."""
         s = self.s
-        for k, x in enumerate(s.records[i].inputs):
-            j, part = s.made.get(x), stem(x.name)
-            if (i, k) in s.entering or (j is not None and s.where[j] == (loop, t)):
-                continue
-            known = self.readers.get((loop, s.key[i], k))
-            if known is None and part and self.begins(loop, x, part, j):
-                # The one step of a loop: its state is known by its name alone.
-                made_at = names.get(f"{part}_{t}")
-                if made_at is not None and i <= made_at:  # not read behind the cell
-                    known = self.slot_for(loop, t, s.records[made_at].output, s.key[made_at])
-            if known is not None:
-                s.entering[i, k] = known
-                known.name = known.name or part or ""
+        x, place = s.records[i].inputs[k], s.where[i]
+        assert place is not None
+        loop, t = place
+        known = self.readers.get((loop, s.key[i], k))
+        part = stem(x.name)
+        if known is None and part and self.begins(loop, x, part, s.made.get(x)):
+            # The one step of a loop: its state is known by its name alone.
+            made_at = self.named(s.loops[loop], t, part)
+            if made_at is not None and i <= made_at:  # not read behind the cell
+                known = self.slot_for(loop, t, s.records[made_at].output, s.key[made_at])
+        if known is not None:
+            s.entering[i, k] = known
+            known.name = known.name or part or ""

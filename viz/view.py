@@ -180,7 +180,7 @@ class _Maker:
             x = s.records[i].output
             return self.add(Node(f"r{i + 1}", "cut", CUT, place, tensor=x, records=(i,), slot=slot))
         if self.level == "cell":
-            inside = place is not None and self.is_inside(i)
+            inside = self.s.own_place(i) is not None
             if inside and not self.is_input(i):
                 assert place is not None
                 return self.unit(i, ("cell", place), "cell", self.titles[place[0]], (), ("cell",))
@@ -222,10 +222,6 @@ class _Maker:
                 merged[i] = j
         return merged
 
-    def is_inside(self, i: int) -> bool:
-        """Whether a record's own scope is a step (others only stand in its column)."""
-        return self.s.records[i].step is not None
-
     def is_input(self, i: int) -> bool:
         """Whether a record takes x_t out of the inputs."""
         record, place = self.s.records[i], self.s.where[i]
@@ -262,7 +258,7 @@ class _Maker:
         note = self.note_of(i)
         kind = "op"
         taken = self.level == "cell" or (self.level == "gate" and self.is_input(i))
-        if taken and place is not None and self.is_inside(i):
+        if taken and place is not None and self.s.own_place(i) is not None:
             kind, label, note = "input", note or f"x_{place[1]}", ""
         if self.fold and place is not None:
             generic = self.generic_name if kind == "input" else generic_index
@@ -456,7 +452,7 @@ class _Maker:
         node.key = (head.key, "side", k)
         if kind == "parameter" and x.ndim:
             node.detail = str(x.shape)
-        head.sides.append(node)
+        head.sides += (node,)
         self.edges.append(Edge(node, head, k, x, None, "side"))
 
     def input_node(self, x: Tensor) -> Node:
@@ -485,7 +481,7 @@ class _Maker:
         self.nodes = [v for v in self.nodes if v.id in touched]
         for node in self.nodes:
             if node.place is None:
-                node.sides = []
+                node.sides = ()
         self.edges = [
             e
             for e in kept

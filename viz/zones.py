@@ -67,8 +67,8 @@ class Zones:
         self.margin: dict[Node, int] = {}
         self.state_margin: dict[Hashable, int] = {}
         taken: dict[tuple[int, bool], int] = {}
-        for e in self.view.edges:
-            if e.kind == "side" or e.tail.place is not None:
+        for e in self.rows.across:
+            if e.tail.place is not None:
                 continue
             if e.head.place is None:
                 if self.rows.zone[e.head] > self.rows.zone[e.tail]:
@@ -103,7 +103,7 @@ class Zones:
 
     def place_zones(self) -> None:
         """Arrange what is outside of time, zone by zone."""
-        self.passing = [e for e in self.view.edges if self.grid.passing(e) is not None]
+        self.passing = [e for e in self.rows.across if self.grid.passing(e) is not None]
         self.occupied = {self.rows.zone[v] for v in self.rows.outside}
         self.set_margins()
         self.find_rising()
@@ -145,10 +145,10 @@ class Zones:
         straight: dict[Name, Net] = {}
         columns = sum(len(self.rows.bars.get(v, ())) for v in items)
         crowded = columns <= MOST_WAYS and any(v not in self.rows.bars for v in items)
-        for e in self.view.edges:
+        for e in self.rows.across:
             a, b = e.tail, e.head
             name: Name
-            if e.kind == "side" or (a not in items and b not in items):
+            if a not in items and b not in items:
                 continue
             if a in self.rows.bars and b.place is not None and e.slot is None:
                 if crowded:  # keep the way free, straight up
@@ -192,9 +192,9 @@ class Zones:
     def find_rising(self) -> None:
         """Every x at which wires from a node leave its zone."""
         self.rising: dict[Node, set[int]] = {}
-        for e in self.view.edges:
+        for e in self.rows.across:
             a, b = e.tail, e.head
-            if a.place is not None or a not in self.rows.zone or e.kind == "side":
+            if a.place is not None or a not in self.rows.zone:
                 continue
             in_zone = b.place is None and self.rows.zone.get(b) == self.rows.zone[a]
             from_bar = a in self.rows.bars and b.place is not None and e.slot is None
