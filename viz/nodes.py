@@ -10,7 +10,7 @@ from .grid import COLUMN_GAP, DELAY, DOTS
 from .language import say
 from .look import GAP, PILL
 from .scene import Scene, SceneBox
-from .units import ASIDE, shifted
+from .units import ASIDE, Path, shifted
 from .zones import Zones
 
 PAUSE = 10  # how far beyond a column its pause reaches
@@ -26,7 +26,7 @@ class Nodes:
     def __init__(self, zones: Zones, out: Scene) -> None:
         self.rows, self.grid, self.zones, self.out = zones.rows, zones.grid, zones, out
         self.view, self.loops = zones.view, zones.loops
-        self.curves: dict[Hashable, Curve] = {}  # one for all columns, by what hangs there
+        self.spots: dict[Hashable, tuple[int, int, Curve]] = {}  # alike in all columns
         self.side_curves: dict[Node, tuple[Curve, int]] = {}
         out.bars = {v.id for v in self.rows.bars}
         self.emit_columns()
@@ -156,34 +156,16 @@ class Nodes:
     def hang_sides(self, node: Node, hang: str, place: Hashable, x0: int) -> list[Node]:
         """The parameters and constants beside a node, and their wires."""
         out = []
+        high = node.high + (self.out.note_size(node.id)[1] if hang == "above" else 0)
         for n, side in enumerate(node.sides):
             half = self.grid.measure.size(side)[0]
-            if hang.startswith("above "):
-                sign = 1 if hang == "above right" else -1
-                x = node.x + sign * (half + ASIDE)
-                y = node.y + node.high + 14 + PILL + (2 * PILL + 4) * n
-                path = [(x, y - PILL), (node.x + sign * 4, node.y + node.high - 1)]
-            elif hang == "above":
-                high = node.high + self.out.note_size(node.id)[1]
-                x, y = node.x + (2 * half + 6) * n, node.y + high + 14 + PILL
-                end = (
-                    (node.x, node.y + node.high) if not n else (node.x + 9, node.y + node.high - 4)
-                )
-                path = [(x, y - PILL), end]
-            elif hang.startswith("under") and not n:
-                sign = -1 if hang == "under left" else 1
-                x, y = node.x + sign * (half - 6), node.y - node.high - 6 - PILL
-                path = [(node.x + sign * 7, y + PILL), (node.x + sign * 7, node.y - node.high + 2)]
-            else:
-                sign = -1 if (hang == "left") != (n % 2 == 1) else 1
-                x = node.x + sign * (node.half + GAP + half)
-                y = node.y - (n // 2) * (2 * PILL + 4)
-                path = [(x - sign * half, y), (node.x + sign * node.half, node.y)]
-            out.append(self.node(side, x, y, (half, PILL, False)))
-            name = ("side", place, n, half)
-            curve = self.curves.get(name)
-            if curve is None:
-                curve = self.curves[name] = Curve(shifted(path, -x0, 0))
+            known = self.spots.get((place, n, half, high))
+            if known is None:
+                x, y, path = spot(node, hang, n, half, high)
+                curve = Curve(shifted(path, node.x - x0, node.y))
+                known = self.spots[place, n, half, high] = x, y, curve
+            x, y, curve = known
+            out.append(self.node(side, node.x + x, node.y + y, (half, PILL, False)))
             self.side_curves[side] = (curve, x0)
         return out
 
@@ -197,3 +179,28 @@ class Nodes:
             if rows := self.grid.measure.strip(v):
                 self.out.strips[v.id] = rows
         return v
+
+
+def spot(v: Node, hang: str, n: int, half: int, high: int) -> tuple[int, int, Path]:
+    """Where the n-th thing beside a node hangs, seen from its middle, and the wire from there.
+
+    Args:
+        v: The node.
+        hang: On which side: left, right, under left, under right, above, above left, above right.
+        n: Its number.
+        half: Half its width.
+        high: How far up the node reaches, with what is written above it.
+    """
+    sign = -1 if hang.endswith("left") else 1
+    if hang.startswith("above "):
+        x, y = sign * (half + ASIDE), v.high + 14 + PILL + (2 * PILL + 4) * n
+        return x, y, [(x, y - PILL), (4 * sign, v.high - 1)]
+    if hang == "above":
+        x, y = (2 * half + 6) * n, high + 14 + PILL
+        return x, y, [(x, y - PILL), (9, v.high - 4) if n else (0, v.high)]
+    if hang.startswith("under") and not n:
+        x, y = sign * (half - 6), -v.high - 6 - PILL
+        return x, y, [(7 * sign, y + PILL), (7 * sign, 2 - v.high)]
+    sign = -1 if (hang == "left") != (n % 2 == 1) else 1
+    x, y = sign * (v.half + GAP + half), -(n // 2) * (2 * PILL + 4)
+    return x, y, [(x - sign * half, y), (sign * v.half, 0)]

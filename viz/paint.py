@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from html import escape
+from itertools import chain
 
 from .graph import Curve, Edge, Node, hover_text
 from .look import (
@@ -85,7 +86,8 @@ class Painter:
         """
         width, height = self.size()
         height += below
-        painted = (body or self.body()).encode()
+        # Layer by layer: one letter that is not ASCII makes all of a text twice as long.
+        painted = body.encode() if body else b"".join(map(str.encode, self.parts()))
         digest = hashlib.sha256(f"{text(self.name)}{width}".encode())
         digest.update(painted)
         number = digest.hexdigest()[:8]
@@ -111,27 +113,30 @@ class Painter:
         return PADDING - self.scene.x1, PADDING + self.scene.y2
 
     def body(self) -> str:
-        """All that is seen, in one group: frames, above them wires, nodes, lines of text."""
-        scene, ink = self.scene, self.theme.of(INK)
+        """All that is seen, in one group."""
+        return "".join(self.parts())
+
+    def parts(self) -> Iterator[str]:
+        """The body piece by piece: frames, above them wires, nodes, lines of text."""
+        scene = self.scene
         x, y = self.origin()
-        layers = {
-            "boxes": [part for box in scene.boxes for part in self.box(box)],
-            "edges": list(map(self.edge, scene.edges)),
-            "nodes": list(map(self.node, scene.nodes)),
-            "texts": [
-                *map(self.text, scene.texts),
-                *(self.edge_label(edge) for edge in scene.edges if edge.label),
-            ],
-        }
-        parts = [
-            f'<g class="{name}"{UNFILLED if name == "edges" else ""}>\n{"".join(lines)}</g>\n'
-            for name, lines in layers.items()
-            if lines
-        ]
-        return (
-            f'<g class="scene" transform="translate({x} {y})" fill="{ink}" text-anchor="middle" '
-            f'font-family="{escape(FONTS)}" font-size="{NAME}">\n{"".join(parts)}</g>\n'
+        yield (
+            f'<g class="scene" transform="translate({x} {y})" fill="{self.theme.of(INK)}" '
+            f'text-anchor="middle" font-family="{escape(FONTS)}" font-size="{NAME}">\n'
         )
+        labelled = (edge for edge in scene.edges if edge.label)
+        layers: dict[str, Iterator[str]] = {
+            "boxes": chain.from_iterable(map(self.box, scene.boxes)),
+            "edges": map(self.edge, scene.edges),
+            "nodes": map(self.node, scene.nodes),
+            "texts": chain(map(self.text, scene.texts), map(self.edge_label, labelled)),
+        }
+        for name, lines in layers.items():
+            if written := "".join(lines):
+                yield f'<g class="{name}"{UNFILLED if name == "edges" else ""}>\n'
+                yield written
+                yield "</g>\n"
+        yield "</g>\n"
 
     # Frames and text --------------------------------------------------------------------------
 

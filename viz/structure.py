@@ -200,6 +200,7 @@ def find_loops(s: Structure) -> list[tuple[str, ...]]:
     # By identity: the paths of two steps of one name are equal, as a name is a text.
     cache: dict[int, tuple[tuple[str, ...], int, tuple[str, ...]] | None] = {}
     run: tuple[Loop, int] | None = None  # of the record before
+    place = (0, 0)
     for i, record in enumerate(s.records):
         path = record.scope
         if id(path) not in cache:
@@ -223,9 +224,9 @@ def find_loops(s: Structure) -> list[tuple[str, ...]]:
                 s.loops.append(loop)
             elif loop.name != path[len(prefix)]:
                 loop.name = ""  # t=1, t=2, ...
-            run = (loop, step)
+            run, place = (loop, step), (loop.index, step)
         loop.steps.setdefault(step, []).append(i)
-        s.where[i] = (loop.index, step)
+        s.where[i] = place
     return inner
 
 
