@@ -12,7 +12,7 @@ from .notation import with_low_digits
 from .numbers import value_text
 from .rows import Rows
 from .scene import Measure, name_width
-from .template import below_class, make_template
+from .template import TemplateMaker, below_class
 
 COLUMN_GAP = 46  # between two columns, for the names of states
 GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_10‖ too
@@ -66,8 +66,9 @@ class Grid:
                 edges[a].append(e)
             if b in edges and b != a:
                 edges[b].append(e)
+        measure = self.measure
         self.templates = {
-            loop: make_template(self.view, loop, self.rows.columns, edges[loop], self.measure)
+            loop: TemplateMaker(self.view, loop, measure).template(self.rows.columns, edges[loop])
             for loop in self.rows.active
         }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from .graph import JOIN, Edge, Node
-from .structure import Structure
+from .structure import Structure, part_taken
 
 MERGED = {"concatenate": "concat", "add": "sum", "multiply": "product"}  # of two directions
 
@@ -193,12 +193,10 @@ class Plumbing:
             return next((n for n, tails in parts.items() if tails[0].kind == "dots"), None)
         if head.kind != "input" or head.place is None or len(head.records) != 1:
             return None
-        index = self.s.records[head.records[0]].params.get("index")
-        if isinstance(index, tuple) and len(index) == 2 and index[0] == slice(None):
-            index = index[1]
-        if not isinstance(index, int):
+        part = part_taken(self.s.records[head.records[0]])
+        if part is None:
             return None
-        return 0 if self.fold else index  # one step stands for all
+        return 0 if self.fold else part[1]  # one step stands for all
 
     def join(self, v: Node, parts: list[Node]) -> list[Node]:
         """The nodes that give one position: a cell, or what joins those of two directions."""

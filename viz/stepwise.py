@@ -32,7 +32,7 @@ from ..autograd import (
     scope,
     values,
 )
-from .structure import Structure, read
+from .structure import Structure, part_taken, read
 
 __all__ = ["StepwiseTape", "by_steps"]
 
@@ -177,18 +177,11 @@ class Splitter:
 
     def taken(self, user: Record, j: int) -> tuple[int, int] | None:
         """The axis, from the end, and the position that a step takes out of a sequence."""
-        if user.op != "getitem" or user.step is None or self.s.where[j] is None:
+        part = part_taken(user) if user.step is not None and self.s.where[j] is not None else None
+        if part is None:
             return None
-        index = user.params.get("index")
-        parts = index if isinstance(index, tuple) else (index,)
-        *before, last = parts
-        if isinstance(last, bool) or not isinstance(last, (int, np.integer)):
-            return None
-        if any(part != slice(None) for part in before):
-            return None
-        x = user.inputs[0]
-        axis = len(before) - x.ndim
-        return axis, int(last) % x.shape[axis]
+        x, (axis, number) = user.inputs[0], part
+        return axis - x.ndim, number % x.shape[axis]
 
     def find_inputs(self) -> None:
         """Lookups of tokens, and what is computed from them position by position, before steps."""

@@ -14,6 +14,8 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import numpy as np
+
 from ..autograd import Parameter, Record, Tape, Tensor, path_text, split_scope
 from .marks import Mark, marks_of
 
@@ -475,3 +477,14 @@ class States:
         if known is not None:
             s.entering[i, k] = known
             known.name = known.name or part or ""
+
+
+def part_taken(record: Record) -> tuple[int, int] | None:
+    """(axis, number) of the one part that a getitem takes: (1, 2) of ``x[:, 2]``."""
+    if record.op != "getitem":
+        return None
+    index = record.params.get("index")
+    *before, last = index if isinstance(index, tuple) else (index,)
+    is_number = isinstance(last, (int, np.integer)) and not isinstance(last, bool)
+    whole = all(isinstance(part, slice) and part == slice(None) for part in before)
+    return (len(before), int(last)) if is_number and whole else None

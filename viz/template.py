@@ -96,40 +96,35 @@ def below_class(e: Edge) -> Hashable:
     return (e.tail.place[0], e.tail.key, e.head.place[1] - e.tail.place[1])
 
 
-def make_template(
-    view: View,
-    loop: int,
-    columns: dict[tuple[int, int], list[Node]],
-    edges: Iterable[Edge],
-    measure: Measure,
-) -> Template:
-    """The template of a loop.
+class TemplateMaker:
+    """Lays out one step of a loop.
 
     Args:
         view: What is shown.
         loop: The loop's index.
-        columns: (loop, step) -> the nodes in that column.
-        edges: Those that begin or end in the loop's columns, without parameters.
         measure: Knows the sizes.
     """
-    return _Maker(view, loop, measure).template(columns, edges)
 
-
-class _Maker:
     def __init__(self, view: View, loop: int, measure: Measure) -> None:
         self.view = view
         self.loop = loop
+        self.reverse = view.structure.loops[loop].reverse
         self.measure = measure
         self.items: dict[Name, Unit] = {}
         self.keys: dict[Node, Name] = {}
         self.wires: dict[Name, Net] = {}
-        self.leaving: dict[tuple[int, Name], None] = {}  # (state, item that makes it)
+        self.leaving: dict[int, list[Name]] = {}  # state -> the items that make it
         self.outputs: dict[Name, tuple[Unit, int]] = {}  # maker -> the output y_t above, operand
 
     def template(
         self, columns: dict[tuple[int, int], list[Node]], edges: Iterable[Edge]
     ) -> Template:
-        """The whole template."""
+        """The whole template.
+
+        Args:
+            columns: (loop, step) -> the nodes in that column.
+            edges: Those that begin or end in the loop's columns, without parameters.
+        """
         self.collect_items(columns)
         touched = self.collect_wires(edges)
         self.take_outputs_out()
@@ -137,8 +132,8 @@ class _Maker:
         through = self.states_through_cell(touched)
         for state in through:
             self.wires.pop(("slot", state), None)
-        for state, key in self.leaving:
-            if state not in through:
+        for state, makers in self.leaving.items():
+            for key in makers if state not in through else ():
                 self.wires["v", key].right = True
         diagram = Diagram(self.items, list(self.wires.values()))
         diagram.running = self.running_sums()
@@ -157,7 +152,7 @@ class _Maker:
             out.rail = frozenset(rail.items)
             out.rail_state = rail.net[1]  # type: ignore[index]
         self.add_cell_states(out, through)
-        if self.view.structure.loops[self.loop].reverse:
+        if self.reverse:
             out.mirror()
         return out
 
@@ -182,7 +177,7 @@ class _Maker:
                 looks[key] = look
                 order = v.records[-1] - first if v.records else LAST if v.kind == "output" else -1
                 item = self.measure.item(v, key, order)
-                if self.view.structure.loops[self.loop].reverse:  # it is turned round later
+                if self.reverse:  # it is turned round later
                     item.note, item.ordered = -item.note, -item.ordered
                     item.pill_side = -item.pill_side
                 if known is None:
@@ -215,7 +210,8 @@ class _Maker:
             if state >= 0:
                 touched.setdefault(state, set()).update({tail, head} - {None})
                 if tail is not None:
-                    self.leaving[state, tail] = None
+                    makers = self.leaving.setdefault(state, [])
+                    makers += [tail] if tail not in makers else []
             elif tail is not None:
                 self.wires["v", tail].above = True
             if head is not None:
@@ -288,27 +284,20 @@ class _Maker:
 
     def running_sums(self) -> dict[Name, Name]:
         """States that one op alone reads and makes anew, such as a sum of losses."""
-        makers: dict[int, list[Name]] = {}
-        for state, key in self.leaving:
-            makers.setdefault(state, []).append(key)
         found = {}
-        for state, keys in makers.items():
+        for state, (key, *others) in self.leaving.items():
             wire = self.wires.get(("slot", state))
-            if wire is None or len(keys) > 1 or {key for key, _ in wire.sinks} != set(keys):
-                continue
-            item = self.items[keys[0]]
-            if not (self.wires["v", keys[0]].sinks or item.group or item.pill or item.left):
-                found[wire.name] = keys[0]
+            if wire is not None and not others and {sink for sink, _ in wire.sinks} == {key}:
+                item = self.items[key]
+                if not (self.wires["v", key].sinks or item.group or item.pill or item.left):
+                    found[wire.name] = key
         return found
 
     def find_rail(self) -> Rail | None:
         """The state that runs through a step by ops on single numbers alone, if there is one."""
-        makers: dict[int, list[Name]] = {}
-        for state, key in self.leaving:
-            makers.setdefault(state, []).append(key)
         best: Rail | None = None
         steps = len(self.view.shown[self.loop])
-        for state, ends in makers.items():
+        for state, ends in self.leaving.items():
             found = self.path_along(("slot", state), ends)
             if found and (best is None or len(found) >= len(best.items)):
                 sometimes = frozenset(key for key in found if self.items[key].count < steps)
@@ -341,10 +330,8 @@ class _Maker:
         for source, (item, _) in self.outputs.items():
             if ("v", source) in block.ports:
                 x = block.ports["v", source][-1][0]
-                block.left, block.right = (
-                    min(block.left, x - item.half),
-                    max(block.right, x + item.half),
-                )
+                block.left = min(block.left, x - item.half)
+                block.right = max(block.right, x + item.half)
         out = Template(block, self.keys, self.items, block.left, block.right, block.height)
         out.rise = {name[1]: path for name, path in block.ports.items()}  # type: ignore[index]
         out.bottom = {name[1]: x for name, x in block.pins_in.items()}  # type: ignore[index]
@@ -397,7 +384,7 @@ class _Maker:
         leaving = [w for w in self.wires.values() if w.name in block.exits]
         for wire in leaving:
             y = block.exits[wire.name][-1][1]
-            states = [state for state, key in self.leaving if key == wire.source]
+            states = [state for state, keys in self.leaving.items() if wire.source in keys]
             moves = [state for state in states if out.levels.setdefault(state, y) != y]
             if moves or (wire.above and wire.name not in block.ports):
                 lanes[wire.name] = block.right + GUTTER + TRACK * len(lanes)
@@ -410,8 +397,8 @@ class _Maker:
             y, lane = path[-1][1], lanes.get(wire.name)
             if wire.above and wire.name not in block.ports and lane is not None:
                 out.rise[wire.source] = simplify([*path, (lane, y), (lane, out.height)])
-            for state, key in self.leaving:
-                if key == wire.source:
+            for state, keys in self.leaving.items():
+                if wire.source in keys:
                     level = out.levels[state]
                     bend = [(lane, y), (lane, level)] if lane is not None and level != y else []
-                    out.leave[state, key] = simplify([*path, *bend, (out.right, level)])
+                    out.leave[state, wire.source] = simplify([*path, *bend, (out.right, level)])

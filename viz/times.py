@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import TypeAlias
 
-import numpy as np
-
 from ..autograd import Record, Tensor
-from .structure import Structure
+from .structure import Structure, part_taken
 
 # What a Tensor's axes stand for: loop or sequence -> the axis along which its steps lie, and
 # which of them, counted from 0, is the first.
@@ -71,7 +69,7 @@ class Times:
         begin = 0  # of an operand, in a concatenation
         joins = axis_of(record) if record.op == "concatenate" else -1
         for x in record.inputs:
-            place = self.place_of(x)
+            place = self.s.place_of(x)
             if place is not None:
                 joined.setdefault(place[0], set()).add(place[1])
             for loop, step in self.behind(x):
@@ -95,11 +93,10 @@ class Times:
         for k, x in enumerate(record.inputs):
             if (i, k) in self.s.entering:
                 continue
-            taken = set()
-            if record.op == "getitem" and (part := part_taken(record)) is not None:
-                axis, number = part
-                lies = self.axes_of(x).items()
-                taken = {source for source, at in lies if at == (axis, t - 1 - number)}
+            taken: set[Hashable] = set()
+            if (part := part_taken(record)) is not None:
+                here = (part[0], t - 1 - part[1])
+                taken = {source for source, at in self.axes_of(x).items() if at == here}
             for source in taken:
                 other = source if isinstance(source, int) else self.takers.setdefault(source, loop)
                 if other != loop:
@@ -110,14 +107,9 @@ class Times:
                     if step != t:
                         self.mixed.add((other, loop))
 
-    def place_of(self, x: Tensor) -> tuple[int, int] | None:
-        """The loop and step that made a Tensor."""
-        j = self.s.made.get(x)
-        return self.s.where[j] if j is not None else None
-
     def behind(self, x: Tensor) -> Iterator[tuple[int, int | None]]:
         """The steps that lead to a Tensor without other steps between: loop, the step if one."""
-        place = self.place_of(x)
+        place = self.s.place_of(x)
         if place is not None:
             yield place
         else:
@@ -157,15 +149,3 @@ def shift_of(record: Record, x: Tensor, axis: int, begin: int) -> int | None:
     summed = record.op == "matmul" and axis == x.ndim - 1
     same = x.ndim == out.ndim and x.shape[axis] == out.shape[axis]
     return 0 if same and not (moves or summed) else None
-
-
-def part_taken(record: Record) -> tuple[int, int] | None:
-    """(axis, number) of the one part that a getitem takes: (1, 2) of ``x[:, 2]``."""
-    index = record.params.get("index")
-    parts = index if isinstance(index, tuple) else (index,)
-    for axis, part in enumerate(parts):
-        if isinstance(part, slice) and part == slice(None):
-            continue
-        is_number = isinstance(part, (int, np.integer)) and not isinstance(part, bool)
-        return (axis, int(part)) if is_number else None
-    return None
