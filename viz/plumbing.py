@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+from ..autograd import Tensor
 from .graph import JOIN, Edge, Node
 from .structure import Structure, part_taken
 
@@ -42,10 +43,9 @@ class Plumbing:
         self.share_inputs()
         self.name_merges()
 
-    def add(self, node: Node) -> Node:
-        """Put a node among the others."""
-        self.nodes.append(node)
-        return node
+    def op_of(self, v: Node) -> str:
+        """The op of a node that stands for one record."""
+        return str(self.s.records[v.records[0]].op)
 
     def drop_plumbing(self) -> None:
         """Let steps hand on to steps directly, and show the outputs of the last ones."""
@@ -85,10 +85,7 @@ class Plumbing:
             heads = self.out_of.get(e.head, []) if e.head.kind != "dots" else [e]
             for h in heads:
                 for tail in joined[position]:
-                    hidden = "dots" in (tail.kind, h.head.kind)
-                    kind = "hidden" if hidden else "data"
-                    if not (hidden and tail.kind == h.head.kind):
-                        self.added.append(Edge(tail, h.head, h.operand, h.tensor, None, kind))
+                    self.wire(tail, h.head, h.operand, h.tensor)
             self.lost.update(heads)
             if e.head.kind != "dots":
                 self.gone.add(e.head)
@@ -96,11 +93,16 @@ class Plumbing:
 
     def gather(self, v: Node, parts: dict[int, list[Node]], joined: dict[int, list[Node]]) -> None:
         """What is used as a whole too is gathered from what was joined step by step."""
-        assert v.tensor is not None
         for position, cells in parts.items():
             for tail in joined.get(position) or self.join(v, cells):
-                kind = "hidden" if tail.kind == "dots" else "data"
-                self.added.append(Edge(tail, v, position, v.tensor, None, kind))
+                self.wire(tail, v, position, v.tensor)
+
+    def wire(self, tail: Node, head: Node, operand: int, x: Tensor | None) -> None:
+        """One more edge; none from steps left out to steps left out."""
+        assert x is not None
+        dots = (tail.kind, head.kind).count("dots")
+        if dots < 2:
+            self.added.append(Edge(tail, head, operand, x, None, "hidden" if dots else "data"))
 
     def is_only_taken_apart(self, v: Node) -> bool:
         """Whether an input is a sequence that only x_1, x_2, ... are taken out of.
@@ -108,10 +110,9 @@ class Plumbing:
         A sequence of one step stands inside of the step.
         """
         uses = self.out_of.get(v, []) if v.kind == "input" else []
-        return bool(uses) and all(
-            (e.head.kind == "input" and e.head.place is not None) or e.head.kind == "dots"
-            for e in uses
-        )
+        heads = [e.head for e in uses]
+        takers = [h for h in heads if h.kind == "dots" or (h.kind == "input" and h.place)]
+        return bool(uses) and len(takers) == len(heads)
 
     def remaining(self) -> list[Edge]:
         """The edges between what is left, none twice."""
@@ -131,7 +132,7 @@ class Plumbing:
         for v in self.nodes:
             if v.kind != "op" or v.place is None or not v.records:
                 continue
-            op = str(self.s.records[v.records[0]].op)
+            op = self.op_of(v)
             places = [e.tail.place for e in self.into.get(v, []) if e.kind == "data"]
             ways = {self.s.loops[place[0]].reverse for place in places if place is not None}
             if op in MERGED and len(places) == 2 == len(ways):
@@ -204,20 +205,12 @@ class Plumbing:
             return parts
         last = max(parts, key=lambda p: p.place or (0, 0))
         assert last.place is not None
-        joined = self.add(
-            Node(
-                f"{v.id}_{last.place[1]}",
-                "op",
-                MERGED.get(str(self.s.records[v.records[0]].op), v.label),
-                last.place,
-                (JOIN, v.id),
-                tensor=v.tensor,
-                records=v.records,
-            )
-        )
+        ident, label = f"{v.id}_{last.place[1]}", MERGED.get(self.op_of(v), v.label)
+        joined = Node(ident, "op", label, last.place, (JOIN, v.id), tensor=v.tensor)
+        joined.records = v.records
+        self.nodes.append(joined)
         for operand, part in enumerate(parts):
-            assert v.tensor is not None
-            self.added.append(Edge(part, joined, operand, v.tensor, None, "data"))
+            self.wire(part, joined, operand, v.tensor)
         return [joined]
 
     def show_outputs(self, v: Node, parts: dict[int, list[Node]]) -> None:
@@ -229,12 +222,10 @@ class Plumbing:
             loop, t = last.place
             if last.kind == "dots":
                 continue
-            label = f"{name}_t" if self.fold else f"{name}_{t}"
-            op = str(self.s.records[v.records[0]].op)
-            output = self.add(
-                Node(f"y{loop}_{t}", "output", label, last.place, ("output",), tensor=v.tensor)
-            )
-            output.note = MERGED.get(op, "") if len(cells) > 1 else ""
+            ident, label = f"y{loop}_{t}", f"{name}_{t}"
+            output = Node(ident, "output", label, last.place, ("output",), tensor=v.tensor)
+            self.nodes.append(output)
+            if len(cells) > 1:
+                output.note = MERGED.get(self.op_of(v), "")
             for operand, cell in enumerate(cells):
-                assert v.tensor is not None
-                self.added.append(Edge(cell, output, operand, v.tensor, None, "data"))
+                self.wire(cell, output, operand, v.tensor)

@@ -143,10 +143,15 @@ class _Maker:
         )
 
     def join_columns(self) -> None:
-        """One column for all loops, whichever of its steps stands for the others."""
+        """One column for all loops, whichever of its steps stands for the others, named t."""
         for node in self.nodes:
             if node.place is not None:
-                node.place = (node.place[0], 1)
+                loop, t = node.place
+                node.place = (loop, 1)
+                generic = generic_index if node.kind == "op" else generic_name
+                if node.kind in ("op", "input", "output"):
+                    node.label = generic(node.label, t)
+                node.note = generic_name(node.note, t)
         self.shown = [[1] if chosen else [] for chosen in self.shown]
 
     # Records --------------------------------------------------------------------------------
@@ -241,10 +246,8 @@ class _Maker:
             self.by_unit[identity] = node
         self.members.setdefault(node, []).append(i)
         node.tensor = self.s.records[i].output
-        place = self.s.where[i]
-        if kind == "gate" and place is not None:
-            note = self.note_of(i)
-            node.note = self.generic_name(note, place[1]) if self.fold else note
+        if kind == "gate" and self.s.where[i] is not None:
+            node.note = self.note_of(i)
         node.bold = node.bold or node.tensor in self.outputs
         return node
 
@@ -260,10 +263,6 @@ class _Maker:
         taken = self.level == "cell" or (self.level == "gate" and self.is_input(i))
         if taken and place is not None and self.s.own_place(i) is not None:
             kind, label, note = "input", note or f"x_{place[1]}", ""
-        if self.fold and place is not None:
-            generic = self.generic_name if kind == "input" else generic_index
-            label = generic(label, place[1])
-            note = self.generic_name(note, place[1])
         group = s.group[i] if place is not None else self.scopes.beside_loops(s.group[i])
         colour = self.gates.get(group[-1][0], "") if group else ""
         key = s.key[i] if place is not None else ("r", i)
@@ -281,10 +280,6 @@ class _Maker:
         if name is None or place is None or len(name.base) > 1:
             return ""
         return write_name(name._replace(layer="", when=str(place[1])), latex=False)
-
-    def generic_name(self, name: str, step: int) -> str:
-        """``h_2`` as ``h_t`` in the one step of a folded picture."""
-        return f"{stem(name)}_t" if name and stem(name) and name.endswith(f"_{step}") else name
 
     # Operands -------------------------------------------------------------------------------
 
@@ -463,8 +458,6 @@ class _Maker:
             places = self.input_places[x]
             place = next(iter(places)) if len(places) == 1 else None
             label = x.name or self.s.sequences.get(x, "input")
-            if self.fold and place is not None:
-                label = self.generic_name(label, place[1])
             key = ("leaf", stem(x.name) or x.name or number)
             bold = x in self.outputs
             node = Node(f"x{number}", "input", label, place, key, tensor=x, bold=bold)
@@ -475,18 +468,12 @@ class _Maker:
 
     def keep_neighbours(self) -> None:
         """For one step in detail: drop what it neither reads nor feeds."""
-        inside = {v.id for v in self.nodes if v.place is not None}
-        kept = [e for e in self.edges if e.tail.id in inside or e.head.id in inside]
-        touched = {v.id for e in kept for v in (e.tail, e.head)} | inside
-        self.nodes = [v for v in self.nodes if v.id in touched]
+        self.edges = [e for e in self.edges if e.tail.place or e.head.place]
+        touched = {v for e in self.edges for v in e.ends}
+        self.nodes = [v for v in self.nodes if v.place or v in touched]
         for node in self.nodes:
             if node.place is None:
                 node.sides = ()
-        self.edges = [
-            e
-            for e in kept
-            if e.tail.id in touched or (e.kind == "side" and e.head.place is not None)
-        ]
 
     def make_ends(self) -> None:
         """The last value of each state, on the far side of the last step shown."""
@@ -562,12 +549,12 @@ class _Maker:
                 if dot and self.timeless:  # the box of a loop: where it stands, below what it is
                     node.label, node.detail = cell, around
         # A state's name stands at the step's boundary, not beside the op as well.
-        carried = {e.tail.id for e in self.edges if e.slot is not None and e.slot.name}
-        used = {e.tail.id for e in self.edges}
+        carried = {e.tail for e in self.edges if e.slot is not None and e.slot.name}
+        used = {e.tail for e in self.edges}
         for node in self.nodes:
-            if node.id in carried:
+            if node in carried:
                 node.note = ""
-            node.bold = node.bold and node.id not in used  # results, not ways to them
+            node.bold = node.bold and node not in used  # results, not ways to them
             if node.kind == "gate" and node.label.isdigit():
                 node.label = scope_title(node.label)
             elif node.kind in ("gate", "op"):
@@ -579,6 +566,11 @@ class _Maker:
 def is_input_leaf(x: Tensor) -> bool:
     """Whether a Tensor that no record made is data with a name, rather than a constant."""
     return bool(x.name) and not re.fullmatch(r"[-+.\d]+", x.name or "")
+
+
+def generic_name(name: str, step: int) -> str:
+    """``h_2`` as ``h_t`` in the one step of a folded picture."""
+    return f"{stem(name)}_t" if name and stem(name) and name.endswith(f"_{step}") else name
 
 
 def generic_index(label: str, step: int) -> str:
