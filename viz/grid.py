@@ -33,6 +33,7 @@ class Grid:
         dots_x: Loop -> the middle of what stands for the steps left out.
         lanes: Block -> the ways beside its steps for wires that pass to a row above.
         way_back_x: How far beside a folded column the innermost way back runs.
+        ways_back: The room that all of these take up beside a column.
     """
 
     def __init__(self, rows: Rows, measure: Measure) -> None:
@@ -50,6 +51,8 @@ class Grid:
             longer = max(inside, default=0) - text_width("h₁₀", SMALL)
             self.gap = max(self.gap, GRADIENT_GAP + max(longer, 0))
         self.way_back_x = max(WAY_BACK, widest + 12)
+        ways = max((len(rows.delays(i)) for i in rows.active), default=0)
+        self.ways_back = self.way_back_x + 14 * ways if self.view.generic else 0
         self.make_templates()
         self.add_lanes()
         self.place_columns()
@@ -98,7 +101,7 @@ class Grid:
         Each has a lane of its own, the same in all rows.
         """
         self.loop_at = {(self.rows.block[i], self.rows.row[i]): i for i in self.rows.active}
-        self.lanes: dict[int, dict[Hashable, int]] = {i: {} for i in self.rows.block.values()}
+        self.lanes: dict[int, dict[Hashable, int]] = {block: {} for block in self.rows.in_block}
         if len(self.rows.active) > 1:
             for e in self.rows.across:
                 passing = self.passing(e)
@@ -113,10 +116,7 @@ class Grid:
         self.dots_x: dict[int, int] = {}
         self.block_span: dict[int, tuple[int, int]] = {}
         x = 0
-        ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
-        back = self.way_back_x + 14 * ways if self.view.generic else 0
-        for block in sorted(set(self.rows.block.values())):
-            loops = [i for i in self.rows.active if self.rows.block[i] == block]
+        for block, loops in self.rows.in_block.items():
             before, after = self.reach(block, loops)
             steps = sorted({t for i in loops for t in self.view.shown[i]})
             elided = [i for i in loops if self.view.dots[i] is not None]
@@ -126,7 +126,7 @@ class Grid:
             room = max(width for width, _ in beside)
             if block:  # beside the block before there must be room for the row's name
                 titles = [text_width(self.rows.row_title(i), 15) + 24 - self.gap for i in loops]
-                room = max(room, *titles) + self.room_for_first_states(block) + 2 * back
+                room = max(room, *titles) + self.room_for_first_states(block) + 2 * self.ways_back
             x += room
             first = x
             for t in steps:

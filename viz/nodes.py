@@ -73,11 +73,7 @@ class Nodes:
         for (block, t), (x1, x2) in self.grid.column_span.items():
             if t == 0:
                 continue
-            spans = [
-                self.zones.row_span[self.rows.row[i]]
-                for i in self.rows.active
-                if self.rows.block[i] == block
-            ]
+            spans = [self.zones.row_span[self.rows.row[i]] for i in self.rows.in_block[block]]
             low, high = min(a for a, _ in spans), max(b for _, b in spans)
             name = "t" if self.view.generic else f"t{t}"
             if len(self.grid.block_span) > 1:
@@ -92,7 +88,7 @@ class Nodes:
         """Where something outside of time stands between two rows the columns pause."""
         timeless = {self.rows.zone[v] for v in self.rows.outside if v not in self.rows.bars}
         for (block, t), band in bands.items():
-            rows = [self.rows.row[i] for i in self.rows.active if self.rows.block[i] == block]
+            rows = [self.rows.row[i] for i in self.rows.in_block[block]]
             for z in sorted(timeless & set(range(min(rows) + 1, max(rows) + 1))):
                 low = max(self.zones.row_span[row][1] for row in rows if row < z)
                 high = min(self.zones.row_span[row][0] for row in rows if row >= z)

@@ -23,6 +23,7 @@ class Rows:
         across: Edges that do not begin and end in columns of one loop.
         outside, beside: Nodes outside of time, and states, ends and delays between columns.
         row, block: Loop -> its row from below, and its block of columns from the left.
+        in_block: Block -> its loops.
         zone: Node outside of time -> its zone; zone n lies below row n.
         bars: Node that is connected with several columns -> those columns.
     """
@@ -63,6 +64,9 @@ class Rows:
             links[a, b, e.slot is not None and e.head.place is not None] = None
         self.row = dict.fromkeys(self.active, 0)
         self.block = self.choose_blocks(links)
+        self.in_block: dict[int, list[int]] = {n: [] for n in sorted({*self.block.values()})}
+        for loop, block in self.block.items():
+            self.in_block[block].append(loop)
         self.zone = {v: 0 for v in self.outside if v.kind != "input"}
         self.climb(links)
         self.lower(links)
@@ -96,10 +100,8 @@ class Rows:
                 elif isinstance(a, Node) and isinstance(b, Node):
                     zone[b] = max(zone[b], zone.get(a, 0))
             for loop in self.active:
-                while any(
-                    other < loop and row[other] == row[loop] and block[other] == block[loop]
-                    for other in self.active
-                ):
+                below = [other for other in self.in_block[block[loop]] if other < loop]
+                while any(row[other] == row[loop] for other in below):
                     row[loop] += 1
 
     def lower(self, links: Iterable[Link]) -> None:
@@ -146,9 +148,7 @@ class Rows:
 
     def is_top(self, loop: int) -> bool:
         """Whether no row stands above a loop in its block of columns."""
-        return not any(
-            self.block[i] == self.block[loop] and self.row[i] > self.row[loop] for i in self.active
-        )
+        return all(self.row[i] <= self.row[loop] for i in self.in_block[self.block[loop]])
 
     def delays(self, loop: int) -> list[Node]:
         """The delays of a folded loop."""

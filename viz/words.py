@@ -152,8 +152,7 @@ class WordRows:
         """The middle of the lowest or the highest node in a column."""
         found = [
             (v.y, v.x)
-            for i in self.rows.active
-            if self.rows.block[i] == block
+            for i in self.rows.in_block[block]
             for v in self.rows.columns.get((i, t), ())
             if v.half
         ]

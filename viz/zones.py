@@ -62,31 +62,25 @@ class Zones:
         for v in self.rows.bars:  # what hangs beside a bar
             hanging = max((2 * sizes.size(side)[0] for side in v.sides), default=-GAP)
             right = max(right, self.bar_span(v)[1] + GAP + hanging + 10)
-        ways = max((len(self.rows.delays(i)) for i in self.rows.active), default=0)
-        back = self.grid.way_back_x + 14 * ways if self.view.generic else 0  # outside of these
+        right += self.grid.ways_back  # outside of these
         self.margin: dict[Node, int] = {}
-        self.state_margin: dict[Hashable, int] = {}
-        taken: dict[tuple[int, bool], int] = {}
+        self.state_margin: dict[tuple[Node, int, bool], int] = {}
         for e in self.rows.across:
             if e.tail.place is not None:
                 continue
             if e.head.place is None:
                 if self.rows.zone[e.head] > self.rows.zone[e.tail]:
-                    self.margin.setdefault(e.tail, right + back + TRACK * len(self.margin))
+                    self.margin.setdefault(e.tail, right + TRACK * len(self.margin))
             elif e.slot is not None and (name := self.comes_in(e)) not in self.state_margin:
-                self.state_margin[name] = self.margin_of_state(e, name, back, taken)
+                self.state_margin[name] = self.margin_of_state(e, *name)
 
-    def margin_of_state(
-        self, e: Edge, name: tuple[Node, int, bool], back: int, taken: dict[tuple[int, bool], int]
-    ) -> int:
+    def margin_of_state(self, e: Edge, tail: Node, block: int, from_right: bool) -> int:
         """x beside a block of columns at which a first state runs up to its row."""
         assert e.slot is not None
-        _, block, from_right = name
-        number = taken[block, from_right] = taken.get((block, from_right), -1) + 1
-        on_way = range(self.rows.zone.get(e.tail, 0), self.rows.row[e.slot.loop] + 1)
-        in_block = [i for i in self.rows.active if self.rows.block[i] == block]
-        loops = [i for i in in_block if self.rows.row[i] in on_way]
-        out = 16 + back + TRACK * number
+        on_way = range(self.rows.zone.get(tail, 0), self.rows.row[e.slot.loop] + 1)
+        loops = [i for i in self.rows.in_block[block] if self.rows.row[i] in on_way]
+        number = sum(other[1:] == (block, from_right) for other in self.state_margin)
+        out = 16 + self.grid.ways_back + TRACK * number
         out += max(self.grid.beside_width(i)[from_right] for i in loops)
         if not from_right:  # past the names of the rows below
             passed = [i for i in loops if i != e.slot.loop]
