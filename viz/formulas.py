@@ -240,21 +240,13 @@ class Names:
         self.s = structure
         self.generic, self.inner = generic, inner
         self.names: dict[int, Name] = {}
-        self.count_uses()
+        uses = (structure.uses.get(record.output, ()) for record in structure.records)
+        self.uses = [[i for i, _ in found] for found in uses]  # of each result
         self.name_layers()
         self.name_states()
         self.name_gates()
         self.name_others()
         self.number_namesakes()
-
-    def count_uses(self) -> None:
-        """Which records use the result of each."""
-        self.uses: list[list[int]] = [[] for _ in self.s.records]
-        for i, record in enumerate(self.s.records):
-            for x in record.inputs:
-                j = self.s.made.get(x)
-                if j is not None:
-                    self.uses[j].append(i)
 
     def name_layers(self) -> None:
         """What tells the loops apart where there are several: an arrow, and a layer's number."""

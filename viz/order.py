@@ -22,6 +22,7 @@ class Order:
     def __init__(self, routes: Routes) -> None:
         self.units, self.nets, self.rail = routes.units, routes.nets, routes.rail
         self.hops, self.ends, self.rows = routes.hops, routes.ends, routes.rows
+        self.once = routes.once
         self.neighbours = routes.find_neighbours()
         # (unit, side) -> (other unit, its pin less one's own) of those below (-1) or above (1)
         self.beside: dict[tuple[Name, int], list[tuple[Unit, int]]] = {
@@ -36,15 +37,16 @@ class Order:
 
     def improve_order(self) -> None:
         """Swap units of a tier while wires get shorter."""
-        free = [
-            row
-            for row in self.rows.values()
-            if len(row) > 1 and not any(u.name in self.rail or u.fixed is not None for u in row)
-        ]
-        if not free:
-            self.pack()
-            self.give_way()
-            return
+        rows = self.rows.values()
+        held = {u for row in rows for u in row if u.name in self.rail or u.fixed is not None}
+        free = [row for row in rows if len(row) > 1 and held.isdisjoint(row)]
+        if free:
+            self.try_orders(free)
+        self.pack()
+        self.give_way()
+
+    def try_orders(self, free: list[list[Unit]]) -> None:
+        """Every order of the largest tier, if there are few, the others following; then swaps."""
         best, order = math.inf, [list(row) for row in free]
         main = max(free, key=lambda row: sum(not u.thin for u in row))
         trials = max(WORK // self.work(), 1)
@@ -71,8 +73,6 @@ class Order:
                     row[i], row[j] = row[j], row[i]
             if best == before:  # another round would find the same
                 break
-        self.pack()
-        self.give_way()
 
     def pack(self) -> None:
         """Rough positions for judging an order: side by side, above what feeds a unit."""
@@ -104,38 +104,31 @@ class Order:
         self.pack()
         far = max((abs(u.x) for u in self.units.values()), default=0.0) + 40
         spans: dict[tuple[int, Name], list[float]] = {}
-        for hops in self.hops.values():
-            for hop in hops:
-                for end in (hop.a, hop.b):
-                    x = end.unit.x + end.offset if end.unit is not None else -far
-                    spans.setdefault((hop.channel, end.net), []).append(x)
+        for hop in self.once:
+            for end in (hop.a, hop.b):
+                x = end.unit.x + end.offset if end.unit is not None else -far
+                spans.setdefault((hop.channel, end.net), []).append(x)
         total = sum(max(xs) - min(xs) for xs in spans.values())
         for net in self.nets:
             if net.right and net.source is not None and net.source not in self.rail:
                 total += 1.5 * (far - self.units[net.source].x)
-        total += 60 * self.crossings(spans)
-        return total + self.disorder()
+        return total + 60 * self.crossings() + self.disorder()
 
-    def crossings(self, spans: dict[tuple[int, Name], list[float]]) -> int:
+    def crossings(self) -> int:
         """How often two wires of a channel must cross: pairs of hops that change sides."""
         channels: dict[int, dict[tuple[float, float, Name], None]] = {}
-        for hops in self.hops.values():
-            for hop in hops:
-                if hop.a.unit is None or hop.b.unit is None:
-                    continue
-                low, high = hop.a, hop.b
-                if low.edge == "bottom":
+        for hop in self.once:
+            a, b = hop.a, hop.b
+            if a.unit is not None and b.unit is not None:
+                low, high = a.unit.x + a.offset, b.unit.x + b.offset
+                if a.edge == "bottom":
                     low, high = high, low
-                assert low.unit is not None
-                assert high.unit is not None
-                wire = (low.unit.x + low.offset, high.unit.x + high.offset, hop.a.net)
-                channels.setdefault(hop.channel, {})[wire] = None
-        count = 0
-        for wires in channels.values():
-            for (a, b, m), (c, d, n) in itertools.combinations(wires, 2):
-                if m != n and (a - c) * (b - d) < 0:
-                    count += 1
-        return count
+                channels.setdefault(hop.channel, {})[low, high, a.net] = None
+        return sum(
+            m != n and (a - c) * (b - d) < 0
+            for wires in channels.values()
+            for (a, b, m), (c, d, n) in itertools.combinations(wires, 2)
+        )
 
     def disorder(self) -> float:
         """A price for ``a - b`` drawn with b at the left, a low one for any change of order."""

@@ -18,7 +18,7 @@ class Positions:
     def __init__(self, routes: Routes) -> None:
         self.routes = routes
         self.units, self.nets, self.rail = routes.units, routes.nets, routes.rail
-        self.hops, self.ends, self.rows = routes.hops, routes.ends, routes.rows
+        self.ends, self.rows = routes.ends, routes.rows
         self.straight, self.exit_hops = routes.straight, routes.exit_hops
         self.neighbours = routes.find_neighbours()
         self.fed = {sink for net in routes.nets for sink, _ in net.sinks}
@@ -127,27 +127,19 @@ class Positions:
         """Wires that meet one side of an op side by side."""
         meeting: dict[tuple[Name, str], dict[End, float]] = {}
         between: set[End] = set()  # ends of wires from op to op: only one of the two gives way
-        for hops in [*self.hops.values(), *([h] for h in self.exit_hops.values())]:
-            for hop in hops:
-                for end, other in ((hop.a, hop.b), (hop.b, hop.a)):
-                    u = end.unit
-                    if u is None or u.thin or u.pins_in is not None or u.pins_out is not None:
-                        continue
-                    x = (
-                        other.unit.x + other.offset
-                        if other.unit is not None
-                        else (-1e4 if other.edge == "left" else 1e4)
-                    )
-                    if u.span is not None:
-                        end.offset = round(self.on_bar(u, x, end) - u.x)
-                        continue
-                    meeting.setdefault((u.name, end.edge), {})[end] = x - u.x
-                    if (
-                        end.operand == "out"
-                        and other.unit is not None
-                        and other.unit.pins_in is None
-                    ):
-                        between.update([] if other.unit.thin else [end])
+        for hop in [*self.routes.once, *self.exit_hops.values()]:
+            for end, other in ((hop.a, hop.b), (hop.b, hop.a)):
+                u, v = end.unit, other.unit
+                if u is None or u.thin or u.pins_in is not None or u.pins_out is not None:
+                    continue
+                far = -1e4 if other.edge == "left" else 1e4
+                x = v.x + other.offset if v is not None else far
+                if u.span is not None:
+                    end.offset = round(self.on_bar(u, x, end) - u.x)
+                    continue
+                meeting.setdefault((u.name, end.edge), {})[end] = x - u.x
+                if end.operand == "out" and v is not None and v.pins_in is None and not v.thin:
+                    between.add(end)
         for (name, edge), ends in meeting.items():
             self.place_pins(self.units[name], edge, ends, between)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,7 @@ class Routes:
     Attributes:
         units: Name -> unit, with turns and taps of wires.
         hops: (net, sink, operand) -> its hops, from the source on.
+        once: All of these hops, one for what several ways have in common.
         rail_steps: The same for what runs straight along the rail: the sink.
         exit_hops: Net -> its hop to the right edge.
         ends: All places where wires meet units.
@@ -49,6 +51,8 @@ class Routes:
             self.last[u.tier] = max(u.order, self.last.get(u.tier, 0.0))
         for net in nets:
             self.route(net)
+        hops = itertools.chain.from_iterable(self.hops.values())
+        self.once = list({(hop.a, hop.b): hop for hop in hops}.values())
         self.rows = self.make_rows()
 
     def end(self, unit: Unit | None, edge: str, net: Name, operand: int | str) -> End:
@@ -148,10 +152,9 @@ class Routes:
                 line += [t for net, t in self.taps.items() if self.source_of[net] == name]
             tier = line[0].tier
             rows[tier] = line + rows.get(tier, [])
-        for hops in self.hops.values():
-            for hop in hops:
-                rows.setdefault(hop.channel, [])
-                rows.setdefault(hop.channel + 1, [])
+        for hop in self.once:
+            rows.setdefault(hop.channel, [])
+            rows.setdefault(hop.channel + 1, [])
         for row in rows.values():
             if all(u.fixed is not None for u in row):
                 row.sort(key=lambda u: u.fixed or 0)
@@ -160,13 +163,9 @@ class Routes:
     def find_neighbours(self) -> Neighbours:
         """For each unit: (other unit, own pin, the other's pin) of each hop."""
         near: Neighbours = {name: [] for name in self.units}
-        seen = set()
-        for hops in self.hops.values():
-            for hop in hops:
-                a, b = hop.a, hop.b
-                if a.unit is None or b.unit is None or (a, b) in seen:
-                    continue
-                seen.add((a, b))
+        for hop in self.once:
+            a, b = hop.a, hop.b
+            if a.unit is not None and b.unit is not None:
                 near[a.unit.name].append((b.unit, a.offset, b.offset))
                 near[b.unit.name].append((a.unit, b.offset, a.offset))
         return near

@@ -103,10 +103,7 @@ class Splitter:
     def __init__(self, structure: Structure) -> None:
         self.s = structure
         self.records, self.outputs = structure.records, set(structure.tape.outputs)
-        self.uses: dict[Tensor, list[int]] = {}
-        for i, record in enumerate(self.records):
-            for x in record.inputs:
-                self.uses.setdefault(x, []).append(i)
+        self.uses = structure.uses
         self.axes: dict[Tensor, int] = {}
         self.stacks: set[Tensor] = set()
         self.find_outputs()
@@ -156,7 +153,7 @@ class Splitter:
             if x not in self.axes:
                 continue
             leads = x in self.outputs and x not in self.stacks
-            for j in self.uses.get(x, ()):
+            for j, _ in self.uses.get(x, ()):
                 user = self.records[j]
                 leads = leads or user.output in self.wanted or self.ends(user, x, j)
             if leads:
@@ -192,7 +189,7 @@ class Splitter:
             if self.s.where[i] is not None or x in self.axes or x in self.outputs:
                 continue
             found: set[int | None] = set()
-            for j in self.uses.get(x, ()):
+            for j, _ in self.uses.get(x, ()):
                 user = self.records[j]
                 if (at := self.taken(user, j)) is not None:
                     found.add(at[0])
@@ -292,9 +289,9 @@ class Splitter:
         waiting = [x]
         while waiting:
             y = waiting.pop()
-            for j in self.uses.get(y, ()):
+            for j, _ in self.uses.get(y, ()):
                 if (at := self.taken(self.records[j], j)) is not None:
-                    for i in self.uses.get(self.records[j].output, ())[:1]:
+                    for i, _ in self.uses.get(self.records[j].output, ())[:1]:
                         reader, before = self.records[i].output, found.get(at[1])
                         if before is None or i < self.s.made[before]:
                             found[at[1]] = reader

@@ -27,11 +27,9 @@ class Channels:
     def raise_tiers(self) -> None:
         """y of tiers and tracks, from below upwards."""
         wires: dict[int, dict[Name, set[End]]] = {}
-        for hops in [*self.hops.values(), *([h] for h in self.exit_hops.values())]:
-            for hop in hops:
-                wires.setdefault(hop.channel, {}).setdefault(hop.a.net, set()).update(
-                    (hop.a, hop.b)
-                )
+        for hop in [*self.routes.once, *self.exit_hops.values()]:
+            nets = wires.setdefault(hop.channel, {})
+            nets.setdefault(hop.a.net, set()).update((hop.a, hop.b))
         self.track: dict[tuple[int, Name], int] = {}
         in_tier: dict[int, list[Unit]] = {tier: [] for tier in self.rows}
         for u in self.units.values():  # also what crosses a bar
