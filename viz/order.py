@@ -61,17 +61,17 @@ class Order:
                 best, order = cost, [list(row) for row in free]
         for row, chosen in zip(free, order, strict=True):
             row[:] = chosen
-        for _ in range(ROUNDS):
-            before = best
-            for row, i, j in itertools.islice(swaps(free), trials):
-                trials -= 1
-                row[i], row[j] = row[j], row[i]
-                cost = self.cost()
-                if cost < best - 0.5:
-                    best = cost
-                else:
-                    row[i], row[j] = row[j], row[i]
-            if best == before:  # another round would find the same
+        pairs = list(swaps(free))
+        failed = 0  # swaps since the last good one: after a whole round nothing is better
+        for row, i, j in itertools.islice(itertools.cycle(pairs), min(trials, ROUNDS * len(pairs))):
+            row[i], row[j] = row[j], row[i]
+            cost = self.cost()
+            if cost < best - 0.5:
+                best, failed = cost, 0
+                continue
+            row[i], row[j] = row[j], row[i]
+            failed += 1
+            if failed == len(pairs):
                 break
 
     def pack(self) -> None:

@@ -11,6 +11,8 @@ from .look import TRACK
 from .routes import Routes
 from .units import End, Hop, Name, Unit, distance, middle_of
 
+SWEEPS = 4  # downwards and upwards again, at most
+
 
 class Positions:
     """Places the rows of some routes."""
@@ -26,12 +28,16 @@ class Positions:
     def place(self) -> None:
         """x by least squares: each unit as near to what it is connected with as room allows."""
         tiers = list(self.rows)
-        for sweep in range(8):
-            upwards = sweep % 2 == 0
-            for tier in tiers if upwards else reversed(tiers):
-                self.place_row(tier, -1 if upwards else 1)
-        for tier in tiers:
-            self.place_row(tier, -1)
+        before: list[float] = []
+        for sweep in range(SWEEPS + 1):
+            for tier in tiers:
+                self.place_row(tier, -1)
+            now = [u.x for u in self.units.values()]
+            if sweep == SWEEPS or now == before:
+                break
+            before = now
+            for tier in reversed(tiers):
+                self.place_row(tier, 1)
         for tier in reversed(tiers):
             row = self.rows[tier]
             if not any(
