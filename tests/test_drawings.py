@@ -151,6 +151,25 @@ def test_a_lattice_shows_the_scores_and_the_best_path(make):
     assert {"words", "best path", "targets"} <= set(texts_of(drawing))
 
 
+def test_a_crf_by_itself_has_the_lattice_of_the_tagger_that_it_is_in():
+    model = tagger(CRF(3))
+    scores = model.logits(np.array([4, 5, 6, 7]))
+    words, names = ["t=1", "t=2", "t=3", "t=4"], ["D", "N", "V"]
+    for x in (scores, scores.data):
+        alone = lattice(model.crf, x)
+        within = lattice(model, [4, 5, 6, 7], words=words)
+        assert [n.id for n in alone.scene.nodes if n.bold] == [
+            n.id for n in within.scene.nodes if n.bold
+        ]
+        scored = [n.detail for n in within.scene.nodes if n.kind == "gate"]
+        assert [n.detail for n in alone.scene.nodes if n.kind == "gate"] == scored
+        assert set(words) <= set(texts_of(alone)) & set(texts_of(within))
+    named = CRF(names)
+    drawing = lattice(named, scores.data, words=["the", "old", "cat", "sat"])
+    assert {"the", "sat"} <= set(texts_of(drawing))
+    assert {n.label for n in drawing.scene.nodes if n.kind == "gate"} == set(names)
+
+
 def test_scores_of_a_lattice_do_not_cover_each_other():
     labels = ["A", "B", "C", "D", "E"]
     scene = lattice(tagger(CRF(5), labels), [1, 2, 3]).scene
@@ -172,7 +191,7 @@ def test_a_lattice_is_drawn_in_every_form(theme, tmp_path):
 
 
 def test_what_has_no_lattice():
-    with pytest.raises(TypeError, match="expected a Transducer with a CRF, got LSTM"):
+    with pytest.raises(TypeError, match="expected a CRF, or a Transducer with one, got LSTM"):
         lattice(LSTM(3, 4), [1])
     plain = Transducer(GRU(4, 3), 3, embedding=Embedding(9, 4))
     with pytest.raises(ValueError, match="has no CRF"):
@@ -181,6 +200,10 @@ def test_what_has_no_lattice():
         lattice(tagger(CRF(3)), [1, 2], targets=["D"])
     with pytest.raises(ValueError, match="up to 30 labels over 40 words"):
         lattice(tagger(CRF(3)), [1] * 41)
+    with pytest.raises(ValueError, match=r"one sequence of scores \(time, 3\), got \(3,\)"):
+        lattice(CRF(3), np.zeros(3))
+    with pytest.raises(ValueError, match="a word for each of 2 positions, got 1"):
+        lattice(CRF(3), np.zeros((2, 3)), words=["a"])
 
 
 # Words of one's own -------------------------------------------------------------------------------

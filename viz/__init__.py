@@ -444,9 +444,10 @@ def candidates(
 
 def lattice(
     tagger: Any,
-    words: Any,
+    x: Any,
     *,
-    targets: Any = None,
+    words: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
     title: str = "",
     caption: str = "",
     theme: str = "light",
@@ -454,8 +455,10 @@ def lattice(
     """Draw what a conditional random field scores: labels over words, and the best path.
 
     Args:
-        tagger: A Transducer with a CRF.
-        words: A sentence that it reads: a text, words or ids.
+        tagger: A Transducer with a CRF, or a CRF by itself.
+        x: What it reads: of a Transducer a sentence, as a text, words or ids; of a CRF the scores
+            of the labels ("emissions"), (time, labels).
+        words: What stands below each position; by default the sentence, or t=1, t=2, ...
         targets: The right labels, shown above; None for none.
         title, caption: A line of text above and below.
         theme: "light", "dark", or "print".
@@ -465,12 +468,13 @@ def lattice(
 
     Raises:
         TypeError: It has no lattice.
-        ValueError: It has no CRF, or there are too many words or labels to be read.
+        ValueError: It has no CRF, there are too many words or labels to be read, or another number
+            of words or targets than positions.
 
     Source: Lafferty, McCallum and Pereira (2001); the best path: Viterbi (1967).
     """
     check_choices(None, "first", theme, title, caption)
-    scene = lattice_scene(tagger, words, targets, title, caption)
+    scene = lattice_scene(tagger, x, words, targets, title, caption)
     return Drawing(scene, scene.title.lower(), THEMES[theme])
 
 

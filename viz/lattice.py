@@ -25,12 +25,13 @@ APART = 18  # between the scores on two arcs
 HIGH = 17  # half the height of a node
 
 
-def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str) -> Scene:
-    """The lattice of a tagger with a CRF.
+def lattice_scene(what: Any, x: Any, words: Any, targets: Any, title: str, caption: str) -> Scene:
+    """The lattice of a CRF, or of a tagger with one.
 
     Args:
-        what: The tagger; its ``lattice(words)`` gives words, labels, scores and the best path.
-        words: A sentence, its words or their ids.
+        what: Its ``lattice(x, words)`` gives words, labels, scores and the best path.
+        x: A sentence that the tagger reads, or the scores that the CRF reads.
+        words: What stands below, or None.
         targets: The right labels, names, or None.
         title, caption: Text above and below.
 
@@ -40,10 +41,10 @@ def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str)
     """
     if not hasattr(what, "lattice"):
         raise TypeError(
-            f"lattice: expected a Transducer with a CRF, got {type(what).__name__}; draw() draws "
-            "the computation of any network"
+            f"lattice: expected a CRF, or a Transducer with one, got {type(what).__name__}; draw() "
+            "draws the computation of any network"
         )
-    found = what.lattice(words)
+    found = what.lattice(x, words)
     steps, labels = found.emissions.shape
     if labels > MOST_LABELS or steps > MOST_WORDS:
         raise ValueError(
