@@ -11,6 +11,7 @@ from typing import Any
 
 from ..autograd import Tape
 from .graph import Curve, Edge, Node, View
+from .language import say
 from .look import CAPTION, HEADING, NAME, PILL, SMALL, shorten, text_width
 from .numbers import short
 from .scene import Scene, SceneText
@@ -79,8 +80,8 @@ def lattice_scene(what: Any, x: Any, words: Any, targets: Any, title: str, capti
     scene.nodes += nodes.values()
     add_words(scene, found, targets, best, wide, row, title, caption)
     told = ", ".join(f"{w}: {found.labels[k]}" for w, k in zip(found.words, best, strict=True))
-    scene.title = f"Lattice of {labels} labels over {steps} words"
-    scene.description = f"A column of labels for each word; the best path is {told}."
+    scene.title = say("Lattice of {n} labels over {m} words", n=labels, m=steps)
+    scene.description = say("A column of labels for each word; the best path is {path}.", path=told)
     scene.outline(10)
     return scene
 
@@ -117,9 +118,12 @@ def add_words(
 ) -> None:
     """Words below the columns, the best and the right labels above, title and caption."""
     low = -row * (len(found.labels) - 1) - HIGH - WORD - 6
-    lines = [("words", found.words, low), ("best path", [found.labels[k] for k in best], HIGH + 20)]
+    lines = [
+        (say("words"), found.words, low),
+        (say("best path"), [found.labels[k] for k in best], HIGH + 20),
+    ]
     if targets is not None:
-        lines.append(("targets", [str(name) for name in targets], HIGH + 20 + LINE))
+        lines.append((say("targets"), [str(name) for name in targets], HIGH + 20 + LINE))
     left = -max(node.half for node in scene.nodes) - 14
     for n, (name, texts, y) in enumerate(lines):
         scene.texts.append(SceneText(f"line{n}", name, left, y, SMALL, "right"))

@@ -36,6 +36,7 @@ from .adjoints import adjoints_of
 from .extent import LAST, Part, choose_steps
 from .formulas import Equations
 from .graph import Curve, Edge, Node, loop_label
+from .language import say, say_path
 from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
@@ -220,8 +221,9 @@ def heading(structure: Structure, titles: list[str]) -> str:
     """What the page is called if it was not told."""
     longest = max((len(loop.steps) for loop in structure.loops), default=0)
     if not longest:
-        return f"{len(structure.records)} records"
-    return f"{', '.join(dict.fromkeys(titles))}: {longest} step{'s' * (longest > 1)}"
+        return say("{n} records", n=len(structure.records))
+    steps = say("{n} steps" if longest > 1 else "{n} step", n=longest)
+    return f"{', '.join(dict.fromkeys(titles))}: {steps}"
 
 
 def steps_that_fit(structure: Structure) -> int:
@@ -406,7 +408,7 @@ class Book:
             "a": [self.number[x] for x in record.inputs],
             "r": self.number[record.output],
         }
-        path = path_text(without_steps(record.scope))
+        path = path_text(say_path(without_steps(record.scope)))
         if path:
             out["p"] = printable(path)
         if self.live:

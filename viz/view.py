@@ -456,7 +456,7 @@ class _Maker:
                 x,
                 head,
                 "constant",
-                x.name or f"{'mask' if x.dtype == bool else 'const'} {x.shape}",
+                x.name or f"{say('mask' if x.dtype == bool else 'const')} {x.shape}",
             )
 
     def is_input_leaf(self, x: Tensor) -> bool:
