@@ -17,7 +17,7 @@ SELECTION := $(addprefix tests/test_,package.py viz.py animation.py files.py che
 BESIDE := needs\("(torch|keras|sklearn|nltk|numba)|needs_corpus|needs_data
 
 .PHONY: help demo gallery drawings notebooks docs lite linkcheck test test-notebooks test-oldest test-newest test-browser \
-	test-peers soak lint bench lock assets dist clean FORCE
+	test-peers soak lint bench lock dist clean FORCE
 
 help: ## Say what there is to make.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -100,18 +100,6 @@ lock: .venv-uv/ready ## Pin the newest and the oldest versions anew: .ci/locked.
 	$(UV) --extra test --extra train --extra render --resolution lowest-direct --output-file .ci/oldest.txt
 UV := .venv-uv/bin/uv pip compile --quiet --upgrade --universal --python-version 3.10 \
 	--annotation-style line --custom-compile-command "make lock" pyproject.toml
-
-# The JavaScript in the page that is not ours: npm's packages as package-lock.json pins them, their
-# licences above them. What comes out is committed; a test compares it with its checksum.
-D3 := dispatch selection timer color interpolate ease drag transition zoom
-assets: ## Build viz/assets/d3.js from npm's packages.
-	rm -rf .cache/npm && mkdir -p .cache/npm
-	cp viz/assets/package.json viz/assets/package-lock.json .cache/npm/
-	cd .cache/npm && npm ci --ignore-scripts --no-audit --no-fund
-	cd .cache/npm/node_modules && { echo '/*!'; for part in $(D3); do echo "d3-$$part:"; \
-		cat d3-$$part/LICENSE; echo; done; echo '*/'; for part in $(D3); do \
-		cat d3-$$part/dist/d3-$$part.min.js; echo; done; } > ../../../viz/assets/d3.js
-	cd viz/assets && sha256sum d3.js > SHA256SUMS
 
 dist: .venv-build/ready ## Build the wheel and the source archive into dist/.
 	rm -rf build/lib build/bdist.* dist *.egg-info

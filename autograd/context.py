@@ -12,6 +12,7 @@ import inspect
 import itertools
 import operator
 from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, ParamSpec, SupportsIndex, TypeAlias, TypeVar
@@ -81,10 +82,75 @@ anomaly_check: ContextVar[Callable[..., None] | None] = ContextVar(
 open_checks: list[None] = []
 
 
-class scope:
+class ContextDecorator:
+    """A context manager that is a decorator too, also of generators and of coroutines."""
+
+    __slots__ = ()
+
+    def fresh(self) -> AbstractContextManager[Any]:
+        """A context manager of its own for each call, which may run in another thread."""
+        raise NotImplementedError
+
+    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
+        """As a decorator: the function, run inside of the context."""
+        fresh = self.fresh
+        inside: Any
+        if inspect.isasyncgenfunction(function):
+            kind = type(self).__name__
+            raise TypeError(
+                f"{kind}: {function.__name__} is an asynchronous generator; write "
+                f"`with {kind}(...):` inside of it, around what it computes"
+            )
+        if inspect.isgeneratorfunction(function):
+
+            def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
+                return resumed_inside(fresh, function(*args, **kwargs))
+
+        elif inspect.iscoroutinefunction(function):
+
+            async def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
+                with fresh():
+                    return await function(*args, **kwargs)
+
+        else:
+
+            def inside(*args: P.args, **kwargs: P.kwargs) -> R:
+                with fresh():
+                    return function(*args, **kwargs)
+
+        decorated: Callable[P, R] = functools.wraps(function)(inside)
+        return decorated
+
+
+def resumed_inside(
+    context: Callable[[], AbstractContextManager[Any]], generator: Generator[Any, Any, Any]
+) -> Generator[Any, Any, Any]:
+    """A generator that runs inside of a context, while its consumer runs outside of it."""
+    resume: Callable[[Any], Any] = generator.send
+    given: Any = None
+    try:
+        while True:
+            try:
+                with context():
+                    value = resume(given)
+            except StopIteration as end:
+                return end.value
+            try:
+                resume, given = generator.send, (yield value)
+            except GeneratorExit:
+                raise
+            except BaseException as error:  # thrown in by the consumer
+                resume, given = generator.throw, error
+    finally:
+        with context():
+            generator.close()
+
+
+class scope(ContextDecorator):
     """Name the ops recorded inside a ``with`` block, for pictures, tapes and error messages.
 
-    Scopes nest, and every record carries the path of the scopes around it.
+    Scopes nest, and every record carries the path of the scopes around it. As a decorator it
+    names what a function computes.
 
     Args:
         name: What the block computes, such as ``"forget"``.
@@ -98,6 +164,11 @@ class scope:
         ...     y = np.tanh(Tensor([0.5]))
         >>> Tape(y)[0].scope, Tape(y)[0].step
         (('t=3', 'forget'), 3)
+        >>> @scope("attention")
+        ... def attend(x):
+        ...     return np.exp(x)
+        >>> Tape(attend(Tensor([0.5])))[0].scope
+        ('attention',)
     """
 
     __slots__ = ("_previous", "name")
@@ -130,8 +201,12 @@ class scope:
         path, self._previous = self._previous
         current_scope.set(path)
 
+    def fresh(self) -> scope:
+        """Another scope of this name."""
+        return scope(self.name)
 
-class ContextSetting:
+
+class ContextSetting(ContextDecorator):
     """A context manager and decorator that sets a context variable and restores it."""
 
     __slots__ = ("_previous",)
@@ -157,58 +232,9 @@ class ContextSetting:
     def __exit__(self, kind: Any, error: BaseException | None, trace: TracebackType | None) -> None:
         self.variable.set(self._previous.pop())
 
-    def __call__(self, function: Callable[P, R]) -> Callable[P, R]:
-        """As a decorator: the function, run inside of the setting."""
-        kind = type(self)
-        inside: Any
-        if inspect.isasyncgenfunction(function):
-            raise TypeError(
-                f"{kind.__name__}: {function.__name__} is an asynchronous generator; write "
-                f"`with {kind.__name__}():` inside of it, around what it computes"
-            )
-        if inspect.isgeneratorfunction(function):
-
-            def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
-                return resumed_inside(kind, function(*args, **kwargs))
-
-        elif inspect.iscoroutinefunction(function):
-
-            async def inside(*args: P.args, **kwargs: P.kwargs) -> Any:
-                with kind():
-                    return await function(*args, **kwargs)
-
-        else:
-
-            def inside(*args: P.args, **kwargs: P.kwargs) -> R:
-                with kind():
-                    return function(*args, **kwargs)
-
-        decorated: Callable[P, R] = functools.wraps(function)(inside)
-        return decorated
-
-
-def resumed_inside(
-    setting: Callable[[], ContextSetting], generator: Generator[Any, Any, Any]
-) -> Generator[Any, Any, Any]:
-    """A generator that runs inside of a setting, while its consumer runs outside of it."""
-    resume: Callable[[Any], Any] = generator.send
-    given: Any = None
-    try:
-        while True:
-            try:
-                with setting():
-                    value = resume(given)
-            except StopIteration as end:
-                return end.value
-            try:
-                resume, given = generator.send, (yield value)
-            except GeneratorExit:
-                raise
-            except BaseException as error:  # thrown in by the consumer
-                resume, given = generator.throw, error
-    finally:
-        with setting():
-            generator.close()
+    def fresh(self) -> ContextSetting:
+        """Another setting of this kind."""
+        return type(self)()
 
 
 class no_grad(ContextSetting):

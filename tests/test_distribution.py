@@ -76,9 +76,8 @@ def test_the_wheel_holds_the_package_and_no_more(builds):
         for name in tracked()
         if name.startswith(folders) or ("/" not in name and name.endswith((".py", ".typed")))
     }
-    npm = {"viz/assets/package.json", "viz/assets/package-lock.json", "viz/assets/SHA256SUMS"}
     described = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt"}
-    assert names == {f"unspool/{name}" for name in ours - npm} | {
+    assert names == {f"unspool/{name}" for name in ours} | {
         about + name for name in described | {"licenses/LICENSE"}
     }
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import base64
+import gzip
 import importlib.util
 import itertools
+import json
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -151,6 +156,25 @@ def test_a_lattice_shows_the_scores_and_the_best_path(make):
     assert {"words", "best path", "targets"} <= set(texts_of(drawing))
 
 
+def test_a_crf_by_itself_has_the_lattice_of_the_tagger_that_it_is_in():
+    model = tagger(CRF(3))
+    scores = model.logits(np.array([4, 5, 6, 7]))
+    words, names = ["t=1", "t=2", "t=3", "t=4"], ["D", "N", "V"]
+    for x in (scores, scores.data):
+        alone = lattice(model.crf, x)
+        within = lattice(model, [4, 5, 6, 7], words=words)
+        assert [n.id for n in alone.scene.nodes if n.bold] == [
+            n.id for n in within.scene.nodes if n.bold
+        ]
+        scored = [n.detail for n in within.scene.nodes if n.kind == "gate"]
+        assert [n.detail for n in alone.scene.nodes if n.kind == "gate"] == scored
+        assert set(words) <= set(texts_of(alone)) & set(texts_of(within))
+    named = CRF(names)
+    drawing = lattice(named, scores.data, words=["the", "old", "cat", "sat"])
+    assert {"the", "sat"} <= set(texts_of(drawing))
+    assert {n.label for n in drawing.scene.nodes if n.kind == "gate"} == set(names)
+
+
 def test_scores_of_a_lattice_do_not_cover_each_other():
     labels = ["A", "B", "C", "D", "E"]
     scene = lattice(tagger(CRF(5), labels), [1, 2, 3]).scene
@@ -172,7 +196,7 @@ def test_a_lattice_is_drawn_in_every_form(theme, tmp_path):
 
 
 def test_what_has_no_lattice():
-    with pytest.raises(TypeError, match="expected a Transducer with a CRF, got LSTM"):
+    with pytest.raises(TypeError, match="expected a CRF, or a Transducer with one, got LSTM"):
         lattice(LSTM(3, 4), [1])
     plain = Transducer(GRU(4, 3), 3, embedding=Embedding(9, 4))
     with pytest.raises(ValueError, match="has no CRF"):
@@ -181,6 +205,10 @@ def test_what_has_no_lattice():
         lattice(tagger(CRF(3)), [1, 2], targets=["D"])
     with pytest.raises(ValueError, match="up to 30 labels over 40 words"):
         lattice(tagger(CRF(3)), [1] * 41)
+    with pytest.raises(ValueError, match=r"one sequence of scores \(time, 3\), got \(3,\)"):
+        lattice(CRF(3), np.zeros(3))
+    with pytest.raises(ValueError, match="a word for each of 2 positions, got 1"):
+        lattice(CRF(3), np.zeros((2, 3)), words=["a"])
 
 
 # Words of one's own -------------------------------------------------------------------------------
@@ -237,9 +265,96 @@ def test_wrong_labels_are_refused():
 def test_every_phrase_is_said_by_some_picture():
     """No phrase is out of date: each stands in the code of a picture."""
     files = [p for p in Path(viz.__file__).parent.glob("*.py") if p.stem != "language"]
-    code = "".join(p.read_text(encoding="utf-8") for p in files)
-    for phrase in PHRASES:
-        assert f'"{phrase}"' in code or f"'{phrase}'" in code, phrase
+    texts = {
+        node.value
+        for path in files
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant)
+    }
+    assert not PHRASES - texts
+
+
+class Bracketed(Mapping):
+    """A language in which every word of ours stands in brackets."""
+
+    def __getitem__(self, english):
+        return f"⟦{english}⟧"
+
+    def __iter__(self):
+        return iter(())
+
+    def __len__(self):
+        return 1
+
+
+def words_outside_of_brackets(text):
+    before = None
+    while text != before:
+        before, text = text, re.sub("⟦[^⟦⟧]*⟧", "", text)
+    return re.findall("[A-Za-z]{3,}", text)
+
+
+def own_loop():
+    W, h = Parameter(np.eye(3), name="W"), np.zeros(3)
+    with scope("my_net"):
+        for t in range(1, 4):
+            with scope("pass", step=t):
+                h = np.tanh(np.ones(3) @ W + h)
+    return h.sum()
+
+
+WORDY = {
+    "own loop": own_loop,
+    "lstm": lambda: unroll(LSTM(3, 4, rng=0), np.ones((9, 3), np.float32))[0].sum(),
+    "stacked": lambda: unroll(
+        Stacked([Bidirectional(LSTM(3, 4, rng=0), GRU(3, 4, rng=0)), Elman(8, 2, rng=0)]),
+        np.ones((3, 3), np.float32),
+    )[0].sum(),
+    "language model": lambda: LanguageModel(12, 4, rng=0).loss([1, 4, 5, 2]),
+    "truncated": lambda: unroll(GRU(3, 4, rng=0), np.ones((4, 3), np.float32), truncate=2)[0].sum(),
+    "without steps": lambda: np.tanh(Tensor(np.ones(2), requires_grad=True, name="x")).sum(),
+}
+
+
+@pytest.mark.parametrize("name", WORDY)
+@pytest.mark.parametrize("level", ["op", "gate", "cell", "layer"])
+def test_every_word_of_ours_can_be_another(name, level):
+    tape = Tape(WORDY[name]())
+    grads = tape.gradients()
+    ways = [{}, {"values": True, "backward": True, "grads": grads}]
+    if level != "layer" and name != "without steps":
+        ways.append({"fold": True})
+    for options in ways:
+        drawing = draw(tape, level=level, labels=Bracketed(), **options)
+        said = [*texts_of(drawing), drawing.alt]  # a long one in lines
+        said += [text for n in drawing.scene.nodes for text in (n.label, n.note, n.detail)]
+        assert words_outside_of_brackets(" ".join(said)) == []
+
+
+def test_page_walk_and_animation_speak_it_too(tmp_path):
+    tape = Tape(WORDY["lstm"]())
+    drawing = draw(tape, level="cell", labels=FRENCH, grads=tape.gradients())
+    for page in (drawing.page(), drawing.walk().page):
+        found = re.search(r'id="data">(.*?)</script>', page)[1]
+        data = json.loads(gzip.decompress(base64.b64decode(found)))
+        assert data["page"]["title"] == "cellule LSTM: 9 pas"
+        assert "oubli" in data["scenes"]["gate"]
+        assert "forget" not in data["scenes"]["gate"]
+        assert any("oubli" in record.get("p", "") for record in data["page"]["records"])
+    moving = drawing.animate(tmp_path / "walk.svg").read_text("utf-8")
+    assert "cellule LSTM · t = 9" in moving
+    crf = lattice(CRF(2), np.zeros((2, 2)), labels={"best path": "chemin", "words": "mots"})
+    assert {"chemin", "mots"} <= set(texts_of(crf))
+
+
+@pytest.mark.parametrize("key", ["lstm", "LSTM"])
+def test_a_cell_is_known_by_its_scope_or_by_what_is_shown(key):
+    said = texts_of(draw(LSTM(3, 4), level="cell", labels={key: "Zelle"}))
+    assert "Zelle" in said
+    assert "LSTM" not in said
+    for key in ("my_net", "my net"):
+        own = draw(own_loop(), level="cell", labels={key: "mein Netz"})
+        assert {"mein Netz"} == {n.label for n in own.scene.nodes if n.kind == "cell"}
 
 
 # Names --------------------------------------------------------------------------------------------

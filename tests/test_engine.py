@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import copy
 import gc
@@ -870,6 +871,35 @@ def test_no_grad_records_nothing():
         assert not (p * 2).requires_grad  # the inner one left the outer in place
     with pytest.raises(ValueError, match="nothing that requires a gradient"):
         frozen(p).backward(np.ones(1))
+
+
+def test_a_scope_decorates_functions_generators_and_coroutines():
+    p = Parameter([0.5], name="p")
+
+    @scope("power")
+    def power(x: Any, n: int) -> Any:
+        """x to the n."""
+        return x if n == 1 else x * power(x, n - 1)
+
+    @scope("parts", step=2)
+    def parts(x: Any) -> Any:
+        yield x + 1
+        yield x + 2
+
+    @scope("later")
+    async def later(x: Any) -> Any:
+        return x * 2
+
+    assert power.__doc__ == "x to the n."
+    with scope("around"):
+        found = [r.scope for r in Tape(power(p, 3))]
+    assert found == [("around", "power", "power"), ("around", "power")]
+    sums = [Tape(part * 3) for part in parts(p)]  # the consumer's product is outside
+    assert [[(r.scope, r.step) for r in tape] for tape in sums] == 2 * [
+        [(("parts",), 2), ((), None)]
+    ]
+    assert [r.scope for r in Tape(asyncio.run(later(p)))] == [("later",)]
+    assert Tape(p * 2)[0].scope == ()
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,51 @@ def test_a_reversed_pass_comes_from_the_step_after():
     assert lines[-1] == "ys = [h_1; …; h_5]"
 
 
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_matrices_stand_one_below_the_other_or_side_by_side(axis):
+    U, W = (Parameter(np.full((2, 2), float(n)), name=name) for n, name in enumerate("UW"))
+    y = np.concatenate([U, W], axis=axis)
+    (line,) = equations(y)
+    rows = [row.split(", ") for row in line.removeprefix("y = [").removesuffix("]").split("; ")]
+    drawn = np.block([[{"U": U, "W": W}[name].data for name in row] for row in rows])
+    np.testing.assert_array_equal(drawn, y.data)
+    sign = r"\\" if axis == 0 else "&"
+    wanted = rf"y = \begin{{bmatrix}} U {sign} W \end{{bmatrix}}"
+    assert equations(y, latex=True) == [wanted]
+    # In columns U and W stand for the transposes of the code's.
+    assert equations(y, columns=True) == ["y = [U, W]" if axis == 0 else "y = [U; W]"]
+
+
+def test_the_rows_or_columns_of_a_matrix_are_vectors():
+    u, w = (Parameter(np.full(2, float(n)), name=name) for n, name in enumerate("uw"))
+    assert equations(np.stack([u, w])) == ["y = [u; w]"]
+    assert equations(np.stack([u, w], axis=1)) == ["y = [u, w]"]
+    assert equations(np.concatenate([u, w])) == ["y = [u; w]"]  # a long vector
+
+
+class Joined(Cell):
+    """h' = tanh([h; x] [U; W]), for a single sequence and for a batch."""
+
+    states = ("h",)
+
+    def __init__(self, d_in, d_h):
+        self.d_in, self.d_h = d_in, d_h
+        rng = np.random.default_rng(0)
+        self.U, self.W = (Parameter(rng.normal(size=(n, d_h))) for n in (d_h, d_in))
+
+    def forward(self, x, state):
+        (h,) = state
+        weights = np.concatenate([self.U, self.W])
+        return (np.tanh(np.concatenate([h, x], axis=-1) @ weights),)
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (4, 3, 2)])
+def test_vectors_are_joined_as_in_the_textbook(shape):
+    ys, _ = unroll(Joined(2, 3), np.ones(shape))
+    assert equations(ys)[0] == "h_t = tanh([h_{t-1}; x_t] [U; W])"
+    assert equations(ys, columns=True)[0] == "h_t = tanh([U, W] [h_{t-1}; x_t])"
+
+
 def test_layers_and_directions_are_told_apart():
     deep = Stacked([Bidirectional(Elman(3, 4), Elman(3, 4)), Elman(8, 2)])
     assert equations(deep, latex=True) == [

@@ -5,10 +5,12 @@ Their numbers are compared with Keras's in ``test_keras_idioms.py``.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 
-from unspool import Parameter, Tape, Tensor, check_grads
+from unspool import Parameter, Tape, Tensor, check_grads, draw
 from unspool.autograd import sigmoid
 from unspool.models import Labels, Vocabulary, keras, load_model, save_model
 from unspool.models.keras import Model, Sequential, layers, models, notes
@@ -259,7 +261,35 @@ def test_attention_gives_padding_no_weight():
 def test_the_tape_of_a_network_knows_its_layers():
     model = Sequential([Input((5, 4)), LSTM(3, name="reader"), Dense(1, name="judge")], rng=0)
     tape = Tape(model(X))
-    assert {record.scope[1] for record in tape if len(record.scope) > 1} == {"reader", "judge"}
+    assert {record.scope[0] for record in tape} == {"reader", "judge"}
+
+
+def test_a_tape_numbers_layers_within_their_network_whatever_the_process_has_made():
+    def scopes(network, x):
+        return list(dict.fromkeys(record.scope[0] for record in Tape(network(x))))
+
+    for _ in range(2):  # in the process they are dense, dense_2, ...
+        parts = [LSTM(3), Dense(4), Dense(2, name="judge"), Dense(1)]
+        assert scopes(Sequential(parts, rng=0), X) == ["lstm", "dense", "judge", "dense_1"]
+        whole = Sequential([Sequential([Dense(3)]), Sequential([Dense(3)]), Dense(1)], rng=0)
+        x = np.ones((2, 3), np.float32)
+        assert scopes(whole, x) == ["sequential", "sequential_1", "dense"]
+        assert scopes(Sequential([Dense(1)], name="tagger", rng=0), x) == ["tagger"]
+        assert scopes(Dense(1), x) == ["dense"]
+    stacked = Sequential([LSTM(3, return_sequences=True), LSTM(2)], rng=0)
+    scene = draw(stacked(X), level="cell").scene
+    assert {"lstm · LSTM", "lstm_1 · LSTM"} <= {text.text for text in scene.texts}
+    names = {node.label for node in scene.nodes}
+    assert {"W_f^(1)", "W_f^(2)", "h_0^(1)", "h_0^(2)"} <= names
+
+
+def test_a_network_that_was_loaded_has_the_scopes_of_the_one_that_was_saved(tmp_path):
+    network = Sequential([Input((5, 4)), LSTM(3, name="reader"), Dense(2)], rng=0)
+    copied = copy.deepcopy(network)
+    network.save(tmp_path / "network.npz")
+    loaded = keras.models.load_model(tmp_path / "network.npz")
+    for other in (network, copied, loaded, keras.models.clone_model(network)):
+        assert {record.scope[0] for record in Tape(other(X))} == {"reader", "dense"}
 
 
 # Masks, dropout, states -------------------------------------------------------------------------

@@ -291,7 +291,27 @@ def test_more_looks_like_more_to_every_eye(theme):
 
 
 def plot_states_of(values, theme):
-    return plots.plot_over_time("plot_states", {"h": values.T}, None, None, theme, "value")
+    canvas = axes.Canvas(None, None, theme)
+    return plots.plot_over_time("plot_states", {"h": values.T}, None, canvas, "value")
+
+
+def test_plots_are_as_wide_as_asked_for():
+    ys, _ = unroll(GRU(2, 3, rng=0), np.ones((3, 2), np.float32))
+    history = [{"epoch": 1, "loss": 2.0}]
+    calls = [
+        (plot_gates, ys),
+        (plot_states, ys),
+        (plot_gradient_flow, ys.sum()),
+        (plot_sensitivity, np.eye(3)),
+        (plot_attention, np.eye(3)),
+        (plot_shares, ys.sum()),
+        (plot_activations, "tanh"),
+        (plot_training, history),
+    ]
+    assert {plot.__name__ for plot, _ in calls} == {n for n in plots.__all__ if "plot_" in n}
+    for plot, what in calls:
+        svg = ET.fromstring(plot(what, width=700)._repr_svg_())
+        assert svg.get("width") == "525pt", plot.__name__  # 700 pixels, 96 to the inch
 
 
 def test_plots_go_into_given_axes():
@@ -364,6 +384,11 @@ def test_curves_of_a_training():
     [
         (lambda: plot_attention(np.eye(2), theme="sepia"), "'light', 'dark', 'print', got 'sepia'"),
         (lambda: plot_attention(np.ones(3)), r"got \(3,\)"),
+        (lambda: plot_attention(np.eye(2), width=0), "width must be an integer >= 1, got 0"),
+        (
+            lambda: plot_attention(np.eye(2), width=9, ax=Figure().subplots()),
+            "width=9 is for a new Figure",
+        ),
         (lambda: plot_attention(np.eye(2), ["a", "b", "c"]), "one for each of 2, got 3"),
         (lambda: plot_attention(np.eye(2), "ab"), "got the text 'ab'"),
         (lambda: plot_attention(np.ones((2, 3, 3)), sequence=2), "2 sequences, got sequence=2"),

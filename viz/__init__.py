@@ -25,8 +25,8 @@ import html
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property, partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +88,8 @@ class Drawing:
     Attributes:
         scene: What stands where: for tests, and for other ways of showing it.
         theme: Its colours, as ``look.Theme`` gives them.
-        page: ``page()`` is the HTML that ``save("x.html")`` writes: all views of the tape, to be
-            opened, stepped through and asked for numbers, in one file that needs no network.
+        labels: What it says in another language, as ``draw`` takes it.
+        tape: What is drawn.
 
     Example:
         >>> from unspool.cells import LSTM
@@ -104,12 +104,23 @@ class Drawing:
         scene: Scene,
         what: str,
         theme: Theme = THEMES["light"],
-        page: Callable[[], str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        tape: Tape | None = None,
+        **page: Any,
     ) -> None:
-        self.scene = scene
-        self.page = page or partial(make_page, scene.view.structure.tape, theme=theme)
-        self.theme = theme
-        self._what = what
+        self.scene, self.theme, self.labels = scene, theme, labels
+        # That of the scene may be a step-by-step one.
+        self.tape = scene.view.structure.tape if tape is None else tape
+        self._what, self._page = what, page
+
+    def page(self) -> str:
+        """The HTML that ``save("x.html")`` writes.
+
+        It has all views of the tape, to be opened, stepped through and asked for numbers, in one
+        file that needs no network.
+        """
+        with speaking(self.labels):
+            return make_page(self.tape, theme=self.theme, **self._page)
 
     @cached_property
     def source(self) -> str:
@@ -133,7 +144,7 @@ class Drawing:
         if form not in ("svg", "png", "pdf"):
             raise ValueError(f"render: the format is svg, png, pdf, got {form!r}")
         if form == "svg":
-            with without_collection():
+            with without_collection(), speaking(self.labels):
                 return svg(self.scene, self.theme)
         scene = self.scene
         return render.render(self.source, form, (scene.x2 - scene.x1, scene.y2 - scene.y1))
@@ -186,7 +197,8 @@ class Drawing:
             ImportError: For a GIF, the extra ``plot`` is missing.
             RuntimeError: For a GIF, no Graphviz is installed, or it failed.
         """
-        return animate(self.scene, self.theme, path, by=by, seconds=seconds)
+        with speaking(self.labels):
+            return animate(self.scene, self.theme, path, by=by, seconds=seconds)
 
     def walk(self, height: int = 640) -> Walk:
         """The page in a notebook's cell: the walk forward and back, and numbers to be changed.
@@ -197,23 +209,21 @@ class Drawing:
         Args:
             height: Of the page, in pixels.
         """
-        page = self.page
-        # The page's own tape: that of the scene may be a step-by-step one.
-        tape = page.args[0] if isinstance(page, partial) else self.scene.view.structure.tape
-        (output, *others) = tape.outputs
-        with_loss = not others and output.ndim == 0 and output.dtype.kind == "f"
-        if isinstance(page, partial) and page.keywords.get("gradients") is None and with_loss:
-            page = partial(page, gradients=tape.gradients())
-        return Walk(page(), height)
+        outputs = self.tape.outputs
+        with_loss = len(outputs) == 1 and not outputs[0].ndim and outputs[0].dtype.kind == "f"
+        if with_loss and self._page.get("gradients") is None:
+            self._page["gradients"] = self.tape.gradients()
+        return Walk(self.page(), height)
 
     @property
     def alt(self) -> str:
         """The picture in words, as screen readers say it: for ``alt=`` of an image."""
-        return f"{title_of(self.scene)}. {description_of(self.scene)}"
+        with speaking(self.labels):
+            return f"{title_of(self.scene)}. {description_of(self.scene)}"
 
     def _repr_svg_(self) -> str:
         """The picture for a notebook."""
-        return svg(self.scene, self.theme).decode()
+        return self.render("svg").decode()
 
     def __repr__(self) -> str:
         nodes, edges = len(self.scene.nodes), len(self.scene.edges)
@@ -281,8 +291,9 @@ def draw(
         scale: The decades of the gradients' norms that the colours stand for, such as (-4, 0) for
             0.0001 to 1: pictures of one scale can be compared. By default one that fits.
         keep: Whether the "first" or the "last" steps of a long loop are shown.
-        labels: What the picture says in another language: a dictionary from the names of scopes
-            and the phrases of an English picture (``viz.language.PHRASES``).
+        labels: What the picture says in another language: a dictionary from the names of scopes,
+            or what an English picture shows for them, and from its phrases
+            (``viz.language.PHRASES``). The controls of the page stay English.
         title: A line above the picture.
         caption: Text below it; long lines are broken.
         theme: The colours: "light", "dark", or "print" (black and white).
@@ -362,8 +373,11 @@ def draw(
         view = scene.view
         longest = max((len(loop.steps) for loop in loops), default=0)
         what_it_is = f"{longest} step{'s' * (longest != 1)}" if longest else f"{len(tape)} records"
-        page = partial(
-            make_page,
+        return Drawing(
+            scene,
+            f"{what_it_is}, level {view.level}",
+            THEMES[theme],
+            labels,
             tape,
             level="cell" if view.level == LAYER else view.level,
             fold=view.generic,
@@ -376,9 +390,7 @@ def draw(
             caption=caption,
             words=texts._replace(fed_back=frozenset()),  # there such an arrow is no operand
             keep=keep if keep == "last" else None,
-            theme=THEMES[theme],
         )
-        return Drawing(scene, f"{what_it_is}, level {view.level}", THEMES[theme], page)
 
 
 def first_that_fits(
@@ -444,9 +456,11 @@ def candidates(
 
 def lattice(
     tagger: Any,
-    words: Any,
+    x: Any,
     *,
-    targets: Any = None,
+    words: Sequence[str] | None = None,
+    targets: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
     title: str = "",
     caption: str = "",
     theme: str = "light",
@@ -454,9 +468,12 @@ def lattice(
     """Draw what a conditional random field scores: labels over words, and the best path.
 
     Args:
-        tagger: A Transducer with a CRF.
-        words: A sentence that it reads: a text, words or ids.
+        tagger: A Transducer with a CRF, or a CRF by itself.
+        x: What it reads: of a Transducer a sentence, as a text, words or ids; of a CRF the scores
+            of the labels ("emissions"), (time, labels).
+        words: What stands below each position; by default the sentence, or t=1, t=2, ...
         targets: The right labels, shown above; None for none.
+        labels: What the picture says in another language, as in ``draw``.
         title, caption: A line of text above and below.
         theme: "light", "dark", or "print".
 
@@ -465,13 +482,16 @@ def lattice(
 
     Raises:
         TypeError: It has no lattice.
-        ValueError: It has no CRF, or there are too many words or labels to be read.
+        ValueError: It has no CRF, there are too many words or labels to be read, or another number
+            of words or targets than positions.
 
     Source: Lafferty, McCallum and Pereira (2001); the best path: Viterbi (1967).
     """
     check_choices(None, "first", theme, title, caption)
-    scene = lattice_scene(tagger, words, targets, title, caption)
-    return Drawing(scene, scene.title.lower(), THEMES[theme])
+    check_labels(labels)
+    with speaking(labels):
+        scene = lattice_scene(tagger, x, words, targets, title, caption)
+    return Drawing(scene, scene.title.lower(), THEMES[theme], labels)
 
 
 def check_choices(level: Any, keep: Any, theme: Any, title: Any, caption: Any) -> None:

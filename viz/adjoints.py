@@ -17,19 +17,21 @@ import numpy as np
 from ..autograd import Record, Tape, Tensor, recording, split_scope
 from .formulas import (
     ATOM,
-    LATEX_ARROWS,
     LONGEST,
     PLUS,
     POWER,
-    PRODUCT,
     SEEN_THROUGH,
     TIMES,
     Equations,
     Formula,
     Name,
     formula,
-    roman,
-    split_arrow,
+    matmul,
+    stacked,
+    subscripted,
+    transposed,
+    with_bar,
+    word,
     wrapped,
     write_name,
 )
@@ -193,20 +195,11 @@ class Adjoints:
             return self.written(name, place, ref)
         if kind == "∂":
             return self.derivative(self.written(name, place, ref))
-        base, low = name.base, ""
-        if base:
-            letter = roman(base) if self.latex else base
-            tilde = f"\\tilde{{{letter}}}" if self.latex else f"{letter}\u0303"
-            low = tilde if name.bar else letter
-        subs = ",".join(filter(None, (low, self.when(place, ref))))
-        arrow, layer = split_arrow(name.layer)
-        layer = layer and (f"({roman(layer)})" if self.latex else f"({layer})")
-        long = len(subs) > 1
-        over = (f"^{{{layer}}}" if self.latex else f"^{layer}") if layer else ""
+        low = word(name.base, self.latex) if name.base else ""
+        low = with_bar(low, self.latex) if name.bar else low
         sign = r"\delta" if self.latex else "δ"
-        if arrow:
-            sign = f"{LATEX_ARROWS[arrow]}{{{sign}}}" if self.latex else sign + arrow
-        return Formula(sign + (f"_{{{subs}}}" if long else f"_{subs}" if subs else "") + over)
+        when = self.when(place, ref)
+        return Formula(subscripted(sign, (low, when), name.layer, self.latex))
 
     def derivative(self, of: Formula) -> Formula:
         """∂L/∂ of what has a name."""
@@ -238,15 +231,9 @@ class Adjoints:
         if j in self.names.names:
             return self.written(self.names.names[j], s.where[j], ref)
         record = s.records[j]
-        taken = self.names.taken(record)
-        if taken is not None:
-            return taken
-        operands = [self.value(y, ref) for y in record.inputs]
-        if self.columns and record.op == "matmul" and self.names.is_matrix(record.inputs[1]):
-            row, matrix = operands
-            matrix = Formula(matrix.text.removesuffix(r"^\top" if self.latex else "ᵀ"))
-            operands = [matrix, row]
-        return formula(record, operands, self.latex)
+        return self.names.taken(record) or self.names.applied(
+            record, [self.value(y, ref) for y in record.inputs]
+        )
 
     # Gradients ------------------------------------------------------------------------------------
 
@@ -324,12 +311,14 @@ class Adjoints:
             return None
         loss = self.s.records[i]
         scores, share = self.value(loss.inputs[0], ref), loss.params["share"]
-        softmax, right = self.word("softmax"), self.word("onehot")
-        inside = f"{softmax}({scores.text}) - {right}({self.word('target')})"
+        softmax, right, target, weight = (
+            word(text, self.latex) for text in ("softmax", "onehot", "target", "share")
+        )
+        inside = f"{softmax}({scores.text}) - {right}({target})"
         even = share.size > 0 and (share == share.flat[0]).all()
         mine = Term(float(share.flat[0]) if even else 1, (Formula(inside, PLUS),))
         if not even:
-            mine = times(mine, Term(1, (Formula(self.word("share")),)))
+            mine = times(mine, Term(1, (Formula(weight),)))
         g = self.gradients.get(loss.output)
         return [mine if g is None else times(self.factored(self.terms(g, ref)), mine)]
 
@@ -418,26 +407,19 @@ class Adjoints:
     def turned(self, terms: list[Term]) -> list[Term]:
         """A transpose; that of a product is one of transposes."""
         n, text = self.single(terms)
-        sign = r"^\top" if self.latex else "ᵀ"
         if text in self.products:
             left, right = (self.turned([Term(1, (x,))]) for x in self.products[text])
             if not self.columns:
                 left, right = right, left
             return [times(Term(n, ()), self.matmul(left, right))]
-        if text.rank == POWER and text.text.endswith(sign):
-            return [Term(n, (Formula(text.text.removesuffix(sign)),))]
-        base = wrapped(text, ATOM)
-        if self.latex and "^" in base:
-            base = f"{{{base}}}"
-        return [Term(n, (Formula(base + sign, POWER),))]
+        return [Term(n, (transposed(text, self.latex),))]
 
     def matmul(self, left: list[Term], right: list[Term]) -> Term:
         """A product of two matrices, with their numbers in front."""
         (m, a), (n, b) = self.single(left), self.single(right)
         if self.columns:
             a, b = b, a
-        space = r" \, " if self.latex else " "
-        text = Formula(f"{wrapped(a, PRODUCT)}{space}{wrapped(b, PRODUCT)}", PRODUCT)
+        text = matmul(a, b, self.latex)
         self.products[text] = a, b
         return Term(m * n, (text,))
 
@@ -495,7 +477,8 @@ class Adjoints:
         if op == "scatter_add" and len(record.inputs) == 1:
             (index,) = record.params["indices"]
             if getattr(index, "ndim", 0):
-                a = [Term(1, (Formula(f"{self.word('onehot')}({self.word('ids')})"),))]
+                onehot, ids = word("onehot", self.latex), word("ids", self.latex)
+                a = [Term(1, (Formula(f"{onehot}({ids})"),))]
                 return self.matmul(self.turned(a), self.terms(record.inputs[0], ref)).factors[0]
         if op == "scatter_add":
             indices = record.params["indices"]
@@ -503,15 +486,9 @@ class Adjoints:
                 zip(map(str, indices), record.inputs, strict=True), key=lambda p: p[0]
             )
             texts = [self.joined(self.factored(self.terms(x, None)).factors) for _, x in by_place]
-            dots = Formula(r"\ldots" if self.latex else "…")
-            shown = texts if len(texts) <= 4 else [texts[0], dots, texts[-1]]
-            return Formula(f"[{'; '.join(text.text for text in shown)}]")
+            return stacked(texts, self.latex)
         operands = [Formula(*self.plain(self.terms(x, ref))) for x in record.inputs]
         return formula(record, operands, self.latex)
-
-    def word(self, text: str) -> str:
-        """A word in a formula."""
-        return roman(text) if self.latex else text
 
     # Algebra ----------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from ..files import write_atomically
 from . import dot, render
 from .formulas import Equations
 from .graph import Node
+from .language import say, say_path
 from .look import FONTS, GRADIENT, INK, ORANGE, PAPER, Faint, Theme, mix, shorten
 from .notation import pieces, printable
 from .paint import PADDING, Painter, text_element
@@ -104,8 +105,8 @@ def frames(scene: Scene, by: str | None = None) -> list[Frame]:
         Frame(True, tuple(v.id for v in vs), caption(scene, vs, by, lines, True)) for vs in ordered
     ]
     return [
-        *(f._replace(caption=f"forward · {f.caption}") for f in there),
-        *(f._replace(caption=f"backward · {f.caption}") for f in reversed(back)),
+        *(f._replace(caption=f"{say('forward')} · {f.caption}") for f in there),
+        *(f._replace(caption=f"{say('backward')} · {f.caption}") for f in reversed(back)),
     ]
 
 
@@ -120,10 +121,10 @@ def caption(
     last = nodes[-1]
     if by == "step" and last.place is not None:
         loop, step = last.place
-        around = [*structure.loops[loop].path[:-1], scene.view.titles[loop]]
+        around = [*say_path(structure.loops[loop].path[:-1]), scene.view.titles[loop]]
         return f"{' · '.join(around)} · t = {step}"
     i = max(last.records)
-    where = path_text(structure.records[i].scope)
+    where = path_text(say_path(structure.records[i].scope))
     said = lines.way_back(last.records) if back else lines.statement(i)
     return " · ".join(filter(None, (where, said)))
 

@@ -11,10 +11,11 @@ import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..checks import check_int
 from ..files import write_atomically
 from .look import (
     BAND_EDGE,
@@ -45,6 +46,7 @@ R = TypeVar("R")
 
 LINES = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 MARKERS = ("o", "s", "^", "D", "v", "P")  # a line is told by its colour and by its marks
+PIXELS = 96  # of an SVG in an inch
 MOST_LABELS = 40  # words along an axis; of more every second, third, ... is named
 
 
@@ -131,18 +133,37 @@ def plot_class() -> Any:
     return Plot
 
 
-def panels(ax: Any, count: int, size: tuple[float, float], theme: str) -> tuple[Figure, list[Axes]]:
-    """A Figure with so many Axes, one below the other; or those that were given."""
-    if ax is None:
-        figure = plot_class()(figsize=size, layout="constrained", facecolor=THEMES[theme].of(PAPER))
-        return figure, list(figure.subplots(count, 1, squeeze=False)[:, 0])
-    given = [ax] if hasattr(ax, "plot") else list(np.ravel(ax))
-    if len(given) != count or not all(hasattr(one, "plot") for one in given):
-        raise ValueError(
-            f"ax: expected {count} matplotlib Axes, one for each panel, got {len(given)} of "
-            f"{type(given[0]).__name__ if given else 'nothing'}"
-        )
-    return given[0].figure, given
+class Canvas(NamedTuple):
+    """Where a plot goes: Axes that were given, or a new Figure so many pixels wide; its theme."""
+
+    ax: Any
+    width: int | None
+    theme: str
+
+    @property
+    def look(self) -> Theme:
+        """Its colours."""
+        return THEMES[self.theme]
+
+    def panels(self, count: int, size: tuple[float, float]) -> tuple[Figure, list[Axes]]:
+        """A Figure with so many Axes, one below the other, by default of a size in inches."""
+        if self.width is not None:
+            width = check_int("plot", "width", self.width)
+            if self.ax is not None:
+                raise ValueError(
+                    f"plot: width={width} is for a new Figure, and ax is in one; give one of them"
+                )
+            size = (width / PIXELS, size[1])
+        if self.ax is None:
+            figure = plot_class()(figsize=size, layout="constrained", facecolor=self.look.of(PAPER))
+            return figure, list(figure.subplots(count, 1, squeeze=False)[:, 0])
+        given = [self.ax] if hasattr(self.ax, "plot") else list(np.ravel(self.ax))
+        if len(given) != count or not all(hasattr(one, "plot") for one in given):
+            raise ValueError(
+                f"ax: expected {count} matplotlib Axes, one for each panel, got {len(given)} of "
+                f"{type(given[0]).__name__ if given else 'nothing'}"
+            )
+        return given[0].figure, given
 
 
 def dress(ax: Axes, theme: Theme, title: str, x: str, y: str) -> None:

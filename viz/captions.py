@@ -315,11 +315,12 @@ class Captions:
             # A share of 0 is a faint line, the smallest other one a bar.
             high = max(round(SHARE * norm / most) if most and math.isfinite(most) else 0, 4) // 2
             high = high if norm else 1
-            when = "outside of time" if column is None else f"t={column[1]}"
+            when = say("outside of time") if column is None else f"t={column[1]}"
             if column is not None and not column[1]:
                 dots = self.view.dots[column[0]]
                 when = dots.detail if dots is not None else ""
-            text = f"{when}: {magnitude(norm)} of ‖∂L/∂{shorten(parameter.label)}‖"
+            gradient = f"‖∂L/∂{shorten(parameter.label)}‖"
+            text = f"{when}: {say('{norm} of {gradient}', norm=magnitude(norm), gradient=gradient)}"
             v = Node(f"{parameter.id}_share{n}", "share", "", detail=text)
             v.colour = GRADIENT[self.norms.grade_of(norm)] if norm else FAINT
             self.nodes.node(v, at, top - SHARE + high, (3, high, False))

@@ -137,7 +137,7 @@ class Courses:
         text = self.view.structure.marks[loop].on(text)
         if not self.view.generic:
             ident = f"norm_{e.tail.id}_{loop}_{state}"
-            self.show_norm(e.tensor, ident, (x, y - 14), label=text if e.tensor.name else "")
+            self.show_norm(e.tensor, text, ident, (x, y - 14))
         # Where another state crosses right above, the name stands below its wire.
         others = self.grid.templates[loop].levels.values()
         crowded = any(0 < other + self.zones.row_y[loop] - y < 18 for other in others)
@@ -148,20 +148,19 @@ class Courses:
         sign = 1 if (node.kind == "end") != self.loops[loop].reverse else -1
         at = (node.x - sign * node.half, node.y - 18)
         anchor = "left" if sign > 0 else "right"
-        self.show_norm(x, f"norm_{node.id}", at, anchor, node.label)
+        self.show_norm(x, node.label, f"norm_{node.id}", at, anchor)
         value = value_text(np.asarray(x.data)) if self.grid.measure.values else ""
         if value:
             y = node.y - (32 if self.norms.norm(x) is not None else 18)
             self.out.texts.append(SceneText(f"value_{node.id}", value, at[0], y, SMALL, anchor))
 
     def show_norm(
-        self, x: Tensor, name: str, at: tuple[int, int], anchor: str = "middle", label: str = ""
+        self, x: Tensor, label: str, name: str, at: tuple[int, int], anchor: str = "middle"
     ) -> None:
         """‖∂L/∂h_t‖ beside a state, if there is a gradient."""
         norm = self.norms.norm(x)
         if norm is not None:
-            what = label or x.name or "state"
-            text = f"‖∂L/∂{shorten(with_low_digits(what), 12)}‖ = {magnitude(norm)}"
+            text = f"‖∂L/∂{shorten(with_low_digits(label), 12)}‖ = {magnitude(norm)}"
             colour = GRADIENT[max(self.norms.grade(x), 3)]  # paler letters could not be read
             self.out.texts.append(SceneText(name, text, *at, SMALL, anchor, colour, tensor=x))
 

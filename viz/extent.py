@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Hashable
 
 from ..autograd import Tape
+from .language import say
 from .structure import Loop, Structure, read
 
 LEVELS = ("op", "gate", "cell")
@@ -48,12 +49,13 @@ def without_scopes(structure: Structure, level: str) -> str:
         return ""
     named = any(structure.group)
     if level != "op" and not named:
-        return (
-            f'Level "{level}" joins what stands in scopes, and there are none: with scope("name") '
-            'around a part, with scope("step", step=t) in a loop over time.'
+        return say(
+            'Level "{level}" joins what stands in scopes, and there are none: with scope("name") '
+            'around a part, with scope("step", step=t) in a loop over time.',
+            level=level,
         )
     if len(structure.records) > MANY:
-        return (
+        return say(
             'No time steps: with scope("step", step=t) in its loop a network is drawn in columns.'
         )
     return ""
@@ -68,7 +70,8 @@ def unlike_steps(structure: Structure) -> str:
         others = sorted(t for t in keys if keys[t] != keys[shown])
         if others:
             some = ", ".join(map(str, others[:6])) + (", …" if len(others) > 6 else "")
-            parts.append(f"t={shown} is shown; other operations are in t={some}")
+            told = "t={t} is shown; other operations are in t={others}"
+            parts.append(say(told, t=shown, others=some))
     return "; ".join(parts)
 
 
@@ -90,19 +93,20 @@ def bearable(
         count = count or number
         if number <= MOST_NODES:
             break
-    too_many = f"{count:,} nodes are more than a renderer can bear; "
+    n = f"{count:,}"
     if number <= MOST_NODES:
-        remark = "" if simpler == level else f'{too_many}shown at level "{simpler}"'
+        simplified = '{n} nodes are more than a renderer can bear; shown at level "{level}"'
+        remark = "" if simpler == level else say(simplified, n=n, level=simpler)
         return structure, simpler, steps, remark
     if count_nodes(structure, simpler, fold, None, at) <= MOST_NODES:
-        return (
-            structure,
-            simpler,
-            None,
-            f'{too_many}shown at level "{simpler}", most steps left out',
+        elided = (
+            '{n} nodes are more than a renderer can bear; shown at level "{level}", most steps '
+            "left out"
         )
+        return structure, simpler, None, say(elided, n=n, level=simpler)
     part = read(Part(structure.tape, LAST))
-    return part, level, None, f"{too_many}only the last {LAST:,} records are shown"
+    cut = "{n} nodes are more than a renderer can bear; only the last {m} records are shown"
+    return part, level, None, say(cut, n=n, m=f"{LAST:,}")
 
 
 def count_nodes(

@@ -26,6 +26,7 @@ LONGEST = 160  # letters of an operand that is still written into an equation
 # What changes an array's form alone, and the cut, which changes nothing.
 _FORMS = "expand_dims squeeze broadcast_to unbroadcast astype copy positive reshape ravel"
 SEEN_THROUGH = frozenset(["cut", *re.split(" ", _FORMS)])
+MATRICES = frozenset(["transpose", "concatenate"])  # ops that put matrices together
 # Functions for which LaTeX has a command.
 COMMANDS = frozenset(
     re.split(" ", "tanh sinh cosh sin cos tan arcsin arccos arctan exp log min max det")
@@ -86,22 +87,41 @@ def roman(text: str) -> str:
     return text if text.isdigit() else f"\\mathrm{{{escape(text)}}}"
 
 
+def word(text: str, latex: bool) -> str:
+    """A word in a formula."""
+    return roman(text) if latex else text
+
+
 def write_name(name: Name, latex: bool) -> str:
     """A name with its subscripts: ``h_{t-1}``, ``W_f``, ``f_t^{(1)}``."""
     base, sub = split_name(name.base) or (GREEK.get(name.base, shorten(name.base)), "")
-    arrow, index = split_arrow(name.layer)
     if latex:
         base, sub = roman(base), roman(sub) if sub else ""
-        layer = f"^{{({roman(index)})}}" if index else ""
-        base = f"\\tilde{{{base}}}" if name.bar else base
-        base = f"{LATEX_ARROWS[arrow]}{{{base}}}" if arrow else base
     else:
         base, sub = printable(base), printable(sub)
-        layer = f"^({index})" if index else ""
-        base = f"{base}\u0303" if name.bar else base + arrow
-    subs = ",".join(part for part in (sub, name.when) if part)
-    long = len(subs) > 1 and (latex or not subs.isalnum())
-    return base + (f"_{{{subs}}}" if long else f"_{subs}" if subs else "") + layer
+    layer = name.layer
+    if name.bar:
+        base = with_bar(base, latex)
+        layer = layer if latex else split_arrow(layer)[1]
+    return subscripted(base, (sub, name.when), layer, latex)
+
+
+def with_bar(letter: str, latex: bool) -> str:
+    """The letter of a candidate: h̃."""
+    return f"\\tilde{{{letter}}}" if latex else f"{letter}\u0303"
+
+
+def subscripted(letter: str, subscripts: Iterable[str], layer: str, latex: bool) -> str:
+    """A letter with an arrow over it, what stands low behind it, and its layer."""
+    arrow, index = split_arrow(layer)
+    if arrow:
+        letter = f"{LATEX_ARROWS[arrow]}{{{letter}}}" if latex else letter + arrow
+    low = ",".join(filter(None, subscripts))
+    if low:
+        letter += f"_{{{low}}}" if len(low) > 1 and (latex or not low.isalnum()) else f"_{low}"
+    if index:
+        letter += f"^{{({roman(index)})}}" if latex else f"^({index})"
+    return letter
 
 
 LATEX_ARROWS = {ARROWS["forward"]: r"\overrightarrow", ARROWS["backward"]: r"\overleftarrow"}
@@ -129,6 +149,44 @@ def function(op: str, operands: Iterable[Formula], latex: bool) -> Formula:
     if latex:
         name = SIGNS.get(name) or (f"\\{name}" if name in COMMANDS else roman(name))
     return Formula(f"{name}({', '.join(operand.text for operand in operands)})")
+
+
+def matmul(a: Formula, b: Formula, latex: bool) -> Formula:
+    """A product of matrices."""
+    space = r" \, " if latex else " "
+    return Formula(f"{wrapped(a, PRODUCT)}{space}{wrapped(b, PRODUCT)}", PRODUCT)
+
+
+TOP = {False: "ᵀ", True: r"^\top"}
+
+
+def transposed(x: Formula, latex: bool) -> Formula:
+    """The transpose of a matrix; of a transpose the matrix."""
+    if x.rank == POWER and x.text.endswith(TOP[latex]):
+        return Formula(x.text.removesuffix(TOP[latex]))
+    base = wrapped(x, ATOM)
+    if latex and "^" in base:
+        base = f"{{{base}}}"
+    return Formula(base + TOP[latex], POWER)
+
+
+def stacked(parts: Sequence[Formula], latex: bool) -> Formula:
+    """Vectors one below the other, ``[h; x]``; of many the first and the last."""
+    return Formula(f"[{'; '.join(x.text for x in few(parts, latex))}]")
+
+
+def block(parts: Sequence[Formula], latex: bool, *, beside: bool) -> Formula:
+    """A matrix of matrices one below the other, ``[U; W]``, or side by side, ``[U, W]``."""
+    if not latex:
+        return Formula(f"[{(', ' if beside else '; ').join(x.text for x in few(parts, latex))}]")
+    inside = (" & " if beside else r" \\ ").join(x.text for x in few(parts, latex))
+    return Formula(rf"\begin{{bmatrix}} {inside} \end{{bmatrix}}")
+
+
+def few(parts: Sequence[Formula], latex: bool) -> list[Formula]:
+    """Up to four parts, or the first and the last with dots between."""
+    dots = Formula(r"\ldots" if latex else "…")
+    return list(parts) if len(parts) <= 4 else [parts[0], dots, parts[-1]]
 
 
 def product(record: Record, a: Formula, b: Formula, latex: bool) -> Formula:
@@ -163,8 +221,7 @@ def formula(record: Record, x: list[Formula], latex: bool) -> Formula:
     if op == "multiply":
         return product(record, x[0], x[1], latex)
     if op == "matmul":
-        space = r" \, " if latex else " "
-        return Formula(f"{wrapped(x[0], PRODUCT)}{space}{wrapped(x[1], PRODUCT)}", PRODUCT)
+        return matmul(x[0], x[1], latex)
     if op in ("divide", "reciprocal"):
         a, b = x if op == "divide" else [Formula("1"), *x]
         if latex:
@@ -185,10 +242,7 @@ def bracketing(record: Record, x: list[Formula], latex: bool) -> Formula:
     """An op whose signs enclose its operands or stand behind them, or a function."""
     op = str(record.op)
     if op == "transpose":
-        base = wrapped(x[0], ATOM)
-        if latex and "^" in base:
-            base = f"{{{base}}}"
-        return Formula(base + (r"^\top" if latex else "ᵀ"), POWER)
+        return transposed(x[0], latex)
     if op == "sqrt":
         return Formula(f"\\sqrt{{{x[0].text}}}" if latex else f"√({x[0].text})")
     if op == "abs":
@@ -201,11 +255,9 @@ def bracketing(record: Record, x: list[Formula], latex: bool) -> Formula:
         inside = re.sub("[a-z…]+", lambda m: roman(m[0]), index) if latex else index
         return Formula(f"{wrapped(x[0], ATOM)}[{inside}]")
     if op == "embedding":
-        return Formula(f"{wrapped(x[0], ATOM)}[{roman('ids') if latex else 'ids'}]")
+        return Formula(f"{wrapped(x[0], ATOM)}[{word('ids', latex)}]")
     if op in ("concatenate", "stack"):
-        dots = Formula(r"\ldots" if latex else "…")
-        parts = x if len(x) <= 4 else [x[0], dots, x[-1]]
-        return Formula(f"[{'; '.join(part.text for part in parts)}]")
+        return stacked(x, latex)
     return function(op, x, latex)
 
 
@@ -468,21 +520,41 @@ class Equations(Names):
 
     def formula_of(self, i: int, record: Record) -> Formula:
         """What a record computes, in terms of what has a name."""
-        taken = self.taken(record)
-        if taken is not None:
-            return taken
-        operands = [self.operand(i, k, x) for k, x in enumerate(record.inputs)]
-        if self.columns and record.op == "matmul" and self.is_matrix(record.inputs[1]):
+        return self.taken(record) or self.applied(
+            record, [self.operand(i, k, x) for k, x in enumerate(record.inputs)]
+        )
+
+    def applied(self, record: Record, operands: list[Formula]) -> Formula:
+        """A record's op on operands as they are called; in columns W x for x W."""
+        op, inputs = str(record.op), record.inputs
+        if self.columns and op == "matmul" and self.is_matrix(inputs[1]):
             row, matrix = operands
-            text = matrix.text.removesuffix(r"^\top" if self.latex else "ᵀ")
-            operands = [Formula(text), row]
+            if matrix.text.endswith(TOP[self.latex]):
+                matrix = transposed(matrix, self.latex)
+            return matmul(matrix, row, self.latex)
+        if op in ("concatenate", "stack") and self.is_block(record):
+            # In columns W stands for the transpose of the code's, and so does a block of them.
+            beside = (record.params.get("axis", 0) % 2 == 1) != self.columns
+            return block(operands, self.latex, beside=beside)
         return formula(record, operands, self.latex)
 
     def is_matrix(self, x: Tensor) -> bool:
-        """Whether an operand is a parameter, or the transpose of one."""
-        record = self.s.records[self.s.made[x]] if x in self.s.made else None
-        leaf = record.inputs[0] if record is not None and record.op == "transpose" else x
-        return leaf in self.s.parameters and leaf.ndim == 2
+        """Whether an operand is a parameter, the transpose of one, or put together of some."""
+        if x not in self.s.made:
+            return x in self.s.parameters and x.ndim == 2
+        record = self.s.records[self.s.made[x]]
+        return record.op in MATRICES and x.ndim == 2 and all(map(self.is_matrix, record.inputs))
+
+    def is_block(self, record: Record) -> bool:
+        """Whether a matrix is put together of parameters or, outside of time, of given data."""
+        outside = self.s.where[self.s.made[record.output]] is None
+
+        def is_given(x: Tensor) -> bool:
+            return x._record is None and (outside or x in self.s.parameters)
+
+        return record.output.ndim == 2 and all(
+            is_given(x) or self.is_matrix(x) for x in record.inputs
+        )
 
     def written(self, name: Name) -> Formula:
         """A name as an operand."""
@@ -554,7 +626,7 @@ class Equations(Names):
         elif record.op == "concatenate" and along not in (axis, axis - x.ndim):
             parts = [self.part(each, axis, index) for each in record.inputs]
             if all(parts):
-                return Formula(f"[{'; '.join(part.text for part in parts if part)}]")
+                return stacked(list(filter(None, parts)), self.latex)
         elif record.op == "embedding":
             ids = write_name(Name("ids", when), self.latex)
             return Formula(f"{wrapped(self.operand(j, 0, record.inputs[0]), ATOM)}[{ids}]")

@@ -12,7 +12,7 @@ from functools import cache
 from typing import NamedTuple
 
 from ..autograd import Tensor
-from .language import say
+from .language import say, say_scope
 from .notation import printable
 from .structure import Group, Key, Slot, Structure
 from .units import Path
@@ -169,9 +169,10 @@ def cell_title(path: tuple[str, ...], step: str = "") -> str:
     """What the cell of a loop is called: ``LSTM``; a loop of one's own as its steps are called."""
     known = {"lstm": "LSTM", "gru": "GRU", "elman": "Elman", "rnn": "RNN"}
     if not path:
-        return say(step.replace("_", " ") or "cell")
+        name = step or "cell"
+        return say_scope(name, name.replace("_", " "))
     name = path[-1]
-    return say(getattr(name, "kind", None) or known.get(name) or name.replace("_", " "))
+    return say_scope(name, getattr(name, "kind", None) or known.get(name) or name.replace("_", " "))
 
 
 def loop_label(path: tuple[str, ...], title: str, others: Collection[tuple[str, ...]] = ()) -> str:

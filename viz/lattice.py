@@ -11,6 +11,7 @@ from typing import Any
 
 from ..autograd import Tape
 from .graph import Curve, Edge, Node, View
+from .language import say
 from .look import CAPTION, HEADING, NAME, PILL, SMALL, shorten, text_width
 from .numbers import short
 from .scene import Scene, SceneText
@@ -25,12 +26,13 @@ APART = 18  # between the scores on two arcs
 HIGH = 17  # half the height of a node
 
 
-def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str) -> Scene:
-    """The lattice of a tagger with a CRF.
+def lattice_scene(what: Any, x: Any, words: Any, targets: Any, title: str, caption: str) -> Scene:
+    """The lattice of a CRF, or of a tagger with one.
 
     Args:
-        what: The tagger; its ``lattice(words)`` gives words, labels, scores and the best path.
-        words: A sentence, its words or their ids.
+        what: Its ``lattice(x, words)`` gives words, labels, scores and the best path.
+        x: A sentence that the tagger reads, or the scores that the CRF reads.
+        words: What stands below, or None.
         targets: The right labels, names, or None.
         title, caption: Text above and below.
 
@@ -40,10 +42,10 @@ def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str)
     """
     if not hasattr(what, "lattice"):
         raise TypeError(
-            f"lattice: expected a Transducer with a CRF, got {type(what).__name__}; draw() draws "
-            "the computation of any network"
+            f"lattice: expected a CRF, or a Transducer with one, got {type(what).__name__}; draw() "
+            "draws the computation of any network"
         )
-    found = what.lattice(words)
+    found = what.lattice(x, words)
     steps, labels = found.emissions.shape
     if labels > MOST_LABELS or steps > MOST_WORDS:
         raise ValueError(
@@ -78,8 +80,8 @@ def lattice_scene(what: Any, words: Any, targets: Any, title: str, caption: str)
     scene.nodes += nodes.values()
     add_words(scene, found, targets, best, wide, row, title, caption)
     told = ", ".join(f"{w}: {found.labels[k]}" for w, k in zip(found.words, best, strict=True))
-    scene.title = f"Lattice of {labels} labels over {steps} words"
-    scene.description = f"A column of labels for each word; the best path is {told}."
+    scene.title = say("Lattice of {n} labels over {m} words", n=labels, m=steps)
+    scene.description = say("A column of labels for each word; the best path is {path}.", path=told)
     scene.outline(10)
     return scene
 
@@ -116,9 +118,12 @@ def add_words(
 ) -> None:
     """Words below the columns, the best and the right labels above, title and caption."""
     low = -row * (len(found.labels) - 1) - HIGH - WORD - 6
-    lines = [("words", found.words, low), ("best path", [found.labels[k] for k in best], HIGH + 20)]
+    lines = [
+        (say("words"), found.words, low),
+        (say("best path"), [found.labels[k] for k in best], HIGH + 20),
+    ]
     if targets is not None:
-        lines.append(("targets", [str(name) for name in targets], HIGH + 20 + LINE))
+        lines.append((say("targets"), [str(name) for name in targets], HIGH + 20 + LINE))
     left = -max(node.half for node in scene.nodes) - 14
     for n, (name, texts, y) in enumerate(lines):
         scene.texts.append(SceneText(f"line{n}", name, left, y, SMALL, "right"))

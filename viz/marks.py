@@ -7,7 +7,7 @@ two directions, and the number of its layer, counted from 1 as time is, or a wor
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 ARROWS = {"forward": "\u20d7", "backward": "\u20d6"}  # over the letter before
@@ -53,16 +53,19 @@ def marks_of(scopes: Sequence[tuple[str, ...]]) -> list[Mark]:
             if part in ARROWS and siblings >= ARROWS.keys():
                 arrow = ARROWS[part]
             elif len(siblings) > 1:
-                parts.append(shown(part))
+                parts.append(shown(part, siblings))
         found.append(Mark(arrow, ",".join(parts)))
     if len(set(found)) < len(found):
         return [Mark(mark.arrow, str(n)) for n, mark in enumerate(found, 1)]
     return found
 
 
-def shown(part: str) -> str:
-    """A scope in a mark: layers from 1, short words whole."""
-    if part.isdigit():
-        return str(int(part) + 1)
+def shown(part: str, siblings: Set[str]) -> str:
+    """A scope in a mark: layers from 1 (also lstm, lstm_1), short words whole."""
+    kind, _, number = part.rpartition("_")
+    if part.isdigit() or (number.isdigit() and kind in siblings):
+        return str(int(number) + 1)
+    if f"{part}_1" in siblings:
+        return "1"
     word = re.sub(r"\W", "", part)
     return word if len(word) <= WHOLE else word[:CUT]

@@ -8,9 +8,9 @@ that only covered things need is squeezed out of the x axis and the y axis, in o
 wire stays straight; any mixture of open and closed is one picture.
 
 Nothing leaves the page: its policy allows no request, and only the scripts and styles whose
-checksums stand in it. Scenes and JSON are compressed (gzip, base64), so no name of the user's
-stands in the file as it is; labels are escaped where they are painted, all other text is set as
-text, so that a name is never markup.
+checksums stand in it. Scenes, JSON and the script are compressed (gzip, base64; ``unpack.js``
+undoes it), so no name of the user's stands in the file as it is; labels are escaped where they are
+painted, all other text is set as text, so that a name is never markup.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from .adjoints import adjoints_of
 from .extent import LAST, Part, choose_steps
 from .formulas import Equations
 from .graph import Curve, Edge, Node, loop_label
+from .language import say, say_path
 from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
@@ -220,8 +221,9 @@ def heading(structure: Structure, titles: list[str]) -> str:
     """What the page is called if it was not told."""
     longest = max((len(loop.steps) for loop in structure.loops), default=0)
     if not longest:
-        return f"{len(structure.records)} records"
-    return f"{', '.join(dict.fromkeys(titles))}: {longest} step{'s' * (longest > 1)}"
+        return say("{n} records", n=len(structure.records))
+    steps = say("{n} steps" if longest > 1 else "{n} step", n=longest)
+    return f"{', '.join(dict.fromkeys(titles))}: {steps}"
 
 
 def steps_that_fit(structure: Structure) -> int:
@@ -406,7 +408,7 @@ class Book:
             "a": [self.number[x] for x in record.inputs],
             "r": self.number[record.output],
         }
-        path = path_text(without_steps(record.scope))
+        path = path_text(say_path(without_steps(record.scope)))
         if path:
             out["p"] = printable(path)
         if self.live:
@@ -622,6 +624,7 @@ SCRIPTS = (
     "live",
     "scenes",
     "picture",
+    "zoom",
     "view",
     "walk",
     "panel",
@@ -633,13 +636,13 @@ SCRIPTS = (
 
 def assemble(data: dict[str, Any], scenes: dict[str, str], palette: Palette, theme: Theme) -> str:
     """The parts of the page in one file, with the policy that allows these and nothing else."""
-    style = colours(theme, palette) + asset("page.css")
+    style, unpack = colours(theme, palette) + asset("page.css"), asset("unpack.js")
     script = "\n".join(asset(f"{name}.js") for name in SCRIPTS)
-    scripts = [asset("d3.js"), f'(async () => {{\n"use strict";\n{script}}})();\n']
+    script = f'(() => {{\n"use strict";\n{script}}})();\n'
     policy = [
         "default-src 'none'",
         f"style-src {checksum(style)}",
-        f"script-src {' '.join(map(checksum, scripts))}",
+        f"script-src {checksum(unpack)} {checksum(script)}",
         "base-uri 'none'",
         "form-action 'none'",
     ]
@@ -647,9 +650,8 @@ def assemble(data: dict[str, Any], scenes: dict[str, str], palette: Palette, the
         "policy": "; ".join(policy),
         "title": html.escape(data["title"]),
         "style": style,
-        "data": packed({"page": data, "scenes": scenes}),
-        "library": scripts[0],
-        "script": scripts[1],
+        "data": packed({"page": data, "scenes": scenes, "script": script}),
+        "unpack": unpack,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], asset("page.html"))
 

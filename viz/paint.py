@@ -16,6 +16,7 @@ from html import escape
 from itertools import chain
 
 from .graph import Curve, Edge, Node, hover_text
+from .language import say
 from .look import (
     FAINT,
     FONTS,
@@ -364,16 +365,26 @@ def shown(words: str) -> str:
 # Words for screen readers -----------------------------------------------------------------------
 
 
+NODES = {
+    "op": "A node shows every operation.",
+    "gate": "A node shows each gate.",
+    "cell": "A node shows each step's cell.",
+    "layer": "A node shows all steps of a loop.",
+}
+
+
 def title_of(scene: Scene) -> str:
     """What the picture is, in a line."""
     if scene.title:
         return scene.title
     view = scene.view
-    whats = ", ".join(dict.fromkeys(view.titles)) or "Network"
-    longest = max((len(loop.steps) for loop in view.structure.loops), default=0)
-    if not longest:
-        return f"Computation graph of {len(view.structure.records)} operations"
-    return f"{whats} unrolled over {longest} time step{'s' * (longest != 1)}"
+    what = ", ".join(dict.fromkeys(view.titles)) or say("Network")
+    n = max((len(loop.steps) for loop in view.structure.loops), default=0)
+    if not n:
+        return say("Computation graph of {n} operations", n=len(view.structure.records))
+    if n == 1:
+        return say("{what} unrolled over {n} time step", what=what, n=n)
+    return say("{what} unrolled over {n} time steps", what=what, n=n)
 
 
 def description_of(scene: Scene) -> str:
@@ -384,23 +395,21 @@ def description_of(scene: Scene) -> str:
     parts = []
     columns = sorted({t for steps in view.shown for t in steps})
     if view.generic:
-        parts.append("One step stands for all; its states come back to it with a delay.")
+        parts.append(say("One step stands for all; its states come back to it with a delay."))
     elif columns:
-        steps = f"t={columns[0]}" + (f" to t={columns[-1]}" if len(columns) > 1 else "")
-        left_out = " with some steps left out" if any(view.dots) else ""
-        parts.append(f"Time runs from left to right, {steps}{left_out}; inputs are below.")
+        steps = f"t={columns[0]}"
+        if len(columns) > 1:
+            steps = say("{n} to {m}", n=steps, m=f"t={columns[-1]}")
+        if any(view.dots):
+            steps = say("{steps} with some steps left out", steps=steps)
+        parts.append(say("Time runs from left to right, {steps}; inputs are below.", steps=steps))
     if len(view.structure.loops) > 1:
-        parts.append(f"{len(view.structure.loops)} layers or passes.")
-    what = {
-        "op": "every operation",
-        "gate": "each gate",
-        "cell": "each step's cell",
-        "layer": "all steps of a loop",
-    }[view.level]
-    parts.append(f"A node shows {what}.")
+        parts.append(say("{n} layers or passes.", n=len(view.structure.loops)))
+    parts.append(say(NODES[view.level]))
     if view.shared:
         names = ", ".join(shorten(s.node.label) for s in view.shared[:24])
-        parts.append(f"Parameters: {names}{', …' if len(view.shared) > 24 else ''}.")
+        names += ", …" if len(view.shared) > 24 else ""
+        parts.append(say("Parameters: {names}.", names=names))
     if any(edge.back for edge in scene.edges):
-        parts.append("Arrows against time show the gradient's way back.")
+        parts.append(say("Arrows against time show the gradient's way back."))
     return " ".join(parts)

@@ -16,6 +16,7 @@ import numpy as np
 from .. import autograd
 from ..autograd import Tape, Tensor
 from .axes import (
+    Canvas,
     check_words,
     dress,
     heat_map,
@@ -24,9 +25,8 @@ from .axes import (
     name_places,
     needs_matplotlib,
     number_places,
-    panels,
 )
-from .look import BAND_EDGE, THEMES, shorten
+from .look import BAND_EDGE, shorten
 from .series import Array, activations, check_sequence, gradient_norms, sensitivity, shares, states
 
 if TYPE_CHECKING:
@@ -59,20 +59,20 @@ UNITS = {
 
 
 def plot_over_time(
-    who: str, series: Mapping[str, Array], words: Any, ax: Any, theme: str, label: str
+    who: str, series: Mapping[str, Array], words: Any, canvas: Canvas, label: str
 ) -> Figure:
     """A heat map for each series (T, d), units upwards and time to the right."""
     steps = max(len(values) for values in series.values())
     words = check_words(who, "words", words, steps)
     size = (min(max(0.3 * steps + 2.2, 5.0), 16.0), 0.9 + 1.55 * len(series))
-    figure, axes = panels(ax, len(series), size, theme)
+    figure, axes = canvas.panels(len(series), size)
     for one, (name, values) in zip(axes, series.items(), strict=True):
         last = one is axes[-1]
-        dress(one, THEMES[theme], name, ("" if words else "time step t") if last else "", "unit")
-        heat_map(one, THEMES[theme], values.T, label)
+        dress(one, canvas.look, name, ("" if words else "time step t") if last else "", "unit")
+        heat_map(one, canvas.look, values.T, label)
         name_places(one.xaxis, words, steps, upright=True)
         number_places(one.yaxis, values.shape[1], most=8)
-        if not last and ax is None:
+        if not last and canvas.ax is None:
             one.set_xticklabels([])
     return figure
 
@@ -98,6 +98,7 @@ def plot_gates(
     gates: Sequence[str] | str | None = None,
     sequence: int = 0,
     ax: Any = None,
+    width: int | None = None,
     theme: str = "light",
 ) -> Figure:
     """The gates over a sentence: a heat map of units and words for each of them.
@@ -108,6 +109,7 @@ def plot_gates(
         gates: Which ones, by the names of ``activations``; all by default.
         sequence: Which sequence of a batch.
         ax: matplotlib Axes to draw into, one for each gate; by default a new Figure.
+        width: How many pixels wide a new Figure is; by default as its content needs.
         theme: "light", "dark" or "print".
 
     Returns:
@@ -119,7 +121,7 @@ def plot_gates(
             words or Axes are others.
     """
     series = chosen("plot_gates", "the gates", activations(tape, sequence), gates)
-    return plot_over_time("plot_gates", series, words, ax, theme, "activation")
+    return plot_over_time("plot_gates", series, words, Canvas(ax, width, theme), "activation")
 
 
 @needs_matplotlib
@@ -130,6 +132,7 @@ def plot_states(
     names: Sequence[str] | str | None = None,
     sequence: int = 0,
     ax: Any = None,
+    width: int | None = None,
     theme: str = "light",
 ) -> Figure:
     """The states over time: a heat map of units and words for each of them.
@@ -137,7 +140,7 @@ def plot_states(
     Args and errors are those of ``plot_gates``; ``names`` are those of ``states``.
     """
     series = chosen("plot_states", "the states", states(tape, sequence), names)
-    return plot_over_time("plot_states", series, words, ax, theme, "value")
+    return plot_over_time("plot_states", series, words, Canvas(ax, width, theme), "value")
 
 
 @needs_matplotlib
@@ -147,6 +150,7 @@ def plot_gradient_flow(
     state: str = "h",
     words: Sequence[str] | None = None,
     ax: Any = None,
+    width: int | None = None,
     theme: str = "light",
 ) -> Figure:
     """‖∂L/∂h_t‖ over t, of several cells together, on a logarithmic scale.
@@ -160,6 +164,7 @@ def plot_gradient_flow(
         state: Which state, by the names of ``states(loss)``; of a single one whatever its name.
         words: One for each time step; without them steps are numbered.
         ax: matplotlib Axes to draw into; by default a new Figure.
+        width: How many pixels wide a new Figure is; by default as its content needs.
         theme: "light", "dark" or "print".
 
     Returns:
@@ -174,8 +179,8 @@ def plot_gradient_flow(
     lines = {name: norms_of(run, state) for name, run in named_runs("plot_gradient_flow", runs)}
     steps = max(len(line) for line in lines.values())
     words = check_words("plot_gradient_flow", "words", words, steps)
-    look = THEMES[theme]
-    figure, (one,) = panels(ax, 1, (6.4, 3.8), theme)
+    canvas = Canvas(ax, width, theme)
+    look, (figure, (one,)) = canvas.look, canvas.panels(1, (6.4, 3.8))
     letter = shorten(state.rpartition(".")[2])
     dress(
         one,
@@ -228,6 +233,7 @@ def plot_sensitivity(
     outputs: Sequence[str] | None = None,
     sequence: int = 0,
     ax: Any = None,
+    width: int | None = None,
     theme: str = "light",
 ) -> Figure:
     """‖∂y_t/∂x_s‖ as a matrix: how much each output owes to each word.
@@ -239,6 +245,7 @@ def plot_sensitivity(
         outputs: One for each output; by default ``words``, where there are as many.
         sequence: Which sequence of a batch.
         ax: matplotlib Axes to draw into; by default a new Figure.
+        width: How many pixels wide a new Figure is; by default as its content needs.
         theme: "light", "dark" or "print".
 
     Returns:
@@ -259,8 +266,7 @@ def plot_sensitivity(
         ("outputs", outputs, "output t"),
         "What each output depends on",
         ("‖∂yₜ/∂xₛ‖", (0.0, top)),
-        ax,
-        theme,
+        Canvas(ax, width, theme),
     )
 
 
@@ -272,6 +278,7 @@ def plot_attention(
     *,
     sequence: int = 0,
     ax: Any = None,
+    width: int | None = None,
     theme: str = "light",
 ) -> Figure:
     """Attention: where each step of a target looks in the source.
@@ -284,6 +291,7 @@ def plot_attention(
         target: The words predicted (without ``<s>``); what stands behind them is not shown.
         sequence: Which sequence of a batch.
         ax: matplotlib Axes to draw into; by default a new Figure.
+        width: How many pixels wide a new Figure is; by default as its content needs.
         theme: "light", "dark" or "print".
 
     Returns:
@@ -311,8 +319,7 @@ def plot_attention(
         ("target", target, "predicted"),
         "Attention",
         ("weight", (0.0, 1.0)),
-        ax,
-        theme,
+        Canvas(ax, width, theme),
     )
 
 
@@ -323,8 +330,7 @@ def plot_matrix(
     down: tuple[str, Any, str],
     title: str,
     scale: tuple[str, tuple[float, float]],
-    ax: Any,
-    theme: str,
+    canvas: Canvas,
 ) -> Figure:
     """A matrix with words on both sides, the first row on top."""
     if matrix.ndim != 2 or not matrix.size:
@@ -333,9 +339,9 @@ def plot_matrix(
     columns_named = check_words(who, across[0], across[1], columns)
     rows_named = check_words(who, down[0], down[1], rows)
     size = (min(max(0.34 * columns + 2.6, 3.6), 14.0), min(max(0.3 * rows + 1.7, 2.8), 12.0))
-    figure, (one,) = panels(ax, 1, size, theme)
-    dress(one, THEMES[theme], title, across[2], down[2])
-    heat_map(one, THEMES[theme], matrix, *scale)
+    figure, (one,) = canvas.panels(1, size)
+    dress(one, canvas.look, title, across[2], down[2])
+    heat_map(one, canvas.look, matrix, *scale)
     name_places(one.xaxis, columns_named, columns, upright=True)
     name_places(one.yaxis, rows_named, rows)
     return figure
@@ -348,6 +354,7 @@ def plot_shares(
     *,
     names: Sequence[str] | str | None = None,
     ax: Any = None,
+    width: int | None = None,
     theme: str = "light",
 ) -> Figure:
     """Which steps a shared parameter's gradient comes from: a row for each parameter.
@@ -360,6 +367,7 @@ def plot_shares(
         words: One for each time step; without them steps are numbered.
         names: Which parameters, by the names of ``shares``; all by default.
         ax: matplotlib Axes to draw into; by default a new Figure.
+        width: How many pixels wide a new Figure is; by default as its content needs.
         theme: "light", "dark" or "print".
 
     Returns:
@@ -382,8 +390,7 @@ def plot_shares(
         ("names", list(found), ""),
         "Each step's share in a parameter's gradient",
         ("beside the largest", (0.0, 1.0)),
-        ax,
-        theme,
+        Canvas(ax, width, theme),
     )
 
 
@@ -393,6 +400,7 @@ def plot_activations(
     *,
     span: float = 5.0,
     ax: Any = None,
+    width: int | None = None,
     theme: str = "light",
 ) -> Figure:
     """Activation functions, and below them their derivatives, computed by the tape.
@@ -403,6 +411,7 @@ def plot_activations(
         functions: Names, of ``unspool.autograd`` or of NumPy; or name -> function of yours.
         span: From -span to span.
         ax: Two matplotlib Axes to draw into; by default a new Figure.
+        width: How many pixels wide a new Figure is; by default as its content needs.
         theme: "light", "dark" or "print".
 
     Returns:
@@ -414,11 +423,12 @@ def plot_activations(
     """
     if not span > 0:
         raise ValueError(f"plot_activations: span is a number above 0, got {span!r}")
-    look, known = THEMES[theme], named_functions(functions)
+    canvas, known = Canvas(ax, width, theme), named_functions(functions)
+    look = canvas.look
     x = Tensor(np.linspace(-span, span, 401), requires_grad=True)
     values = {name: function(x) for name, function in known.items()}
     slopes = {name: Tape(y).gradients(np.ones(y.shape))[x] for name, y in values.items()}
-    figure, axes = panels(ax, 2, (6.4, 5.6), theme)
+    figure, axes = canvas.panels(2, (6.4, 5.6))
     rows = (("Activation", "f(x)", values), ("Derivative", "f′(x)", slopes))
     for one, (title, label, curves) in zip(axes, rows, strict=True):
         dress(one, look, title, "x" if one is axes[-1] else "", label)
@@ -448,7 +458,13 @@ def named_functions(functions: Any) -> dict[str, Callable[[Any], Any]]:
 
 @needs_matplotlib
 def plot_training(
-    runs: Any, *, what: str = "loss", over: str = "epoch", ax: Any = None, theme: str = "light"
+    runs: Any,
+    *,
+    what: str = "loss",
+    over: str = "epoch",
+    ax: Any = None,
+    width: int | None = None,
+    theme: str = "light",
 ) -> Figure:
     """Training curves, of several runs together; dashed, what validation gave.
 
@@ -457,6 +473,7 @@ def plot_training(
         what: The column that is shown: "loss", "perplexity", "lr", ...
         over: The column to the right: "epoch", "updates" or "seconds".
         ax: matplotlib Axes to draw into; by default a new Figure.
+        width: How many pixels wide a new Figure is; by default as its content needs.
         theme: "light", "dark" or "print".
 
     Returns:
@@ -468,9 +485,9 @@ def plot_training(
     """
     from matplotlib.ticker import MaxNLocator
 
-    look = THEMES[theme]
     histories = named_runs("plot_training", runs)
-    figure, (one,) = panels(ax, 1, (6.4, 3.8), theme)
+    canvas = Canvas(ax, width, theme)
+    look, (figure, (one,)) = canvas.look, canvas.panels(1, (6.4, 3.8))
     dress(one, look, "Training", UNITS.get(over, over), UNITS.get(what, what))
     one.grid(axis="y", color=look.of(BAND_EDGE), linewidth=0.6)
     names = []

@@ -399,7 +399,7 @@ class _Maker:
         elif self.is_input_leaf(x):
             self.edge(self.input_node(x), head, k, x, None)
         elif head.kind == "op":
-            label = x.name or f"{'mask' if x.dtype == bool else 'const'} {x.shape}"
+            label = x.name or f"{say('mask' if x.dtype == bool else 'const')} {x.shape}"
             self.side(i, k, x, head, "constant", label)
 
     def is_input_leaf(self, x: Tensor) -> bool:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ...autograd import Parameter, Tensor, no_grad, scope
 from ...cells import Module, NotConfigurable, register
 from . import initializers, notes, regularizers
-from .session import floatx, generator, new_name, plain
+from .session import CountedName, floatx, generator, new_name, plain
 from .symbolic import KerasTensor, Node, Shape, filled, leaves, mapped, shown
 
 Array = NDArray[Any]
@@ -410,13 +410,27 @@ class Layer(Module):
             kwargs["mask"] = mask
         if "training" in takes:
             kwargs["training"] = training
-        with scope(self.name), mode(self, training) if outer != training else nullcontext():
+        with called(self), mode(self, training) if outer != training else nullcontext():
             y = self.call(x, *others, **kwargs)
         made = self.compute_mask(x, mask)
         for output, m in zip(leaves(y), made if isinstance(made, list) else [made], strict=False):
             if m is not None and isinstance(output, Tensor):
                 notes.masks.put(output, m)
         return y
+
+    @property
+    def given_name(self) -> str | None:
+        """The name, unless it was only counted."""
+        return None if isinstance(self.name, CountedName) else self.name
+
+    def _name_within(self, network: Layer | None) -> str:
+        """What the layer is called on a tape of a network: a number counts the network's alone."""
+        if not isinstance(self.name, CountedName):
+            return self.name
+        kind = self.name.kind
+        names = [inner.name for inner in getattr(network, "layers", ())]
+        same = [name for name in names if isinstance(name, CountedName) and name.kind == kind]
+        return CountedName(kind, same.index(self.name) if self.name in same else 0)
 
     def _number(self, x: Any) -> Any:
         """An input as a Tensor of the layer's dtype, or as an array of ids."""
@@ -524,6 +538,22 @@ def finished(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         self.finish_build()
 
     return whole
+
+
+# The layer whose call is running.
+CALLED: ContextVar[Layer | None] = ContextVar("called", default=None)
+
+
+@contextmanager
+def called(layer: Layer) -> Iterator[None]:
+    """The block in which a layer is called, a scope of its name."""
+    name = layer._name_within(CALLED.get())
+    token = CALLED.set(layer)
+    try:
+        with scope(name) if name else nullcontext():
+            yield
+    finally:
+        CALLED.reset(token)
 
 
 @contextmanager

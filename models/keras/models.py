@@ -19,7 +19,7 @@ from .graph import Graph, output_shapes
 from .inputs import checked_input, checked_inputs
 from .layers.core import InputLayer
 from .layers.embeddings import Embedding
-from .session import plain
+from .session import CountedName, plain
 from .symbolic import KerasTensor, Shape, filled, leaves, shown
 from .training import Trainer
 
@@ -92,7 +92,7 @@ class Model(Trainer):
         """The graph, or the constructor's arguments of a class of your own."""
         if self.graph is None or type(self) is not Model:
             return super().arguments()
-        return {"graph": self.graph.described(), "name": self.name}
+        return {"graph": self.graph.described(), "name": self.given_name}
 
     def build(self, input_shape: Any) -> None:
         """Create the weights for inputs of a shape, by a run on zeros."""
@@ -127,6 +127,11 @@ class Model(Trainer):
         if self.graph is None:
             return super().compute_output_shape(input_shape)
         return output_shapes(self.graph)
+
+    def _name_within(self, network: Layer | None) -> str:
+        """As of a layer; a network by itself needs no name."""
+        alone = network is None and isinstance(self.name, CountedName)
+        return "" if alone else super()._name_within(network)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The outputs' masks are noted by the layers that made them."""
@@ -323,7 +328,7 @@ class Sequential(Model):
         if type(self) is not Sequential:
             return super().arguments()
         first = [] if self.head is None else [InputLayer(batch_shape=self.head.shape)]
-        found = {"layers": [*first, *self.layers], "name": self.name}
+        found = {"layers": [*first, *self.layers], "name": self.given_name}
         if self.dtype is not None:
             found["dtype"] = np.dtype(self.dtype).name
         return found if self._trainable else found | {"trainable": False}

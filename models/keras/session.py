@@ -70,11 +70,26 @@ def snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def new_name(kind: str) -> str:
+class CountedName(str):
+    """A layer's name that was not given to it: the number in it counts those of its ``kind``."""
+
+    kind: str
+    number: int
+
+    def __new__(cls, kind: str, number: int) -> CountedName:  # noqa: D102
+        self = super().__new__(cls, f"{kind}_{number}" if number else kind)
+        self.kind, self.number = kind, number
+        return self
+
+    def __getnewargs__(self) -> tuple[str, int]:  # type: ignore[override]
+        return self.kind, self.number
+
+
+def new_name(kind: str) -> CountedName:
     """A name for a layer of a class: dense, dense_1, ..."""
     name = snake_case(kind)
     SESSION.names[name] += 1
-    return name if SESSION.names[name] == 1 else f"{name}_{SESSION.names[name] - 1}"
+    return CountedName(name, SESSION.names[name] - 1)
 
 
 def plain(x: Any) -> np.ndarray[Any, Any]:

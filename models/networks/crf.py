@@ -119,6 +119,26 @@ class Scored(NamedTuple):
         return self.pair if self.pair.ndim == 2 else self.pair[:, t - 1]
 
 
+class Lattice(NamedTuple):
+    """What a CRF scores over a sequence: a picture of all its paths.
+
+    Attributes:
+        words: The words.
+        labels: The names of the labels.
+        emissions: (time, labels), the score of each label at each word.
+        transitions: (time - 1, labels, labels), the score of each label after each other.
+        best: (time,), the most probable sequence of labels.
+        log_partition: log Z, with the tape of the forward algorithm.
+    """
+
+    words: list[str]
+    labels: list[str]
+    emissions: NDArray[Any]
+    transitions: NDArray[Any]
+    best: Ids
+    log_partition: Tensor
+
+
 class Chain(Module):
     """Base of the linear-chain models: inference and losses, given a chain's scores.
 
@@ -245,6 +265,33 @@ class Chain(Module):
         time = len(unary)
         shape = (time - 1, self.n_labels, self.n_labels)
         return unary, np.broadcast_to(pair, shape) if pair.ndim == 2 else pair[0]
+
+    def lattice(self, x: Any, words: Sequence[Any] | None = None) -> Lattice:
+        """All that is scored over a single sequence, for ``unspool.viz.lattice``.
+
+        Args:
+            x: (time, d_in).
+            words: What stands below each position; by default t=1, t=2, ...
+
+        Raises:
+            ValueError: x has another shape or no position, or there is another number of words.
+        """
+        x = operand(x)
+        if x.ndim != 2 or not len(x):
+            raise ValueError(
+                f"lattice: expected one sequence of scores (time, {self.d_in}), got {x.shape}"
+            )
+        steps = len(x)
+        if words is None:
+            words = [f"t={t}" for t in range(1, steps + 1)]
+        if len(words) != steps:
+            raise ValueError(
+                f"lattice: expected a word for each of {steps} positions, got {len(words)}"
+            )
+        with recording():
+            total = self.log_partition(x)
+        names = self.labels or [str(k) for k in range(self.n_labels)]
+        return Lattice(list(map(str, words)), names, *self.scored(x), self.decode(x), total)
 
     def marginals(
         self, x: Any, lengths: Any = None, mask: Any = None, *, observed: Any = None

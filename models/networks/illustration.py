@@ -17,7 +17,7 @@ from ...cells import Module
 from ...checks import describe_received
 from ..text import Features, Labels, Vocabulary, tokenize
 
-__all__ = ["Illustrated", "Illustration", "Lattice"]
+__all__ = ["Illustrated", "Illustration"]
 
 Ids = NDArray[np.intp]
 
@@ -37,26 +37,6 @@ class Illustration(NamedTuple):
     targets: list[str] | None = None
     predictions: list[str] | None = None
     fed_back: Sequence[int] = ()
-
-
-class Lattice(NamedTuple):
-    """A tagger's labels over a sentence, with all that a CRF scores.
-
-    Attributes:
-        words: The words.
-        labels: The names of the labels.
-        emissions: (time, labels), the score of each label at each word.
-        transitions: (time - 1, labels, labels), the score of each label after each other.
-        best: (time,), the most probable sequence of labels.
-        log_partition: log Z, with the tape of the forward algorithm.
-    """
-
-    words: list[str]
-    labels: list[str]
-    emissions: NDArray[Any]
-    transitions: NDArray[Any]
-    best: Ids
-    log_partition: Tensor
 
 
 class Illustrated(Module):

@@ -32,8 +32,8 @@ from ...cells import (
 )
 from ...checks import check_int, wrong_type
 from .acceptor import Bools, check_embedding, vectors_of
-from .crf import Chain, PairwiseCRF
-from .illustration import Illustrated, Illustration, Lattice, probabilities
+from .crf import Chain, Lattice, PairwiseCRF
+from .illustration import Illustrated, Illustration, probabilities
 from .layers import Activation, Dropout, FeedForward, evaluating, made_network
 
 Ids = NDArray[np.intp]
@@ -281,25 +281,24 @@ class Transducer(Illustrated):
             ids = self._label_ids(targets)
             return Illustration(self.loss(x, ids), shown, self._label_names(ids), best)
 
-    def lattice(self, words: Any) -> Lattice:
+    def lattice(self, x: Any, words: Sequence[Any] | None = None) -> Lattice:
         """What the CRF scores over a sentence, for ``unspool.viz.lattice``.
 
         Args:
-            words: Its words, or their ids.
+            x: Its words, or their ids.
+            words: What stands below each position; by default its words.
 
         Raises:
             ValueError: There is no CRF, or as in ``illustration``.
         """
         if self.crf is None:
             raise ValueError("lattice: this Transducer has no CRF; make it with crf=CRF(...)")
-        x, shown = self._labelled(words, None)
+        ids, shown = self._labelled(x, None)
         with evaluating(self), recording():
-            scores = self.logits(x)
-            total = self.crf.log_partition(scores)
-        best = self.crf.decode(scores)
-        labels = self._label_names(range(self.n_labels)) if self.labels else self.crf.labels
-        names = labels or self._label_names(range(self.n_labels))
-        return Lattice(shown, names, *self.crf.scored(scores), best, total)
+            found = self.crf.lattice(self.logits(ids), shown if words is None else words)
+        if self.labels is None:
+            return found
+        return found._replace(labels=self._label_names(range(self.n_labels)))
 
 
 def directions(network: Any) -> tuple[int, int]:

@@ -69,13 +69,12 @@ function setUp() {
 // Keys ------------------------------------------------------------------------------------------
 
 function nearest(from, dx, dy) {
-  const centre = ([x1, y1, x2, y2]) => [(x1 + x2) / 2, (y1 + y2) / 2];
-  const [x, y] = centre(from.frame);
+  const [x, y] = middleOf(from.frame);
   let best = null;
   let least = Infinity;
   for (const other of shown.things) {
     if (other === from) continue;
-    const [ox, oy] = centre(other.frame);
+    const [ox, oy] = middleOf(other.frame);
     const ahead = (ox - x) * dx + (oy - y) * dy;
     const aside = Math.abs((ox - x) * dy) + Math.abs((oy - y) * dx);
     if (ahead <= 2) continue;
@@ -132,6 +131,6 @@ setUp();
 render();
 fit(true);
 // For whoever goes on in the console: the data and, if the page computes it, the tape.
-globalThis.unspool = { tensors, records, scenes, live, change: (name, k, value) => change(items.find((item) => item.name === name), k, value) };
+globalThis.unspool = { tensors, records, scenes, live, zoom, change: (name, k, value) => change(items.find((item) => item.name === name), k, value) };
 document.documentElement.dataset.ready = "true";
 performance.mark("ready");

@@ -1,13 +1,7 @@
-// The page of a drawing. Its script is one function; this part unpacks the data and sets text. All
-// text is set as text, never as markup.
+// The page of a drawing. Its script is one function; this part takes the data and sets text. All text
+// is set as text, never as markup.
 
-async function unpacked(text) {
-  const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return JSON.parse(await new Response(stream).text());
-}
-
-const { page: data, scenes: painted } = await unpacked(document.getElementById("data").textContent);
+const { page: data, scenes: painted } = globalThis.unspool;
 const { tensors, records, scenes } = data;
 const $ = (id) => document.getElementById(id);
 const picture = $("picture");

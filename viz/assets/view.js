@@ -1,4 +1,4 @@
-// What is seen of the picture: boxes that open and close, steps, levels, zoom.
+// What is seen of the picture: boxes that open and close, steps, levels.
 
 // The box of the finest scene in which all the records of a node stand.
 function boxFor(node) {
@@ -19,17 +19,12 @@ function act(what) {
   if (what.cover) return open(what.cover.box);
   const node = shown.scene.nodes[what.node];
   if (node && what.open) return openFrom(node);
-  if (node?.r?.length) {
-    const back = state.place > records.length ? backward.indexOf(node.r[0]) : -1;
-    go(back >= 0 ? records.length + 1 + back : node.r[0] + 1);
-  }
-  return undefined;
+  return node?.r?.length ? goTo(node.r[0]) : undefined;
 }
 
 // Draw anew, with a box staying where it is on the screen.
 function keeping(boxBefore, change, after) {
-  const middle = (frame) => d3.zoomTransform(picture).apply([(frame[0] + frame[2]) / 2, (frame[1] + frame[3]) / 2]);
-  const before = middle(boxBefore);
+  const before = onScreen(middleOf(boxBefore));
   change();
   render();
   const frame = after();
@@ -37,10 +32,8 @@ function keeping(boxBefore, change, after) {
     fit(untouched === "readable");
     return reveal(frame);
   }
-  const now = middle(frame);
-  const k = d3.zoomTransform(picture).k;
-  zoom.translateBy(d3.select(picture), (before[0] - now[0]) / k, (before[1] - now[1]) / k);
-  return undefined;
+  const now = onScreen(middleOf(frame));
+  return moveBy(before[0] - now[0], before[1] - now[1]);
 }
 
 const frameOf = (b) => {
@@ -116,45 +109,4 @@ function showScene(name) {
   state.closed[name] = new Set();
   render();
   fit(true);
-}
-// Zoom ----------------------------------------------------------------------------------------
-
-const zoom = d3.zoom().scaleExtent([0.01, 8]).on("zoom", (event) => {
-  world.setAttribute("transform", event.transform);
-  if (event.sourceEvent) untouched = "";
-});
-d3.select(picture).call(zoom).on("dblclick.zoom", null);
-
-const READABLE = 12; // pixels, which are 9 points: how high the smallest label is at least
-
-// Show all. What is too large for that to be read begins where the eye does: at the lower left or,
-// where the last steps are kept, at the lower right.
-function fit(readable = false) {
-  const [x1, y1, x2, y2] = shown.extent;
-  const { clientWidth: wide, clientHeight: tall } = picture;
-  const [byWidth, byHeight] = [wide / (x2 - x1 + 48), tall / (y2 - y1 + 48)];
-  const all = Math.max(Math.min(byWidth, byHeight, 1.6), 0.01);
-  const k = readable ? Math.max(all, READABLE / shown.scene.parts.smallest) : all;
-  const atEnd = state.keep === "last" && state.place > records.length;
-  const edge = atEnd ? wide - (x2 + 24) * k : (24 - x1) * k;
-  const x = byWidth < k ? edge : (wide - k * (x1 + x2)) / 2;
-  const y = byHeight < k ? tall - (y2 + 24) * k : (tall - k * (y1 + y2)) / 2;
-  zoom.transform(d3.select(picture), d3.zoomIdentity.translate(x, y).scale(k));
-  untouched = readable ? "readable" : "whole";
-}
-
-function zoomBy(factor) {
-  untouched = "";
-  zoom.scaleBy(d3.select(picture), factor);
-}
-
-// Bring a frame into sight, if it is not.
-function reveal([x1, y1, x2, y2]) {
-  const at = d3.zoomTransform(picture);
-  const [left, top] = at.apply([x1, y1]);
-  const [right, bottom] = at.apply([x2, y2]);
-  const { clientWidth: wide, clientHeight: tall } = picture;
-  if (left < 0 || top < 0 || right > wide || bottom > tall) {
-    zoom.translateTo(d3.select(picture), (x1 + x2) / 2, (y1 + y2) / 2);
-  }
 }
