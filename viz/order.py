@@ -24,16 +24,19 @@ class Order:
         self.hops, self.ends, self.rows = routes.hops, routes.ends, routes.rows
         self.once = routes.once
         self.neighbours = routes.find_neighbours()
-        # (unit, side) -> (other unit, its pin less one's own) of those below (-1) or above (1)
-        self.beside: dict[tuple[Name, int], list[tuple[Unit, int]]] = {
-            (name, side): [
-                (v, theirs - own)
-                for v, own, theirs in near
-                if (v.tier - self.units[name].tier) * side > 0
-            ]
-            for name, near in self.neighbours.items()
+        # Below (-1) or above (1): unit -> (other unit, its pin less one's own)
+        self.beside: dict[int, dict[Unit, list[tuple[Unit, int]]]] = {
+            side: {
+                u: [
+                    (v, theirs - own)
+                    for v, own, theirs in self.neighbours[name]
+                    if (v.tier - u.tier) * side > 0
+                ]
+                for name, u in self.units.items()
+            }
             for side in (-1, 1)
         }
+        self.loose = [row for row in self.rows.values() if all(u.fixed is None for u in row)]
 
     def improve_order(self) -> None:
         """Swap units of a tier while wires get shorter."""
@@ -85,16 +88,15 @@ class Order:
                 row[-1].x = x
             for u in row:
                 u.x = u.x - x / 2 if u.fixed is None else u.fixed
-        for row in self.rows.values():
+        for row in self.loose:
             self.settle(row, -1)
 
     def settle(self, row: list[Unit], side: int) -> None:
         """Move a tier above (side -1) or below (side 1) what its units are connected with."""
-        if any(u.fixed is not None for u in row):
-            return
+        beside = self.beside[side]
         wanted = []
         for u in row:
-            near = self.beside[u.name, side]
+            near = beside[u]
             wanted.append(sum([v.x + apart for v, apart in near]) / len(near) if near else u.x)
         for u, x in zip(row, spread(row, wanted, [1.0] * len(row)), strict=True):
             u.x = x
