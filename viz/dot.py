@@ -97,24 +97,6 @@ def inches(points: int) -> str:
 MARK = 3  # points, the width of an outline
 
 
-class _Pen:
-    """Writes wires' positions; a curve's text is made once and moved to each column."""
-
-    def __init__(self) -> None:
-        self.patterns: dict[Curve, tuple[str, list[int]]] = {}
-
-    def position(self, edge: Edge) -> str:
-        """The ``pos`` of an edge."""
-        found = self.patterns.get(edge.curve)
-        if found is None:
-            points, tip = bezier(edge.curve)
-            pieces = [f"e,%d,{tip[1]}", *(f"%d,{y}" for _, y in points)]
-            found = self.patterns[edge.curve] = " ".join(pieces), [tip[0], *(x for x, _ in points)]
-        pattern, xs = found
-        dx = edge.dx
-        return pattern % tuple([x + dx for x in xs])
-
-
 class Writer:
     """Writes a scene; ``text()`` is the DOT source.
 
@@ -137,6 +119,7 @@ class Writer:
         self.lines: list[str] = []
         self.written: set[str] = set()
         self.looks: dict[Hashable, str] = {}
+        self.courses: dict[Curve, tuple[str, list[int]]] = {}
 
     def text(self) -> str:
         """The source, ending in a newline."""
@@ -290,7 +273,6 @@ class Writer:
 
     def wires(self) -> None:
         """All edges."""
-        pen = _Pen()
         styles: dict[Hashable, str] = {}
         for edge in self.scene.edges:
             theme = self.shades.get(edge.id, self.theme)
@@ -298,7 +280,7 @@ class Writer:
             if key not in styles:
                 styles[key] = self.wire(edge, theme)
             tail, head = edge.ends
-            text = f'{tail.id} -> {head.id} [pos="{pen.position(edge)}"{styles[key]}'
+            text = f'{tail.id} -> {head.id} [pos="{self.position(edge)}"{styles[key]}'
             if edge.label:
                 x, y = edge.label_at
                 text += f' {label([name_runs(edge.label, NAME)])} lp="{x},{y}"'
@@ -307,6 +289,15 @@ class Writer:
             if edge.id in self.marks and not edge.back:
                 text += f' color="{self.marks[edge.id]}" penwidth={MARK}'
             self.lines.append(text + "]")
+
+    def position(self, edge: Edge) -> str:
+        """Where a wire runs; the text of a curve is made once and moved to each column."""
+        if edge.curve not in self.courses:
+            points, tip = bezier(edge.curve)
+            pieces = [f"e,%d,{tip[1]}", *(f"%d,{y}" for _, y in points)]
+            self.courses[edge.curve] = " ".join(pieces), [tip[0], *(x for x, _ in points)]
+        pattern, xs = self.courses[edge.curve]
+        return pattern % tuple([x + edge.dx for x in xs])
 
     def wire(self, edge: Edge, theme: Theme) -> str:
         """The attributes of a wire."""
