@@ -8,7 +8,7 @@ share in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -243,17 +243,14 @@ class Flows:
         """What the records of a node add to the gradients of their operands: the norms."""
         if head not in self.from_head:
             sums: dict[Tensor, Any] = {}
-
-            def deliver(x: Tensor, share: Any) -> None:
-                sums[x] = sums[x] + share if x in sums else share
-
-            own = set()
-            norms: dict[Tensor, float] = {}
-            for i in self.members(head):
-                record = self.s.records[i]
-                own.add(record.output)
-                norms.update(dict.fromkeys(record.inputs, 0.0))
-                self.go_back(record.output, deliver, record.inputs)
+            records = [self.s.records[i] for i in self.members(head)]
+            for record in records:
+                if self.norms.own(record.output):
+                    shares = record.operand_gradients(self.norms.data(record.output))
+                    for x, share in shares.items():
+                        sums[x] = sums[x] + share if x in sums else share
+            own = {record.output for record in records}
+            norms = {x: 0.0 for record in records for x in record.inputs}
             norms |= {x: norm_of(share) for x, share in sums.items() if x not in own}
             self.from_head[head] = norms
         return self.from_head[head]
@@ -262,22 +259,13 @@ class Flows:
         """What a sequence's gradient gives to each value of a step that it is joined from."""
         if x not in self.from_sequence:
             found: dict[Tensor, Any] = {}
-            inside = [
-                record.output
-                for record, place in zip(self.s.records, self.s.where, strict=True)
-                if place is not None
-            ]
-            self.go_back(x, found.__setitem__, inside)
+            places = zip(self.s.records, self.s.where, strict=True)
+            inside = [record.output for record, place in places if place is not None]
+            if self.norms.own(x):
+                root = (x, self.norms.data(x))
+                backpropagate([root], found.__setitem__, every=True, stop=inside)
             self.from_sequence[x] = {y: norm_of(share) for y, share in found.items()}
         return self.from_sequence[x]
-
-    def go_back(
-        self, x: Tensor, deliver: Callable[[Tensor, Any], None], stop: Iterable[Tensor]
-    ) -> None:
-        """Carry a value's gradient back, if it has one that is not 0 throughout."""
-        if self.norms.own(x):
-            data = self.norms.data(x)
-            backpropagate([(x, data)], deliver, every=True, stop=stop)
 
 
 def norm_of(array: Any) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from .look import TRACK
 from .routes import Routes
@@ -26,10 +26,10 @@ class Channels:
 
     def raise_tiers(self) -> None:
         """y of tiers and tracks, from below upwards."""
-        wires: dict[int, dict[Name, set[End]]] = {}
+        wires: dict[int, dict[Name, dict[End, None]]] = {}
         for hop in [*self.routes.once, *self.exit_hops.values()]:
             nets = wires.setdefault(hop.channel, {})
-            nets.setdefault(hop.a.net, set()).update((hop.a, hop.b))
+            nets.setdefault(hop.a.net, {}).update({hop.a: None, hop.b: None})
         self.track: dict[tuple[int, Name], int] = {}
         in_tier: dict[int, list[Unit]] = {tier: [] for tier in self.rows}
         for u in self.units.values():  # also what crosses a bar
@@ -59,9 +59,11 @@ class Channels:
         """Whether a channel has tracks."""
         return any(c == channel for c, _ in self.track)
 
-    def lay_tracks(self, channel: int, nets: dict[Name, set[End]], bottom: int) -> int:
+    def lay_tracks(self, channel: int, nets: Mapping[Name, Iterable[End]], bottom: int) -> int:
         """Give each net of a channel its track; returns how high the channel is."""
-        tracks = assign_tracks(nets)
+        tracks = assign_tracks(
+            {net: [(end.x(), end.edge) for end in ends] for net, ends in nets.items()}
+        )
         if not tracks:
             return self.margin + 6
         # States that come in at the left have names, which want room.
@@ -79,20 +81,13 @@ class Channels:
 
     def hop_points(self, hop: Hop, left: int, right: int) -> Path:
         """The corners of a hop, its two ends included."""
-        a, b = hop.a, hop.b
-        ends = []
-        y = self.track.get((hop.channel, a.net))
-        for end in (a, b):
-            if end.unit is None:
-                assert y is not None
-                ends.append((left if end.edge == "left" else right, y))
-            else:
-                x = end.x()
-                assert x is not None
-                ends.append((x, end.y()))
-        if y is None:
-            return ends
-        return [ends[0], (ends[0][0], y), (ends[1][0], y), ends[1]]
+        y = self.track.get((hop.channel, hop.a.net))
+        sides = {"left": (left, y or 0), "right": (right, y or 0)}
+        begin, stop = (
+            (end.x(), end.y()) if end.unit is not None else sides[end.edge]
+            for end in (hop.a, hop.b)
+        )
+        return [begin, stop] if y is None else [begin, (begin[0], y), (stop[0], y), stop]
 
     def result(self) -> Arrangement:
         """All places, and the wires as paths."""
@@ -131,34 +126,26 @@ class Channels:
         return out
 
 
-def assign_tracks(nets: dict[Name, set[End]]) -> dict[Name, int]:
-    """A track for each net of a channel that does not run straight; few tracks, few crossings."""
-    low: dict[Name, list[float]] = {}
-    high: dict[Name, list[float]] = {}
-    span: dict[Name, tuple[float, float]] = {}
-    for net, ends in nets.items():
-        xs = []
-        for end in ends:
-            x = end.x()
-            if x is None:
-                xs.append(-1e6 if end.edge == "left" else 1e6)
-                continue
-            xs.append(float(x))
-            (low if end.edge == "top" else high).setdefault(net, []).append(float(x))
-        if max(xs) - min(xs) >= 1:
-            span[net] = (min(xs), max(xs))
+def assign_tracks(nets: Mapping[Name, Sequence[tuple[int, str]]]) -> dict[Name, int]:
+    """A track for each net of a channel that does not run straight; few tracks, few crossings.
+
+    Args:
+        nets: Net -> (x, edge) where it meets the "top" of what is below the channel, and the
+            "bottom" of what is above.
+    """
+    low = {net: [x for x, edge in ends if edge == "top"] for net, ends in nets.items()}
+    high = {net: [x for x, edge in ends if edge == "bottom"] for net, ends in nets.items()}
+    spans = ((net, [x for x, _ in ends]) for net, ends in nets.items())
+    span = {net: (min(xs), max(xs)) for net, xs in spans if min(xs) < max(xs)}
 
     def price(below: Name, above: Name) -> float:
         """What it costs to have one net's track below another's."""
         first, last = span[below]
-        total = sum(1.0 for x in low.get(above, ()) if first < x < last)
+        total = sum(1.0 for x in low[above] if first < x < last)
         first, last = span[above]
-        total += sum(1.0 for x in high.get(below, ()) if first < x < last)
+        total += sum(1.0 for x in high[below] if first < x < last)
         # The upper net's leg from below and the lower one's to above would lie on each other.
-        total += sum(
-            100.0 for a in low.get(above, ()) for b in high.get(below, ()) if abs(a - b) < 4
-        )
-        return total
+        return total + sum(100.0 for a in low[above] for b in high[below] if abs(a - b) < 4)
 
     names = sorted(span, key=lambda net: span[net])
     if len(names) > 24:
@@ -175,7 +162,7 @@ def assign_tracks(nets: dict[Name, set[End]]) -> dict[Name, int]:
     return stacked(best, span)
 
 
-def stacked(names: list[Name], span: dict[Name, tuple[float, float]]) -> dict[Name, int]:
+def stacked(names: list[Name], span: Mapping[Name, tuple[int, int]]) -> dict[Name, int]:
     """Tracks in this order from below, each as low as those that it would touch allow."""
     tracks: dict[Name, int] = {}
     for net in names:

@@ -21,6 +21,7 @@ Name = Hashable
 Neighbours = dict[Name, list[tuple["Unit", int, int]]]  # other unit, own pin, the other's pin
 Rows = dict[int, list["Unit"]]  # tier -> its units from left to right
 
+FAR = 10**6
 ASIDE = 8  # from a rising wire to what hangs at its left
 
 
@@ -167,9 +168,11 @@ class End:
     offset: int = 0
     operand: int | str = 0  # "in" and "out" at a turn and where the wire begins
 
-    def x(self) -> int | None:
-        """Where it is, or None for the picture's own edges."""
-        return None if self.unit is None else round(self.unit.x) + self.offset
+    def x(self) -> int:
+        """Where it is; the picture's own edges are far away."""
+        if self.unit is None:
+            return -FAR if self.edge == "left" else FAR
+        return round(self.unit.x) + self.offset
 
     def y(self) -> int:
         """How high it is."""

@@ -11,7 +11,7 @@ from .graph import Edge, Node
 from .grid import Grid
 from .look import GAP, TRACK, text_width
 from .tracks import assign_tracks
-from .units import End, Name, Net, Path, Unit, shifted
+from .units import Name, Net, Path, Unit, shifted
 
 ROW_PAD = 14  # between a step's insides and the upper and lower edge of its column
 HEADER = 20  # for ``t=1`` at the top of a column
@@ -260,7 +260,7 @@ class Zones:
 
     def jogs(self, z: int, early: bool) -> dict[Hashable, int]:
         """Tracks for wires that change their x between two rows: class -> track."""
-        found: dict[Hashable, set[End]] = {}
+        found: dict[Hashable, list[tuple[int, str]]] = {}
         done: set[Hashable] = set()
         for e in self.passing:
             passing = self.grid.passing(e)
@@ -276,16 +276,14 @@ class Zones:
             for zone, x1, x2, turns_early in self.crossings(e):
                 here = zone == z and turns_early == early
                 if here and x1 != x2:  # seen from the column's edge: all columns are alike
-                    ends = found.setdefault(name, set())
-                    ends.add(End(Unit("below", thin=True, x=x1 - edge), "top", name))
-                    ends.add(End(Unit("above", thin=True, x=x2 - edge), "bottom", name))
+                    found.setdefault(name, []).extend([(x1 - edge, "top"), (x2 - edge, "bottom")])
         tracks = assign_tracks(found) if found else {}
         for name, other in itertools.permutations(tracks, 2):
             if tracks[other] < tracks[name]:  # it must not rise where the other one goes on
                 gaps = [
                     below - above
-                    for below in (end.x() or 0 for end in found[name] if end.edge == "top")
-                    for above in (end.x() or 0 for end in found[other] if end.edge == "bottom")
+                    for below, _ in found[name][::2]
+                    for above, _ in found[other][1::2]
                 ]
                 near = min(gaps, key=abs)
                 if abs(near) < 7:
