@@ -62,14 +62,17 @@ class Rows:
             a = e.tail.place[0] if e.tail.place else e.tail
             b = e.head.place[0] if e.head.place else e.head
             links[a, b, e.slot is not None and e.head.place is not None] = None
-        self.row = dict.fromkeys(self.active, 0)
         self.block = self.choose_blocks(links)
         self.in_block: dict[int, list[int]] = {n: [] for n in sorted({*self.block.values()})}
         for loop, block in self.block.items():
             self.in_block[block].append(loop)
-        self.zone = {v: 0 for v in self.outside if v.kind != "input"}
+        # Of a loop its row, of what is outside of time its zone.
+        self.height: dict[int | Node, int] = dict.fromkeys(self.active, 0)
+        self.height |= {v: 0 for v in self.outside if v.kind != "input"}
         self.climb(links)
         self.lower(links)
+        self.row = {loop: self.height[loop] for loop in self.active}
+        self.zone = {v: self.height[v] for v in self.outside}
         self.top_row = max(self.row.values(), default=-1)
         self.top_zone = max([self.top_row + 1 if self.row else 0, *self.zone.values()])
 
@@ -87,26 +90,19 @@ class Rows:
 
     def climb(self, links: Iterable[Link]) -> None:
         """Put everything above what it is computed from."""
-        row, block, zone = self.row, self.block, self.zone
+        height, block = self.height, self.block
         for _ in range(len(self.active) + 2):
             for a, b, _ in links:
-                if isinstance(a, int) and isinstance(b, int):
-                    if a < b and block[a] == block[b]:
-                        row[b] = max(row[b], row[a] + 1)
-                elif isinstance(a, int) and isinstance(b, Node):
-                    zone[b] = max(zone[b], row[a] + 1)
-                elif isinstance(b, int) and isinstance(a, Node):
-                    row[b] = max(row[b], zone.get(a, 0))
-                elif isinstance(a, Node) and isinstance(b, Node):
-                    zone[b] = max(zone[b], zone.get(a, 0))
+                both = isinstance(a, int) and isinstance(b, int)
+                if not both or (a < b and block[a] == block[b]):  # type: ignore[operator, index]
+                    height[b] = max(height[b], height.get(a, 0) + isinstance(a, int))
             for loop in self.active:
                 below = [other for other in self.in_block[block[loop]] if other < loop]
-                while any(row[other] == row[loop] for other in below):
-                    row[loop] += 1
+                while any(height[other] == height[loop] for other in below):
+                    height[loop] += 1
 
     def lower(self, links: Iterable[Link]) -> None:
         """Put what depends on no step right below what uses it."""
-        row, zone = self.row, self.zone
         dependent: set[int | Node] = set(self.active)
         for a, b, _ in sorted(links, key=lambda link: self.moment(link[0])):
             if a in dependent:
@@ -116,9 +112,8 @@ class Rows:
             users.setdefault(a, []).append(b)
         for v in sorted(self.outside, key=self.moment, reverse=True):
             if v not in dependent:
-                above = users.get(v, ())
-                over = [row[b] if isinstance(b, int) else zone.get(b, 0) for b in above]
-                zone[v] = min(over, default=zone.get(v, 0))
+                above = [self.height.get(user, 0) for user in users.get(v, ())]
+                self.height[v] = min(above, default=self.height.get(v, 0))
 
     def moment(self, what: int | Node) -> int:
         """When a loop began, or what is outside of time was computed; inputs come first."""
