@@ -28,8 +28,7 @@ from .look import (
     shorten,
     text_width,
 )
-from .notation import printable as printable
-from .notation import with_low_digits
+from .notation import printable
 from .scene import Scene, SceneBox, SceneText
 from .style import (
     SQUARE_KINDS,
@@ -41,6 +40,7 @@ from .style import (
     look_of,
     name_runs,
     node_style,
+    note_lines,
     wire_key,
     wire_style,
 )
@@ -228,9 +228,7 @@ class Writer:
         """Small lines of text beside a node, and its value as a strip of colours."""
         lines, rows = self.scene.notes.get(name, []), self.scene.strips.get(name, [])
         font = f'<FONT POINT-SIZE="{NOTE}" COLOR="{self.theme.of(INK)}">'
-        text = [html(with_low_digits(line)) for line in lines]
-        if len(lines) == 1:
-            text = [runs_html(name_runs(lines[0], NOTE), NOTE)]
+        text = [runs_html(runs, NOTE) for runs in note_lines(lines)]
         if not rows:
             left = '<BR ALIGN="LEFT"/>'
             return f"<{font}{text[0] if len(text) == 1 else left.join([*text, ''])}</FONT>>"

@@ -59,8 +59,7 @@ def lay_out(
             one weight for each arrow.
     """
     known = gradients is not None
-    norms = Norms(gradients, same_in_all_steps(view) if view.generic else None)
-    norms.decades = scale
+    norms = Norms(gradients, same_in_all_steps(view) if view.generic else None, scale)
     beside = BESIDE_TWO if backward and known else BESIDE_WIRE
     out = Scene(view, beside=beside)
     if gradients is not None:

@@ -84,18 +84,20 @@ class Norms:
     Args:
         gradients: Tensor -> gradient; None for none.
         peers: In a folded picture: Tensor -> what it stands for, the values of all steps.
+        decades: The powers of ten between which the scale lies; None for one that fits.
     """
 
     def __init__(
         self,
         gradients: Mapping[Tensor, Any] | None,
         peers: Mapping[Tensor, Sequence[Tensor]] | None = None,
+        decades: tuple[float, float] | None = None,
     ) -> None:
         self.gradients = gradients
         self.peers = peers or {}
         self.known: dict[Tensor, float | None] = {}
         self.scale: list[float] = []  # the lower bound of each grade
-        self.decades: tuple[float, float] | None = None  # powers of ten, where they are given
+        self.decades = decades
 
     def norm(self, x: Tensor) -> float | None:
         """The norm of a Tensor's gradient, the largest of all steps', or None if it has none."""

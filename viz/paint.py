@@ -32,7 +32,7 @@ from .look import (
     Theme,
     shorten,
 )
-from .notation import printable, with_low_digits
+from .notation import printable
 from .scene import Scene, SceneBox, SceneText
 from .style import (
     ROUND,
@@ -44,6 +44,7 @@ from .style import (
     look_of,
     name_runs,
     node_style,
+    note_lines,
     wire_key,
     wire_style,
 )
@@ -243,8 +244,7 @@ class Painter:
                 f'stroke="{self.theme.of(FAINT)}" stroke-width="0.8"/>'
             )
             y -= 3
-        for n, line in enumerate(reversed(lines)):
-            runs = name_runs(line, NOTE) if len(lines) == 1 else [Run(with_low_digits(line), NOTE)]
+        for n, runs in enumerate(reversed(note_lines(lines))):
             out.append(text_element(runs, (x, y - (NOTE + 1) * n), ' text-anchor="start"'))
         return f'<g class="note">{"".join(out)}</g>'
 

@@ -19,6 +19,7 @@ from .look import (
     INK,
     LEAST,
     NAME,
+    NOTE,
     OP,
     PANEL,
     PAPER,
@@ -29,7 +30,7 @@ from .look import (
     shorten,
 )
 from .marks import split_mark
-from .notation import GREEK, split_name
+from .notation import GREEK, split_name, with_low_digits
 from .scene import Scene, SceneBox, shape_text, shown_text
 from .units import Path, Point
 
@@ -67,6 +68,13 @@ def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
     if mark:
         runs.append(Run(mark, small, 1, colour=colour))
     return runs
+
+
+def note_lines(lines: list[str]) -> list[list[Run]]:
+    """What stands beside a node: a name alone is set as one, numbers as they are."""
+    if len(lines) == 1:
+        return [name_runs(lines[0], NOTE)]
+    return [[Run(with_low_digits(line), NOTE)] for line in lines]
 
 
 def label_lines(v: Node, bar: bool, grade: int, theme: Theme) -> list[list[Run]]:
