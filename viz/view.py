@@ -91,7 +91,7 @@ class _Maker:
         self.by_unit: dict[Hashable, Node] = {}
         self.members: dict[Node, list[int]] = {}  # of the nodes that stand for several
         self.input_nodes: dict[Tensor, Node] = {}
-        self.state_nodes: dict[Hashable, Node] = {}
+        self.state_nodes: dict[str, Node] = {}
         self.inputs: dict[Tensor, Tensor] = {}  # leaf -> the first one of its name and array
         self.input_places: dict[Tensor, set[Place | None]] = {}  # where that one is used
         self.find_inputs()
@@ -362,16 +362,20 @@ class _Maker:
 
     def state_before(self, slot: Slot, x: Tensor) -> Node:
         """What hands a state to the one step shown: the delay, or the value from before."""
-        kind = "delay" if self.fold else "state"
-        identity = (kind, slot.loop, slot.number)
-        node = self.state_nodes.get(identity)
-        if node is None:
-            name = self.marked(x.name or slot.name or "", slot)
-            label = say("delay") if self.fold else name
-            ident, place = f"{kind}{slot.loop}_{slot.number}", (slot.loop, self.shown[slot.loop][0])
-            node = self.add(Node(ident, kind, label, place, tensor=x, slot=slot))
-            self.state_nodes[identity] = node
-        return node
+        place = (slot.loop, self.shown[slot.loop][0])
+        if self.fold:
+            return self.state_node("delay", slot, x, say("delay"), place)
+        return self.state_node("state", slot, x, self.marked(x.name or slot.name, slot), place)
+
+    def state_node(
+        self, kind: str, slot: Slot, x: Tensor, label: str, place: Place, when: str = ""
+    ) -> Node:
+        """The one node of a state before, after or between the steps."""
+        ident = f"{kind}{slot.loop}_{slot.number}{when}"
+        if ident not in self.state_nodes:
+            node = Node(ident, kind, label, place, tensor=x, slot=slot)
+            self.state_nodes[ident] = self.add(node)
+        return self.state_nodes[ident]
 
     def connect_leaf(self, i: int, k: int, x: Tensor, head: Node, slot: Slot | None) -> None:
         """An operand that no record made: a number, a parameter, a state, an input."""
@@ -410,14 +414,9 @@ class _Maker:
         """A state that enters from outside: h_0, or the state that truncation cut off."""
         place = self.s.where[i]
         assert place is not None
-        identity = ("first", slot.loop, slot.number, place[1])
-        node = self.state_nodes.get(identity)
-        if node is None:
-            first = place[1] == self.s.loops[slot.loop].order[0]
-            name = self.first_name(x, slot) if first else x.name or "0"
-            ident = f"state{slot.loop}_{slot.number}_{place[1]}"
-            node = self.add(Node(ident, "state", name, place, tensor=x, slot=slot))
-            self.state_nodes[identity] = node
+        first = place[1] == self.s.loops[slot.loop].order[0]
+        label = self.first_name(x, slot) if first else x.name or "0"
+        node = self.state_node("state", slot, x, label, place, f"_{place[1]}")
         self.edge(node, head, k, x, slot)
 
     def parameter_name(self, x: Tensor) -> str:
@@ -441,10 +440,8 @@ class _Maker:
 
     def side(self, i: int, k: int, x: Tensor, head: Node, kind: str, label: str) -> None:
         """A parameter or constant drawn right beside the op that uses it."""
-        node = Node(
-            f"{'c' if kind == 'constant' else 'p'}{i + 1}_{k}", kind, label, head.place, tensor=x
-        )
-        node.key = (head.key, "side", k)
+        ident, key = f"{'c' if kind == 'constant' else 'p'}{i + 1}_{k}", (head.key, "side", k)
+        node = Node(ident, kind, label, head.place, key, tensor=x)
         if kind == "parameter" and x.ndim:
             node.detail = str(x.shape)
         head.sides += (node,)
@@ -452,8 +449,7 @@ class _Maker:
 
     def input_node(self, x: Tensor) -> Node:
         """The node of an input: in its column if it is used in one only, else by itself."""
-        node = self.input_nodes.get(x)
-        if node is None:
+        if x not in self.input_nodes:
             number = len(self.input_nodes) + 1
             places = self.input_places[x]
             place = next(iter(places)) if len(places) == 1 else None
@@ -462,7 +458,7 @@ class _Maker:
             bold = x in self.outputs
             node = Node(f"x{number}", "input", label, place, key, tensor=x, bold=bold)
             self.input_nodes[x] = self.add(node)
-        return node
+        return self.input_nodes[x]
 
     # What is left ---------------------------------------------------------------------------
 
@@ -495,13 +491,12 @@ class _Maker:
                 x = self.s.records[end].output
                 assert tail.place is not None
                 label = self.marked(x.name or f"{slot.name}_{tail.place[1]}", slot)
-                ident = f"end{slot.loop}_{slot.number}"
-                node = self.add(Node(ident, "end", label, tail.place, tensor=x, slot=slot))
+                node = self.state_node("end", slot, x, label, tail.place)
                 self.edges.append(Edge(tail, node, 0, x, slot, "state"))
 
     def close_delay(self, loop: Loop, slot: Slot) -> None:
         """The edge from the step that stands for all into the delay of its state."""
-        delay = self.state_nodes.get(("delay", slot.loop, slot.number))
+        delay = self.state_nodes.get(f"delay{slot.loop}_{slot.number}")
         if delay is None or delay.place is None:
             return
         end = next((i for i in loop.steps[delay.place[1]] if self.s.key[i] in slot.keys), None)
@@ -538,13 +533,9 @@ class _Maker:
             self.write_equations(self.equations)
         for node in self.nodes:
             if node.kind == "gate":
-                leaves = [
-                    self.parameter_name(x)
-                    for i in node.records
-                    for x in self.s.records[i].inputs
-                    if x in self.s.parameters
-                ]
-                node.detail = " ".join(dict.fromkeys(leaves))
+                operands = (x for i in node.records for x in self.s.records[i].inputs)
+                inside = dict.fromkeys(x for x in operands if x in self.s.parameters)
+                node.detail = " ".join(dict.fromkeys(map(self.parameter_name, inside)))
                 around, dot, cell = node.label.rpartition(" · ")
                 if dot and self.timeless:  # the box of a loop: where it stands, below what it is
                     node.label, node.detail = cell, around
