@@ -202,7 +202,7 @@ def find_loops(s: Structure) -> list[tuple[str, ...]]:
     # By identity: the paths of two steps of one name are equal, as a name is a text.
     cache: dict[int, tuple[tuple[str, ...], int, tuple[str, ...]] | None] = {}
     run: tuple[Loop, int] | None = None  # of the record before
-    place = (0, 0)
+    place, here = (0, 0), list[int]()  # its column, and the records there
     for i, record in enumerate(s.records):
         path = record.scope
         if id(path) not in cache:
@@ -227,7 +227,8 @@ def find_loops(s: Structure) -> list[tuple[str, ...]]:
             elif loop.name != path[len(prefix)]:
                 loop.name = ""  # t=1, t=2, ...
             run, place = (loop, step), (loop.index, step)
-        loop.steps.setdefault(step, []).append(i)
+            here = loop.steps.setdefault(step, [])
+        here.append(i)
         s.where[i] = place
     return inner
 
@@ -346,6 +347,7 @@ def find_groups(s: Structure, inner: list[tuple[str, ...]]) -> None:
     and their ordinal among such records.
     """
     lone = first_state_candidates(s)
+    made, where = s.made, s.where
     looks: dict[Hashable, int] = {}
     numbers: dict[tuple[int, int], int] = {}
     seen: dict[Place | None, tuple[tuple[str, ...], Group]] = {}
@@ -370,12 +372,12 @@ def find_groups(s: Structure, inner: list[tuple[str, ...]]) -> None:
         s.group.append(group)
         kinds = []
         for x in record.inputs:
-            j = s.made.get(x)
+            j = made.get(x)
             if j is None:
                 kinds.append(x.name if x.requires_grad and x not in lone else None)
             else:  # a cut state is as good as a state
-                same = s.where[j] == place and s.records[j].op != "cut"
-                kinds.append(s.records[j].op if same else None)
+                op = s.records[j].op if where[j] == place else "cut"
+                kinds.append(op if op != "cut" else None)
         look = looks.setdefault((group, record.op, *kinds[:4]), len(looks))
         counts[place, look] = number = counts.get((place, look), 0) + 1
         s.key.append(numbers.setdefault((look, number), len(numbers)))

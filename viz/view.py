@@ -296,8 +296,7 @@ class _Maker:
     def connect(self, i: int, record: Record, head: Node) -> None:
         """The edges into one record."""
         s = self.s
-        user = s.records[self.merged.get(i, i)]
-        if record.op == "transpose" and user is not record and head.kind == "op":
+        if i in self.merged and record.op == "transpose" and head.kind == "op":
             ((used, k),) = s.uses[record.output]
             x = record.inputs[0]
             self.side(used, k, x, head, "copy", f"{self.parameter_name(x)}^T")
