@@ -77,7 +77,7 @@ class Zones:
     def margin_of_state(self, e: Edge, tail: Node, block: int, from_right: bool) -> int:
         """x beside a block of columns at which a first state runs up to its row."""
         assert e.slot is not None
-        on_way = range(self.rows.zone.get(tail, 0), self.rows.row[e.slot.loop] + 1)
+        on_way = range(self.rows.zone[tail], self.rows.row[e.slot.loop] + 1)
         loops = [i for i in self.rows.in_block[block] if self.rows.row[i] in on_way]
         number = sum(other[1:] == (block, from_right) for other in self.state_margin)
         out = 16 + self.grid.ways_back + TRACK * number
@@ -188,11 +188,11 @@ class Zones:
         self.rising: dict[Node, set[int]] = {}
         for e in self.rows.across:
             a, b = e.tail, e.head
-            if a.place is not None or a not in self.rows.zone:
-                continue
-            in_zone = b.place is None and self.rows.zone.get(b) == self.rows.zone[a]
-            from_bar = a in self.rows.bars and b.place is not None and e.slot is None
-            if not in_zone and not from_bar:
+            if b.place is None:
+                leaves = a.place is None and self.rows.zone[a] != self.rows.zone[b]
+            else:
+                leaves = a.place is None and (a not in self.rows.bars or e.slot is not None)
+            if leaves:
                 self.rising.setdefault(a, set()).add(self.rising_x(e))
 
     def rising_x(self, e: Edge) -> int:
