@@ -113,7 +113,7 @@ class Routes:
         return self.hop_by(tiers, begin, self.end(sink, "bottom", net.name, operand))
 
     def connect(self, net: Net, source: Unit, sink: Unit, operand: int) -> list[Hop]:
-        """From one unit to another: into its lower edge, or from above if that is free and near."""
+        """From one unit to another: into its lower edge, or from above if it is a lower op."""
         rises = sink.tier > source.tier
         from_above = sink.tier < source.tier and sink.pins_in is None
         step = 1 if rises else -1

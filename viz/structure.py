@@ -56,8 +56,6 @@ class Loop:
     @property
     def reverse(self) -> bool:
         """Whether it ran from the end to the beginning."""
-        if not self.steps:
-            return False
         return next(iter(self.steps)) > next(reversed(self.steps))  # a list would take O(steps)
 
 

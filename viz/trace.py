@@ -42,10 +42,10 @@ def tape_of(who: str, what: Any, steps: int) -> Tape:
         )
     if hasattr(what, "unroll"):
         return tape_of_cell(who, what, steps)
-    hint = ""
+    hint, attributes = "", getattr(what, "__dict__", {})
     if isinstance(what, (tuple, list)):
         hint = f"; for several Tensors write {who}(Tape(*tensors))"
-    elif parts := [name for name, part in vars_of(what).items() if hasattr(part, "unroll")]:
+    elif parts := [name for name, part in attributes.items() if hasattr(part, "unroll")]:
         hint = (
             f"; give its {parts[0]}, {who}(model.{parts[0]}), or what it computes on an example, "
         )
@@ -53,11 +53,6 @@ def tape_of(who: str, what: Any, steps: int) -> Tape:
     elif callable(what):
         hint = f"; give what it computes on an example, {who}(model(x))"
     raise TypeError(f"{who}: expected a Tensor, a Tape, or a cell, got {type(what).__name__}{hint}")
-
-
-def vars_of(what: Any) -> dict[str, Any]:
-    """The attributes of an object, if it has a dict of them."""
-    return getattr(what, "__dict__", {})
 
 
 def tape_of_cell(who: str, cell: Any, steps: int) -> Tape:
@@ -78,7 +73,8 @@ def tape_of_cell(who: str, cell: Any, steps: int) -> Tape:
 @contextlib.contextmanager
 def in_use(cell: Any) -> Iterator[None]:
     """Switch off what is random in training, so that a picture takes no random numbers away."""
-    training = [m for m in modules_of(cell) if getattr(m, "training", False)]
+    modules = cell.modules() if hasattr(cell, "modules") else [cell]
+    training = [m for m in modules if getattr(m, "training", False)]
     own = ["training" in vars(m) for m in training]
     for module in training:
         module.training = False
@@ -90,11 +86,6 @@ def in_use(cell: Any) -> Iterator[None]:
                 module.training = True
             else:
                 del module.training
-
-
-def modules_of(cell: Any) -> list[Any]:
-    """A cell and all in it."""
-    return list(cell.modules()) if hasattr(cell, "modules") else [cell]
 
 
 def tensors_in(state: Any) -> Iterator[Tensor]:
