@@ -8,7 +8,6 @@ from ..autograd import Tensor
 from .graph import Node, Shared
 from .language import say
 from .look import GREY, UNGATED, parameter_colour
-from .marks import Mark
 from .structure import Structure
 
 
@@ -34,7 +33,7 @@ def shared_parameters(
         colour = parameter_colour(gates.get(family, UNGATED), s.parameters[x][0])
         colours[x] = colour
         if sum(map(len, places.values())) > 1 or None not in places or s.loops:
-            node = Node(f"p{n}", "parameter", parameter_name(s, x), tensor=x, colour=colour)
+            node = Node(f"p{n}", "parameter", s.labels[x], tensor=x, colour=colour)
             in_steps = any(loop is not None for loop in places)
             shared.append(Shared(node, uses_text(places), family, next(inside, None), in_steps))
     for node in nodes:
@@ -43,16 +42,6 @@ def shared_parameters(
     # Those of the loops come first, in the order of first use.
     order = {loop: n for n, loop in enumerate(dict.fromkeys(one.loop for one in shared))}
     return sorted(shared, key=lambda one: (one.loop is None, order[one.loop]))
-
-
-def parameter_name(structure: Structure, x: Tensor, marked: bool = True) -> str:
-    """A parameter's name, with its layer and its number among its namesakes: ``W^(2)``.
-
-    Where the layer is said beside it, it need not be ``marked``.
-    """
-    name, number = structure.parameters.get(x, (x.name or "θ", ""))
-    mark = structure.marked.get(x, Mark()) if marked else Mark()
-    return mark.numbered(number).on(name)
 
 
 def uses_text(places: dict[int | None, set[int]]) -> str:

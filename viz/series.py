@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..autograd import Tape, Tensor, backpropagate, describe
+from .marks import Mark
 from .numbers import norm_of
-from .parameters import parameter_name
 from .structure import Structure, read, stem
 from .trace import tape_of
 
@@ -176,8 +176,9 @@ def shares(loss: Tensor | Tape) -> dict[str, Array]:
             "shares: no parameter is used in a time step of this tape; compute it with "
             "unroll(cell, xs), or in a loop with scope(name, step=t)"
         )
+    names = {x: Mark(high=number).on(name) for x, (name, number) in structure.parameters.items()}
     found = {
-        (loop, parameter_name(structure, x, marked=False)): {
+        (loop, names[x]): {
             t: np.asarray(norm_of(by_step[t]) if t in by_step else 0.0)
             for t in sorted(structure.loops[loop].steps)
         }

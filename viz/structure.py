@@ -95,7 +95,7 @@ class Structure:
         entering: (record, operand) -> the state that comes in there.
         slots: Each loop's states.
         parameters: Parameter -> what it is called, and its number among those called so.
-        marked: Parameter -> the mark of the one loop that uses it.
+        labels: Parameter -> the same as one name, with the mark of the loop that uses it: W^(2).
         marks: For each loop what its names bear where there are several.
         sequences: Data without a name of which steps take x_1, x_2, ... -> what it is called, xs.
     """
@@ -114,7 +114,7 @@ class Structure:
     marks: list[Mark] = field(default_factory=list)
     sequences: dict[Tensor, str] = field(default_factory=dict)
     parameters: dict[Tensor, tuple[str, str]] = field(default_factory=dict)
-    marked: dict[Tensor, Mark] = field(default_factory=dict)
+    labels: dict[Tensor, str] = field(default_factory=dict)
 
     def place_of(self, x: Tensor) -> Place | None:
         """The loop and step that made a Tensor."""
@@ -181,9 +181,11 @@ def name_parameters(s: Structure) -> None:
         name = x.name or ROLES.get(str(s.records[uses[0]].op), "θ")
         namesakes.setdefault((loops.pop() if len(loops) == 1 else None, name), []).append(x)
     for (loop, name), found in namesakes.items():
+        mark = s.marks[loop] if loop is not None else Mark()
         for n, x in enumerate(found, 1):
-            s.parameters[x] = (name, str(n) if len(found) > 1 else "")
-            s.marked[x] = s.marks[loop] if loop is not None else Mark()
+            number = str(n) if len(found) > 1 else ""
+            s.parameters[x] = (name, number)
+            s.labels[x] = mark.numbered(number).on(name)
 
 
 def find_loops(s: Structure) -> list[tuple[str, ...]]:

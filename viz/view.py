@@ -18,7 +18,7 @@ from .language import say
 from .look import gate_colours
 from .marks import split_mark
 from .notation import holds_number, is_number, number_text, symbol, with_low_digits
-from .parameters import parameter_name, shared_parameters
+from .parameters import shared_parameters
 from .plumbing import Plumbing
 from .scopes import Scopes, without_time
 from .structure import Group, Key, Loop, Place, Slot, Structure, is_parameter, stem
@@ -96,7 +96,6 @@ class _Maker:
         self.input_places: dict[Tensor, set[Place | None]] = {}  # where that one is used
         self.find_inputs()
         self.seen_edges: set[Hashable] = set()
-        self.parameter_names: dict[Tensor, str] = {}
         self.arrivals: dict[str, int] = {}
         shown = sum(len(structure.loops[loop].steps[t]) for loop, t in self.visible)
         self.timeless = not structure.loops and bool(structure.entering)
@@ -299,7 +298,7 @@ class _Maker:
         if i in self.merged and record.op == "transpose" and head.kind == "op":
             ((used, k),) = s.uses[record.output]
             x = record.inputs[0]
-            self.side(used, k, x, head, "copy", f"{self.parameter_name(x)}^T")
+            self.side(used, k, x, head, "copy", f"{self.s.labels[x]}^T")
             return
         folded: dict[Node, tuple[int, Tensor]] = {}  # what stands for makers that are not shown
         for k, x in enumerate(record.inputs):
@@ -398,7 +397,7 @@ class _Maker:
             if head.kind == "op":
                 single = len(self.s.uses[x]) == 1 and not self.s.loops
                 kind = "parameter" if single else "copy"
-                self.side(i, k, x, head, kind, self.parameter_name(x))
+                self.side(i, k, x, head, kind, self.s.labels[x])
         elif self.is_input_leaf(x):
             self.edge(self.input_node(x), head, k, x, None)
         elif head.kind == "op":
@@ -417,12 +416,6 @@ class _Maker:
         label = self.first_name(x, slot) if first else x.name or "0"
         node = self.state_node("state", slot, x, label, place, f"_{place[1]}")
         self.edge(node, head, k, x, slot)
-
-    def parameter_name(self, x: Tensor) -> str:
-        """A parameter's name, with its number among its namesakes: ``W^(2)``."""
-        if x not in self.parameter_names:
-            self.parameter_names[x] = parameter_name(self.s, x)
-        return self.parameter_names[x]
 
     def first_name(self, x: Tensor, slot: Slot) -> str:
         """What a state begins with: h_0, or h_{T+1} where time runs from the end."""
@@ -533,8 +526,8 @@ class _Maker:
         for node in self.nodes:
             if node.kind == "gate":
                 operands = (x for i in node.records for x in self.s.records[i].inputs)
-                inside = dict.fromkeys(x for x in operands if x in self.s.parameters)
-                node.detail = " ".join(dict.fromkeys(map(self.parameter_name, inside)))
+                inside = (self.s.labels[x] for x in operands if x in self.s.labels)
+                node.detail = " ".join(dict.fromkeys(inside))
                 around, dot, cell = node.label.rpartition(" · ")
                 if dot and self.timeless:  # the box of a loop: where it stands, below what it is
                     node.label, node.detail = cell, around

@@ -15,7 +15,6 @@ from .graph import Edge, Node
 from .look import NAME, NOTE
 from .nodes import Nodes
 from .notation import split_name
-from .parameters import parameter_name
 from .scene import name_width
 from .units import Point
 
@@ -54,7 +53,7 @@ class Weights:
         s = self.view.structure
         names = list(
             dict.fromkeys(
-                parameter_name(s, y)
+                s.labels[y]
                 for i in cell.records
                 if s.records[i].op in PRODUCTS and any(y is x for y in s.records[i].inputs)
                 for y in s.records[i].inputs
