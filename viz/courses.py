@@ -299,9 +299,8 @@ class Courses:
             points.append((self.grid.outer_x(e), a.y + a.high))
         elif b.place is not None or self.rows.zone[a] != self.rows.zone[b]:
             points += self.zones.leaving(e)
-        passing = self.grid.passing(e)
         for z, x1, x2, early in self.zones.crossings(e):
-            turn = (z, passing[0] if passing is not None else None, early)
+            turn = (z, self.grid.ways[e].name, early)
             if turn in self.zones.jog_y:
                 y = self.zones.jog_y[turn]
                 if aside := self.zones.aside.get(turn):

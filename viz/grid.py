@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,22 @@ WAY_BACK = 42  # how far beside a folded column the innermost way back runs, at 
 DELAY = 28  # from one way back of a folded picture to the next
 
 
+class Way(NamedTuple):
+    """How an edge goes from a row or zone to one above.
+
+    Attributes:
+        name: What is the same of it in all columns.
+        block: The block of columns in which it rises.
+        first: The zone in which it leaves its own row or zone.
+        loops: Those whose rows it passes.
+    """
+
+    name: Hashable
+    block: int
+    first: int
+    loops: list[int]
+
+
 class Grid:
     """The columns of a view.
 
@@ -31,6 +48,7 @@ class Grid:
         origin: (loop, step) -> x of that step's own 0.
         column_span, block_span: From where to where a column and a block of columns reach.
         dots_x: Loop -> the middle of what stands for the steps left out.
+        ways: Edge -> how it passes the rows between its ends.
         lanes: Block -> the ways beside its steps for wires that pass to a row above.
         way_back_x: How far beside a folded column the innermost way back runs.
         ways_back: The room that all of these take up beside a column.
@@ -54,7 +72,7 @@ class Grid:
         ways = max((len(rows.delays(i)) for i in rows.active), default=0)
         self.ways_back = self.way_back_x + 14 * ways if self.view.generic else 0
         self.make_templates()
-        self.add_lanes()
+        self.find_ways()
         self.place_columns()
 
     def make_templates(self) -> None:
@@ -75,39 +93,32 @@ class Grid:
             for loop in self.rows.active
         }
 
-    def passing(self, e: Edge) -> tuple[Hashable, int, int, int] | None:
-        """(class, block, first row, last row) of the rows that an edge must pass by."""
-        a, b = e.tail.place, e.head.place
-        place = a or b
-        if place is None or (e.slot is not None and b is not None):
-            return None
-        if a is not None and b is not None and (a[0] == b[0] or a[1] != b[1]):
-            return None
-        start = self.rows.row[a[0]] + 1 if a is not None else self.rows.zone[e.tail]
-        stop = self.rows.row[b[0]] - 1 if b is not None else self.rows.zone[e.head] - 1
-        name: Hashable = e.tail.id
-        if a is not None and a[0] in self.templates:
-            name = (a[0], self.templates[a[0]].keys.get(e.tail, e.tail.key))
-        return name, self.rows.block[place[0]], start, stop
+    def find_ways(self) -> None:
+        """How edges between rows and zones pass the rows between.
 
-    def passed(self, block: int, start: int, stop: int) -> list[int]:
-        """The loops that a wire passes from one row to another."""
-        rows = range(start, stop + 1)
-        return [self.loop_at[block, row] for row in rows if (block, row) in self.loop_at]
-
-    def add_lanes(self) -> None:
-        """Room beside the steps for wires that pass from a row below to one above.
-
-        Each has a lane of its own, the same in all rows.
+        There they have room beside the steps: each has a lane of its own, the same in all rows.
         """
-        self.loop_at = {(self.rows.block[i], self.rows.row[i]): i for i in self.rows.active}
-        self.lanes: dict[int, dict[Hashable, int]] = {block: {} for block in self.rows.in_block}
-        if len(self.rows.active) > 1:
-            for e in self.rows.across:
-                passing = self.passing(e)
-                if passing is not None and self.passed(*passing[1:]):
-                    name, block = passing[:2]
-                    self.lanes[block].setdefault(name, len(self.lanes[block]) + 1)
+        rows = self.rows
+        loop_at = {(rows.block[i], rows.row[i]): i for i in rows.active}
+        self.ways: dict[Edge, Way] = {}
+        self.lanes: dict[int, dict[Hashable, int]] = {block: {} for block in rows.in_block}
+        for e in rows.across:
+            a, b = e.tail.place, e.head.place
+            place = a or b
+            if place is None or (e.slot is not None and b is not None):
+                continue
+            if a is not None and b is not None and (a[0] == b[0] or a[1] != b[1]):
+                continue
+            first = rows.row[a[0]] + 1 if a is not None else rows.zone[e.tail]
+            stop = rows.row[b[0]] if b is not None else rows.zone[e.head]
+            name: Hashable = e.tail.id
+            if a is not None and a[0] in self.templates:
+                name = (a[0], self.templates[a[0]].keys.get(e.tail, e.tail.key))
+            block = rows.block[place[0]]
+            loops = [loop_at[block, n] for n in range(first, stop) if (block, n) in loop_at]
+            self.ways[e] = Way(name, block, first, loops)
+            if loops:
+                self.lanes[block].setdefault(name, len(self.lanes[block]) + 1)
 
     def place_columns(self) -> None:
         """x of each column; all columns of a block are equally wide."""
@@ -248,11 +259,9 @@ class Grid:
         """Where an edge between a column and a zone meets the zone, past the rows between."""
         of_tail = e.tail.place is not None
         v = e.tail if of_tail else e.head
-        passing = self.passing(e)
-        if passing is not None and v.place is not None and v.kind != "dots":
-            name, *way = passing
-            loops = self.passed(*way)
-            for loop in reversed(loops) if of_tail else loops:
+        way = self.ways.get(e)
+        if way is not None and v.place is not None and v.kind != "dots":
+            for loop in reversed(way.loops) if of_tail else way.loops:
                 if (loop, v.place[1]) in self.origin:
-                    return self.origin[loop, v.place[1]] + self.templates[loop].lanes[name]
+                    return self.origin[loop, v.place[1]] + self.templates[loop].lanes[way.name]
         return self.column_x(e, of_tail)

@@ -97,7 +97,6 @@ class Zones:
 
     def place_zones(self) -> None:
         """Arrange what is outside of time, zone by zone."""
-        self.passing = [e for e in self.rows.across if self.grid.passing(e) is not None]
         self.occupied = {self.rows.zone[v] for v in self.rows.outside}
         self.set_margins()
         self.find_rising()
@@ -173,7 +172,7 @@ class Zones:
         """The wires from row to row that cross a zone."""
         z = self.rows.zone[next(iter(items))]
         xs: dict[int, None] = {}
-        for e in self.passing:
+        for e in self.grid.ways:
             if e.tail in items or e.head in items:
                 continue
             for crossing in self.crossings(e):
@@ -262,10 +261,7 @@ class Zones:
         """Tracks for wires that change their x between two rows: class -> track."""
         found: dict[Hashable, list[tuple[int, str]]] = {}
         done: set[Hashable] = set()
-        for e in self.passing:
-            passing = self.grid.passing(e)
-            assert passing is not None
-            name = passing[0]
+        for e, (name, *_) in self.grid.ways.items():
             to = e.head.place[0] if e.head.place is not None else e.head
             if (name, to) in done:
                 continue
@@ -296,19 +292,18 @@ class Zones:
         A wire out of a step turns below what stands in the zone, to where it goes on; one that
         has passed a row in its lane turns above. So it crosses bars where no other wire is.
         """
-        passing = self.grid.passing(e)
-        if passing is None:
+        way = self.grid.ways.get(e)
+        if way is None:
             return []
-        name, block, start, stop = passing
         a, b = e.tail.place, e.head.place
         t = (a or b or (0, 0))[1]
         xs = [self.grid.column_x(e, True)] if a is not None else []
-        for loop in self.grid.passed(block, start, stop):
+        for loop in way.loops:
             if (loop, t) in self.grid.origin:
-                xs.append(self.grid.origin[loop, t] + self.grid.templates[loop].lanes[name])
+                xs.append(self.grid.origin[loop, t] + self.grid.templates[loop].lanes[way.name])
         if b is not None:
             xs.append(self.grid.column_x(e, False))
-        first = start if a is not None else start + 1
+        first = way.first if a is not None else way.first + 1
         early = a is not None and first in self.occupied
         return [
             Crossing(first + n, x1, x2, early and n == 0 and self.may_rise(first, x2))
