@@ -15,8 +15,17 @@ from typing import Any, NamedTuple
 
 from ..autograd import Parameter, Record, Tensor
 from .marks import ARROWS
-from .notation import GREEK, SYMBOLS, index_text, is_number, number_text, printable, split_name
-from .structure import Group, Structure, stem
+from .notation import (
+    GREEK,
+    OVER,
+    SYMBOLS,
+    index_text,
+    is_number,
+    number_text,
+    printable,
+    split_name,
+)
+from .structure import Group, Structure, part_taken, stem
 
 __all__ = ["Equations", "Formula", "Name", "formula"]
 
@@ -31,18 +40,9 @@ MATRICES = frozenset(["transpose", "concatenate"])  # ops that put matrices toge
 COMMANDS = frozenset(
     re.split(" ", "tanh sinh cosh sin cos tan arcsin arccos arctan exp log min max det")
 )
-NAMES = {  # functions by other names than their ops'
-    **{op: sign for op, sign in SYMBOLS.items() if sign.isalpha()},
-    "arctan2": "atan2",
-    "layer_norm": "LN",
-    "log_softmax": "log softmax",
-    "maximum": "max",
-    "minimum": "min",
-    "prod": "∏",
-    "relu": "ReLU",
-    "sigmoid": "σ",
-    "sum": "Σ",
-}
+# Functions by other names than their ops': those of pictures that are words, and others.
+NAMES = {op: sign for op, sign in SYMBOLS.items() if sign.replace(" ", "").isalpha()}
+NAMES |= {"arctan2": "atan2", "layer_norm": "LN", "prod": "∏", "relu": "ReLU"}
 SIGNS = {"σ": r"\sigma", "Σ": r"\sum", "∏": r"\prod"}
 
 
@@ -99,11 +99,8 @@ def write_name(name: Name, latex: bool) -> str:
         base, sub = roman(base), roman(sub) if sub else ""
     else:
         base, sub = printable(base), printable(sub)
-    layer = name.layer
-    if name.bar:
-        base = with_bar(base, latex)
-        layer = layer if latex else split_arrow(layer)[1]
-    return subscripted(base, (sub, name.when), layer, latex)
+    base = with_bar(base, latex) if name.bar else base
+    return subscripted(base, (sub, name.when), name.layer, latex)
 
 
 def with_bar(letter: str, latex: bool) -> str:
@@ -263,7 +260,8 @@ def bracketing(record: Record, x: list[Formula], latex: bool) -> Formula:
 
 def bracketed(text: str) -> str:
     """A formula behind ∂L/∂: in parentheses unless it is one name."""
-    return text if re.fullmatch(r"[\w\u0303]+(_\{[^}]*\})?(\^\([\w.]+\))?", text) else f"({text})"
+    one_name = re.fullmatch(rf"[\w{OVER}]+(_\{{[^}}]*\}})?(\^\([\w.]+\))?", text)
+    return text if one_name else f"({text})"
 
 
 # Names --------------------------------------------------------------------------------------
@@ -602,13 +600,10 @@ class Equations(Names):
 
     def taken(self, record: Record) -> Formula | None:
         """What a step takes out of a sequence: what another loop gave at that step, or ``xs_t``."""
-        if record.op != "getitem" or record.step is None:
+        found = part_taken(record) if record.step is not None else None
+        if found is None or found[1] + 1 != record.step:
             return None
-        index = record.params.get("index")
-        parts = index if isinstance(index, tuple) else (index,)
-        if not all(part == slice(None) for part in parts[:-1]) or parts[-1] != record.step - 1:
-            return None
-        return self.part(record.inputs[0], len(parts) - 1, record.step - 1)
+        return self.part(record.inputs[0], *found)
 
     def part(self, x: Tensor, axis: int, index: int) -> Formula | None:
         """Position ``index`` of a sequence, in the terms of those who made it."""

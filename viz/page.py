@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
+from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
 from .adjoints import adjoints_of
 from .extent import LAST, Part, choose_steps
 from .formulas import Equations
@@ -41,7 +41,7 @@ from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
 from .notation import GREEK, is_number, printable
-from .numbers import Flows, Norms
+from .numbers import Flows, Norms, norm_of
 from .paint import Painter, course_of
 from .scene import Scene, SceneBox, shown_text
 from .structure import Structure, read
@@ -303,6 +303,12 @@ class Book:
         self.gradients = gradients or {}
         self.names = tape.names()
         self.equations = Equations(structure)
+        # Parameters and first states in equations: two directions have arrows over their letters.
+        self.leaves = {x: self.equations.leaf(x, None).text for x in structure.parameters}
+        for i, k in structure.entering:
+            x = structure.records[i].inputs[k]
+            if x not in structure.made:
+                self.leaves[x] = self.equations.operand(i, k, x).text
         kept = records_of(structure, limit)
         self.row = {i: n for n, i in enumerate(kept)}  # position on the tape -> row of the page
         self.number: dict[Tensor, int] = {}
@@ -344,7 +350,7 @@ class Book:
             return
         for x, columns in scene.shares.items():
             self.shares[self.number[x]] = [
-                [*(place or (-1, 0)), rounded(norm(share))] for place, share in columns.items()
+                [*(place or (-1, 0)), rounded(norm_of(share))] for place, share in columns.items()
             ]
 
     def tensor(self, x: Tensor) -> dict[str, Any]:
@@ -366,12 +372,14 @@ class Book:
         if made is not None and not x.name:
             left, equals, _ = self.equations.statement(made).partition(" = ")
             out |= {"e": left} if equals and not left.startswith("v_") else {}
+        elif x in self.leaves:
+            out |= {"e": self.leaves[x]} if self.leaves[x] != x.name else {}
         if x._record is None:
             out["k"] = "number" if is_number(x) else "parameter" if x.requires_grad else "input"
         g = None if self.live else self.gradient(x)
         if g is not None:
             out["g"] = self.numbers(g)
-            out["m"] = rounded(norm(g))
+            out["m"] = rounded(norm_of(g))
         return out
 
     def gradient(self, x: Tensor) -> np.ndarray[Any, Any] | None:
@@ -393,7 +401,7 @@ class Book:
             "std": numbers.std(),
             "min": numbers.min(),
             "max": numbers.max(),
-            "norm": norm(numbers),
+            "norm": norm_of(numbers),
         }
         return {name: rounded(float(value)) for name, value in sums.items()}
 
@@ -408,7 +416,7 @@ class Book:
             "a": [self.number[x] for x in record.inputs],
             "r": self.number[record.output],
         }
-        path = path_text(say_path(without_steps(record.scope)))
+        path = path_text(say_path(tuple(name for name, _ in self.structure.group[i])))
         if path:
             out["p"] = printable(path)
         if self.live:
@@ -457,7 +465,7 @@ class Book:
             found: dict[Tensor, Any] = {}
             backpropagate([(state, seed)], found.__setitem__, every=True, stop=sources)
             arrived = [
-                [self.number[x], rounded(norm(found[source][index]))]
+                [self.number[x], rounded(norm_of(found[source][index]))]
                 for x, source, index in inputs
                 if source in found
             ]
@@ -600,12 +608,6 @@ def rounded(value: Any) -> Any:
             return float(f"{value:.{DIGITS}g}")
         return "NaN" if value != value else "∞" if value > 0 else "−∞"
     return value if isinstance(value, (bool, int)) else printable(str(value))
-
-
-def norm(array: np.ndarray[Any, Any]) -> float:
-    """The Euclidean norm of all numbers together."""
-    numbers = np.asarray(array, dtype=float)
-    return float(np.sqrt((numbers * numbers).sum()))
 
 
 # The file ------------------------------------------------------------------------------------
