@@ -361,7 +361,7 @@ def animated_gif(
     scene: Scene, theme: Theme, sequence: Sequence[Frame], begins: Sequence[float]
 ) -> bytes:
     """The picture as frames, each drawn by Graphviz: what waits is faint, what happens outlined."""
-    image = import_extra("animate writes GIFs with Pillow", "plot", "PIL.Image")
+    image = import_extra("animate writes GIFs with Pillow", "plot", "PIL", "PIL.Image").Image
     film = Film(scene, theme, sequence)
     pictures = film.pictures()
 

@@ -73,12 +73,10 @@ function openFrom(node) {
 }
 
 function toggleLayer(loop) {
-  if (state.scene === "cell") {
-    const others = scenes.op.boxes.flatMap((box, b) => (box.cell && box.cell[0] !== loop ? [b] : []));
-    state.scene = "op";
-    state.closed.op = new Set(others);
-  } else {
-    const boxes = cellsOf(shown.scene, loop);
+  const test = ([l]) => l === loop;
+  if (state.scene === "cell") openOnly(test);
+  else {
+    const boxes = cellsOf(shown.scene, test);
     const closed = state.closed[state.scene];
     const all = boxes.every((b) => closed.has(b));
     for (const b of boxes) if (all) closed.delete(b); else closed.add(b);
