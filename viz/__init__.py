@@ -2,19 +2,20 @@
 
 ``structure`` reads loops, steps, gates and states off a tape; ``view`` chooses what of it is
 shown, with ``extent`` (which steps), ``scopes``, ``parameters`` and ``plumbing``, as the Nodes and
-Edges of ``graph``. ``layout`` places them: ``template`` lays one time step out, with ``blocks`` for
-the gates in it and ``layers`` for the placing itself, of Units and Nets (by ``routes``, ``order``,
-``positions`` and ``tracks``), ``rows``, ``grid`` and ``zones`` say where all else is, ``nodes``,
-``courses``, ``buses`` and ``captions`` write the scene. ``times`` finds which loops share their
-columns, ``marks`` what tells names of layers and directions apart. ``paint`` writes a scene as SVG,
-``dot`` as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and ``look`` have the
-looks that both share. ``notation`` knows how an op is written, ``equations`` what the ops together
-compute; ``trace`` runs a cell that is to be shown, ``stepwise`` runs again, a step at a time, what
-a tape computed for all steps at once; ``words`` and ``weights`` stand beside columns and arrows,
-``language`` says what pictures say, ``lattice`` is a picture of its own; ``page`` puts all views of
-a tape, its numbers and a browser's script into one file, ``animation`` lets a drawing light up in
-the order of its tape. ``plots`` has the pictures beside the graph, by matplotlib, of the arrays of
-``series`` and in the look of ``axes``.
+Edges of ``graph``. ``layout`` places them: ``template`` lays one time step out, with ``blocks``
+for the gates in it and ``layers`` for the placing itself, of Units and Nets (by ``routes``,
+``order``, ``positions`` and ``tracks``), ``rows``, ``grid`` and ``zones`` say where all else is,
+``nodes``, ``courses``, ``buses`` and ``captions`` write the scene. ``times`` finds which loops
+share their columns, ``marks`` what tells names of layers and directions apart. ``paint`` writes a
+scene as SVG, ``dot`` as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and
+``look`` have the looks that both share. ``notation`` knows how an op is written, ``equations``
+what the ops together compute (``formulas``, ``adjoints``, set by ``writing``); ``trace`` runs a
+cell that is to be shown, ``stepwise`` runs again, a step at a time, what a tape computed for all
+steps at once; ``words`` and ``weights`` stand beside columns and arrows, ``language`` says what
+pictures say, ``lattice`` is a picture of its own; ``page`` puts all views of a tape, its numbers
+and a browser's script into one file, ``animation`` lets a drawing light up in the order of its
+tape. ``plots`` has the pictures beside the graph, by matplotlib, of the arrays of ``series`` and
+in the look of ``axes``.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from collections.abc import Hashable
 
 from ..autograd import Record, Tensor
 from .extent import LAYER, bearable, choose_steps, unlike_steps, without_scopes
-from .formulas import Equations, write_name
+from .formulas import Equations
 from .graph import Edge, Node, View, cell_title, scope_title
 from .language import say
 from .look import gate_colours
@@ -22,6 +22,7 @@ from .parameters import parameter_name, shared_parameters
 from .plumbing import Plumbing
 from .scopes import Scopes, without_time
 from .structure import Group, Key, Loop, Place, Slot, Structure, is_parameter, stem
+from .writing import TEXT
 
 CUT = "//"  # where truncated backpropagation stops
 MOST_NAMED = 3_000  # nodes that are asked for their equations, records with gates' letters
@@ -279,7 +280,7 @@ class _Maker:
         name = self.equations.names.get(i) if self.equations is not None else None
         if name is None or place is None or len(name.base) > 1:
             return ""
-        return write_name(name._replace(layer="", when=str(place[1])), latex=False)
+        return TEXT.name(name._replace(layer="", when=str(place[1])))
 
     # Operands -------------------------------------------------------------------------------
 
