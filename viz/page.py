@@ -35,7 +35,7 @@ from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
 from .adjoints import adjoints_of
 from .extent import LAST, Part, choose_steps
 from .formulas import Equations
-from .graph import Curve, Edge, Node, loop_label
+from .graph import Curve, Edge, Node, View, loop_label
 from .language import say, say_path
 from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
@@ -45,7 +45,7 @@ from .numbers import Flows, Norms, norm_of
 from .paint import Painter, course_of
 from .scene import Scene, SceneBox, shown_text
 from .structure import Structure, read
-from .view import is_input_leaf, make_view
+from .view import make_view
 from .words import Words
 
 __all__ = ["make_page"]
@@ -116,6 +116,8 @@ def make_page(
             view = make_view(structure, level=name, steps=limit)
             scene = lay_out(view, values=values, gradients=gradients, legend=False, words=words)
         titles = view.titles
+        if name == "cell":
+            book.find_inputs(view)
         book.add_shares(scene)
         book.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
         scene = without_legend(scene)
@@ -323,6 +325,7 @@ class Book:
         self.uses = Counter(x for record in structure.records for x in set(record.inputs))
         self.shares: dict[int, list[list[Any]]] = {}
         self.remarks: dict[str, None] = {}  # what the scenes say in words
+        self.inputs: dict[Tensor, tuple[Tensor, Any]] = {}
         self.same_place: dict[Hashable, list[int]] = {}
         for i in kept:
             place = structure.where[i]
@@ -448,25 +451,25 @@ class Book:
         Loop -> step -> the row of h_t, and for each input [row of x_s, ‖∂L/∂h_t · ∂h_t/∂x_s‖]:
         the pass back begins at h_t alone, with the gradient that h_t has.
         """
-        inputs = list(self.inputs()) if self.gradients else []
-        sources = {source for _, source, _ in inputs}
+        inputs = {x: part for x, part in self.inputs.items() if x.dtype.kind == "f"}
+        sources = {source for source, _ in inputs.values()}
         out: dict[str, dict[int, list[Any]]] = {}
         visits = 0
-        for loop, t, i in self.hidden_states() if inputs else ():
+        for loop, t, i in self.hidden_states() if inputs and self.gradients else ():
             state = self.structure.records[i].output
             seed = self.gradient(state)
             visits += i + 1
             if seed is None or i not in self.row or visits > MOST_VISITS:
                 continue
             if self.live:  # the page goes back itself
-                places = [self.number[x] for x, *_ in inputs]
+                places = [self.number[x] for x in inputs]
                 out.setdefault(str(loop), {})[t] = [self.number[state], *places]
                 continue
             found: dict[Tensor, Any] = {}
             backpropagate([(state, seed)], found.__setitem__, every=True, stop=sources)
             arrived = [
                 [self.number[x], rounded(norm_of(found[source][index]))]
-                for x, source, index in inputs
+                for x, (source, index) in inputs.items()
                 if source in found
             ]
             reached: list[Any] = [pair for pair in arrived if pair[1] != 0]
@@ -483,25 +486,16 @@ class Book:
                 if made:
                     yield loop.index, t, made[-1]
 
-    def inputs(self) -> Iterator[tuple[Tensor, Tensor, Any]]:
-        """The x_s: (its Tensor, what it was taken from, where); those that come from outside."""
-        after: set[Tensor] = set()  # what depends on a step
-        seen: set[Tensor] = set()
-        for i, record in enumerate(self.structure.records):
-            place = self.structure.where[i]
-            depends = any(x in after for x in record.inputs)
-            if place is not None and i in self.row and not depends and record.op == "getitem":
-                if record.inputs[0].dtype.kind == "f":
-                    yield record.output, record.inputs[0], record.params["index"]
-            elif place is not None and i in self.row:
-                for k, x in enumerate(record.inputs):
-                    is_data = x._record is None and is_input_leaf(x) and not x.requires_grad
-                    is_state = (i, k) in self.structure.entering
-                    if is_data and not is_state and x.dtype.kind == "f" and x not in seen:
-                        seen.add(x)
-                        yield x, x, ...
-            if depends or (place is not None and record.op != "getitem"):
-                after.add(record.output)
+    def find_inputs(self, view: View) -> None:
+        """The x_s of a picture of cells: their Tensors, what they were taken from, and where."""
+        for node in view.nodes:
+            if node.kind == "input" and node.place is not None:
+                for record in map(self.structure.records.__getitem__, node.records):
+                    x, taken = record.output, record.op == "getitem"
+                    part = (record.inputs[0], record.params["index"]) if taken else (x, ...)
+                    self.inputs[x] = part
+                if not node.records and node.tensor is not None:
+                    self.inputs[node.tensor] = node.tensor, ...
 
     # Scenes ----------------------------------------------------------------------------------
 

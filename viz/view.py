@@ -405,7 +405,8 @@ class _Maker:
 
     def is_input_leaf(self, x: Tensor) -> bool:
         """Whether a Tensor that no record made is data, by its name or by its parts' names."""
-        return is_input_leaf(x) or x in self.s.sequences
+        named = x.name and not re.fullmatch(r"[-+.\d]+", x.name)
+        return bool(named) or x in self.s.sequences
 
     def connect_first_state(self, i: int, k: int, x: Tensor, head: Node, slot: Slot) -> None:
         """A state that enters from outside: h_0, or the state that truncation cut off."""
@@ -562,11 +563,6 @@ class _Maker:
                 node.label = say(node.label)
             elif node.kind == "output":
                 node.note = say(node.note)
-
-
-def is_input_leaf(x: Tensor) -> bool:
-    """Whether a Tensor that no record made is data with a name, rather than a constant."""
-    return bool(x.name) and not re.fullmatch(r"[-+.\d]+", x.name or "")
 
 
 def generic_name(name: str, step: int) -> str:
