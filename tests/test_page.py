@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from unspool import Parameter, Tape, Tensor, scope, unroll
-from unspool.autograd import Op, apply, cross_entropy, sigmoid
+from unspool.autograd import Op, apply, cross_entropy, relu, sigmoid
 from unspool.cells import GRU, LSTM, Bidirectional, Cell, Elman, Stacked
 from unspool.models import FeedForward, LanguageModel
 from unspool.viz import draw, equations, page
@@ -99,6 +99,14 @@ def test_nothing_is_asked_from_elsewhere():
         r"innerHTML|outerHTML|insertAdjacent|document\.write|eval\(|Function\(", scripts
     )
     assert {path.stem for path in ASSETS.glob("*.js")} == {*page.SCRIPTS, "unpack"}
+
+
+def test_no_function_of_the_script_has_the_name_of_another():
+    """They stand in one function: a second one would replace the first."""
+    files = [(ASSETS / f"{name}.js").read_text(encoding="utf-8") for name in page.SCRIPTS]
+    names = re.findall(r"^function\*? (\w+)", "\n".join(files), re.M)
+    assert len(names) > 100
+    assert len(names) == len(set(names))
 
 
 def test_the_policy_names_the_checksums_of_what_is_there():
@@ -1648,7 +1656,7 @@ def test_it_walks_by_gates_and_steps_and_tells_sums_over_time(opened, browser):
     for _ in range(6):
         browser.run("document.getElementById('next').click()")
         heads.add(browser.text("#now h2"))
-    assert any("t=2, lstm / input" in head for head in heads)
+    assert any("t=2, input" in head for head in heads)
     browser.walk_by("step")
     while not browser.text("#now h2").startswith("Backward: t=3"):
         browser.run("document.getElementById('next').click()")
@@ -1665,6 +1673,38 @@ def test_it_walks_by_gates_and_steps_and_tells_sums_over_time(opened, browser):
     found = [float(v.replace("−", "-")) for v in row]
     norms = [np.linalg.norm(x) for x in (parts[3], parts[4] + parts[3], grads[U])]
     np.testing.assert_allclose(found, norms, rtol=6e-4)
+
+
+@pytest.mark.slow
+def test_rules_with_numbers_are_right(opened, browser):
+    """Each line reads as arithmetic: what it says equals its left side."""
+    a, b = (Parameter(np.array(values), name=n) for n, values in (("a", [0.4]), ("b", [-1.5])))
+    y = np.exp(a) * np.sqrt(a) - np.square(b) / a + np.abs(b) * np.tanh(b) + sigmoid(a) ** 3.0
+    tape = Tape((np.log(a) * relu(a) - b + y).sum())
+    opened(tape, grads=tape.gradients(), level="op")
+    browser.walk_by("record")
+    browser.run("document.getElementById('last').click()")
+    lines = []
+    for _ in range(len(tape)):
+        lines += browser.run(
+            "return [...document.querySelectorAll('#now .with-numbers')].map(p => p.textContent)"
+        )
+        browser.run("document.getElementById('back').click()")
+    functions = {"log": np.log, "sign": np.sign}
+    read = dict.fromkeys(("exp", "sqrt", "square", "tanh", "abs", "sigmoid", "relu", "sum"))
+    signs = {"−": "-", "·": "*", "²": "**2", "^": "**", "[": "(", "]": ")"}
+    checked = 0
+    for line in lines:
+        left, right = line.replace(" for the first number", "").split(" = ", 1)
+        text = right
+        for sign, python in signs.items():
+            text, left = text.replace(sign, python), left.replace(sign, python)
+        text = re.sub(r"\b(log|sign) (\S+)", r"\1(\2)", text)
+        if any(re.search(rf"\b{name}\(", text) for name in read):
+            continue
+        assert eval(text, functions) == pytest.approx(float(left), rel=2e-3, abs=1e-9), line
+        checked += 1
+    assert checked >= 12
 
 
 @pytest.mark.slow
@@ -1725,6 +1765,29 @@ def test_equations_are_mathml(opened, browser):
     assert found[0] == "http://www.w3.org/1998/Math/MathML"
     assert found[1] == "f_2 = σ(x_2 W_f + h_1 U_f + b_f)"
     assert found[2] == ["f2", "x2", "Wf", "h1", "Uf", "bf"]
+
+
+@pytest.mark.slow
+def test_names_of_two_directions_have_arrows_and_subscripts(opened, browser):
+    xs = np.ones((2, 3), np.float32)
+    ys, _ = unroll(Bidirectional(GRU(3, 2, rng=0), GRU(3, 2, rng=1)), xs)
+    tape = Tape((ys * ys).sum())
+    opened(tape, grads=tape.gradients(), level="gate")
+    browser.walk_by("gate")
+    browser.run("document.getElementById('last').click()")
+    found = ""
+    for _ in range(12):
+        html_ = browser.run("return document.getElementById('now').innerHTML")
+        found += html_
+        browser.run("document.getElementById('back').click()")
+    heads = re.findall(r"<h2>(.*?)</h2>", found)
+    assert "Backward: t=1, candidate, forward · GRU" in heads
+    chips = browser.run("return [...document.querySelectorAll('.chip')].map(c => c.textContent)")
+    assert {"h⃗0", "h⃖3", "W⃗z", "W⃖z"} <= set(chips)
+    assert len(set(chips)) == len(chips)
+    for name in ("∂L/∂r⃗<sub>1</sub>", "∂L/∂h̃⃗<sub>1</sub>", "∂L/∂W⃗<sub>h</sub>"):
+        assert name in found, name
+    assert "_" not in re.sub(r"<.*?>", "", found.split("<details")[0])
 
 
 @pytest.mark.slow

@@ -382,7 +382,10 @@ def test_curves_of_a_training():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: plot_attention(np.eye(2), theme="sepia"), "'light', 'dark', 'print', got 'sepia'"),
+        (
+            lambda: plot_attention(np.eye(2), theme="sepia"),
+            "one of light, dark, print, got 'sepia'",
+        ),
         (lambda: plot_attention(np.ones(3)), r"got \(3,\)"),
         (lambda: plot_attention(np.eye(2), width=0), "width must be an integer >= 1, got 0"),
         (

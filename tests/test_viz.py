@@ -1743,7 +1743,7 @@ def test_the_last_steps_may_be_kept():
         assert x[1][2] < dots.x < x[7][0]
     assert columns(draw(tape, keep="last", steps=1)) == [9]
     assert columns(draw(tape, keep="last")) == [1, 8, 9]
-    with pytest.raises(ValueError, match='keep is "first" or "last", got \'end\''):
+    with pytest.raises(ValueError, match="keep must be one of first, last, got 'end'"):
         draw(tape, keep="end")
 
 
@@ -1853,7 +1853,7 @@ def test_what_fits_no_width_says_how_wide_it_is():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert draw(tape_of(LSTM(3, 4)), level="gate", width=5000).scene.view.level == "gate"
-    with pytest.raises(TypeError, match="width is a whole number"):
+    with pytest.raises(TypeError, match="width must be an integer"):
         draw(LSTM(3, 4), width="978px")
 
 
@@ -1997,16 +1997,20 @@ ERRORS = [
     (
         lambda: draw(LSTM(3, 4), level="ops"),
         ValueError,
-        'level is "op", "gate", "cell" or "layer", got \'ops\'',
+        "level must be one of op, gate, cell, layer, got 'ops'",
     ),
-    (lambda: draw(LSTM(3, 4), steps=0), ValueError, "steps is a whole number from 1, got 0"),
-    (lambda: draw(LSTM(3, 4), theme="blue"), ValueError, 'theme is "light", "dark" or "print"'),
-    (lambda: draw(LSTM(3, 4), theme=["dark"]), ValueError, "theme is .*, got .'dark'."),
-    (lambda: draw(LSTM(3, 4), title=3), TypeError, "title is a text, got 3"),
-    (lambda: draw(LSTM(3, 4), caption=None), TypeError, "caption is a text, got None"),
-    (lambda: draw(LSTM(3, 4), steps=2.5), TypeError, "steps is a whole number from 1, got 2.5"),
-    (lambda: draw(LSTM(3, 4), at=True), TypeError, "at is a whole number from 1, got True"),
-    (lambda: draw(LSTM(3, 4), at=0), ValueError, "at is a whole number from 1, got 0"),
+    (lambda: draw(LSTM(3, 4), steps=0), ValueError, "steps must be an integer >= 1, got 0"),
+    (
+        lambda: draw(LSTM(3, 4), theme="blue"),
+        ValueError,
+        "theme must be one of light, dark, print, got 'blue'",
+    ),
+    (lambda: draw(LSTM(3, 4), theme=["dark"]), ValueError, "theme must be .*, got a list of 1"),
+    (lambda: draw(LSTM(3, 4), title=3), TypeError, "title must be a string, got 3"),
+    (lambda: draw(LSTM(3, 4), caption=None), TypeError, "caption must be a string, got None"),
+    (lambda: draw(LSTM(3, 4), steps=2.5), TypeError, "steps must be an integer >= 1, got 2.5"),
+    (lambda: draw(LSTM(3, 4), at=True), TypeError, "at must be an integer >= 1, got True"),
+    (lambda: draw(LSTM(3, 4), at=0), ValueError, "at must be an integer >= 1, got 0"),
     (
         lambda: draw(LSTM(3, 4), steps=3, at=4),
         ValueError,

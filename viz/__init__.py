@@ -2,19 +2,20 @@
 
 ``structure`` reads loops, steps, gates and states off a tape; ``view`` chooses what of it is
 shown, with ``extent`` (which steps), ``scopes``, ``parameters`` and ``plumbing``, as the Nodes and
-Edges of ``graph``. ``layout`` places them: ``template`` lays one time step out, with ``blocks`` for
-the gates in it and ``layers`` for the placing itself, of Units and Nets (by ``routes``, ``order``,
-``positions`` and ``tracks``), ``rows``, ``grid`` and ``zones`` say where all else is, ``nodes``,
-``courses``, ``buses`` and ``captions`` write the scene. ``times`` finds which loops share their
-columns, ``marks`` what tells names of layers and directions apart. ``paint`` writes a scene as SVG,
-``dot`` as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and ``look`` have the
-looks that both share. ``notation`` knows how an op is written, ``equations`` what the ops together
-compute; ``trace`` runs a cell that is to be shown, ``stepwise`` runs again, a step at a time, what
-a tape computed for all steps at once; ``words`` and ``weights`` stand beside columns and arrows,
-``language`` says what pictures say, ``lattice`` is a picture of its own; ``page`` puts all views of
-a tape, its numbers and a browser's script into one file, ``animation`` lets a drawing light up in
-the order of its tape. ``plots`` has the pictures beside the graph, by matplotlib, of the arrays of
-``series`` and in the look of ``axes``.
+Edges of ``graph``. ``layout`` places them: ``template`` lays one time step out, with ``blocks``
+for the gates in it and ``layers`` for the placing itself, of Units and Nets (by ``routes``,
+``order``, ``positions`` and ``tracks``), ``rows``, ``grid`` and ``zones`` say where all else is,
+``nodes``, ``courses``, ``buses`` and ``captions`` write the scene. ``times`` finds which loops
+share their columns, ``marks`` what tells names of layers and directions apart. ``paint`` writes a
+scene as SVG, ``dot`` as DOT, which ``render`` has Graphviz draw as PNG and PDF; ``style`` and
+``look`` have the looks that both share. ``notation`` knows how an op is written, ``equations``
+what the ops together compute (``formulas``, ``adjoints``, set by ``writing``); ``trace`` runs a
+cell that is to be shown, ``stepwise`` runs again, a step at a time, what a tape computed for all
+steps at once; ``words`` and ``weights`` stand beside columns and arrows, ``language`` says what
+pictures say, ``lattice`` is a picture of its own; ``page`` puts all views of a tape, its numbers
+and a browser's script into one file, ``animation`` lets a drawing light up in the order of its
+tape. ``plots`` has the pictures beside the graph, by matplotlib, of the arrays of ``series`` and
+in the look of ``axes``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import graphviz  # type: ignore[import-untyped]
 import numpy as np
 
 from ..autograd import Tape, Tensor, describe
-from ..checks import check_bool
+from ..checks import check_bool, check_choice, check_int, check_text, unless_none
 from ..files import write_atomically
 from . import dot, render
 from .animation import animate
@@ -314,14 +315,16 @@ def draw(
         >>> draw(ys, level="cell")
         <Drawing of 20 steps, level cell: 21 nodes, 11 edges>
     """
-    check_choices(level, keep, theme, title, caption)
+    if level is not None:
+        check_choice("draw", "level", level, (*LEVELS, LAYER))
+    check_choice("draw", "keep", keep, ("first", "last"))
+    check_texts("draw", theme, title, caption)
     options = {"fold": fold, "backward": backward, "values": values, "legend": legend}
     for name, flag in options.items():
         check_bool("draw", name, flag)
-    check_count("steps", steps)
-    check_count("at", at)
-    check_count("width", width)
-    check_count("generate", generate)
+    counts = {"steps": steps, "at": at, "width": width, "generate": generate}
+    for name, count in counts.items():
+        unless_none(check_int)("draw", name, count)
     check_scale(scale)
     check_labels(labels)
     if fold and at is not None:
@@ -487,24 +490,18 @@ def lattice(
 
     Source: Lafferty, McCallum and Pereira (2001); the best path: Viterbi (1967).
     """
-    check_choices(None, "first", theme, title, caption)
+    check_texts("lattice", theme, title, caption)
     check_labels(labels)
     with speaking(labels):
         scene = lattice_scene(tagger, x, words, targets, title, caption)
     return Drawing(scene, scene.title.lower(), THEMES[theme], labels)
 
 
-def check_choices(level: Any, keep: Any, theme: Any, title: Any, caption: Any) -> None:
-    """Raise unless names are among those known, and texts are texts."""
-    if level not in (None, *LEVELS, LAYER):
-        raise ValueError(f'draw: level is "op", "gate", "cell" or "layer", got {level!r}')
-    if keep not in ("first", "last"):
-        raise ValueError(f'draw: keep is "first" or "last", got {keep!r}')
-    if theme not in tuple(THEMES):
-        raise ValueError(f'draw: theme is "light", "dark" or "print", got {theme!r}')
-    for name, text in (("title", title), ("caption", caption)):
-        if not isinstance(text, str):
-            raise TypeError(f"draw: {name} is a text, got {text!r}")
+def check_texts(who: str, theme: Any, title: Any, caption: Any) -> None:
+    """Raise unless a theme is one of those known, and texts are texts."""
+    check_choice(who, "theme", theme, THEMES)
+    check_text(who, "title", title)
+    check_text(who, "caption", caption)
 
 
 def check_scale(scale: Any) -> None:
@@ -518,16 +515,6 @@ def check_scale(scale: Any) -> None:
         raise TypeError(f"{wanted}; got {scale!r}")
     if scale[0] >= scale[1]:
         raise ValueError(f"{wanted}; got {scale!r}")
-
-
-def check_count(name: str, value: Any) -> None:
-    """Raise unless an option is None or a whole number from 1."""
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"draw: {name} is a whole number from 1, got {value!r}")
-    if value < 1:
-        raise ValueError(f"draw: {name} is a whole number from 1, got {value}")
 
 
 def check_time(

@@ -9,34 +9,17 @@ of all time steps are one sum Σ_t. δ is the gradient before a gate's function:
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..autograd import Record, Tape, Tensor, recording, split_scope
-from .formulas import (
-    ATOM,
-    LONGEST,
-    PLUS,
-    POWER,
-    SEEN_THROUGH,
-    TIMES,
-    Equations,
-    Formula,
-    Name,
-    formula,
-    matmul,
-    stacked,
-    subscripted,
-    transposed,
-    with_bar,
-    word,
-    wrapped,
-    write_name,
-)
+from .formulas import LONGEST, SEEN_THROUGH, Equations, formula
 from .notation import is_number
 from .structure import read
+from .writing import ATOM, PLUS, TIMES, Formula, Name
 
 __all__ = ["Adjoints", "adjoints_of"]
 
@@ -84,7 +67,7 @@ class Adjoints:
         self.s = read(tape)
         self.names = Equations(self.s, latex=latex, generic=True, inner=inner, columns=columns)
         self.names.write()
-        self.latex, self.columns, self.inner = latex, columns, inner
+        self.script, self.columns, self.inner = self.names.script, columns, inner
         self.gradients = gradients
         self.forward = {record.index: i for i, record in enumerate(self.s.records)}
         made = (g for g in gradients.values() if g._record is not None)
@@ -186,7 +169,7 @@ class Adjoints:
         """A value's name, as it is called from a place."""
         if place is not None:
             name = name._replace(when=self.when(place, ref))
-        return Formula(write_name(name, self.latex))
+        return self.names.written(name)
 
     def gradient_name(self, g: Tensor, ref: Place | None) -> Formula:
         """``∂L/∂h_{t-1}`` or ``δ_{f,t}``."""
@@ -194,18 +177,11 @@ class Adjoints:
         if not kind:
             return self.written(name, place, ref)
         if kind == "∂":
-            return self.derivative(self.written(name, place, ref))
-        low = word(name.base, self.latex) if name.base else ""
-        low = with_bar(low, self.latex) if name.bar else low
-        sign = r"\delta" if self.latex else "δ"
-        when = self.when(place, ref)
-        return Formula(subscripted(sign, (low, when), name.layer, self.latex))
-
-    def derivative(self, of: Formula) -> Formula:
-        """∂L/∂ of what has a name."""
-        if self.latex:
-            return Formula(rf"\frac{{\partial L}}{{\partial {of.text}}}")
-        return Formula(f"∂L/∂{of.text}")
+            return self.script.derivative(self.written(name, place, ref))
+        low = self.script.word(name.base) if name.base else ""
+        low = self.script.with_bar(low) if name.bar else low
+        subscripts = (low, self.when(place, ref))
+        return Formula(self.script.subscripted(self.script.delta, subscripts, name.layer))
 
     def deltas(self) -> dict[Tensor, str]:
         """What the gradients that are a δ are called at their time steps: ``δ_{f,3}``."""
@@ -311,8 +287,8 @@ class Adjoints:
             return None
         loss = self.s.records[i]
         scores, share = self.value(loss.inputs[0], ref), loss.params["share"]
-        softmax, right, target, weight = (
-            word(text, self.latex) for text in ("softmax", "onehot", "target", "share")
+        softmax, right, target, weight = map(
+            self.script.word, ("softmax", "onehot", "target", "share")
         )
         inside = f"{softmax}({scores.text}) - {right}({target})"
         even = share.size > 0 and (share == share.flat[0]).all()
@@ -355,7 +331,8 @@ class Adjoints:
             made = self.s.made.get(self.s.records[i].inputs[last]) if i is not None else None
             place = self.s.where[made] if made is not None else None
             step = (place[0] if place else ref[0] if ref else 0, last + 1)
-            return [Term(1, (self.derivative(self.written(name._replace(base=base), step, ref)),))]
+            of = self.written(name._replace(base=base), step, ref)
+            return [Term(1, (self.script.derivative(of),))]
         return None
 
     def pairs(self, i: int) -> list[tuple[Tensor, Tensor]]:
@@ -412,14 +389,14 @@ class Adjoints:
             if not self.columns:
                 left, right = right, left
             return [times(Term(n, ()), self.matmul(left, right))]
-        return [Term(n, (transposed(text, self.latex),))]
+        return [Term(n, (self.script.transposed(text),))]
 
     def matmul(self, left: list[Term], right: list[Term]) -> Term:
         """A product of two matrices, with their numbers in front."""
         (m, a), (n, b) = self.single(left), self.single(right)
         if self.columns:
             a, b = b, a
-        text = matmul(a, b, self.latex)
+        text = self.script.matmul(a, b)
         self.products[text] = a, b
         return Term(m * n, (text,))
 
@@ -465,8 +442,8 @@ class Adjoints:
                 out += [term] * len(found)
                 continue
             n, text = self.single([term._replace(number=1)])
-            sign = r"\sum_t " if self.latex else "Σ_t "
-            out.append(Term(term.number * n, (Formula(sign + wrapped(text, TIMES), TIMES),)))
+            summed = Formula(self.script.sum_over_time + text.within(TIMES), TIMES)
+            out.append(Term(term.number * n, (summed,)))
         return merged(out)
 
     def other(self, record: Record, ref: Place | None) -> Formula:
@@ -477,7 +454,7 @@ class Adjoints:
         if op == "scatter_add" and len(record.inputs) == 1:
             (index,) = record.params["indices"]
             if getattr(index, "ndim", 0):
-                onehot, ids = word("onehot", self.latex), word("ids", self.latex)
+                onehot, ids = map(self.script.word, ("onehot", "ids"))
                 a = [Term(1, (Formula(f"{onehot}({ids})"),))]
                 return self.matmul(self.turned(a), self.terms(record.inputs[0], ref)).factors[0]
         if op == "scatter_add":
@@ -486,9 +463,9 @@ class Adjoints:
                 zip(map(str, indices), record.inputs, strict=True), key=lambda p: p[0]
             )
             texts = [self.joined(self.factored(self.terms(x, None)).factors) for _, x in by_place]
-            return stacked(texts, self.latex)
+            return self.script.stacked(texts)
         operands = [Formula(*self.plain(self.terms(x, ref))) for x in record.inputs]
-        return formula(record, operands, self.latex)
+        return formula(record, operands, self.script)
 
     # Algebra ----------------------------------------------------------------------------------
 
@@ -512,22 +489,9 @@ class Adjoints:
         """Factors as a product, equal ones as a power."""
         if not factors:
             return Formula("1")
-        texts = []
-        for factor in dict.fromkeys(factors):
-            count = factors.count(factor)
-            if count > 1:
-                base = wrapped(factor, ATOM)
-                if "^" in base and not self.latex and factor.rank == ATOM:
-                    base = f"({base})"
-                texts.append(
-                    Formula(f"{{{base}}}^{{{count}}}" if self.latex else f"{base}^{count}", POWER)
-                )
-            else:
-                texts.append(factor)
-        if len(texts) == 1:
-            return texts[0]
-        sign = r" \odot " if self.latex else " ⊙ "
-        return Formula(sign.join(wrapped(f, TIMES) for f in texts), TIMES)
+        counts = Counter(factors)
+        powers = [x if n == 1 else self.script.power(x, str(n)) for x, n in counts.items()]
+        return powers[0] if len(powers) == 1 else self.script.product(powers)
 
     def plain(self, terms: list[Term]) -> tuple[str, int]:
         """A sum of products as text, and how closely it binds; what is subtracted stands last."""
@@ -540,16 +504,15 @@ class Adjoints:
             if factors and size != 1:
                 over = 1 / size
                 if size < 1 and abs(over - round(over)) < 1e-6 * over:
-                    text = Formula(f"{wrapped(text, TIMES)} / {round(over)}", TIMES)
+                    text = Formula(f"{text.within(TIMES)} / {round(over)}", TIMES)
                 else:
-                    space = r" \, " if self.latex else " "
-                    text = Formula(f"{size:g}{space}{wrapped(text, TIMES)}", TIMES)
+                    text = self.script.multiple(Formula(f"{size:g}"), text)
             elif not factors:
                 text = Formula(f"{size:g}")
             sign = " - " if number < 0 else " + "
             one = len(terms) == 1
-            piece = text.text if text.rank > PLUS or one else wrapped(text, TIMES)
-            out += f"{sign}{piece}" if out else f"-{wrapped(text, TIMES)}" if number < 0 else piece
+            piece = text.text if text.rank > PLUS or one else text.within(TIMES)
+            out += f"{sign}{piece}" if out else f"-{text.within(TIMES)}" if number < 0 else piece
         if len(terms) == 1 and terms[0].number > 0:
             return out, text.rank
         return out, PLUS

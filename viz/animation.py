@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from ..autograd import path_text
+from ..checks import import_extra
 from ..files import write_atomically
 from . import dot, render
 from .formulas import Equations
@@ -28,9 +29,6 @@ from .notation import pieces, printable
 from .paint import PADDING, Painter, text_element
 from .scene import Scene
 from .style import Run
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 __all__ = ["Frame", "animate", "frames"]
 
@@ -363,24 +361,22 @@ def animated_gif(
     scene: Scene, theme: Theme, sequence: Sequence[Frame], begins: Sequence[float]
 ) -> bytes:
     """The picture as frames, each drawn by Graphviz: what waits is faint, what happens outlined."""
-    try:
-        from PIL import Image
-    except ImportError as error:
-        raise ImportError('animate writes GIFs with Pillow: pip install "unspool[plot]"') from error
+    image = import_extra("animate writes GIFs with Pillow", "plot", "PIL", "PIL.Image").Image
     film = Film(scene, theme, sequence)
     pictures = film.pictures()
 
-    def opened(picture: bytes) -> Image.Image:
-        return Image.open(io.BytesIO(picture)).convert("RGB")
+    def opened(picture: bytes) -> Any:
+        return image.open(io.BytesIO(picture)).convert("RGB")
 
     # One palette for all: the beginning, the turn and the end have every colour.
     turn = sum(not frame.back for frame in sequence)
     first, *others = (opened(pictures[n]) for n in (0, turn, -1))
-    sheet = Image.new("RGB", (first.width, 3 * first.height))
-    for n, image in enumerate((first, *others)):
-        sheet.paste(image, (0, n * first.height))
-    palette = sheet.quantize(255, dither=Image.Dither.NONE)
-    indexed = (opened(one).quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures)
+    sheet = image.new("RGB", (first.width, 3 * first.height))
+    for n, frame in enumerate((first, *others)):
+        sheet.paste(frame, (0, n * first.height))
+    plain = {"dither": image.Dither.NONE}
+    palette = sheet.quantize(255, **plain)
+    indexed = (opened(one).quantize(palette=palette, **plain) for one in pictures)
     times = [10 * round(100 * (b - a)) for a, b in pairwise([0.0, *begins])]  # milliseconds
     file = io.BytesIO()
     next(indexed).save(

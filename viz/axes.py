@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..checks import check_int
+from ..checks import check_choice, check_int, import_extra
 from ..files import write_atomically
 from .look import (
     BAND_EDGE,
@@ -55,17 +55,11 @@ def needs_matplotlib(function: R) -> R:
 
     @functools.wraps(function)  # type: ignore[arg-type]
     def plot(*args: Any, **kwargs: Any) -> Any:
-        try:
-            import matplotlib.style
-        except ImportError as error:
-            raise ImportError(
-                f'{plot.__name__} draws with matplotlib: pip install "unspool[plot]"'
-            ) from error
-        theme = kwargs.get("theme", "light")
-        if theme not in THEMES:
-            raise ValueError(
-                f"{plot.__name__}: theme is one of {', '.join(map(repr, THEMES))}, got {theme!r}"
-            )
+        name = plot.__name__
+        matplotlib = import_extra(
+            f"{name} draws with matplotlib", "plot", "matplotlib", "matplotlib.style"
+        )
+        check_choice(name, "theme", kwargs.get("theme", "light"), THEMES)
         # What a user has set elsewhere neither shows here nor is changed.
         with matplotlib.style.context(["default", SETTINGS]):
             return function(*args, **kwargs)  # type: ignore[operator]

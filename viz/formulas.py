@@ -10,194 +10,25 @@ from __future__ import annotations
 
 import collections
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from ..autograd import Parameter, Record, Tensor
-from .marks import ARROWS
-from .notation import GREEK, SYMBOLS, index_text, is_number, number_text, printable, split_name
-from .structure import Group, Structure, stem
+from .notation import OVER, index_text, is_number, number_text, split_name
+from .structure import Group, Structure, part_taken, stem
+from .writing import ATOM, LATEX, PLUS, TEXT, TIMES, Formula, Name, Text, split_arrow
 
-__all__ = ["Equations", "Formula", "Name", "formula"]
+__all__ = ["Equations", "formula"]
 
-# How closely an op binds; an operand that binds less stands in parentheses.
-PLUS, TIMES, PRODUCT, POWER, ATOM = range(1, 6)
 LONGEST = 160  # letters of an operand that is still written into an equation
 # What changes an array's form alone, and the cut, which changes nothing.
 _FORMS = "expand_dims squeeze broadcast_to unbroadcast astype copy positive reshape ravel"
 SEEN_THROUGH = frozenset(["cut", *re.split(" ", _FORMS)])
 MATRICES = frozenset(["transpose", "concatenate"])  # ops that put matrices together
-# Functions for which LaTeX has a command.
-COMMANDS = frozenset(
-    re.split(" ", "tanh sinh cosh sin cos tan arcsin arccos arctan exp log min max det")
-)
-NAMES = {  # functions by other names than their ops'
-    **{op: sign for op, sign in SYMBOLS.items() if sign.isalpha()},
-    "arctan2": "atan2",
-    "layer_norm": "LN",
-    "log_softmax": "log softmax",
-    "maximum": "max",
-    "minimum": "min",
-    "prod": "∏",
-    "relu": "ReLU",
-    "sigmoid": "σ",
-    "sum": "Σ",
-}
-SIGNS = {"σ": r"\sigma", "Σ": r"\sum", "∏": r"\prod"}
-
-
-class Formula(NamedTuple):
-    """A piece of mathematics, and how closely its outermost op binds."""
-
-    text: str
-    rank: int = ATOM
-
-
 SIGMOIDS = ("sigmoid", "hard_sigmoid")  # what gates are made of
 
 
-class Name(NamedTuple):
-    """What a value is called: ``h`` at ``t-1``, of the layer ``1``; ``bar`` for ``h̃``.
-
-    A layer may begin with an arrow, which stands over the letter.
-    """
-
-    base: str
-    when: str = ""
-    layer: str = ""
-    bar: bool = False
-
-
 # Writing ------------------------------------------------------------------------------------
-
-# Signs of LaTeX and HTML stand as their wide twins, which no reader of either takes for one.
-_ESCAPES = {c: chr(ord(c) + 0xFEE0) for c in '"#&<>\\^`~'}
-_ESCAPES.update({c: f"\\{c}" for c in "{}_$% "}, **{"…": r"\ldots "})
-
-
-def escape(text: str) -> str:
-    """Any text as it stands inside of ``\\mathrm{}``."""
-    return "".join(_ESCAPES.get(c, c) for c in printable(text))
-
-
-def roman(text: str) -> str:
-    """A word in LaTeX's mathematics; a single letter stays italic."""
-    if len(text) == 1 and text.isalpha():
-        return text
-    return text if text.isdigit() else f"\\mathrm{{{escape(text)}}}"
-
-
-def word(text: str, latex: bool) -> str:
-    """A word in a formula."""
-    return roman(text) if latex else text
-
-
-def write_name(name: Name, latex: bool) -> str:
-    """A name with its subscripts: ``h_{t-1}``, ``W_f``, ``f_t^{(1)}``."""
-    base, sub = split_name(name.base) or (GREEK.get(name.base, shorten(name.base)), "")
-    if latex:
-        base, sub = roman(base), roman(sub) if sub else ""
-    else:
-        base, sub = printable(base), printable(sub)
-    layer = name.layer
-    if name.bar:
-        base = with_bar(base, latex)
-        layer = layer if latex else split_arrow(layer)[1]
-    return subscripted(base, (sub, name.when), layer, latex)
-
-
-def with_bar(letter: str, latex: bool) -> str:
-    """The letter of a candidate: h̃."""
-    return f"\\tilde{{{letter}}}" if latex else f"{letter}\u0303"
-
-
-def subscripted(letter: str, subscripts: Iterable[str], layer: str, latex: bool) -> str:
-    """A letter with an arrow over it, what stands low behind it, and its layer."""
-    arrow, index = split_arrow(layer)
-    if arrow:
-        letter = f"{LATEX_ARROWS[arrow]}{{{letter}}}" if latex else letter + arrow
-    low = ",".join(filter(None, subscripts))
-    if low:
-        letter += f"_{{{low}}}" if len(low) > 1 and (latex or not low.isalnum()) else f"_{low}"
-    if index:
-        letter += f"^{{({roman(index)})}}" if latex else f"^({index})"
-    return letter
-
-
-LATEX_ARROWS = {ARROWS["forward"]: r"\overrightarrow", ARROWS["backward"]: r"\overleftarrow"}
-
-
-def split_arrow(layer: str) -> tuple[str, str]:
-    """The arrow over a letter that tells its direction, and its layer."""
-    arrow = layer[:1] if layer[:1] in LATEX_ARROWS else ""
-    return arrow, layer[len(arrow) :].lstrip(".")
-
-
-def shorten(text: str) -> str:
-    """A name of the user's, cut where it is endless."""
-    return text if len(text) <= 28 else text[:27] + "…"
-
-
-def wrapped(formula: Formula, rank: int) -> str:
-    """An operand, in parentheses where it binds less than ``rank``."""
-    return formula.text if formula.rank >= rank else f"({formula.text})"
-
-
-def function(op: str, operands: Iterable[Formula], latex: bool) -> Formula:
-    """An op as a function of its operands."""
-    name = NAMES.get(op, op.replace("_", " "))
-    if latex:
-        name = SIGNS.get(name) or (f"\\{name}" if name in COMMANDS else roman(name))
-    return Formula(f"{name}({', '.join(operand.text for operand in operands)})")
-
-
-def matmul(a: Formula, b: Formula, latex: bool) -> Formula:
-    """A product of matrices."""
-    space = r" \, " if latex else " "
-    return Formula(f"{wrapped(a, PRODUCT)}{space}{wrapped(b, PRODUCT)}", PRODUCT)
-
-
-TOP = {False: "ᵀ", True: r"^\top"}
-
-
-def transposed(x: Formula, latex: bool) -> Formula:
-    """The transpose of a matrix; of a transpose the matrix."""
-    if x.rank == POWER and x.text.endswith(TOP[latex]):
-        return Formula(x.text.removesuffix(TOP[latex]))
-    base = wrapped(x, ATOM)
-    if latex and "^" in base:
-        base = f"{{{base}}}"
-    return Formula(base + TOP[latex], POWER)
-
-
-def stacked(parts: Sequence[Formula], latex: bool) -> Formula:
-    """Vectors one below the other, ``[h; x]``; of many the first and the last."""
-    return Formula(f"[{'; '.join(x.text for x in few(parts, latex))}]")
-
-
-def block(parts: Sequence[Formula], latex: bool, *, beside: bool) -> Formula:
-    """A matrix of matrices one below the other, ``[U; W]``, or side by side, ``[U, W]``."""
-    if not latex:
-        return Formula(f"[{(', ' if beside else '; ').join(x.text for x in few(parts, latex))}]")
-    inside = (" & " if beside else r" \\ ").join(x.text for x in few(parts, latex))
-    return Formula(rf"\begin{{bmatrix}} {inside} \end{{bmatrix}}")
-
-
-def few(parts: Sequence[Formula], latex: bool) -> list[Formula]:
-    """Up to four parts, or the first and the last with dots between."""
-    dots = Formula(r"\ldots" if latex else "…")
-    return list(parts) if len(parts) <= 4 else [parts[0], dots, parts[-1]]
-
-
-def product(record: Record, a: Formula, b: Formula, latex: bool) -> Formula:
-    """A product of numbers one by one; a plain number stands in front without a sign."""
-    if is_number(record.inputs[1]):
-        a, b = b, a
-    if is_number(record.inputs[0]) or is_number(record.inputs[1]):
-        space = r" \, " if latex else " "
-        return Formula(f"{wrapped(a, PRODUCT)}{space}{wrapped(b, TIMES)}", TIMES)
-    sign = r" \odot " if latex else " ⊙ "
-    return Formula(f"{wrapped(a, TIMES)}{sign}{wrapped(b, TIMES)}", TIMES)
 
 
 def total(a: Formula, b: Formula) -> Formula:
@@ -209,7 +40,7 @@ def total(a: Formula, b: Formula) -> Formula:
     return Formula(f"{a.text} + {b.text}", PLUS)
 
 
-def formula(record: Record, x: list[Formula], latex: bool) -> Formula:
+def formula(record: Record, x: list[Formula], script: Text) -> Formula:
     """A record's op applied to its operands."""
     op = str(record.op)
     if op in SEEN_THROUGH:
@@ -217,53 +48,40 @@ def formula(record: Record, x: list[Formula], latex: bool) -> Formula:
     if op == "add":
         return total(*x)
     if op == "subtract":
-        return Formula(f"{x[0].text} - {wrapped(x[1], TIMES)}", PLUS)
-    if op == "multiply":
-        return product(record, x[0], x[1], latex)
-    if op == "matmul":
-        return matmul(x[0], x[1], latex)
-    if op in ("divide", "reciprocal"):
-        a, b = x if op == "divide" else [Formula("1"), *x]
-        if latex:
-            return Formula(f"\\frac{{{a.text}}}{{{b.text}}}")
-        return Formula(f"{wrapped(a, TIMES)} / {wrapped(b, POWER)}", TIMES)
+        return Formula(f"{x[0].text} - {x[1].within(TIMES)}", PLUS)
     if op == "negative":
-        return Formula(f"-{wrapped(x[0], TIMES)}", PLUS)
+        return Formula(f"-{x[0].within(TIMES)}", PLUS)
+    if op == "multiply":
+        first, second = map(is_number, record.inputs)
+        if first or second:
+            return script.multiple(*(x[::-1] if second else x))
+        return script.product(x)
+    if op == "reciprocal":
+        return script.fraction(Formula("1"), x[0])
     if op in ("power", "square"):
-        exponent = x[1].text if op == "power" else "2"
-        base = wrapped(x[0], ATOM)
-        if not latex:
-            return Formula(f"{base}^{exponent if exponent.isalnum() else f'({exponent})'}", POWER)
-        return Formula(f"{{{base}}}^{{{exponent}}}", POWER)
-    return bracketing(record, x, latex)
-
-
-def bracketing(record: Record, x: list[Formula], latex: bool) -> Formula:
-    """An op whose signs enclose its operands or stand behind them, or a function."""
-    op = str(record.op)
-    if op == "transpose":
-        return transposed(x[0], latex)
-    if op == "sqrt":
-        return Formula(f"\\sqrt{{{x[0].text}}}" if latex else f"√({x[0].text})")
+        return script.power(x[0], x[1].text if op == "power" else "2")
+    if op == "getitem":
+        return script.indexed(x[0], index_text(record.params.get("index"))[1:-1])
+    if op == "embedding":
+        return script.indexed(x[0], "ids")
     if op == "abs":
         return Formula(f"|{x[0].text}|")
-    if op == "norm":
-        bar = r"\Vert " if latex else "‖"
-        return Formula(f"{bar}{x[0].text}{bar}".strip())
-    if op == "getitem":
-        index = index_text(record.params.get("index"))[1:-1]
-        inside = re.sub("[a-z…]+", lambda m: roman(m[0]), index) if latex else index
-        return Formula(f"{wrapped(x[0], ATOM)}[{inside}]")
-    if op == "embedding":
-        return Formula(f"{wrapped(x[0], ATOM)}[{word('ids', latex)}]")
     if op in ("concatenate", "stack"):
-        return stacked(x, latex)
-    return function(op, x, latex)
+        return script.stacked(x)
+    own: dict[str, Callable[..., Formula]] = {
+        "matmul": script.matmul,
+        "divide": script.fraction,
+        "transpose": script.transposed,
+        "sqrt": script.root,
+        "norm": script.norm,
+    }
+    return own[op](*x) if op in own else script.function(op, x)
 
 
 def bracketed(text: str) -> str:
     """A formula behind ∂L/∂: in parentheses unless it is one name."""
-    return text if re.fullmatch(r"[\w\u0303]+(_\{[^}]*\})?(\^\([\w.]+\))?", text) else f"({text})"
+    one_name = re.fullmatch(rf"[\w{OVER}]+(_\{{[^}}]*\}})?(\^\([\w.]+\))?", text)
+    return text if one_name else f"({text})"
 
 
 # Names --------------------------------------------------------------------------------------
@@ -466,7 +284,7 @@ class Equations(Names):
         columns: bool = False,
     ) -> None:
         super().__init__(structure, generic=generic, inner=inner)
-        self.latex, self.columns = latex, columns
+        self.script, self.columns = LATEX if latex else TEXT, columns
         self.formulas: list[Formula] = []
         self.mentioned: set[int] = set()
 
@@ -480,7 +298,7 @@ class Equations(Names):
         self.write()
         name = self.names.get(i)
         right = self.formulas[i].text
-        left = write_name(name, self.latex) if name is not None else right
+        left = self.script.name(name) if name is not None else right
         return right if left == right else f"{left} = {right}"
 
     def way_back(self, records: Sequence[int]) -> str:
@@ -488,7 +306,7 @@ class Equations(Names):
         self.write()
         last, inside = max(records), {self.s.records[i].output for i in records}
         name = self.names.get(last)
-        result = write_name(name, self.latex) if name is not None else self.formulas[last].text
+        result = self.script.name(name) if name is not None else self.formulas[last].text
         targets = [
             self.operand(i, k, x).text
             for i in records
@@ -529,14 +347,14 @@ class Equations(Names):
         op, inputs = str(record.op), record.inputs
         if self.columns and op == "matmul" and self.is_matrix(inputs[1]):
             row, matrix = operands
-            if matrix.text.endswith(TOP[self.latex]):
-                matrix = transposed(matrix, self.latex)
-            return matmul(matrix, row, self.latex)
+            if matrix.text.endswith(self.script.top):
+                matrix = self.script.transposed(matrix)
+            return self.script.matmul(matrix, row)
         if op in ("concatenate", "stack") and self.is_block(record):
             # In columns W stands for the transpose of the code's, and so does a block of them.
             beside = (record.params.get("axis", 0) % 2 == 1) != self.columns
-            return block(operands, self.latex, beside=beside)
-        return formula(record, operands, self.latex)
+            return self.script.block(operands, beside=beside)
+        return formula(record, operands, self.script)
 
     def is_matrix(self, x: Tensor) -> bool:
         """Whether an operand is a parameter, the transpose of one, or put together of some."""
@@ -558,7 +376,7 @@ class Equations(Names):
 
     def written(self, name: Name) -> Formula:
         """A name as an operand."""
-        return Formula(write_name(name, self.latex))
+        return Formula(self.script.name(name))
 
     def operand(self, i: int, k: int, x: Tensor) -> Formula:
         """An operand: a name, a number, or the formula that makes it."""
@@ -602,13 +420,10 @@ class Equations(Names):
 
     def taken(self, record: Record) -> Formula | None:
         """What a step takes out of a sequence: what another loop gave at that step, or ``xs_t``."""
-        if record.op != "getitem" or record.step is None:
+        found = part_taken(record) if record.step is not None else None
+        if found is None or found[1] + 1 != record.step:
             return None
-        index = record.params.get("index")
-        parts = index if isinstance(index, tuple) else (index,)
-        if not all(part == slice(None) for part in parts[:-1]) or parts[-1] != record.step - 1:
-            return None
-        return self.part(record.inputs[0], len(parts) - 1, record.step - 1)
+        return self.part(record.inputs[0], *found)
 
     def part(self, x: Tensor, axis: int, index: int) -> Formula | None:
         """Position ``index`` of a sequence, in the terms of those who made it."""
@@ -626,10 +441,10 @@ class Equations(Names):
         elif record.op == "concatenate" and along not in (axis, axis - x.ndim):
             parts = [self.part(each, axis, index) for each in record.inputs]
             if all(parts):
-                return stacked(list(filter(None, parts)), self.latex)
+                return self.script.stacked(list(filter(None, parts)))
         elif record.op == "embedding":
-            ids = write_name(Name("ids", when), self.latex)
-            return Formula(f"{wrapped(self.operand(j, 0, record.inputs[0]), ATOM)}[{ids}]")
+            ids = self.script.name(Name("ids", when))
+            return Formula(f"{self.operand(j, 0, record.inputs[0]).within(ATOM)}[{ids}]")
         elif j in self.names:
             return self.mention(j, self.names[j]._replace(when=when))
         return None

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Record, Tensor
-from .marks import split_mark
+from .marks import ARROWS, split_mark
 
 SYMBOLS = {
     "abs": "|·|",
@@ -133,9 +133,10 @@ def index_text(index: Any) -> str:
     return f"[{', '.join(map(show, parts))}]"
 
 
+OVER = "\u0303" + "".join(ARROWS.values())  # what may stand over a letter
 # A short name and what follows it, or any name and a number or the time.
 _SUBSCRIPT = re.compile(
-    r"(?P<name>[^\W\d_]{1,5}[\u0303\u20d6\u20d7]?)_(?P<low>[^\W_]{1,4}(?:[−+]1)?)"
+    rf"(?P<name>[^\W\d_]{{1,5}}[{OVER}]*)_(?P<low>[^\W_]{{1,4}}(?:[−+]1)?)"
     r"|(?P<long>[^_]{1,24})_(?P<number>\d{1,4}|t(?:[−+]1)?)"
 )
 
@@ -158,7 +159,7 @@ def split_name(name: str) -> tuple[str, str] | None:
     return GREEK.get(base, base), low
 
 
-_NAMES = re.compile(r"(?<!\w)([^\W\d_][^\W_]*\u0303?)_(\{[^{}]*\}|[^\W_]{1,4}(?!\w))")
+_NAMES = re.compile(rf"(?<!\w)([^\W\d_][^\W_]*[{OVER}]*)_(\{{[^{{}}]*\}}|[^\W_]{{1,4}}(?!\w))")
 
 
 def pieces(text: str) -> Iterator[tuple[str, str]]:

@@ -31,21 +31,21 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import Tape, Tensor, backpropagate, options_text, path_text, without_steps
+from ..autograd import Tape, Tensor, backpropagate, options_text, path_text
 from .adjoints import adjoints_of
 from .extent import LAST, Part, choose_steps
 from .formulas import Equations
-from .graph import Curve, Edge, Node, loop_label
+from .graph import Curve, Edge, Node, View, loop_label
 from .language import say, say_path
 from .layout import lay_out
 from .live import differentiable, encoded, leaf_arrays, metadata, reason_against, seeds_of
 from .look import DIVERGING, MOST_LETTERS, NEUTRALS, STATES, THEMES, Theme, shorten
 from .notation import GREEK, is_number, printable
-from .numbers import Flows, Norms
+from .numbers import Flows, Norms, norm_of
 from .paint import Painter, course_of
 from .scene import Scene, SceneBox, shown_text
 from .structure import Structure, read
-from .view import is_input_leaf, make_view
+from .view import make_view
 from .words import Words
 
 __all__ = ["make_page"]
@@ -116,6 +116,8 @@ def make_page(
             view = make_view(structure, level=name, steps=limit)
             scene = lay_out(view, values=values, gradients=gradients, legend=False, words=words)
         titles = view.titles
+        if name == "cell":
+            book.find_inputs(view)
         book.add_shares(scene)
         book.remarks |= {printable(t.text): None for t in scene.texts if t.id == "cut"}
         scene = without_legend(scene)
@@ -303,6 +305,12 @@ class Book:
         self.gradients = gradients or {}
         self.names = tape.names()
         self.equations = Equations(structure)
+        # Parameters and first states in equations: two directions have arrows over their letters.
+        self.leaves = {x: self.equations.leaf(x, None).text for x in structure.parameters}
+        for i, k in structure.entering:
+            x = structure.records[i].inputs[k]
+            if x not in structure.made:
+                self.leaves[x] = self.equations.operand(i, k, x).text
         kept = records_of(structure, limit)
         self.row = {i: n for n, i in enumerate(kept)}  # position on the tape -> row of the page
         self.number: dict[Tensor, int] = {}
@@ -317,6 +325,7 @@ class Book:
         self.uses = Counter(x for record in structure.records for x in set(record.inputs))
         self.shares: dict[int, list[list[Any]]] = {}
         self.remarks: dict[str, None] = {}  # what the scenes say in words
+        self.inputs: dict[Tensor, tuple[Tensor, Any]] = {}
         self.same_place: dict[Hashable, list[int]] = {}
         for i in kept:
             place = structure.where[i]
@@ -344,7 +353,7 @@ class Book:
             return
         for x, columns in scene.shares.items():
             self.shares[self.number[x]] = [
-                [*(place or (-1, 0)), rounded(norm(share))] for place, share in columns.items()
+                [*(place or (-1, 0)), rounded(norm_of(share))] for place, share in columns.items()
             ]
 
     def tensor(self, x: Tensor) -> dict[str, Any]:
@@ -366,12 +375,14 @@ class Book:
         if made is not None and not x.name:
             left, equals, _ = self.equations.statement(made).partition(" = ")
             out |= {"e": left} if equals and not left.startswith("v_") else {}
+        elif x in self.leaves:
+            out |= {"e": self.leaves[x]} if self.leaves[x] != x.name else {}
         if x._record is None:
             out["k"] = "number" if is_number(x) else "parameter" if x.requires_grad else "input"
         g = None if self.live else self.gradient(x)
         if g is not None:
             out["g"] = self.numbers(g)
-            out["m"] = rounded(norm(g))
+            out["m"] = rounded(norm_of(g))
         return out
 
     def gradient(self, x: Tensor) -> np.ndarray[Any, Any] | None:
@@ -393,7 +404,7 @@ class Book:
             "std": numbers.std(),
             "min": numbers.min(),
             "max": numbers.max(),
-            "norm": norm(numbers),
+            "norm": norm_of(numbers),
         }
         return {name: rounded(float(value)) for name, value in sums.items()}
 
@@ -408,7 +419,7 @@ class Book:
             "a": [self.number[x] for x in record.inputs],
             "r": self.number[record.output],
         }
-        path = path_text(say_path(without_steps(record.scope)))
+        path = path_text(say_path(tuple(name for name, _ in self.structure.group[i])))
         if path:
             out["p"] = printable(path)
         if self.live:
@@ -440,25 +451,25 @@ class Book:
         Loop -> step -> the row of h_t, and for each input [row of x_s, ‖∂L/∂h_t · ∂h_t/∂x_s‖]:
         the pass back begins at h_t alone, with the gradient that h_t has.
         """
-        inputs = list(self.inputs()) if self.gradients else []
-        sources = {source for _, source, _ in inputs}
+        inputs = {x: part for x, part in self.inputs.items() if x.dtype.kind == "f"}
+        sources = {source for source, _ in inputs.values()}
         out: dict[str, dict[int, list[Any]]] = {}
         visits = 0
-        for loop, t, i in self.hidden_states() if inputs else ():
+        for loop, t, i in self.hidden_states() if inputs and self.gradients else ():
             state = self.structure.records[i].output
             seed = self.gradient(state)
             visits += i + 1
             if seed is None or i not in self.row or visits > MOST_VISITS:
                 continue
             if self.live:  # the page goes back itself
-                places = [self.number[x] for x, *_ in inputs]
+                places = [self.number[x] for x in inputs]
                 out.setdefault(str(loop), {})[t] = [self.number[state], *places]
                 continue
             found: dict[Tensor, Any] = {}
             backpropagate([(state, seed)], found.__setitem__, every=True, stop=sources)
             arrived = [
-                [self.number[x], rounded(norm(found[source][index]))]
-                for x, source, index in inputs
+                [self.number[x], rounded(norm_of(found[source][index]))]
+                for x, (source, index) in inputs.items()
                 if source in found
             ]
             reached: list[Any] = [pair for pair in arrived if pair[1] != 0]
@@ -475,25 +486,16 @@ class Book:
                 if made:
                     yield loop.index, t, made[-1]
 
-    def inputs(self) -> Iterator[tuple[Tensor, Tensor, Any]]:
-        """The x_s: (its Tensor, what it was taken from, where); those that come from outside."""
-        after: set[Tensor] = set()  # what depends on a step
-        seen: set[Tensor] = set()
-        for i, record in enumerate(self.structure.records):
-            place = self.structure.where[i]
-            depends = any(x in after for x in record.inputs)
-            if place is not None and i in self.row and not depends and record.op == "getitem":
-                if record.inputs[0].dtype.kind == "f":
-                    yield record.output, record.inputs[0], record.params["index"]
-            elif place is not None and i in self.row:
-                for k, x in enumerate(record.inputs):
-                    is_data = x._record is None and is_input_leaf(x) and not x.requires_grad
-                    is_state = (i, k) in self.structure.entering
-                    if is_data and not is_state and x.dtype.kind == "f" and x not in seen:
-                        seen.add(x)
-                        yield x, x, ...
-            if depends or (place is not None and record.op != "getitem"):
-                after.add(record.output)
+    def find_inputs(self, view: View) -> None:
+        """The x_s of a picture of cells: their Tensors, what they were taken from, and where."""
+        for node in view.nodes:
+            if node.kind == "input" and node.place is not None:
+                for record in map(self.structure.records.__getitem__, node.records):
+                    x, taken = record.output, record.op == "getitem"
+                    part = (record.inputs[0], record.params["index"]) if taken else (x, ...)
+                    self.inputs[x] = part
+                if not node.records and node.tensor is not None:
+                    self.inputs[node.tensor] = node.tensor, ...
 
     # Scenes ----------------------------------------------------------------------------------
 
@@ -600,12 +602,6 @@ def rounded(value: Any) -> Any:
             return float(f"{value:.{DIGITS}g}")
         return "NaN" if value != value else "∞" if value > 0 else "−∞"
     return value if isinstance(value, (bool, int)) else printable(str(value))
-
-
-def norm(array: np.ndarray[Any, Any]) -> float:
-    """The Euclidean norm of all numbers together."""
-    numbers = np.asarray(array, dtype=float)
-    return float(np.sqrt((numbers * numbers).sum()))
 
 
 # The file ------------------------------------------------------------------------------------

@@ -138,7 +138,6 @@ class Rows:
         }
         for v in self.bars:
             made = f"{v.label} → {v.note}" if v.records and v.note else v.label
-            made = v.note if v.kind == "gate" else made  # its label stands above this line
             v.detail = f"{shorten(made, 60)} {shape_text(v.tensor)}".rstrip()
 
     def is_top(self, loop: int) -> bool:

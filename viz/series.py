@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,8 +59,7 @@ def activations(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
             "activations: no gate on this tape; a gate is a scope inside of a time step: write "
             "with scope(name): in the cell's forward (states() are there without)"
         )
-    paths = [loop.path for loop in structure.loops]
-    return by_time("activations", found, paths, sequence)
+    return by_time("activations", structure, found, sequence)
 
 
 def states(tape: Tape | Tensor, sequence: int = 0) -> dict[str, Array]:
@@ -108,7 +107,7 @@ def over_time(
             f"{who}: nothing on this tape is carried from one time step to the next; compute it "
             "with unroll(cell, xs), or in a loop with scope(name, step=t)"
         )
-    return by_time(who, found, [loop.path for loop in structure.loops], sequence)
+    return by_time(who, structure, found, sequence)
 
 
 def gradient_norms(loss: Tensor | Tape) -> dict[str, Array]:
@@ -128,7 +127,7 @@ def gradient_norms(loss: Tensor | Tape) -> dict[str, Array]:
         label = stem(name)
         if place is not None and label and name == f"{label}_{place[1]}":
             named.setdefault((place[0], label), {})[place[1]] = norm(record.output)
-    found = by_time("plot_gradient_flow", named, [loop.path for loop in structure.loops], 0)
+    found = by_time("plot_gradient_flow", structure, named)
     if any(structure.slots) or not named:
         found |= over_time("plot_gradient_flow", structure, norm)
     return {name: values[:, 0] for name, values in found.items()}
@@ -184,7 +183,7 @@ def shares(loss: Tensor | Tape) -> dict[str, Array]:
         }
         for (loop, x), by_step in sums.items()
     }
-    named = by_time("shares", found, [loop.path for loop in structure.loops], 0)
+    named = by_time("shares", structure, found)
     return {name: norms[:, 0] for name, norms in named.items()}
 
 
@@ -253,15 +252,15 @@ def check_sequence(who: str, sequence: int, batch: int) -> None:
 
 def by_time(
     who: str,
+    structure: Structure,
     found: dict[tuple[int, str], dict[int, Array]],
-    paths: Sequence[tuple[str, ...]],
-    sequence: int,
+    sequence: int = 0,
 ) -> dict[str, Array]:
     """What was found at each step, by (loop, name), as arrays (T, d) by full names."""
     series: dict[str, Array] = {}
     for (loop, name), values in found.items():
         # The innermost scope around the steps is the cell's own.
-        base = full = ".".join((*paths[loop][:-1], name))
+        base = full = ".".join((*structure.loops[loop].path[:-1], name))
         run = 1
         while full in series:
             run += 1

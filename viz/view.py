@@ -12,7 +12,7 @@ from collections.abc import Hashable
 
 from ..autograd import Record, Tensor
 from .extent import LAYER, bearable, choose_steps, unlike_steps, without_scopes
-from .formulas import Equations, write_name
+from .formulas import Equations
 from .graph import Edge, Node, View, cell_title, scope_title
 from .language import say
 from .look import gate_colours
@@ -22,6 +22,7 @@ from .parameters import shared_parameters
 from .plumbing import Plumbing
 from .scopes import Scopes, without_time
 from .structure import Group, Key, Loop, Place, Slot, Structure, is_parameter, stem
+from .writing import TEXT
 
 CUT = "//"  # where truncated backpropagation stops
 MOST_NAMED = 3_000  # nodes that are asked for their equations, records with gates' letters
@@ -278,7 +279,7 @@ class _Maker:
         name = self.equations.names.get(i) if self.equations is not None else None
         if name is None or place is None or len(name.base) > 1:
             return ""
-        return write_name(name._replace(layer="", when=str(place[1])), latex=False)
+        return TEXT.name(name._replace(layer="", when=str(place[1])))
 
     # Operands -------------------------------------------------------------------------------
 
@@ -406,7 +407,8 @@ class _Maker:
 
     def is_input_leaf(self, x: Tensor) -> bool:
         """Whether a Tensor that no record made is data, by its name or by its parts' names."""
-        return is_input_leaf(x) or x in self.s.sequences
+        named = x.name and not re.fullmatch(r"[-+.\d]+", x.name)
+        return bool(named) or x in self.s.sequences
 
     def connect_first_state(self, i: int, k: int, x: Tensor, head: Node, slot: Slot) -> None:
         """A state that enters from outside: h_0, or the state that truncation cut off."""
@@ -544,11 +546,6 @@ class _Maker:
                 node.label = say(node.label)
             elif node.kind == "output":
                 node.note = say(node.note)
-
-
-def is_input_leaf(x: Tensor) -> bool:
-    """Whether a Tensor that no record made is data with a name, rather than a constant."""
-    return bool(x.name) and not re.fullmatch(r"[-+.\d]+", x.name or "")
 
 
 def generic_name(name: str, step: int) -> str:

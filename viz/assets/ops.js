@@ -561,16 +561,8 @@ const LETTERS = {
   maximum: ["{g}| where it is the larger", "{g}| where it is the larger"],
   where: ["", "{g}| where the condition holds", "{g}| where it does not"],
 };
-// The same for one number, where each number of the result comes of one of each operand.
-const EACH = {
-  add: [(g) => `${g}`, (g) => `${g}`],
-  subtract: [(g) => `${g}`, (g) => `−${g}`],
-  multiply: [(g, y, a, b) => `${g} · ${b}`, (g, y, a) => `${g} · ${a}`],
-  divide: [(g, y, a, b) => `${g} / ${b}`, (g, y, a, b) => `−${g} · ${y} / ${b}`],
-  negative: [(g) => `−${g}`],
-  exp: [(g, y) => `${g} · ${y}`],
-  log: [(g, y, a) => `${g} / ${a}`],
-  square: [(g, y, a) => `2 · ${g} · ${a}`],
-  tanh: [(g, y) => `${g} · (1 − ${y}²)`],
-  sigmoid: [(g, y) => `${g} · ${y} · (1 − ${y})`],
-};
+// Those whose rules can be read with numbers, as each number of the result comes of one of each operand.
+const EACH = new Set("add subtract multiply divide power negative exp log sqrt square abs tanh sigmoid relu".split(" "));
+
+// A rule with names, or numbers, in place of its letters.
+const filled = (rule, values) => rule.replace(/\{(\w)\}/g, (_, letter) => values[letter] ?? letter);

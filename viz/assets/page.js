@@ -20,11 +20,7 @@ function setUp() {
     button.addEventListener("click", () => showScene(name));
     $("levels").append(button);
   }
-  const most = Math.max(0, ...Object.values(scenes).flatMap((scene) => {
-    const counts = new Map();
-    for (const box of scene.boxes) if (box.k === "column" && box.t) counts.set(box.block, (counts.get(box.block) ?? 0) + 1);
-    return [...counts.values()];
-  }));
+  const most = Math.max(0, ...Object.values(scenes).flatMap(columnsOf).map((columns) => columns.length));
   if (most > 1) {
     $("shown").hidden = false;
     $("steps").max = most;
@@ -57,9 +53,7 @@ function setUp() {
   tellScale();
   chart();
   if (data.at && scenes.op) {
-    const cells = scenes.op.boxes.flatMap((box, b) => (box.cell ? [b] : []));
-    state.scene = "op";
-    state.closed.op = new Set(cells.filter((b) => scenes.op.boxes[b].cell[1] !== data.at));
+    openOnly(([, t]) => t === data.at);
     state.steps = Math.max(state.steps, Math.min(data.at + 1, most));
     state.keep = "first";
     $("steps").value = state.steps;

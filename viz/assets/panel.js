@@ -39,8 +39,13 @@ function tensorBlock(x, { what = "", gradient = true } = {}) {
   const head = heading(mathematics(e ?? n), `${e ? `${n} ` : ""}${shapeText(s)} ${d}`);
   if (what) head.prepend(element("span", { class: "what" }, `${what} `));
   const out = element("div", { class: "tensor", "data-tensor": x }, head, numbers(v, s));
-  if (gradient && g !== undefined) out.append(heading(gradientName(x), `norm ${number(m)}`), numbers(g, s));
+  if (gradient && g !== undefined) out.append(...gradientBlock(x, `norm ${number(m)}`));
   return out;
+}
+
+// A gradient's name, with a text, above its numbers: in the end, or others.
+function gradientBlock(x, text, values = tensors[x].g) {
+  return [heading(gradientName(x), text), numbers(values, tensors[x].s)];
 }
 
 // What the gradient of a value is called in text: δ_{f,3} or ∂L/∂h_3.
@@ -53,16 +58,22 @@ function gradientName(x) {
   return out;
 }
 
-const ONE_NAME = /^[\p{L}\p{N}\u0303]+(_(\{[^}]*\}|[\p{L}\p{N}]+))?(\^\([^)]*\))?$/u;
+const ONE_NAME = /^[\p{L}\p{N}\p{M}]+(_(\{[^}]*\}|[\p{L}\p{N}]+))?(\^\([^)]*\))?$/u;
 const bracketed = (text) => (ONE_NAME.test(text) ? text : `(${text})`);
 
 // The walk --------------------------------------------------------------------------------------------
 
+// Where a record stands: its time step, its gate, and its layer where there are several.
+function placeOfRecord({ t, p, l }) {
+  const layer = l !== undefined && data.loops.length > 1 ? data.loops[l] : "";
+  return [t ? `t=${t}` : "", p, layer].filter(Boolean).join(", ");
+}
+
 function recordBlock(row) {
   const record = records[row];
   const out = document.createDocumentFragment();
-  const path = [record.t ? `t=${record.t}` : "", record.p ?? ""].filter(Boolean).join(" · ");
-  out.append(element("p", { class: "path" }, `${record.i}  ${record.o}${path ? ` — ${path}` : ""}`));
+  const place = placeOfRecord(record);
+  out.append(element("p", { class: "path" }, `${record.i}  ${record.o}${place ? ` — ${place}` : ""}`));
   out.append(equationOf(record.e));
   return out;
 }
@@ -96,16 +107,16 @@ function ruleBlock(record, x) {
     const named = { g: gradientText(record.r), y: bracketed(called(record.r)) };
     record.a.forEach((y, n) => { named["ab"[n] ?? ""] = bracketed(called(y)); });
     const [formula, words] = letters.split("|");
-    const right = formula.replace(/\((\{[ab]\})\)ᵀ/g, "$1ᵀ").replace(/\{(\w)\}/g, (_, letter) => named[letter] ?? letter);
+    const right = filled(formula.replace(/\((\{[ab]\})\)ᵀ/g, "$1ᵀ"), named);
     out.append(equationOf(`${gradientText(x)} ${places.length > 1 || usersOf(x).length > 1 ? "←" : "="} ${right}`, words));
-    const line = firstNumber(record, x, k, op);
+    const line = firstNumber(record, x, k, op, formula);
     if (line) out.append(line);
   }
   return out;
 }
 
 // The rule in numbers, for the first number of an operand.
-function firstNumber(record, x, k, op) {
+function firstNumber(record, x, k, op, formula) {
   const { g, v: y, s } = tensors[record.r];
   const given = record.c?.[x];
   const values = record.a.map((input) => tensors[input].v);
@@ -114,11 +125,13 @@ function firstNumber(record, x, k, op) {
     const where = given.length > 1 ? " for the first number" : "";
     return element("p", { class: "with-numbers" }, `${number(result)} = ${text}`, element("span", { class: "shape" }, where));
   };
-  if (EACH[op] && record.a.every((input) => tensors[input].s.join() === s.join())) {
+  if (EACH.has(op) && record.a.every((input) => tensors[input].s.join() === s.join())) {
     const brackets = (v) => (v < 0 ? `(${number(v)})` : number(v));
     const only = record.a.filter((input) => input === x).length === 1;
-    const text = EACH[op][k](brackets(g[0]), brackets(y[0]), ...values.map((v) => brackets(v[0])));
-    return only ? show(text, given[0]) : null;
+    const [a, b] = values.map((v) => brackets(v[0]));
+    const text = filled(formula, { g: brackets(g[0]), y: brackets(y[0]), a, b });
+    const said = text.replaceAll("⊙", "·").replaceAll("-", "−").replace(/2 (?=[\d(])/, "2 · ");
+    return only ? show(said, given[0]) : null;
   }
   if (op === "matmul" && k === 0 && tensors[record.a[1]].s.length === 2 && s.length) {
     const n = s.at(-1);
@@ -133,23 +146,22 @@ function firstNumber(record, x, k, op) {
 
 // What has come to an operand: from this record now, and with it from all before it on the way back.
 function arrivedBlock(x, record, row) {
-  const { s, g } = tensors[x];
-  const mine = record.c?.[x] === "all" ? g : record.c?.[x];
+  const mine = record.c?.[x] === "all" ? tensors[x].g : record.c?.[x];
   if (mine === undefined) return [];
-  const uses = usesBack(x);
-  const left = uses.filter((user) => user < row).length;
-  const out = [heading(gradientName(x), "goes there from this record"), numbers(mine, s)];
-  const so = arrived(x, row);
-  if (uses.length > 1 && so?.sum) {
-    const text = left ? `so far, ${left} more to come` : "complete";
-    const columns = element("div", { class: "beside" });
-    columns.append(element("div", {}, heading(gradientName(x), text), numbers(shownNumbers(so.sum), s)));
-    if (left) columns.append(element("div", {}, heading(gradientName(x), "in the end"), numbers(g, s)));
-    out.push(columns);
-  } else if (uses.length > 1) {
-    out.push(note(left ? `${left} more to come` : "complete"));
-  }
-  return out;
+  const out = gradientBlock(x, "goes there from this record", mine);
+  return usesBack(x).length > 1 ? [...out, sumsBlock(x, row)] : out;
+}
+
+// A gradient's running sum on the way back at a record, beside what it will be. A page that does not
+// compute knows the latter alone.
+function sumsBlock(x, row) {
+  const left = usesBack(x).filter((user) => user < row).length;
+  const sum = arrived(x, row)?.sum;
+  const [sofar, end] = [left ? `so far, ${left} more to come` : "complete", "in the end"];
+  const columns = [];
+  if (sum) columns.push(gradientBlock(x, sofar, shownNumbers(sum)));
+  if (left || !sum) columns.push(gradientBlock(x, sum || !left ? end : `${end}, ${left} more to come`));
+  return element("div", { class: "beside" }, ...columns.map((parts) => element("div", {}, ...parts)));
 }
 
 // A record on its own, forward or back.
@@ -166,9 +178,9 @@ function recordPanel(panel, now) {
     return;
   }
   const uses = arrivalsOf(record.r).length;
-  const from = uses > 1 ? `has arrived, in ${uses} parts; norm ${number(tensors[record.r].m)}` : `has arrived; norm ${number(tensors[record.r].m)}`;
+  const parts = uses > 1 ? `, in ${uses} parts` : "";
   const result = tensorBlock(record.r, { what: "result", gradient: false });
-  result.append(heading(gradientName(record.r), from), numbers(tensors[record.r].g, tensors[record.r].s));
+  result.append(...gradientBlock(record.r, `has arrived${parts}; norm ${number(tensors[record.r].m)}`));
   panel.append(result);
   for (const x of new Set(record.a)) {
     if (tensors[x].k === "number" || (live && !floating[x])) continue;
@@ -181,9 +193,8 @@ function recordPanel(panel, now) {
 // A gate or a time step at once: what it computes or, on the way back, what has arrived in it.
 function groupPanel(panel, now, rows, by) {
   const record = records[now.row];
-  const name = [record.t ? `t=${record.t}` : "outside of time", by === "gate" && record.p ? record.p : ""];
-  const loop = record.l !== undefined && data.loops.length > 1 ? data.loops[record.l] : "";
-  panel.replaceChildren(element("h2", {}, `${now.back ? "Backward" : "Forward"}: ${[...name, loop].filter(Boolean).join(", ")}`));
+  const place = placeOfRecord(by === "gate" ? record : { ...record, p: "" }) || "outside of time";
+  panel.replaceChildren(element("h2", {}, `${now.back ? "Backward" : "Forward"}: ${place}`));
   if (!now.back) {
     panel.append(equations(rows));
     for (const row of results(rows).slice(0, 4)) panel.append(tensorBlock(records[row].r, { gradient: false }));
@@ -194,32 +205,18 @@ function groupPanel(panel, now, rows, by) {
   const inTime = (x) => (records[makers.get(x)].t ? 0 : 1);
   const states = flow.filter((x) => makers.has(x) && !mine.has(makers.get(x))).sort((x, y) => inTime(x) - inTime(y));
   if (states.length) panel.append(element("h2", { class: "sub" }, "goes on to"));
-  for (const x of states.slice(0, 4)) panel.append(soFarBlock(x, now.row));
+  for (const x of states.slice(0, 4)) panel.append(element("div", { class: "tensor", "data-tensor": x }, sumsBlock(x, now.row)));
   const weights = flow.filter((x) => tensors[x].k === "parameter");
   if (weights.length) panel.append(element("h2", { class: "sub" }, "weights: sums over time, their norms"), sumsOf(weights, now.row, mine));
   const named = rows.filter((row) => tensors[records[row].r].e || !/^v\d+$/.test(tensors[records[row].r].n));
   if (named.length) panel.append(element("h2", { class: "sub" }, "has arrived at"));
   for (const row of named.slice(0, 8)) {
     const { r } = records[row];
-    panel.append(element("div", { class: "tensor", "data-tensor": r }, heading(gradientName(r), `norm ${number(tensors[r].m)}`), numbers(tensors[r].g, tensors[r].s)));
+    panel.append(element("div", { class: "tensor", "data-tensor": r }, ...gradientBlock(r, `norm ${number(tensors[r].m)}`)));
   }
 }
 
 const usesBack = (x) => usersOf(x).filter((user) => gives(user, x));
-
-// A gradient's running sum, and what it will be.
-function soFarBlock(x, row) {
-  const { s, g } = tensors[x];
-  const left = usesBack(x).filter((user) => user < row).length;
-  const out = element("div", { class: "tensor", "data-tensor": x });
-  const so = arrived(x, row);
-  const columns = element("div", { class: "beside" });
-  const add = (text, values) => columns.append(element("div", {}, heading(gradientName(x), text), numbers(values, s)));
-  if (so?.sum) add(left ? `so far, ${left} more to come` : "complete", shownNumbers(so.sum));
-  if (left || !so?.sum) add("in the end", g);
-  out.append(columns);
-  return out;
-}
 
 // For each weight the norms of what some records gave it, of the sum so far, and of the sum in the end.
 function sumsOf(weights, row, mine) {
@@ -316,7 +313,7 @@ function tellTape(now) {
 
 // A record's words, for the search: names, op, gate, time step, equation.
 const wordsOf = records.map((record) =>
-  [record.o, record.p ?? "", record.t ? `t=${record.t}` : "", record.e, called(record.r), ...record.a.map((x) => tensors[x].n)]
+  [record.o, placeOfRecord(record), data.loops[record.l] ?? "", record.e, called(record.r), ...record.a.map((x) => tensors[x].n)]
     .join(" ").toLowerCase());
 
 // The records that have every word that is searched for; null without a search.
@@ -477,8 +474,9 @@ function sourcesBlock(x) {
   if (uses.length < 2 || tensors[x].k === "parameter") return [];
   const body = element("table", { class: "sources" });
   for (const row of uses.slice(0, MOST_SOURCES)) {
-    const { i, o, t, p } = records[row];
-    const button = element("button", { type: "button", class: "small" }, `${i} ${o.split(" ")[0]}${t ? `, t=${t}` : ""}${p ? `, ${p}` : ""}`);
+    const { i, o } = records[row];
+    const text = [`${i} ${o.split(" ")[0]}`, placeOfRecord(records[row])].filter(Boolean).join(", ");
+    const button = element("button", { type: "button", class: "small" }, text);
     button.addEventListener("click", () => goBackTo(row));
     const norm = live ? number(rounded(normOnce(pass.given[row].get(x)))) : "";
     body.append(element("tr", {}, element("td", {}, button), element("td", {}, norm)));

@@ -316,7 +316,7 @@ function takeText(scene, name, element, [text, , y, , , id, tensor]) {
   const part = { element, text: element, drop: amount(element, "y") - y, tensor };
   const row = /^row(\d+)$/.exec(id);
   const inOps = name === "cell" ? scenes.op : scene;
-  if (!row || !cellsOf(inOps ?? scene, Number(row[1])).length) return { ...part, said: scene.texts.find((one) => one[5] === id) };
+  if (!row || !cellsOf(inOps ?? scene, ([loop]) => loop === Number(row[1])).length) return { ...part, said: scene.texts.find((one) => one[5] === id) };
   const loop = Number(row[1]);
   const handle = svg("g", { class: "handle", "data-layer": loop });
   const area = handle.appendChild(rectangle([0, 0, 1, 1], 4));
@@ -335,7 +335,7 @@ function placeText({ element, text, drop, tensor, said, area, loop, thing: made 
   shown.texts.push([left, Y(y) - size, left + long, Y(y) + size]);
   if (tensor >= 0) shown.norms.push({ element, tensor });
   if (!made) return element;
-  const boxes = cellsOf(scene, loop);
+  const boxes = cellsOf(scene, ([l]) => l === loop);
   const closed = boxes.length === 0 || boxes.every((b) => state.closed[state.scene].has(b));
   const frame = [left - 22, Y(y) - size, left + long + 4, Y(y) + size - 2];
   shown.texts.push(frame);
@@ -350,8 +350,6 @@ function placeText({ element, text, drop, tensor, said, area, loop, thing: made 
   return element;
 }
 
-const cellsOf = (scene, loop) =>
-  scene.boxes.flatMap((box, b) => (box.cell && box.cell[0] === loop ? [b] : []));
 // Wires -----------------------------------------------------------------------------------------
 
 function takeEdge(scene, element, [tail, head, , slot, tensor], e) {

@@ -33,7 +33,7 @@ function grade(norm, bounds = scale) {
 // Scenes --------------------------------------------------------------------------------------
 
 // What is read off a scene once: boxes that open and close, and which node shows which record.
-for (const scene of Object.values(scenes)) {
+for (const [name, scene] of Object.entries(scenes)) {
   scene.nodesOf = new Map(); // record -> nodes
   scene.recordsIn = scene.boxes.map(() => new Set());
   scene.nodes.forEach((node, n) => {
@@ -51,11 +51,16 @@ for (const scene of Object.values(scenes)) {
     scene.wiresOf[head].push([tail, []]);
   }
   scene.opens = scene.boxes.map((box) => box.k === "gate" || Boolean(box.cell));
-  state.closed[sceneName(scene)] = new Set();
+  state.closed[name] = new Set();
 }
 
-function sceneName(scene) {
-  return Object.keys(scenes).find((name) => scenes[name] === scene);
+// The boxes of the cells whose [loop, step] a test takes.
+const cellsOf = (scene, test = () => true) => scene.boxes.flatMap((box, b) => (box.cell && test(box.cell) ? [b] : []));
+
+// The finest scene, with these cells open and all others closed.
+function openOnly(test) {
+  state.scene = "op";
+  state.closed.op = new Set(cellsOf(scenes.op, (cell) => !test(cell)));
 }
 
 // The boxes around a node, the innermost first.
@@ -65,8 +70,8 @@ function around(scene, node) {
   return out;
 }
 
-// The columns that are not shown: for each block of columns one range.
-function elided(scene) {
+// The columns of time steps, block by block.
+function columnsOf(scene) {
   const blocks = new Map();
   scene.boxes.forEach((box, b) => {
     if (box.k === "column" && box.t) {
@@ -74,8 +79,13 @@ function elided(scene) {
       blocks.get(box.block).push(b);
     }
   });
+  return [...blocks.values()];
+}
+
+// The columns that are not shown: for each block of columns one range.
+function elided(scene) {
   const out = [];
-  for (const columns of blocks.values()) {
+  for (const columns of columnsOf(scene)) {
     columns.sort((a, b) => scene.boxes[a].t - scene.boxes[b].t);
     const hidden = columns.length > state.steps ? leftOut(columns) : [];
     if (!hidden.length) continue;

@@ -7,23 +7,20 @@ const $ = (id) => document.getElementById(id);
 const picture = $("picture");
 const world = $("world");
 
-function element(kind, attributes = {}, ...children) {
-  const out = document.createElement(kind);
+// Elements of a language: maker(...)(kind, attributes, ...children).
+const maker = (language) => (kind, attributes = {}, ...children) => {
+  const out = document.createElementNS(language, kind);
   for (const [name, value] of Object.entries(attributes)) out.setAttribute(name, value);
   out.append(...children);
   return out;
-}
+};
 
-function svg(kind, attributes = {}, ...children) {
-  const out = document.createElementNS("http://www.w3.org/2000/svg", kind);
-  for (const [name, value] of Object.entries(attributes)) out.setAttribute(name, value);
-  out.append(...children);
-  return out;
-}
-
+const element = maker("http://www.w3.org/1999/xhtml");
+const svg = maker("http://www.w3.org/2000/svg");
+const mathml = maker("http://www.w3.org/1998/Math/MathML");
 const note = (...parts) => element("p", { class: "note" }, ...parts);
 
-const NAME = /([\p{L}\p{N}\u0303]+)_(\{[^{}]*\}|[\p{L}\p{N}−]{1,5})(?![\p{L}\p{N}_])/gu;
+const NAME = /([\p{L}\p{N}\p{M}]+)_(\{[^{}]*\}|[\p{L}\p{N}−]{1,5})(?![\p{L}\p{N}_])/gu;
 
 // A text in parts: plain ones, and names with their subscripts.
 function* parts(text) {
@@ -49,16 +46,12 @@ function mathematics(text) {
 
 // Equations as MathML, which screen readers read and browsers set -------------------------------------
 
-function math(kind, ...children) {
-  const out = document.createElementNS("http://www.w3.org/1998/Math/MathML", kind);
-  out.append(...children);
-  return out;
-}
+const math = (kind, ...children) => mathml(kind, {}, ...children);
 
 const PIECE = new RegExp(
   [
     "(∂L)/(∂)(?=\\p{L})", // a derivative, whose name follows
-    "(?<name>[\\p{L}\\p{N}\\u0303]*\\p{L}[\\p{L}\\p{N}\\u0303]*)(?:_(?<low>\\{[^{}]*\\}|[\\p{L}\\p{N}−]{1,5}(?![\\p{L}\\p{N}_])))?",
+    "(?<name>[\\p{L}\\p{N}]*\\p{L}[\\p{L}\\p{N}\\p{M}]*)(?:_(?<low>\\{[^{}]*\\}|[\\p{L}\\p{N}−]{1,5}(?![\\p{L}\\p{N}_])))?",
     "(?<number>\\d[\\d.,]*(?:e[−+-]?\\d+)?)",
     "\\^\\((?<high>[^()]*)\\)",
     "\\^(?<power>\\w+)",
@@ -106,8 +99,8 @@ function partOf(text) {
     if (space !== undefined) continue;
     if (found[1]) derivative = true;
     else if (name !== undefined) {
-      const letters = math("mi", data.greek[name] ?? name);
-      if (name.replace("\u0303", "").length > 1) letters.setAttribute("mathvariant", "normal");
+      const word = name.replace(/\p{M}/gu, "").length > 1;
+      const letters = mathml("mi", word ? { mathvariant: "normal" } : {}, data.greek[name] ?? name);
       put(low === undefined ? letters : math("msub", letters, math("mtext", low.replace(/^\{|\}$/g, ""))));
     } else if (digits !== undefined) put(math("mn", digits));
     else if (high !== undefined) raise(math("mtext", `(${high})`));
@@ -116,16 +109,14 @@ function partOf(text) {
     else if (sign === "²") raise(math("mn", "2"));
     else put(math("mo", sign));
   }
-  const whole = math("math", out);
-  whole.setAttribute("displaystyle", "true");
-  whole.setAttribute("alttext", text);
-  return whole;
+  return mathml("math", { displaystyle: "true", alttext: text }, out);
 }
 
 // Numbers --------------------------------------------------------------------------------------------
 
 function number(value) {
-  return String(value).replaceAll("-", "−");
+  const small = typeof value === "number" && value !== 0 && Math.abs(value) < 1e-3;
+  return (small ? value.toExponential() : String(value)).replaceAll("-", "−");
 }
 
 const DIGITS = 4;

@@ -6,7 +6,7 @@ const original = live ? live.arrays.map((x) => x && Float64Array.from(x.d)) : []
 function changeable() {
   if (!live) return [];
   const leaves = tensors.flatMap((x, n) => (x.x && x.k !== "number" && (floating[n] || x.k === "input") && x.d.startsWith("float")
-    ? [{ kind: x.k === "parameter" ? "weights" : isState(n) ? "states" : "inputs", x: n, name: x.n, array: live.arrays[n] }] : []));
+    ? [{ kind: x.k === "parameter" ? "weights" : isState(n) ? "states" : "inputs", x: n, name: called(n), array: live.arrays[n] }] : []));
   const held = live.records.flatMap(({ op, a, params }, row) => {
     const kind = { embedding: "words", cross_entropy: "targets", binary_cross_entropy: "targets" }[op];
     if (!kind) return [];
@@ -170,7 +170,7 @@ function setUpTouch() {
   const kinds = { words: "Words", targets: "Targets", inputs: "Inputs", states: "First states", weights: "Weights" };
   const hues = new Map();
   for (const node of scenes.op?.nodes ?? []) if (node.c && node.x !== undefined) hues.set(node.x, node.c);
-  const all = live ? items : tensors.flatMap((x, n) => (x.k === "parameter" ? [{ kind: "weights", x: n, name: x.n }] : []));
+  const all = live ? items : tensors.flatMap((x, n) => (x.k === "parameter" ? [{ kind: "weights", x: n, name: called(n) }] : []));
   for (const [kind, title] of Object.entries(kinds)) {
     const mine = all.filter((item) => item.kind === kind);
     if (!mine.length) continue;

@@ -1,6 +1,5 @@
 // A tour in five captions for a newcomer: each shows what it tells.
 
-const cellsIn = (scene) => scene?.boxes.flatMap((box, b) => (box.cell ? [b] : [])) ?? [];
 const lastOf = (t, back) => {
   for (let p = total; p > 0; p -= 1) {
     const now = at(p);
@@ -19,11 +18,11 @@ const TOUR = [
     text: "Open a step and you see its gates, and in these its operations. Click any box; click its title to close it again.",
     show: () => {
       if (!scenes.op) return;
-      const cells = cellsIn(scenes.op);
-      showScene("op");
-      const middle = cells.find((b) => scenes.op.boxes[b].cell[1] === Math.min(2, lastStep)) ?? cells[0];
-      state.closed.op = new Set(cells.filter((b) => b !== middle));
-      if (cells.length) { render(); fit(true); }
+      const cells = cellsOf(scenes.op).map((b) => scenes.op.boxes[b].cell);
+      const middle = cells.find(([, t]) => t === Math.min(2, lastStep)) ?? cells[0];
+      openOnly((cell) => cell === middle);
+      render();
+      fit(true);
     },
   },
   {

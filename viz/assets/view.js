@@ -43,15 +43,13 @@ const frameOf = (b) => {
 };
 
 function open(b) {
-  const focused = picture.contains(document.activeElement);
-  keeping(frameOf(b), () => state.closed[state.scene].delete(b), () => frameOf(b));
-  if (focused) focusOn((other) => other.close === b);
+  const change = () => keeping(frameOf(b), () => state.closed[state.scene].delete(b), () => frameOf(b));
+  focusing(change, (other) => other.close === b);
 }
 
 function close(b) {
-  const focused = picture.contains(document.activeElement);
-  keeping(frameOf(b), () => state.closed[state.scene].add(b), () => frameOf(b));
-  if (focused) focusOn((other) => other.cover?.box === b);
+  const change = () => keeping(frameOf(b), () => state.closed[state.scene].add(b), () => frameOf(b));
+  focusing(change, (other) => other.cover?.box === b);
 }
 
 // From a scene in which it has no inside: the finest scene, with all the others closed.
@@ -66,34 +64,31 @@ function openFrom(node) {
     if (same && other !== b && fine.opens[other]) closed.add(other);
   });
   for (let a = fine.boxes[b].p; a >= 0; a = fine.boxes[a].p) closed.delete(a);
-  const focused = picture.contains(document.activeElement);
   const [x, y, half, high] = nodeFrame(node);
-  keeping([x - half, y - high, x + half, y + high], () => {
+  const change = () => keeping([x - half, y - high, x + half, y + high], () => {
     state.scene = "op";
     state.closed.op = closed;
   }, () => frameOf(b));
-  if (focused) focusOn((other) => other.close === b);
+  focusing(change, (other) => other.close === b);
 }
 
 function toggleLayer(loop) {
-  const focused = picture.contains(document.activeElement);
-  if (state.scene === "cell") {
-    const others = scenes.op.boxes.flatMap((box, b) => (box.cell && box.cell[0] !== loop ? [b] : []));
-    state.scene = "op";
-    state.closed.op = new Set(others);
-  } else {
-    const boxes = cellsOf(shown.scene, loop);
+  const test = ([l]) => l === loop;
+  if (state.scene === "cell") openOnly(test);
+  else {
+    const boxes = cellsOf(shown.scene, test);
     const closed = state.closed[state.scene];
     const all = boxes.every((b) => closed.has(b));
     for (const b of boxes) if (all) closed.delete(b); else closed.add(b);
   }
-  render();
-  fit(true);
-  if (focused) focusOn((other) => other.layer === loop);
+  focusing(() => { render(); fit(true); }, (other) => other.layer === loop);
 }
 
-function focusOn(test) {
-  shown.things.find(test)?.element.focus({ preventScroll: true });
+// Draw anew; if something in the picture had the focus, another thing has it then.
+function focusing(change, test) {
+  const focused = picture.contains(document.activeElement);
+  change();
+  if (focused) shown.things.find(test)?.element.focus({ preventScroll: true });
 }
 
 function showSteps(count) {

@@ -37,13 +37,13 @@ function fit(readable = false) {
   untouched = readable ? "readable" : "whole";
 }
 
-// Bring a frame into the middle, if it is not in sight.
+// Bring a frame into the middle, along each axis on which it is not in sight.
 function reveal(frame) {
   const [left, top] = onScreen(frame);
   const [right, bottom] = onScreen(frame.slice(2));
   const { clientWidth: wide, clientHeight: tall } = picture;
   const [x, y] = onScreen(middleOf(frame));
-  if (left < 0 || top < 0 || right > wide || bottom > tall) moveBy(wide / 2 - x, tall / 2 - y);
+  moveBy(left < 0 || right > wide ? wide / 2 - x : 0, top < 0 || bottom > tall ? tall / 2 - y : 0);
 }
 
 // A wheel zooms, a pointer drags, two fingers do both.
