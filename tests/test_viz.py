@@ -1911,6 +1911,15 @@ def test_text_is_readable_on_every_ground(name):
         assert all(contrast(theme.of(hue), ground) > 2.5 for hue in look.STATES[:2])
     steps = [contrast(colour, theme.of(look.PAPER)) for colour in theme.gradient]
     assert steps == sorted(steps)
+    letters = {2: look.INK, 3: look.PAPER}  # on the grades of a gradient, up to and from there
+    for grade, colour in enumerate(theme.gradient):
+        assert contrast(theme.of(letters[2 if grade < 3 else 3]), colour) >= 4.5
+    tape, grads = loss_and_tape()
+    words = ["word"] * len(read(tape).loops[0].steps)
+    drawing = draw(tape, level="cell", grads=grads, words=words, predictions=words, backward=True)
+    assert {"words", "predictions"} <= {line.text for line in drawing.scene.texts}
+    for line in drawing.scene.texts:
+        assert contrast(theme.of(line.colour or look.INK), theme.of(look.PAPER)) > 4.5, line.text
 
 
 @pytest.mark.parametrize("name", look.THEMES)
@@ -1920,7 +1929,8 @@ def test_a_theme_changes_the_colours_and_nothing_else(name, level):
     plain = draw(tape, level=level, grads=grads)
     themed = draw(tape, level=level, grads=grads, theme=name)
     colour = re.compile("#[0-9A-F]{6}")
-    assert colour.sub("", themed.source) == colour.sub("", plain.source)
+    said = re.compile(' color="#[0-9A-F]{6}"|#[0-9A-F]{6}')  # the usual colour is not said
+    assert said.sub("", themed.source) == said.sub("", plain.source)
     assert (themed.source == plain.source) == (name == "light")
     allowed = set(re.findall(colour, themed.source))
     if name == "print":

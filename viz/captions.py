@@ -26,6 +26,7 @@ from .look import (
     SMALL,
     SQUARE,
     TITLE,
+    WIRE,
     shorten,
     text_width,
     wrap,
@@ -162,7 +163,7 @@ class Captions:
             y -= 12 + (SMALL + 4) * lines
         if self.missing_gradients:
             text = say("no gradient is drawn: give grads=tape.gradients()")
-            texts.append(SceneText("missing", text, left, y, SMALL, "left", FAINT))
+            texts.append(SceneText("missing", text, left, y, SMALL, "left", WIRE))
             y -= 26
         self.emit_paragraph("caption", self.caption, left, y, CAPTION)
         self.emit_paragraph("title", self.title, left, self.out.y2 + 22, HEADING)

@@ -125,9 +125,9 @@ def node_style(v: Node, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     if v.kind == "cell":
         return NodeStyle(tint(WIRE), of(INK), 1.6)
     if v.kind == "copy":
-        return NodeStyle(tint(hue, 0.14), of(hue), dashed=True)
+        return NodeStyle(tint(hue, 0.14), theme.letters(hue), dashed=True)
     if v.kind == "parameter":
-        return NodeStyle(tint(hue, 0.26), of(hue), 1.8)
+        return NodeStyle(tint(hue, 0.26), theme.letters(hue), 1.8)
     if v.kind == "constant":
         return NodeStyle(of(PAPER), of(GREY), 0.8, of(WIRE))
     if v.kind in ("input", "output"):
@@ -185,7 +185,7 @@ def wire_style(edge: Edge, theme: Theme, faint: bool) -> WireStyle:
     if edge.back:
         return WireStyle(theme.of(GRADIENT[edge.grade]), 1.2 + 0.6 * edge.grade)
     if kind == "side":
-        return WireStyle(theme.of(edge.tail.colour or FAINT), arrow=5)
+        return WireStyle(theme.letters(edge.tail.colour or FAINT), arrow=5)
     if faint:
         return WireStyle(theme.tint(hue or FAINT, 0.45))
     if hue:
