@@ -7,6 +7,7 @@ a state its letter. The light theme is the one in which pictures are described.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -82,6 +83,14 @@ def shorten(text: str, most: int = 28) -> str:
     words = text.split()
     line = text if words == [text] or not text else " ".join(words) or "·"
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def shorten_names(text: str, most: int = 28) -> str:
+    """As many of some names as fit in a line of so many letters; none is cut in two."""
+    names = text.split()
+    lengths = itertools.accumulate(len(name) + 1 for name in names)
+    fitting = sum(length + 1 <= most for length in lengths)
+    return text if len(text) <= most else " ".join([*names[:fitting], "…"])
 
 
 @cache

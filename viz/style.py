@@ -27,6 +27,7 @@ from .look import (
     WIRE,
     Theme,
     shorten,
+    shorten_names,
 )
 from .marks import split_mark
 from .notation import GREEK, split_name
@@ -72,7 +73,7 @@ def name_runs(name: str, size: float, colour: str = "") -> list[Run]:
 def label_lines(v: Node, bar: bool, grade: int, theme: Theme) -> list[list[Run]]:
     """What stands in a node, line by line; ``bar`` and ``grade`` as the scene has them."""
     name = shorten(v.label)
-    if bar:
+    if bar and v.kind != "gate":
         return [[Run(v.detail, NAME)]]
     if v.kind == "op":
         return [[Run(name, 20 if name == "*" else OP if len(name) <= 2 else NAME)]]
@@ -80,7 +81,7 @@ def label_lines(v: Node, bar: bool, grade: int, theme: Theme) -> list[list[Run]]
         return [[*name_runs(v.label, NAME), *([Run(f" {v.detail}", SMALL)] if v.detail else [])]]
     if v.kind == "gate" and v.detail:
         ink = theme.of(WIRE if grade < 0 else INK if grade < 3 else PAPER)
-        words = [name_runs(word, SMALL, ink) for word in shorten(v.detail).split()]
+        words = [name_runs(word, SMALL, ink) for word in shorten_names(v.detail).split()]
         spaced = [run for word in words for run in (*word, Run(" ", SMALL, colour=ink))]
         return [[Run(name, NAME, bold=True)], spaced[:-1]]
     if v.kind in ("gate", "cell", "cut"):
