@@ -53,6 +53,7 @@ from .context import (
     recording,
     scope,
     split_scope,
+    without_steps,
 )
 from .functional import grad, hessian, jacobian, jvp, value_and_grad, vjp
 from .layers import conv1d, dropout, embedding, layer_norm, max_over_time
@@ -106,7 +107,7 @@ __all__ = [
     "operand", "values", "floats", "one_array", "class_ids", "check_mask", "check_reduction",
     "reduce_loss", "Reduction", "flatten", "describe", "options_text", "path_text",
     # Internal names that other folders share, which may change.
-    "recording", "current_scope", "anomaly_check", "ClassName", "split_scope",
+    "recording", "current_scope", "anomaly_check", "ClassName", "split_scope", "without_steps",
     "backpropagate", "reachable", "operands_of", "arrays_of", "made_by", "reserve_numbers", "trace",
     "Trace", "Untraceable", "operands_read", "TABLE", "freed_memory_kept", "keep_freed_memory",
 ]  # fmt: skip

@@ -38,7 +38,7 @@ class StepName(str):
 
 
 class ClassName(str):
-    """The name of a scope in which a cell runs, ``lstm``; ``kind`` is its class, ``LSTM``."""
+    """The name of a scope in which a cell runs, ``lstm``, or a CRF; ``kind`` is its class, LSTM."""
 
     kind: str
 

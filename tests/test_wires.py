@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from unspool import Tape, Tensor, scope, unroll
+from unspool import Parameter, Tape, Tensor, scope, unroll
 from unspool.cells import (
     GRU,
     LSTM,
@@ -29,7 +29,9 @@ from unspool.models import (
     LanguageModel,
     Transducer,
 )
-from unspool.viz import draw
+from unspool.viz import draw, look
+from unspool.viz.look import text_width
+from unspool.viz.scene import name_width
 from unspool.viz.structure import read
 from unspool.viz.times import times_of
 
@@ -82,6 +84,7 @@ NETWORKS = {
     "tagger": tagger,
     "encoder-decoder": encoder_decoder,
     "attention": lambda: encoder_decoder(attention="dot", cell=GRU),
+    "attention of LSTMs": lambda: encoder_decoder(attention="dot"),
     "bidirectional encoder-decoder": lambda: encoder_decoder(bidirectional=True),
     "bidirectional attention": lambda: encoder_decoder(bidirectional=True, attention="bilinear"),
     "DeepMoji": lambda: Tape(
@@ -145,6 +148,98 @@ def test_with_gradients_and_values_neither(name, level):
     grads = tape.gradients(np.ones(result.shape, result.dtype))
     scene = draw(tape, level=level, backward=True, values=True, grads=grads).scene
     assert [c for c in crossed(scene) if "share" not in c[2]] == []
+
+
+def pieces_of_text(scene):
+    """(id, text, left, low, right, high) of all that is written; text is measured as wide."""
+
+    def line(name, text, x, y, size, anchor="middle", width=None):
+        wide = 0.8 * (text_width(text, size) if width is None else width)
+        left = x - {"left": 0, "middle": wide / 2, "right": wide}[anchor]
+        return name, text, left, y - size / 2, left + wide, y + size / 2
+
+    for t in scene.texts:
+        yield line(t.id, t.text, t.x, t.y, t.size, t.anchor)
+    for e in scene.edges:
+        if e.label:
+            yield line(e.id, e.label, *e.label_at, look.NAME, width=name_width(e.label))
+    for n in scene.nodes:
+        if n.kind in ("state", "end", "label"):
+            yield line(n.id, n.label, n.x, n.y, look.NAME, width=name_width(n.label))
+        for row, text in enumerate(reversed(scene.notes.get(n.id, []))):
+            low = n.y + n.high + 9 + (look.NOTE + 1) * row
+            yield line(n.id, text, n.x + scene.beside + 3, low, look.NOTE, "left")
+    for box in all_boxes(scene.boxes):
+        size = look.TITLE if box.kind == "gate" else look.NAME
+        x, anchor = (box.x2 - 9, "right") if box.mirrored else (box.x1 + 9, "left")
+        if box.title:
+            yield line(box.id, box.title, x, box.y2 - 4 - size / 2, size, anchor)
+
+
+def meeting(place, others):
+    """The numbers of the rectangles with which one shares more than an edge."""
+    low, high, others = np.array(place[:2]), np.array(place[2:]), np.reshape(others, (-1, 4))
+    common = (low + 1 < others[:, 2:]) & (others[:, :2] + 1 < high)
+    return np.flatnonzero(common.all(1))
+
+
+@networks
+@levels
+def test_nothing_is_written_over(name, level):
+    tape = NETWORKS[name]()
+    grads = tape.gradients(np.ones(tape.outputs[0].shape, tape.outputs[0].dtype))
+    for options in ({}, {"grads": grads, "backward": True}):
+        scene = draw(tape, level=level, **options).scene
+        texts = [(ident, words, *place) for ident, words, *place in pieces_of_text(scene)]
+        others = list(texts)
+        for n in scene.nodes:
+            if n.kind not in ("state", "end", "label", "dots"):
+                place = n.x - n.half, n.y - n.high, n.x + n.half, n.y + n.high
+                others.append((n.id, n.label, *place))
+        for e in scene.edges:
+            corners = [(x + e.dx, y) for x, y in e.curve.points]
+            for a, b in itertools.pairwise(corners):
+                others.append((e.id, "wire", *map(min, a, b), *map(max, a, b)))
+        places = [place for _, _, *place in others]
+        for number, (ident, words, *place) in enumerate(texts):
+            for k in meeting(place, places):
+                assert k == number or others[k][0] == ident, (words, others[k][:2])
+
+
+def two_states():
+    """A box that reads two states and makes both, and one above it that does so too."""
+    W = Parameter(np.ones((2, 2)), name="W")
+    h, c, s, d = (Tensor(np.ones(2), name=f"{letter}_0") for letter in "hcsd")
+    for t in (1, 2, 3):
+        with scope("net"), scope(f"t={t}", step=t):
+            with scope("lower"):
+                h, c = np.tanh(h @ W + c), np.sin(h + c)
+            with scope("upper"):
+                s, d = np.tanh(h + s @ W + d), np.sin(c + s + d)
+        for x, letter in zip((h, c, s, d), "hcsd", strict=True):
+            x.name = f"{letter}_{t}"
+    return Tape(s.sum() + d.sum())
+
+
+@pytest.mark.parametrize("name", [*NETWORKS, "two states"])
+@levels
+def test_no_two_states_share_a_wire(name, level):
+    tape = NETWORKS[name]() if name in NETWORKS else two_states()
+    pieces = []
+    for e in draw(tape, level=level).scene.edges:
+        points = [(x + e.dx, y) for x, y in e.curve.points]
+        if e.slot and not e.slot.name.startswith("L"):
+            pieces += [(e.slot, e.tail, a, b) for a, b in itertools.pairwise(points)]
+    for (one, tail, a, b), (other, end, c, d) in itertools.combinations(pieces, 2):
+        if one is other or (tail is end and tail.kind == "op"):  # one value, two states
+            continue
+        for k in (0, 1):
+            if a[1 - k] == b[1 - k] == c[1 - k] == d[1 - k]:
+                low, high = (
+                    max(min(a[k], b[k]), min(c[k], d[k])),
+                    min(max(a[k], b[k]), max(c[k], d[k])),
+                )
+                assert high - low <= 2, (one.name, other.name, a, b, c, d)
 
 
 @levels
@@ -217,11 +312,26 @@ def test_two_times_stand_side_by_side(name, level):
     assert spans[0][1] < spans[1][0]
 
 
-def test_the_bar_of_a_crf_covers_all_columns_and_its_score_stands_in_none():
+def test_a_crf_is_one_layer_over_what_scores_each_word():
     scene = draw(tagger(), level="cell").scene
     columns = [box for box in scene.boxes if box.kind == "column"]
+    (bar,) = (n for n in scene.nodes if n.label == "CRF")
+    assert bar.detail == "start T end"
+    assert bar.x - bar.half <= min(box.x1 for box in columns) + 2
+    assert bar.x + bar.half >= max(box.x2 for box in columns) - 2
+    heads = [n for n in scene.nodes if n.label == "head"]
+    assert [n.place[1] for n in heads] == [1, 2, 3, 4]
+    assert [e.tail for e in scene.edges if e.head is bar] == heads
+    assert not any("α" in n.label or n.label == "score" for n in scene.nodes)
+    (box,) = (n for n in draw(tagger(), level="layer").scene.nodes if n.label == "CRF")
+    assert box.bold
+
+
+def test_the_bar_of_a_crf_covers_all_columns_and_its_score_stands_in_none():
+    scene = draw(tagger(), level="gate").scene
+    columns = [box for box in scene.boxes if box.kind == "column"]
     pauses = [box for box in scene.boxes if box.kind == "pause"]
-    (bar,) = (n for n in scene.nodes if n.label == "crf")
+    (bar,) = (n for n in scene.nodes if n.label == "scores")
     assert bar.x - bar.half <= min(box.x1 for box in columns) + 2
     assert bar.x + bar.half >= max(box.x2 for box in columns) - 2
     for label in ("score", "head"):
@@ -229,9 +339,11 @@ def test_the_bar_of_a_crf_covers_all_columns_and_its_score_stands_in_none():
         assert any(b.y1 < node.y - node.high and node.y + node.high < b.y2 for b in pauses), label
 
 
-@pytest.mark.parametrize("name", ["tagger", "bidirectional encoder-decoder"])
-def test_a_state_from_outside_enters_beside_its_own_columns(name):
-    scene = draw(NETWORKS[name](), level="cell").scene
+@pytest.mark.parametrize(
+    ("name", "level"), [("tagger", "gate"), ("bidirectional encoder-decoder", "cell")]
+)
+def test_a_state_from_outside_enters_beside_its_own_columns(name, level):
+    scene = draw(NETWORKS[name](), level=level).scene
     left = {}
     for box in scene.boxes:
         if box.kind == "column":
@@ -241,8 +353,19 @@ def test_a_state_from_outside_enters_beside_its_own_columns(name):
     entering = [e for e in scene.edges if e.slot and e.tail.place is None]
     assert entering
     for e in entering:
-        xs = [x + e.dx for x, _ in e.curve.points[-3:-1]]
-        assert all(last - 60 < x < last for x in xs)
+        *_, before, corner = (x for p, _ in e.curve.points if (x := p + e.dx) < last)
+        assert min(before, corner) > last - 60
+
+
+def test_a_decoder_takes_its_state_from_an_encoders_steps_that_are_left_out():
+    scene = draw(encoder_decoder(attention="dot"), level="cell", steps=1).scene
+    entering = [e for e in scene.edges if e.origin is not None and e.tail.kind == "dots"]
+    assert len(entering) == 2
+    (frame,) = (box for box in scene.boxes if box.kind == "column" and box.id.endswith("block0"))
+    for e in entering:
+        x, y = e.curve.points[0]
+        assert x + e.dx == e.tail.x + e.tail.half
+        assert frame.y1 < y < frame.y2
 
 
 @pytest.mark.parametrize("steps", [1, 3])

@@ -49,7 +49,7 @@ from .page import make_page
 from .paint import PADDING, description_of, svg, title_of
 from .scene import Scene
 from .stepwise import by_steps
-from .structure import Loop, Structure, read
+from .structure import Loop, Structure, is_inner, read
 from .trace import tape_of
 from .view import make_view
 from .words import Words, check_words
@@ -417,12 +417,15 @@ def first_that_fits(
         words: What stands below and above the columns.
         look: Further options of ``lay_out``.
     """
-    split = None
+    split: dict[bool, tuple[Structure, Mapping[Tensor, Any] | None]] = {}
+    closable = any(is_inner(loop.path) for loop in structure.loops)
     for level, count, fold in tries:
-        stepwise = level not in ("op", LAYER)
-        if stepwise and split is None:
-            split = by_steps(structure, grads)
-        part, known = split if stepwise and split is not None else (structure, grads)
+        closed = closable and level in ("cell", LAYER)
+        part, known = read(structure.tape, closed) if closed else structure, grads
+        if level not in ("op", LAYER):
+            if closed not in split:
+                split[closed] = by_steps(part, grads)
+            part, known = split[closed]
         options = {**shown, "steps": count or shown["steps"]}
         view = make_view(part, level=level, fold=fold, **options)
         texts = Words() if fold or level == LAYER else words

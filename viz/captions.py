@@ -26,6 +26,7 @@ from .look import (
     SMALL,
     SQUARE,
     TITLE,
+    WIRE,
     shorten,
     text_width,
     wrap,
@@ -36,6 +37,7 @@ from .scene import SceneBox, SceneText, name_width, shape_text
 from .view import CUT
 from .words import WordRows, Words
 
+ABOVE_STATE = 23  # from a state's name up to the name of its row
 MOST_IN_MATRIX = 48  # numbers of a parameter that is written out
 STEPS = 6  # of a strip's scale, from 0 up and down
 BAR = 10  # from one bar of the shares to the next
@@ -80,7 +82,8 @@ class Captions:
     def turn_titles_aside(self) -> None:
         """Let the title of a frame stand at its right where a wire crosses it.
 
-        Frames outside of time are looked at one by one; all columns of a block are titled alike.
+        Frames outside of time are looked at one by one; all columns of a block are titled alike,
+        as far as one side is free in all of them.
         """
         frames = [box for box in self.out.boxes if box.kind == "gate"]
         columns = [box for box in self.out.boxes if box.kind == "column"]
@@ -122,10 +125,9 @@ class Captions:
             blocks.setdefault(box.id.partition("_")[2], []).append(box)
         for alike in blocks.values():
             sides = [crossed(box, NAME) for box in alike]
-            turned = any(at_left for at_left, _ in sides)
-            turned = turned and not any(at_right for _, at_right in sides)
-            for box in alike:
-                box.mirrored = turned
+            at_left, at_right = (any(side) for side in zip(*sides, strict=True))
+            for box, (own_left, own_right) in zip(alike, sides, strict=True):
+                box.mirrored = own_left and not own_right if at_right else at_left
 
     def emit_texts(self) -> None:
         """The names of the rows, and below the picture the parameters and the gradients' scale."""
@@ -133,11 +135,7 @@ class Captions:
         for loop in self.rows.active:
             if self.view.level == "cell" and len(self.rows.active) == 1:
                 continue
-            text = self.rows.row_title(loop)
-            x = self.grid.block_span[self.rows.block[loop]][0] - 12
-            x -= self.grid.way_back_x if self.view.generic else 0
-            y = self.zones.row_span[self.rows.row[loop]][1] - 12
-            texts.append(SceneText(f"row{loop}", text, x, y, 13, "right", bold=True))
+            self.emit_row_title(loop)
         WordRows(self.nodes, self.words)
         self.out.outline(0)
         left, y = self.out.x1, self.out.y1 - 16
@@ -162,10 +160,24 @@ class Captions:
             y -= 12 + (SMALL + 4) * lines
         if self.missing_gradients:
             text = say("no gradient is drawn: give grads=tape.gradients()")
-            texts.append(SceneText("missing", text, left, y, SMALL, "left", FAINT))
+            texts.append(SceneText("missing", text, left, y, SMALL, "left", WIRE))
             y -= 26
         self.emit_paragraph("caption", self.caption, left, y, CAPTION)
         self.emit_paragraph("title", self.title, left, self.out.y2 + 22, HEADING)
+
+    def emit_row_title(self, loop: int) -> None:
+        """The name of a row at its upper left, above the names of its first states."""
+        x = self.grid.block_span[self.rows.block[loop]][0] - 12
+        x -= self.grid.way_back_x if self.view.generic else 0
+        y = self.zones.row_span[self.rows.row[loop]][1] - 12
+        lines = self.rows.title_lines(loop)
+        below = (NAME + 2) * (len(lines) - 1)
+        for state in self.grid.templates[loop].levels:
+            y = max(y, self.zones.level(loop, state) + ABOVE_STATE + below)
+        for n, text in enumerate(lines):
+            name = f"row{loop}_{n}" if n else f"row{loop}"
+            place = (x, y - (NAME + 2) * n)
+            self.out.texts.append(SceneText(name, text, *place, NAME, "right", bold=True))
 
     def emit_paragraph(self, name: str, text: str, left: int, y: int, size: int) -> int:
         """The title or the caption: lines as long as the picture is wide, or can be read.
@@ -289,8 +301,7 @@ class Captions:
             """From left to right; what lies outside of time comes last."""
             if column is None:
                 return len(self.loops), 0
-            shown = self.view.shown[column[0]]
-            return column[0], column[1] or max(shown) - 0.5
+            return column[0], column[1] or self.grid.first_hidden([column[0]]) or 0
 
         columns = self.share_columns(parameter.tensor)
         if len(columns) < 2:

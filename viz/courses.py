@@ -9,7 +9,8 @@ import numpy as np
 
 from ..autograd import Tensor
 from .graph import Curve, Edge, Node
-from .look import GRADIENT, SMALL, shorten
+from .grid import BEFORE
+from .look import GRADIENT, SMALL, TRACK, shorten
 from .nodes import Nodes
 from .notation import with_low_digits
 from .numbers import Flows, Norms, magnitude, norm_of, value_text
@@ -18,7 +19,7 @@ from .template import below_class
 from .units import Name, Path, Point, shifted, simplify
 
 WEIGHTS = ("copy", "parameter")  # kinds of nodes
-BEFORE = 14  # how far from a column a state from elsewhere turns into it
+LINE = SMALL + 2  # from one line beside a state to the next
 
 
 class Courses:
@@ -151,18 +152,20 @@ class Courses:
         self.show_norm(x, node.label, f"norm_{node.id}", at, anchor)
         value = value_text(np.asarray(x.data)) if self.grid.measure.values else ""
         if value:
-            y = node.y - (32 if self.norms.norm(x) is not None else 18)
+            y = node.y - 18 - (2 * LINE if self.norms.norm(x) is not None else 0)
             self.out.texts.append(SceneText(f"value_{node.id}", value, at[0], y, SMALL, anchor))
 
     def show_norm(
         self, x: Tensor, label: str, name: str, at: tuple[int, int], anchor: str = "middle"
     ) -> None:
-        """‖∂L/∂h_t‖ beside a state, if there is a gradient."""
+        """‖∂L/∂h_t‖ beside a state, in two lines, if there is a gradient."""
         norm = self.norms.norm(x)
         if norm is not None:
-            text = f"‖∂L/∂{shorten(with_low_digits(label), 12)}‖ = {magnitude(norm)}"
+            lines = [f"‖∂L/∂{shorten(with_low_digits(label), 12)}‖", f"= {magnitude(norm)}"]
             colour = GRADIENT[max(self.norms.grade(x), 3)]  # paler letters could not be read
-            self.out.texts.append(SceneText(name, text, *at, SMALL, anchor, colour, tensor=x))
+            for n, text in enumerate(lines):
+                here = (f"{name}_value" if n else name, text, at[0], at[1] - LINE * n)
+                self.out.texts.append(SceneText(*here, SMALL, anchor, colour, tensor=x))
 
     def course(self, e: Edge) -> tuple[Curve, int]:
         """An edge's wire, and how far to the right it is moved."""
@@ -223,7 +226,7 @@ class Courses:
         entry = shifted(after, finish, row) if after is not None else []
         if before is not None and b.half:
             points = shifted(before, start, row)
-        elif (entry or b.kind == "cut") and a.kind in ("state", "dots", "cut"):
+        elif (entry or b.kind == "cut") and a.kind in ("state", "dots", "cut") and not e.origin:
             points = [facing(a, entry[0][0] if entry else b.x, y)]
         elif entry:
             points = self.towards(e)
@@ -240,14 +243,18 @@ class Courses:
         if place is None:
             points = self.zones.leaving(e)
             return [*points, (points[-1][0], y)]
+        x1, x2 = self.grid.column_span[self.rows.block[loop], e.head.place[1]]
+        aside = BEFORE + TRACK * e.slot.number  # states do not share the way up
+        gate = x2 + aside if self.loops[loop].reverse else x1 - aside
+        if e.tail.kind == "dots" and e.origin is not None:
+            points = [facing(e.tail, gate, self.zones.level(place[0], e.origin.number))]
+            return [*points, (gate, points[-1][1]), (gate, y)]
         template = self.grid.templates[place[0]]
         key = template.keys[e.tail]
         path = template.leave.get((e.origin.number, key)) if e.origin is not None else None
         if path is None:  # over the top of its step
             path = [*template.rise[key], (template.rise[key][-1][0], template.height + 5)]
         points = shifted(path, self.grid.origin[place], self.zones.row_y[place[0]])
-        x1, x2 = self.grid.column_span[self.rows.block[loop], e.head.place[1]]
-        gate = x2 + BEFORE if self.loops[loop].reverse else x1 - BEFORE
         return [*points, (gate, points[-1][1]), (gate, y)]
 
     def delayed(self, e: Edge) -> Curve:

@@ -192,8 +192,10 @@ def loop_label(path: tuple[str, ...], title: str, others: Collection[tuple[str, 
 
 
 def scope_title(name: str) -> str:
-    """What a scope is called: layers count from 1, as time does."""
-    return say("layer {n}", n=int(name) + 1) if name.isdigit() else say(name)
+    """What a scope is called: by its class, or a word; layers count from 1, as time does."""
+    if name.isdigit():
+        return say("layer {n}", n=int(name) + 1)
+    return say(getattr(name, "kind", name.replace("_", " ")))
 
 
 dtype_text = cache(str)  # NumPy takes its time to name one

@@ -15,9 +15,10 @@ from .rows import Rows
 from .scene import Measure, name_width
 from .template import TemplateMaker, below_class
 
-COLUMN_GAP = 46  # between two columns, for the names of states
-GRADIENT_GAP = 112  # the same, for ‖∂L/∂h_10‖ too
-DOTS = 84  # the width of the column of steps left out
+COLUMN_GAP = 36  # between two columns, for the names of states
+GRADIENT_GAP = 66  # the same, for ‖∂L/∂h_10‖ too
+BEFORE = 14  # how far from a column a state from elsewhere turns into it
+BESIDE_DOTS = 6  # from a column's edge to the ends of its wires, and from there to its text
 WAY_BACK = 42  # how far beside a folded column the innermost way back runs, at least
 DELAY = 28  # from one way back of a folded picture to the next
 
@@ -54,7 +55,7 @@ class Grid:
         ways_back: The room that all of these take up beside a column.
     """
 
-    def __init__(self, rows: Rows, measure: Measure) -> None:
+    def __init__(self, rows: Rows, measure: Measure, between: int = 0) -> None:
         self.rows, self.measure = rows, measure
         self.view, self.loops = rows.view, rows.loops
         s = self.view.structure
@@ -63,7 +64,7 @@ class Grid:
         index = "t−1" if self.view.generic else last
         names = [mark.on(f"{name}_{index}") for name, mark in slots]
         widest = max(map(name_width, names), default=0)
-        self.gap = max(COLUMN_GAP, widest + 12)
+        self.gap = max(COLUMN_GAP, widest + 12, between)
         if measure.norms:
             inside = [text_width(shorten(with_low_digits(name), 12), SMALL) for name in names]
             longer = max(inside, default=0) - text_width("h₁₀", SMALL)
@@ -136,8 +137,9 @@ class Grid:
             beside = [self.beside_width(i) for i in loops]
             room = max(width for width, _ in beside)
             if block:  # beside the block before there must be room for the row's name
-                titles = [text_width(self.rows.row_title(i), 15) + 24 - self.gap for i in loops]
-                room = max(room, *titles) + self.room_for_first_states(block) + 2 * self.ways_back
+                titles = [self.rows.title_width(i) + 24 - self.gap for i in loops]
+                room = max(room, self.room_for_last_states(block), *titles)
+                room += self.room_for_first_states(block) + 2 * self.ways_back
             x += room
             first = x
             for t in steps:
@@ -179,10 +181,12 @@ class Grid:
 
     def place_dots(self, block: int, x: int, loops: list[int]) -> int:
         """The column of the steps that are left out; returns where the next one begins."""
+        hidden = (v for loop in loops if (v := self.view.dots[loop]) is not None)
+        wide = max(text_width(v.detail, SMALL) for v in hidden) + 4 * BESIDE_DOTS
         for loop in loops:
-            self.dots_x[loop] = x + DOTS // 2
-        self.column_span[block, 0] = (x, x + DOTS)
-        return x + DOTS + self.gap
+            self.dots_x[loop] = x + wide // 2
+        self.column_span[block, 0] = (x, x + wide)
+        return x + wide + self.gap
 
     def centre(self) -> None:
         """Let the middle of all columns be at 0."""
@@ -225,6 +229,19 @@ class Grid:
             and not self.loops[e.slot.loop].reverse
         }
         return 8 + TRACK * len(makers) if makers else 0
+
+    def room_for_last_states(self, block: int) -> int:
+        """Room for the wires of states that come up from the last step of another row."""
+        rows = self.rows.row
+        states = {
+            e.slot.number
+            for e in self.view.edges
+            if e.slot is not None
+            and e.origin is not None
+            and self.rows.block[e.slot.loop] == block
+            and rows[e.slot.loop] != rows[e.origin.loop]
+        }
+        return BEFORE + TRACK * max(states) if states else 0
 
     def delay_x(self, v: Node) -> int:
         """Where a delay stands in its step: where the state comes back, clear of what rises."""

@@ -24,7 +24,7 @@ from .nodes import Nodes
 from .numbers import Norms, shares_by_column
 from .rows import Rows
 from .scene import BESIDE_TWO, BESIDE_WIRE, Measure, Scene
-from .weights import Weights
+from .weights import Weights, room_between
 from .words import Words
 from .zones import Zones
 
@@ -66,10 +66,12 @@ def lay_out(
         out.shares = shares_by_column(view, gradients)
     measure = Measure(view.structure, values, known, beside)
     measure.scale_strips(view.nodes)
-    nodes = Nodes(Zones(Grid(Rows(view), measure)), out)
+    named = weights is not False and not (values or known)
+    grid = Grid(Rows(view), measure, room_between(view, bool(weights)) if named else 0)
+    nodes = Nodes(Zones(grid), out)
     Courses(nodes, norms, backward and known)
     open_bars(nodes)
-    if weights is not False and not (values or known):
+    if named:
         Weights(nodes, several=bool(weights))
     Captions(
         nodes,

@@ -7,6 +7,7 @@ a state its letter. The light theme is the one in which pictures are described.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,7 @@ FONTS = "Helvetica,Arial,DejaVu Sans,sans-serif"
 
 INK = "#22303C"  # text
 WIRE = "#51606E"  # ordinary edges
-FAINT = "#8A97A3"  # captions, outlines
+FAINT = "#8A97A3"  # outlines, lines; too pale for text
 BAND = "#F3F5F7"  # behind a column
 BAND_EDGE = "#D5DBE1"
 PAPER = "#FFFFFF"
@@ -42,7 +43,7 @@ SHADES = ((PAPER, 1.0), (INK, 0.72), (PAPER, 0.5), (INK, 0.86), (PAPER, 0.75), (
 ROLES = "WUbVE"  # of parameters, by the first letter of their names; others come last
 
 # Gradients from small to large: one hue, darker where there is more, also in grey print.
-GRADIENT = ("#E8C5DC", "#D99BC3", "#C46BA5", "#A03A80", "#6E1557")
+GRADIENT = ("#E8C5DC", "#DBA0C6", "#CC7DB1", "#A03A80", "#6E1557")
 # Values from below zero by way of zero to above: no red against green.
 DIVERGING = (BLUE, PAPER, VERMILLION)
 
@@ -82,6 +83,14 @@ def shorten(text: str, most: int = 28) -> str:
     words = text.split()
     line = text if words == [text] or not text else " ".join(words) or "·"
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def shorten_names(text: str, most: int = 28) -> str:
+    """As many of some names as fit in a line of so many letters; none is cut in two."""
+    names = text.split()
+    lengths = itertools.accumulate(len(name) + 1 for name in names)
+    fitting = sum(length + 1 <= most for length in lengths)
+    return text if len(text) <= most else " ".join([*names[:fitting], "…"])
 
 
 @cache
@@ -124,7 +133,7 @@ class Theme:
         return mix(colour, self.neutrals[0], self.keep)
 
     def letters(self, colour: str) -> str:
-        """A hue for text: nearer to the ink, so that small letters can be read."""
+        """A hue for text and thin lines: nearer to the ink, so that they can be read."""
         return mix(self.of(colour), self.of(INK), 0.75)
 
     def tint(self, colour: str, share: float = 0.16) -> str:
@@ -162,7 +171,7 @@ THEMES = {
         Theme(
             "dark",
             ("#E6EBF0", "#A9B6C2", "#7D8A96", "#1D242B", "#3A444E", "#12171C", "#2A343D"),
-            ("#6E3A5C", "#96487A", "#B95A97", "#DE85BD", "#F8C6E4"),
+            ("#6E3A5C", "#8A4371", "#A04C83", "#D673B2", "#F8C6E4"),
             keep=0.72,
         ),
         Theme(

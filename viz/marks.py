@@ -52,7 +52,7 @@ def marks_of(scopes: Sequence[tuple[str, ...]]) -> list[Mark]:
             siblings = {other[depth] for other in near if len(other) > depth}
             if part in ARROWS and siblings >= ARROWS.keys():
                 arrow = ARROWS[part]
-            elif len(siblings) > 1:
+            elif len(siblings) > 1 and not hasattr(part, "kind"):  # a layer, not what is in it
                 parts.append(shown(part, siblings))
         found.append(Mark(arrow, ",".join(parts)))
     if len(set(found)) < len(found):

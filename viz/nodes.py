@@ -6,13 +6,14 @@ from collections.abc import Hashable
 
 from .blocks import Block
 from .graph import Curve, Node, scope_title
-from .grid import COLUMN_GAP, DELAY, DOTS
+from .grid import BESIDE_DOTS, COLUMN_GAP, DELAY
 from .language import say
 from .look import GAP, PILL
 from .scene import Scene, SceneBox
 from .units import ASIDE, Path, shifted
 from .zones import Zones
 
+DOTS_HIGH = 30  # half the height of what stands for steps left out
 PAUSE = 10  # how far beyond a column its pause reaches
 
 
@@ -134,8 +135,9 @@ class Nodes:
             if dots is not None:
                 bottom = self.zones.row_y[loop]
                 top = bottom + self.grid.templates[loop].height
-                half = DOTS // 2 - 8
-                self.node(dots, x, (bottom + top) // 2, (half, (top - bottom) // 2 + 4, False))
+                x1, x2 = self.grid.column_span[self.rows.block[loop], 0]
+                half = (x2 - x1) // 2 - BESIDE_DOTS
+                self.node(dots, x, (bottom + top) // 2, (half, DOTS_HIGH, False))
 
     def emit_outside(self) -> None:
         """What stands in the zones."""

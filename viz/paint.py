@@ -327,12 +327,15 @@ def course_of(curve: Curve, size: float) -> tuple[str, str]:
 
 
 def text_lines(lines: list[list[Run]], ink: str) -> str:
-    """Lines of text around the middle of a node."""
+    """Lines of text around the middle of a node; a superscript does not touch the line above."""
     sizes = [max(run.size for run in line) for line in lines]
-    top = -sum(1.15 * size for size in sizes) / 2
+    raised = (n > 0 and any(run.rise > 0 for run in line) for n, line in enumerate(lines))
+    above = [LIFT * size * up for size, up in zip(sizes, raised, strict=True)]
+    top = -(1.15 * sum(sizes) + sum(above)) / 2
     out = []
-    for line, size in zip(lines, sizes, strict=True):
+    for line, size, gap in zip(lines, sizes, above, strict=True):
         middle = STAR if line[0].text == "*" else MIDDLE
+        top += gap
         out.append(text_element(line, (0, top + 1.15 * size / 2 + middle * size), ink=ink))
         top += 1.15 * size
     return "".join(out)

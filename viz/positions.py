@@ -45,7 +45,7 @@ class Positions:
                 for u in row
                 for v, _, _ in self.neighbours[u.name]
             ):
-                self.place_row(tier, 1)
+                self.place_row(tier, 1, yielding=True)
         for u in self.units.values():
             if not u.thin:
                 u.x = math.floor(u.x + 0.5)  # halves all to one side, or straight wires would bend
@@ -53,11 +53,15 @@ class Positions:
         for u in self.units.values():
             u.x = math.floor(u.x + 0.5)
 
-    def place_row(self, tier: int, side: int) -> None:
-        """One tier by the positions of the tiers below (side -1) or above (side 1) of it."""
+    def place_row(self, tier: int, side: int, yielding: bool = False) -> None:
+        """One tier by the positions of the tiers below (side -1) or above (side 1) of it.
+
+        ``yielding``: wires make way for things that stand right below what they feed.
+        """
         row = self.rows[tier]
         wishes = [self.wish(u, side) for u in row]
-        wanted, weights = [x for x, _ in wishes], [weight for _, weight in wishes]
+        wanted = [x for x, _ in wishes]
+        weights = [min(w, 0.01) if yielding and u.thin else w for u, (_, w) in zip(row, wishes)]
         for u, x in zip(row, spread(row, wanted, weights), strict=True):
             u.x = x
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from .graph import Node, View, loop_label
-from .look import shorten
+from .look import NAME, shorten, text_width
 from .scene import shape_text
 from .times import times_of
 
@@ -137,6 +137,8 @@ class Rows:
             if len({t for _, t in places}) > 1
         }
         for v in self.bars:
+            if v.kind == "gate":
+                continue  # it says what it is, and its parameters
             made = f"{v.label} → {v.note}" if v.records and v.note else v.label
             v.detail = f"{shorten(made, 60)} {shape_text(v.tensor)}".rstrip()
 
@@ -152,3 +154,12 @@ class Rows:
         """The name of a row: its layer, its direction, its cell."""
         paths = [one.path for one in self.loops]
         return shorten(loop_label(self.loops[loop].path, self.view.titles[loop], paths), 60)
+
+    def title_lines(self, loop: int) -> list[str]:
+        """The same in the lines in which it stands at the left: layer and direction, cell."""
+        around, _, cell = self.row_title(loop).rpartition(" · ")
+        return [around, cell] if around else [cell]
+
+    def title_width(self, loop: int) -> int:
+        """How wide these are."""
+        return max(text_width(line, 1.15 * NAME) for line in self.title_lines(loop))

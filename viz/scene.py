@@ -10,7 +10,19 @@ import numpy as np
 
 from ..autograd import Tensor
 from .graph import Edge, Node, View
-from .look import GAP, LEAST, NAME, NOTE, PILL, RADIUS, SMALL, SQUARE, shorten, text_width
+from .look import (
+    GAP,
+    LEAST,
+    NAME,
+    NOTE,
+    PILL,
+    RADIUS,
+    SMALL,
+    SQUARE,
+    shorten,
+    shorten_names,
+    text_width,
+)
 from .marks import split_mark
 from .notation import ADDITIVE, ORDERED, split_name
 from .numbers import Shares, is_strip, largest, strip, value_text
@@ -169,7 +181,7 @@ def note_size(lines: list[str], rows: list[list[float]]) -> tuple[int, int]:
     return width, height
 
 
-def node_size(v: Node, norms: bool) -> tuple[int, int, bool]:
+def node_size(v: Node) -> tuple[int, int, bool]:
     """Half the width, half the height, and whether it is a circle."""
     text = shown_text(v)
     if v.kind == "op":
@@ -182,10 +194,12 @@ def node_size(v: Node, norms: bool) -> tuple[int, int, bool]:
         half = max(15, name_width(text) // 2 + 6)
         return half, 15, half == 15
     if v.kind == "gate":
-        wide = max(text_width(shorten(v.label), NAME * 1.15), text_width(shorten(v.detail), SMALL))
-        return max(30, wide // 2 + 8), 20 if v.detail else 15, False
+        wide = max(
+            text_width(shorten(v.label), NAME * 1.15), text_width(shorten_names(v.detail), SMALL)
+        )
+        return max(30, wide // 2 + 5), 20 if v.detail else 15, False
     if v.kind == "cell":
-        return max(36, text_width(shorten(v.label), 20) // 2 + 8), 40 if norms else 34, False
+        return max(36, text_width(shorten(v.label), 20) // 2 + 8), 34, False
     if v.kind == "parameter":
         wide = name_width(v.label) + text_width(f" {v.detail}", SMALL)
         return wide // 2 + 9, PILL, False
@@ -227,7 +241,7 @@ class Measure:
         look = (v.kind, v.label, v.detail, v.place is None and shape_text(v.tensor))
         found = self.sizes.get(look)
         if found is None:
-            found = self.sizes[look] = node_size(v, self.norms)
+            found = self.sizes[look] = node_size(v)
         return found
 
     def notes(self, v: Node) -> list[str]:

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..autograd import (
+    ClassName,
     Gradients,
     Record,
     Tape,
@@ -84,12 +85,12 @@ def by_steps(
         return structure, gradients
     split = Context().run(splitter.tape)  # outside of any scope or no_grad of the caller
     if gradients is None:
-        return read(split), None
+        return read(split, structure.closed), None
     if any(isinstance(g, Tensor) for g in gradients.values()):
         gradients = {x: values(g) for x, g in gradients.items()}
     seeds = splitter.seeds(gradients)
     found: Mapping[Tensor, Any] = split.gradients(seeds if len(seeds) > 1 else seeds[0])
-    return read(split), Gradients({**gradients, **found})
+    return read(split, structure.closed), Gradients({**gradients, **found})
 
 
 class Splitter:
@@ -166,11 +167,16 @@ class Splitter:
         return record.output in self.wanted or any(x in self.wanted for x in record.inputs)
 
     def ends(self, user: Record, x: Tensor, j: int) -> bool:
-        """Whether a sequence ends in a loss, in a number, or at the steps of another layer."""
-        if user.op in LOSSES:
+        """Whether a sequence ends in a loss, a number, a module, or another layer's steps."""
+        if user.op in LOSSES or self.is_closed(j):
             return self.axes[x] < -1
         whole = user.op in ("sum", "mean") and not user.output.ndim
         return (whole and x not in self.stacks) or self.taken(user, j) is not None
+
+    def is_closed(self, i: int) -> bool:
+        """Whether a record stands in the box of a module that reads whole sequences."""
+        inside = any(isinstance(name, ClassName) for name in self.records[i].scope)
+        return self.s.closed and inside and self.s.where[i] is None
 
     def taken(self, user: Record, j: int) -> tuple[int, int] | None:
         """The axis, from the end, and the position that a step takes out of a sequence."""
@@ -261,7 +267,8 @@ class Splitter:
         elif record.op == "cross_entropy" and record.inputs[0].ndim == 1:
             self.run_alone(record)
         else:
-            operands = tuple(map(self.whole, record.inputs))
+            within = record.scope if self.is_closed(i) else None
+            operands = tuple(self.whole(y, within) for y in record.inputs)
             self.go(record.scope)
             self.new[x] = apply(record.op, operands, record.params)
             self.settle(x)
@@ -299,12 +306,15 @@ class Splitter:
                     waiting.append(self.records[j].output)
         return [found[t] for t in range(len(found))]
 
-    def whole(self, x: Tensor) -> Tensor:
-        """What stands for a Tensor in the new tape, its parts joined if they must be."""
+    def whole(self, x: Tensor, within: tuple[str, ...] | None = None) -> Tensor:
+        """What stands for a Tensor in the new tape, its parts joined if they must be.
+
+        They are joined in the scope in which it was made, unless another one is given.
+        """
         if x not in self.new and x in self.parts:
             parts = self.parts[x]
             before = self.here
-            self.go(self.records[self.s.made[x]].scope)
+            self.go(within or self.records[self.s.made[x]].scope)
             joined: Any = np.stack(parts.tensors, axis=parts.axis)  # type: ignore[call-overload]
             self.go(before)
             self.new[x] = joined

@@ -16,7 +16,16 @@ from typing import TypeAlias
 
 import numpy as np
 
-from ..autograd import Parameter, Record, Tape, Tensor, path_text, split_scope
+from ..autograd import (
+    ClassName,
+    Parameter,
+    Record,
+    Tape,
+    Tensor,
+    path_text,
+    split_scope,
+    without_steps,
+)
 from .marks import Mark, marks_of
 
 Group = tuple[tuple[str, int], ...]  # scopes inside a step; the number tells namesakes apart
@@ -92,6 +101,7 @@ class Structure:
         key: For each record its place in its step.
         loops: The loops, in the order in which they began.
         beside: Records that stand in a column, but in no step's scope.
+        closed: Whether the steps of a module's own algorithm count as none.
         entering: (record, operand) -> the state that comes in there.
         slots: Each loop's states.
         parameters: Parameter -> what it is called, and its number among those called so.
@@ -109,6 +119,7 @@ class Structure:
     key: list[Key] = field(default_factory=list)
     loops: list[Loop] = field(default_factory=list)
     beside: set[int] = field(default_factory=set)
+    closed: bool = False
     entering: dict[tuple[int, int], Slot] = field(default_factory=dict)
     slots: list[list[Slot]] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
@@ -143,9 +154,15 @@ def is_parameter(x: Tensor) -> bool:
     return x._record is None and (isinstance(x, Parameter) or x.requires_grad)
 
 
-def read(tape: Tape) -> Structure:
-    """Find loops, steps, gates and states on a tape."""
-    s = Structure(tape, list(tape))
+def read(tape: Tape, closed: bool = False) -> Structure:
+    """Find loops, steps, gates and states on a tape.
+
+    Args:
+        tape: The tape.
+        closed: Whether steps that a module takes inside of itself are none, as those of a CRF's
+            forward algorithm, where a cell's own are.
+    """
+    s = Structure(tape, list(tape), closed=closed)
     for i, record in enumerate(s.records):
         s.made[record.output] = i
         for k, x in enumerate(record.inputs):
@@ -188,6 +205,11 @@ def name_parameters(s: Structure) -> None:
             s.labels[x] = mark.numbered(number).on(name)
 
 
+def is_inner(path: tuple[str, ...]) -> bool:
+    """Whether steps with this path around them are a module's own affair: they are no cell's."""
+    return any(isinstance(name, ClassName) for name in path[:-1])
+
+
 def find_loops(s: Structure) -> list[tuple[str, ...]]:
     """Find the loops, and each record's place; returns the scopes that remain inside of these.
 
@@ -206,10 +228,12 @@ def find_loops(s: Structure) -> list[tuple[str, ...]]:
     for i, record in enumerate(s.records):
         path = record.scope
         if id(path) not in cache:
-            cache[id(path)] = split_scope(path)
+            found_parts = split_scope(path)
+            inside = s.closed and found_parts is not None and is_inner(found_parts[0])
+            cache[id(path)] = None if inside else found_parts
         parts = cache[id(path)]
         if parts is None:
-            inner.append(path)
+            inner.append(without_steps(path) if s.closed else path)
             run = None
             loop = open_loops.get(path)
             if loop is not None and record.op in ("stack", "concatenate"):
@@ -364,7 +388,7 @@ def find_groups(s: Structure, inner: list[tuple[str, ...]]) -> None:
                 common += 1
             group = group[:common]
             for name in path[common:]:
-                named = path_text((name,))
+                named = name if isinstance(name, ClassName) else path_text((name,))
                 counter = (place, group, named)
                 counts[counter] = number = counts.get(counter, 0) + 1
                 group = (*group, (named, number))

@@ -28,6 +28,7 @@ from .look import (
     WIRE,
     Theme,
     shorten,
+    shorten_names,
 )
 from .marks import split_mark
 from .notation import GREEK, split_name, with_low_digits
@@ -80,7 +81,7 @@ def note_lines(lines: list[str]) -> list[list[Run]]:
 def label_lines(v: Node, bar: bool, grade: int, theme: Theme) -> list[list[Run]]:
     """What stands in a node, line by line; ``bar`` and ``grade`` as the scene has them."""
     name = shorten(v.label)
-    if bar:
+    if bar and v.kind != "gate":
         return [[Run(v.detail, NAME)]]
     if v.kind == "op":
         return [[Run(name, 20 if name == "*" else OP if len(name) <= 2 else NAME)]]
@@ -88,7 +89,7 @@ def label_lines(v: Node, bar: bool, grade: int, theme: Theme) -> list[list[Run]]
         return [[*name_runs(v.label, NAME), *([Run(f" {v.detail}", SMALL)] if v.detail else [])]]
     if v.kind == "gate" and v.detail:
         ink = theme.of(WIRE if grade < 0 else INK if grade < 3 else PAPER)
-        words = [name_runs(word, SMALL, ink) for word in shorten(v.detail).split()]
+        words = [name_runs(word, SMALL, ink) for word in shorten_names(v.detail).split()]
         spaced = [run for word in words for run in (*word, Run(" ", SMALL, colour=ink))]
         return [[Run(name, NAME, bold=True)], spaced[:-1]]
     if v.kind in ("gate", "cell", "cut"):
@@ -133,9 +134,9 @@ def node_style(v: Node, bar: bool, grade: int, theme: Theme) -> NodeStyle:
     if v.kind == "cell":
         return NodeStyle(tint(WIRE), of(INK), 1.6)
     if v.kind == "copy":
-        return NodeStyle(tint(hue, 0.14), of(hue), dashed=True)
+        return NodeStyle(tint(hue, 0.14), theme.letters(hue), dashed=True)
     if v.kind == "parameter":
-        return NodeStyle(tint(hue, 0.26), of(hue), 1.8)
+        return NodeStyle(tint(hue, 0.26), theme.letters(hue), 1.8)
     if v.kind == "constant":
         return NodeStyle(of(PAPER), of(GREY), 0.8, of(WIRE))
     if v.kind in ("input", "output"):
@@ -193,7 +194,7 @@ def wire_style(edge: Edge, theme: Theme, faint: bool) -> WireStyle:
     if edge.back:
         return WireStyle(theme.of(GRADIENT[edge.grade]), 1.2 + 0.6 * edge.grade)
     if kind == "side":
-        return WireStyle(theme.of(edge.tail.colour or FAINT), arrow=5)
+        return WireStyle(theme.letters(edge.tail.colour or FAINT), arrow=5)
     if faint:
         return WireStyle(theme.tint(hue or FAINT, 0.45))
     if hue:

@@ -24,7 +24,8 @@ GUTTER = 10  # between a step's insides and the wires beside them
 CELL: Name = ("cell",)  # the key of a cell's box
 LAST = 10**9
 STATE_GAP = 26  # between the states that run through a cell's box
-BESIDE_GAP = 14  # more of it for ‖∂L/∂h_t‖ beside each, and for its value
+BESIDE_GAP = 14  # more of it for each line beside it: two of ‖∂L/∂h_t‖, and its value
+ABOVE_STATES = 13  # from the uppermost state to the cell's edge
 
 
 @dataclass(slots=True, eq=False)
@@ -270,7 +271,11 @@ class TemplateMaker:
         """The states that run straight through a cell's box: state -> how far above its middle."""
         through = [state for state, ends in sorted(touched.items()) if ends == {CELL}]
         middle = (len(through) - 1) / 2
-        gap = STATE_GAP + BESIDE_GAP * (self.measure.norms + self.measure.values)
+        gap = STATE_GAP + BESIDE_GAP * (2 * self.measure.norms + self.measure.values)
+        if through:
+            cell = self.items[CELL]
+            more = max(round(middle * gap) + ABOVE_STATES - cell.high, 0)
+            cell.high, cell.up = cell.high + more, cell.up + more
         return {state: round((n - middle) * gap) for n, state in enumerate(through)}
 
     def add_cell_states(self, out: Template, through: dict[int, int]) -> None:
@@ -284,12 +289,13 @@ class TemplateMaker:
 
     def running_sums(self) -> dict[Name, Name]:
         """States that one op alone reads and makes anew, such as a sum of losses."""
-        found = {}
+        found: dict[Name, Name] = {}
         for state, (key, *others) in self.leaving.items():
             wire = self.wires.get(("slot", state))
             if wire is not None and not others and {sink for sink, _ in wire.sinks} == {key}:
-                item = self.items[key]
-                if not (self.wires["v", key].sinks or item.group or item.pill or item.left):
+                item, single = self.items[key], key not in found.values()
+                beside = self.wires["v", key].sinks or item.group or item.pill or item.left
+                if single and not beside:
                     found[wire.name] = key
         return found
 
@@ -380,25 +386,50 @@ class TemplateMaker:
     def let_out(self, out: Template) -> None:
         """States leave at the height at which they come in; outputs that cannot rise go beside."""
         block = out.block
-        lanes: dict[Name, int] = {}
+        lanes: dict[Hashable, int] = {}  # of a wire that rises, or of its state
+        exits: dict[tuple[int, Name], Path] = {}
         leaving = [w for w in self.wires.values() if w.name in block.exits]
         for wire in leaving:
             y = block.exits[wire.name][-1][1]
             states = [state for state, keys in self.leaving.items() if wire.source in keys]
-            moves = [state for state in states if out.levels.setdefault(state, y) != y]
-            if moves or (wire.above and wire.name not in block.ports):
-                lanes[wire.name] = block.right + GUTTER + TRACK * len(lanes)
+            states.sort(key=lambda state: out.levels.setdefault(state, y))
+            apart = self.side_by_side(wire, block.exits[wire.name], [out.levels[s] for s in states])
+            exits |= {(s, wire.source): path for s, path in zip(states, apart, strict=True)}
+            shared = len({path[0] for path in apart}) == 1
+            rising = [s for s in reversed(states) if out.levels[s] > y]
+            for state in [s for s in states if out.levels[s] < y] + rising:
+                name = wire.name if shared else (wire.name, state)
+                lanes.setdefault(name, block.right + GUTTER + TRACK * len(lanes))
+            if wire.above and wire.name not in block.ports:
+                lanes.setdefault(wire.name, block.right + GUTTER + TRACK * len(lanes))
         out.right = block.right + GUTTER + TRACK * len(lanes)
         for wire in leaving:
             if wire.source in self.outputs and wire.name in lanes:
                 out.right = max(out.right, lanes[wire.name] + self.outputs[wire.source][0].half + 4)
         for wire in leaving:
             path = block.exits[wire.name]
-            y, lane = path[-1][1], lanes.get(wire.name)
-            if wire.above and wire.name not in block.ports and lane is not None:
-                out.rise[wire.source] = simplify([*path, (lane, y), (lane, out.height)])
-            for state, keys in self.leaving.items():
-                if wire.source in keys:
-                    level = out.levels[state]
-                    bend = [(lane, y), (lane, level)] if lane is not None and level != y else []
-                    out.leave[state, wire.source] = simplify([*path, *bend, (out.right, level)])
+            if wire.above and wire.name not in block.ports:
+                lane = lanes[wire.name]
+                out.rise[wire.source] = simplify([*path, (lane, path[-1][1]), (lane, out.height)])
+        for (state, key), path in exits.items():
+            level, y = out.levels[state], path[-1][1]
+            lane = lanes.get((("v", key), state), lanes.get(("v", key), 0))
+            bend = [(lane, y), (lane, level)] if level != y else []
+            out.leave[state, key] = simplify([*path, *bend, (out.right, level)])
+
+    def side_by_side(self, wire: Net, path: Path, levels: list[int]) -> list[Path]:
+        """The ways out of a box of several states, side by side; one for all where it bends.
+
+        Args:
+            wire: What makes them.
+            path: The way out of one.
+            levels: The heights to which they lead, from below.
+        """
+        count, y = len(levels), path[-1][1]
+        if count < 2 or len(path) > 2:
+            return [path] * count
+        assert wire.source is not None
+        step = min(TRACK, 2 * (self.items[wire.source].high - 5) // (count - 1))
+        straight = levels.index(y) if y in levels else (count - 1) / 2
+        shifts = [round((n - straight) * step) for n in range(count)]
+        return [[(px, py + shift) for px, py in path] for shift in shifts]

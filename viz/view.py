@@ -264,6 +264,8 @@ class _Maker:
         if taken and place is not None and self.s.own_place(i) is not None:
             kind, label, note = "input", note or f"x_{place[1]}", ""
         group = s.group[i] if place is not None else self.scopes.beside_loops(s.group[i])
+        if self.level == "cell" and kind == "input":
+            group = ()  # nothing else of its scope is shown
         colour = self.gates.get(group[-1][0], "") if group else ""
         key = s.key[i] if place is not None else ("r", i)
         node = Node(f"r{i + 1}", kind, label, place, key, group, out, note)
@@ -540,9 +542,9 @@ class _Maker:
             if node in carried:
                 node.note = ""
             node.bold = node.bold and node not in used  # results, not ways to them
-            if node.kind == "gate" and node.label.isdigit():
+            if node.kind == "gate":
                 node.label = scope_title(node.label)
-            elif node.kind in ("gate", "op"):
+            elif node.kind == "op":
                 node.label = say(node.label)
             elif node.kind == "output":
                 node.note = say(node.note)

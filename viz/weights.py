@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 
 from ..autograd import Tensor
-from .graph import Edge, Node
+from .graph import Edge, Node, View
 from .look import NAME, NOTE
 from .nodes import Nodes
 from .notation import split_name
@@ -35,36 +35,17 @@ class Weights:
 
     def __init__(self, nodes: Nodes, several: bool) -> None:
         self.nodes, self.out, self.view = nodes, nodes.out, nodes.view
-        self.several = several
         found: dict[tuple[object, ...], list[Edge]] = {}
         for e in self.out.edges:
             if e.head.kind != "cell" or e.head.place is None or e.back or e.kind == "hidden":
                 continue
-            name = self.name_of(e.head, e.tensor)
+            name = name_of(self.view, e.head, e.tensor, several)
             if name:
                 outer = e.tail.kind == "state" or e.origin is not None
                 found.setdefault((e.head.place[0], name, e.kind, outer), []).append(e)
         taken = list(self.taken()) if found else []
         for look, edges in found.items():
             self.put(str(look[1]), edges, taken)
-
-    def name_of(self, cell: Node, x: Tensor) -> str:
-        """The names of the parameters that a cell multiplies a value by, as one, or nothing."""
-        s = self.view.structure
-        names = list(
-            dict.fromkeys(
-                s.labels[y]
-                for i in cell.records
-                if s.records[i].op in PRODUCTS and any(y is x for y in s.records[i].inputs)
-                for y in s.records[i].inputs
-                if y in s.parameters
-            )
-        )
-        if len(names) < 2 or not self.several:
-            return names[0] if len(names) == 1 else ""
-        parts = [split_name(name) or (name, "") for name in names]
-        stems, low = {stem for stem, _ in parts}, "".join(low for _, low in parts)
-        return f"{parts[0][0]}_{low}" if len(stems) == 1 and len(low) <= LETTERS else ""
 
     def put(self, name: str, edges: list[Edge], taken: list[Rectangle]) -> None:
         """A name beside each of some like arrows, on the first side that is free in all columns."""
@@ -105,6 +86,32 @@ class Weights:
         for t in out.texts:
             half = NOTE * len(t.text) // 2
             yield t.x - half, t.y - t.size, t.x + half, t.y + t.size
+
+
+def name_of(view: View, cell: Node, x: Tensor, several: bool) -> str:
+    """The names of the parameters that a cell multiplies a value by, as one, or nothing."""
+    s = view.structure
+    names = list(
+        dict.fromkeys(
+            s.labels[y]
+            for i in cell.records
+            if s.records[i].op in PRODUCTS and any(y is x for y in s.records[i].inputs)
+            for y in s.records[i].inputs
+            if y in s.parameters
+        )
+    )
+    if len(names) < 2 or not several:
+        return names[0] if len(names) == 1 else ""
+    parts = [split_name(name) or (name, "") for name in names]
+    stems, low = {stem for stem, _ in parts}, "".join(low for _, low in parts)
+    return f"{parts[0][0]}_{low}" if len(stems) == 1 and len(low) <= LETTERS else ""
+
+
+def room_between(view: View, several: bool) -> int:
+    """How wide the gap between two columns must be for the names at states."""
+    cells = {e.slot: e for e in view.edges if e.slot is not None and e.head.kind == "cell"}
+    names = [name_of(view, e.head, e.tensor, several) for e in cells.values()]
+    return max(map(name_width, names), default=0) + 3 * APART
 
 
 def beside(edge: Edge, side: int, share: float, half: int, high: int) -> Point | None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from .graph import Curve, Edge, Node
 from .language import say
-from .look import FAINT, SMALL, shorten, text_width
+from .look import SMALL, WIRE, shorten, text_width
 from .nodes import Nodes
 from .scene import SceneText
 from .structure import Loop
@@ -143,7 +143,7 @@ class WordRows:
                         self.out.texts.append(word)
             if not n:
                 x = self.grid.block_span[block][0] - 12
-                label = SceneText(f"word{self.number}", say(name), x, y, SMALL, "right", FAINT)
+                label = SceneText(f"word{self.number}", say(name), x, y, SMALL, "right", WIRE)
                 self.out.texts.append(label)
             self.number += 1
         return found

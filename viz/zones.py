@@ -84,7 +84,7 @@ class Zones:
         out += max(self.grid.beside_width(i)[from_right] for i in loops)
         if not from_right:  # past the names of the rows below
             passed = [i for i in loops if i != e.slot.loop]
-            names = [text_width(self.rows.row_title(i), 15) for i in passed]
+            names = [self.rows.title_width(i) for i in passed]
             out += max(names, default=0)
         left, end = self.grid.block_span[block]
         return end + out if from_right else left - out

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...autograd import (
+    ClassName,
     Parameter,
     Reduction,
     Tape,
@@ -209,9 +210,10 @@ class Chain(Module):
 
         Source: the forward algorithm (Rabiner 1989), in log space.
         """
-        found = self._prepared("log_partition", x, lengths, mask, observed)
-        total = self._forward(found)
-        return total if found.batched else total[0]
+        with self._scope():
+            found = self._prepared("log_partition", x, lengths, mask, observed)
+            total = self._forward(found)
+            return total if found.batched else total[0]
 
     def score(self, x: Any, tags: Any, lengths: Any = None, mask: Any = None) -> Tensor:
         """The score of given label sequences, before it is normalised: (batch,).
@@ -219,9 +221,10 @@ class Chain(Module):
         Args:
             tags: (batch, time) or (time,), label ids; at padding anything.
         """
-        found = self._prepared("score", x, lengths, mask)
-        total = self._score(found, self._checked_tags("score", tags, found))
-        return total if found.batched else total[0]
+        with self._scope():
+            found = self._prepared("score", x, lengths, mask)
+            total = self._score(found, self._checked_tags("score", tags, found))
+            return total if found.batched else total[0]
 
     def loss(
         self,
@@ -240,15 +243,16 @@ class Chain(Module):
                 a sequence, (batch,).
         """
         check_reduction("CRF.loss", reduction)
-        found = self._prepared("loss", x, lengths, mask)
-        tags = self._checked_tags("loss", tags, found)
-        nats = self._forward(found) - self._score(found, tags)
-        if reduction == "none":
-            return nats if found.batched else nats[0]
-        total: Tensor = np.sum(nats)
-        if reduction == "sum":
-            return total
-        return total / max(int(found.real.any(1).sum()), 1)
+        with self._scope():
+            found = self._prepared("loss", x, lengths, mask)
+            tags = self._checked_tags("loss", tags, found)
+            nats = self._forward(found) - self._score(found, tags)
+            if reduction == "none":
+                return nats if found.batched else nats[0]
+            total: Tensor = np.sum(nats)
+            if reduction == "sum":
+                return total
+            return total / max(int(found.real.any(1).sum()), 1)
 
     def scored(self, x: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """The scores of a single sequence x (time, d_in): of labels and of pairs of neighbours.
@@ -414,6 +418,9 @@ class Chain(Module):
         tags[~(found.real[:, None] & (scores > -np.inf)[..., None])] = -1
         return self._in_place(found, tags, axis=2), scores if found.batched else scores[0]
 
+    def _scope(self) -> scope:
+        return scope(ClassName(type(self).__name__))
+
     # Checked arguments ------------------------------------------------------------------------
 
     def _prepared(self, what: str, x: Any, lengths: Any, mask: Any, observed: Any = None) -> Scored:
@@ -440,7 +447,7 @@ class Chain(Module):
             x, real = np.zeros((len(real), 1, self.d_in), x.dtype), np.zeros((len(real), 1), bool)
         elif not real.all():
             x = np.where(real[..., None], x, 0)
-        with scope("crf"):
+        with scope("scores"):
             unary, pair, end = self.scores(x)
             if self.constraints is not None:
                 follows, start, ends = self.constraints
