@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..autograd import Tensor, backpropagate
+from ..autograd import Record, Tensor, backpropagate
 from .graph import JOIN, Edge, Node, View
 from .look import GRADIENT
-from .structure import is_parameter
+from .structure import Place, is_parameter
 
 MOST_NUMBERS = 6  # of a value that is written out
 STRIP = (8, 24)  # rows and columns of a strip, at most
@@ -298,16 +298,24 @@ def shares_by_column(view: View, gradients: Mapping[Tensor, Any]) -> Shares:
         shown = [set(loop.steps) for loop in s.loops]
     if sum(map(len, shown)) > MOST_SHARES:
         return {}
-    out: Shares = {}
+    columns: list[tuple[Place | None, Record]] = []
     for place, record in zip(s.where, s.records, strict=True):
+        if place is None or place[1] in shown[place[0]]:
+            columns.append((place, record))
+        elif view.dots[place[0]] is not None:  # else one step is in detail, and no other shown
+            columns.append(((place[0], 0), record))
+    return shares_of(columns, gradients)
+
+
+def shares_of(
+    columns: Iterable[tuple[Place | None, Record]], gradients: Mapping[Tensor, Any]
+) -> Shares:
+    """What the records of each column give to the gradients of their parameters."""
+    out: Shares = {}
+    for column, record in columns:
         g = gradients.get(record.output)
-        if g is None or not any(is_parameter(x) for x in record.inputs):
+        if g is None or not any(map(is_parameter, record.inputs)):
             continue
-        column = place
-        if place is not None and place[1] not in shown[place[0]]:
-            if view.dots[place[0]] is None:
-                continue  # one step in detail: of the others nothing is shown
-            column = (place[0], 0)
         shares = record.operand_gradients(g.data if isinstance(g, Tensor) else g)
         for x in filter(is_parameter, shares):
             so_far = out.setdefault(x, {})

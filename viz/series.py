@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..autograd import Tape, Tensor, backpropagate, describe
 from .marks import Mark
-from .numbers import norm_of
+from .numbers import norm_of, shares_of
 from .structure import Structure, read, stem
 from .trace import tape_of
 
@@ -159,29 +159,26 @@ def shares(loss: Tensor | Tape) -> dict[str, Array]:
     """
     tape = loss if isinstance(loss, Tape) else Tape(loss)
     gradients, structure = tape.gradients(), read(tape)
-    sums: dict[tuple[int, Tensor], dict[int, Array]] = {}
-    for record, place in zip(structure.records, structure.where, strict=True):
-        used = [x for x in record.inputs if x in structure.parameters]
-        if place is None or not used:
-            continue
-        g = gradients.get(record.output)
-        given = record.operand_gradients(g) if g is not None else {}
-        for x in used:
-            by_step = sums.setdefault((place[0], x), {})
-            share = np.asarray(given[x]) if x in given else np.zeros(x.shape)
-            by_step[place[1]] = by_step[place[1]] + share if place[1] in by_step else share
-    if not sums:
+    columns = list(zip(structure.where, structure.records, strict=True))
+    uses = {
+        (place[0], x): None
+        for place, record in columns
+        for x in record.inputs
+        if place is not None and x in structure.parameters
+    }
+    if not uses:
         raise ValueError(
             "shares: no parameter is used in a time step of this tape; compute it with "
             "unroll(cell, xs), or in a loop with scope(name, step=t)"
         )
     names = {x: Mark(high=number).on(name) for x, (name, number) in structure.parameters.items()}
+    given = shares_of(columns, gradients)
     found = {
         (loop, names[x]): {
-            t: np.asarray(norm_of(by_step[t]) if t in by_step else 0.0)
+            t: np.asarray(norm_of(given.get(x, {}).get((loop, t), 0.0)))
             for t in sorted(structure.loops[loop].steps)
         }
-        for (loop, x), by_step in sums.items()
+        for loop, x in uses
     }
     named = by_time("shares", structure, found)
     return {name: norms[:, 0] for name, norms in named.items()}
