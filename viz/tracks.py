@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeAlias
 
 from .look import TRACK
 from .routes import Routes
 from .units import Arrangement, End, Hop, Name, Path, Unit, simplify
+
+Ends: TypeAlias = Sequence[tuple[int, str]]  # (x, edge) where a net meets a channel
 
 
 class Channels:
@@ -126,31 +129,19 @@ class Channels:
         return out
 
 
-def assign_tracks(nets: Mapping[Name, Sequence[tuple[int, str]]]) -> dict[Name, int]:
+def assign_tracks(nets: Mapping[Name, Ends]) -> dict[Name, int]:
     """A track for each net of a channel that does not run straight; few tracks, few crossings.
 
     Args:
         nets: Net -> (x, edge) where it meets the "top" of what is below the channel, and the
             "bottom" of what is above.
     """
-    low = {net: [x for x, edge in ends if edge == "top"] for net, ends in nets.items()}
-    high = {net: [x for x, edge in ends if edge == "bottom"] for net, ends in nets.items()}
-    spans = ((net, [x for x, _ in ends]) for net, ends in nets.items())
-    span = {net: (min(xs), max(xs)) for net, xs in spans if min(xs) < max(xs)}
-
-    def price(below: Name, above: Name) -> float:
-        """What it costs to have one net's track below another's."""
-        first, last = span[below]
-        total = sum(1.0 for x in low[above] if first < x < last)
-        first, last = span[above]
-        total += sum(1.0 for x in high[below] if first < x < last)
-        # The upper net's leg from below and the lower one's to above would lie on each other.
-        return total + sum(100.0 for a in low[above] for b in high[below] if abs(a - b) < 4)
-
+    spans = {net: span_of(ends) for net, ends in nets.items()}
+    span = {net: (first, last) for net, (first, last) in spans.items() if first < last}
     names = sorted(span, key=lambda net: span[net])
     if len(names) > 24:
         return stacked(names, span)
-    table = {(a, b): price(a, b) for a in names for b in names if a != b}
+    table = {(a, b): price(nets[a], nets[b]) for a in names for b in names if a != b}
 
     def total(order: Iterable[Name]) -> float:
         return sum(table[a, b] for a, b in itertools.combinations(order, 2))
@@ -160,6 +151,24 @@ def assign_tracks(nets: Mapping[Name, Sequence[tuple[int, str]]]) -> dict[Name, 
     else:
         best = sorted(names, key=lambda a: sum(table[b, a] - table[a, b] for b in names if b != a))
     return stacked(best, span)
+
+
+def span_of(ends: Ends) -> tuple[int, int]:
+    """From where to where a net reaches in a channel."""
+    xs = [x for x, _ in ends]
+    return min(xs), max(xs)
+
+
+def price(below: Ends, above: Ends) -> float:
+    """What it costs to have one net's track below another's."""
+    rising = [x for x, edge in above if edge == "top"]  # to the upper track, past the lower one
+    leaving = [x for x, edge in below if edge == "bottom"]
+    first, last = span_of(below)
+    total = sum(1.0 for x in rising if first < x < last)
+    first, last = span_of(above)
+    total += sum(1.0 for x in leaving if first < x < last)
+    # The upper net's leg from below and the lower one's to above would lie on each other.
+    return total + sum(100.0 for a in rising for b in leaving if abs(a - b) < 4)
 
 
 def stacked(names: list[Name], span: Mapping[Name, tuple[int, int]]) -> dict[Name, int]:
