@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import collections
+import gc
 import gzip
 import itertools
 import json
@@ -1612,6 +1613,21 @@ def test_the_same_tape_gives_the_same_text():
     assert len(answers) == 1
     a, b = (draw(tape_of(LSTM(3, 4, rng=0))).source for _ in range(2))
     assert a == b
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_drawing_leaves_the_collector_as_it_was(frozen):
+    tape = tape_of(LSTM(3, 4, rng=0), 20)
+    assert gc.isenabled()
+    if frozen:
+        gc.freeze()  # as a program does before it forks
+    try:
+        before = gc.get_freeze_count()
+        draw(tape, level="op", steps=20)
+        assert gc.isenabled()
+        assert bool(gc.get_freeze_count()) == bool(before) == frozen
+    finally:
+        gc.unfreeze()
 
 
 # What is easily drawn wrong -----------------------------------------------------------------------
