@@ -187,7 +187,7 @@ class Writer:
         """A node's label, colours, shape and size."""
         of = self.theme.of  # what differs from it is said
         bar, grade = v.id in self.scene.bars, self.scene.grades.get(v.id, -1)
-        style = node_style(v, bar, grade, theme)
+        style = node_style(v, grade, theme)
         out = label(label_lines(v, bar, grade, theme))
         if style.stroke and style.stroke != of(WIRE):
             out += f' color="{style.stroke}"'

@@ -73,7 +73,7 @@ def lattice_scene(what: Any, x: Any, words: Any, targets: Any, title: str, capti
         for a in range(labels):
             for b in range(labels):
                 on_path = best[t - 1] == a and best[t] == b
-                add_arc(scene, nodes[t - 1, a], nodes[t, b], on_path, labels)
+                add_arc(scene, nodes[t - 1, a], nodes[t, b], on_path)
                 if on_path or labels <= MOST_SCORED:
                     score = float(found.transitions[t - 1, a, b])
                     add_score(scene, nodes[t - 1, a], nodes[t, b], score, labels, on_path)
@@ -86,7 +86,7 @@ def lattice_scene(what: Any, x: Any, words: Any, targets: Any, title: str, capti
     return scene
 
 
-def add_arc(scene: Scene, a: Node, b: Node, on_path: bool, labels: int) -> None:
+def add_arc(scene: Scene, a: Node, b: Node, on_path: bool) -> None:
     """An arc; those of the best path are drawn above the others."""
     tensor = scene.view.structure.tape.outputs[0]
     edge = Edge(a, b, 0, tensor, None, "state" if on_path else "arc")

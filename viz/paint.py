@@ -203,7 +203,7 @@ class Painter:
         """The class, the shape and the label of all nodes that look like this one."""
         scene = self.scene
         bar, grade = v.id in scene.bars, scene.grades.get(v.id, -1)
-        style = node_style(v, bar, grade, self.theme)
+        style = node_style(v, grade, self.theme)
         half, high = v.half, v.high
         ground = f'fill="{style.fill}"' if style.fill else 'fill="none"'
         if style.stroke:

@@ -355,13 +355,12 @@ class Splitter:
     def run_part(self, record: Record, t: int, axis: int) -> Tensor:
         """What a record gives at position t."""
         op, params = record.op, dict(record.params)
-        ndim = record.output.ndim
         if op == "embedding":
             params["ids"] = take(params["ids"], axis + 1, t)
             return apply(op, record.inputs, params)
         for name in ("keep", "targets", "positive"):
             if isinstance(params.get(name), np.ndarray):
-                params[name] = aligned(params[name], axis, t, ndim)
+                params[name] = aligned(params[name], axis, t)
         if op == "getitem":
             index = full_index(params["index"], record.inputs[0].ndim)
             position = index_position(index, self.axes[record.inputs[0]])
@@ -373,8 +372,7 @@ class Splitter:
                 return apply(op, (a, b), params)
             return apply(op, (a[..., None, :], b), params)[..., 0, :]
         operands = [
-            self.part(x, t) if x in self.parts else self.slice_of(x, axis, t, ndim)
-            for x in record.inputs
+            self.part(x, t) if x in self.parts else self.slice_of(x, axis, t) for x in record.inputs
         ]
         return apply(op, tuple(operands), params)
 
@@ -389,12 +387,12 @@ class Splitter:
         """Position t of a sequence."""
         return self.parts[x].tensors[t]
 
-    def slice_of(self, x: Tensor, axis: int, t: int, ndim: int) -> Any:
+    def slice_of(self, x: Tensor, axis: int, t: int) -> Any:
         """Of an operand that is no sequence what meets position t of one."""
         if x.ndim < -axis:
             return self.whole(x)
         if x._record is None and not x.requires_grad:
-            return Tensor(aligned(np.asarray(x.data), axis, t, ndim), name=x.name)
+            return Tensor(aligned(np.asarray(x.data), axis, t), name=x.name)
         here = t if x.shape[axis] > 1 else 0
         return self.whole(x)[(..., here, *[slice(None)] * (-axis - 1))]
 
@@ -534,7 +532,7 @@ def take(array: Any, axis: int, t: int) -> Any:
     return np.take(np.asarray(array), t, axis=axis)
 
 
-def aligned(array: Any, axis: int, t: int, ndim: int) -> Any:
+def aligned(array: Any, axis: int, t: int) -> Any:
     """Position t of an array that is broadcast along the axis of time."""
     if array.ndim < -axis:
         return array

@@ -119,8 +119,8 @@ class NodeStyle(NamedTuple):
     dashed: bool = False
 
 
-def node_style(v: Node, bar: bool, grade: int, theme: Theme) -> NodeStyle:
-    """A node's node; filled by the size of its gradient, if it has one."""
+def node_style(v: Node, grade: int, theme: Theme) -> NodeStyle:
+    """A node; filled by the size of its gradient, if it has one."""
     of, tint = theme.of, theme.tint
     hue = v.colour or WIRE
     wide = 2.2 if v.bold else 1.2
