@@ -325,6 +325,8 @@ def test_a_crf_is_one_layer_over_what_scores_each_word():
     assert not any("α" in n.label or n.label == "score" for n in scene.nodes)
     (box,) = (n for n in draw(tagger(), level="layer").scene.nodes if n.label == "CRF")
     assert box.bold
+    alone = draw(CRF(3).log_partition(np.ones((3, 3))), level="cell").scene
+    assert [n.place[1] for n in alone.nodes if n.kind == "cell"] == [1, 2, 3]
 
 
 def test_the_bar_of_a_crf_covers_all_columns_and_its_score_stands_in_none():

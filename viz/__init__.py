@@ -418,7 +418,8 @@ def first_that_fits(
         look: Further options of ``lay_out``.
     """
     split: dict[bool, tuple[Structure, Mapping[Tensor, Any] | None]] = {}
-    closable = any(is_inner(loop.path) for loop in structure.loops)
+    inner = [is_inner(loop.path) for loop in structure.loops]
+    closable = any(inner) and not all(inner)  # a CRF by itself shows its steps
     for level, count, fold in tries:
         closed = closable and level in ("cell", LAYER)
         part, known = read(structure.tape, closed) if closed else structure, grads
