@@ -21,6 +21,7 @@ from . import composed as composed
 from . import numpy_more as numpy_more
 from .activations import (
     ACTIVATIONS,
+    SIGMOID,
     elu,
     erf,
     gelu,
@@ -109,5 +110,5 @@ __all__ = [
     # Internal names that other folders share, which may change.
     "recording", "current_scope", "anomaly_check", "ClassName", "split_scope", "without_steps",
     "backpropagate", "reachable", "operands_of", "arrays_of", "made_by", "reserve_numbers", "trace",
-    "Trace", "Untraceable", "operands_read", "TABLE", "freed_memory_kept", "keep_freed_memory",
+    "Trace", "Untraceable", "operands_read", "TABLE", "SIGMOID", "freed_memory_kept", "keep_freed_memory",
 ]  # fmt: skip

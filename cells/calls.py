@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..autograd import TABLE, Op, unbroadcast
+from ..autograd import SIGMOID, TABLE, Op, unbroadcast
 
 __all__ = [
     "ADD",
@@ -20,6 +20,8 @@ __all__ = [
     "MULTIPLY",
     "ONE",
     "PHASES",
+    "SIGMOID",
+    "TANH",
     "Buffer",
     "Call",
     "Coefficient",
@@ -37,7 +39,7 @@ __all__ = [
 ]
 
 MATMUL, ADD, MULTIPLY = TABLE[np.matmul], TABLE[np.add], TABLE[np.multiply]
-COPY = TABLE[np.positive]
+COPY, TANH = TABLE[np.positive], TABLE[np.tanh]
 PHASES = ("before", "loop", "after")
 
 

@@ -23,7 +23,20 @@ from numpy.typing import NDArray
 
 from ..autograd import unbroadcast
 from .adjoint import Backward, backward_of
-from .calls import MATMUL, MULTIPLY, ONE, Buffer, Call, Coefficient, Leaves, Ref
+from .calls import (
+    MATMUL,
+    MULTIPLY,
+    ONE,
+    SIGMOID,
+    TANH,
+    Buffer,
+    Call,
+    Coefficient,
+    Constant,
+    Leaves,
+    Ref,
+    side_by_side,
+)
 from .compiled import CompiledBlock, NotCompiled, loop_for
 from .plan import Plan
 
@@ -34,6 +47,8 @@ Array = NDArray[Any]
 # products are as fast as longer ones.
 BLOCK_NUMBERS = 1 << 15
 BLOCK_ROWS = 256
+# The sigmoids and tanhs of at most so many numbers at a step are one tanh; exp is faster for more.
+TANH_NUMBERS = {"f": 1 << 14, "d": 1 << 10}
 # Arrays that are kept for the next run: at most so many bytes, and of so many runs.
 IDLE_BYTES = 64 << 20
 IDLE_RUNS = 64
@@ -181,9 +196,7 @@ class Block:
         self.seen: dict[Ref, list[Array]] = {}
         first, loop, last = arrays.phases
         self.first, self.last = self.at_once(first), self.at_once(last)
-        self.loop = [
-            (call.function, [self.each(x) for x in (*call.operands, *call.outs)]) for call in loop
-        ]
+        self.loop = self.step_by_step(loop)
         self.products: list[tuple[Array, Array]] = []
         self.sums: list[tuple[Any, Any]] = []
         if arrays.back is not None:
@@ -228,6 +241,36 @@ class Block:
                 given = [flat(given[0]), given[1], flat(given[2])]
             bound.append((call.function, given))
         return bound
+
+    def step_by_step(self, calls: Sequence[Call]) -> list[tuple[Callable[..., Any], list[Any]]]:
+        """Calls of the loop, with their operands step by step."""
+        bound = []
+        waiting = collections.deque(calls)
+        while waiting:
+            call = waiting.popleft()
+            both = whole_activation(call, waiting[0], self.arrays.dtype) if waiting else None
+            if both is not None:
+                waiting.popleft()
+                bound += self.scaled_tanh(*both)
+            else:
+                given = [self.each(x) for x in (*call.operands, *call.outs)]
+                bound.append((call.function, given))
+        return bound
+
+    def scaled_tanh(self, x: Ref, out: Ref, half: slice) -> list[tuple[Callable[..., Any], Any]]:
+        """A buffer's sigmoids, in the columns ``half``, and its tanhs: s tanh(s x) + 1 - s.
+
+        A sigmoid is tanh(x / 2) / 2 + 1/2.
+        """
+        scale = np.ones(out.buffer.shape, self.arrays.dtype)
+        scale[..., half] = 0.5
+        z, y, s, rest = map(self.each, (x, out, Constant(scale), Constant(1 - scale)))
+        return [
+            (np.multiply, [z, s, y]),
+            (np.tanh, [y, y]),
+            (np.multiply, [y, s, y]),
+            (np.add, [y, rest, y]),
+        ]
 
     def factor(self, c: Coefficient) -> Factor:
         """The place of a coefficient."""
@@ -290,6 +333,26 @@ class Block:
                 np.copyto(total, part)
             else:
                 total += part
+
+
+def whole_activation(a: Call, b: Call, dtype: Any) -> tuple[Ref, Ref, slice] | None:
+    """The operand and the result of a sigmoid and a tanh that fill a buffer together.
+
+    All at once they are contiguous, and few numbers take less time than the calls themselves.
+
+    Returns:
+        Them and the columns of the sigmoid, or None where they are not together, or too large.
+    """
+    if {a.op, b.op} != {SIGMOID, TANH}:
+        return None
+    first, second = sorted((a, b), key=lambda call: call.outs[0].start)
+    x = side_by_side(first.operands[0], second.operands[0], ())
+    out = side_by_side(first.outs[0], second.outs[0], ())
+    whole = all(y is not None and y == y.buffer.ref(y.lag) for y in (x, out))
+    if not whole or math.prod(out.buffer.shape) > TANH_NUMBERS[dtype.char]:
+        return None
+    at = first.outs[0] if first.op is SIGMOID else second.outs[0]
+    return x, out, slice(at.start, at.stop)
 
 
 def times(g: Any, other: Any) -> Any:

@@ -331,6 +331,21 @@ def test_without_biases_and_in_float32(kind):
         same_tapes(Tape(ours[2]), Tape(theirs[2]))
 
 
+@pytest.mark.parametrize("most", [0, B * 4 * H])
+@pytest.mark.parametrize("kind", [LSTM, LayerNormLSTM, PeepholeLSTM])
+def test_sigmoids_and_tanhs_at_once_and_one_by_one(monkeypatch, kind, most):
+    """A buffer's sigmoids and tanhs are one tanh where they are few."""
+    monkeypatch.setattr(execute, "TANH_NUMBERS", dict.fromkeys("fd", most))
+    monkeypatch.setattr(execute, "idle", execute.Idle())
+    at_once, seen = execute.Block.scaled_tanh, []
+    monkeypatch.setattr(execute.Block, "scaled_tanh", lambda *a: seen.append(a) or at_once(*a))
+    cell = cell_of(kind)
+    expected, found = run(twin(cell)), run(cell)
+    same_outputs(found, expected)
+    same_gradients(gradients_of(cell, found), gradients_of(cell, expected))
+    assert bool(seen) is (most > 0 and kind is LSTM)
+
+
 @every_way
 def test_no_grad_gives_the_same_numbers(way):
     cell = cell_of(LSTM)
