@@ -22,6 +22,7 @@ from . import numpy_more as numpy_more
 from .activations import (
     ACTIVATIONS,
     SIGMOID,
+    SOFTMAX,
     elu,
     erf,
     gelu,
@@ -57,7 +58,7 @@ from .context import (
     without_steps,
 )
 from .functional import grad, hessian, jacobian, jvp, value_and_grad, vjp
-from .layers import conv1d, dropout, embedding, layer_norm, max_over_time
+from .layers import LAYER_NORM, conv1d, dropout, embedding, layer_norm, max_over_time
 from .losses import (
     binary_cross_entropy,
     cross_entropy,
@@ -110,5 +111,6 @@ __all__ = [
     # Internal names that other folders share, which may change.
     "recording", "current_scope", "anomaly_check", "ClassName", "split_scope", "without_steps",
     "backpropagate", "reachable", "operands_of", "arrays_of", "made_by", "reserve_numbers", "trace",
-    "Trace", "Untraceable", "operands_read", "TABLE", "SIGMOID", "freed_memory_kept", "keep_freed_memory",
+    "Trace", "Untraceable", "operands_read", "TABLE", "SIGMOID", "LAYER_NORM", "SOFTMAX",
+    "freed_memory_kept", "keep_freed_memory",
 ]  # fmt: skip

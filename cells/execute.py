@@ -37,7 +37,8 @@ from .calls import (
     Ref,
     side_by_side,
 )
-from .compiled import CompiledBlock, NotCompiled, loop_for
+from .compiled import CompiledBlock, loop_for
+from .kernels import NotCompiled
 from .plan import Plan
 
 __all__ = ["Run"]

@@ -12,9 +12,10 @@ from ..autograd import Tensor, no_grad
 from ..checks import check_int, describe_received
 from .adjoint import backward_of
 from .cell import Cell
-from .compiled import NotCompiled, Source, numba_or_none
 from .fused import plan_of
+from .kernels import NotCompiled, numba_or_none
 from .module import Module
+from .source import Source
 
 __all__ = ["jit", "jit_available"]
 

@@ -35,6 +35,7 @@ from unspool.cells import (
     Zoneout,
     compiled,
     jit,
+    kernels,
 )
 from unspool.models import LanguageModel, Sequences, fit
 
@@ -118,8 +119,8 @@ def test_float32(kind):
 
 def test_tanh_and_the_sigmoid_in_float32():
     """To 3e-7, at every size, and NaN where there is one."""
-    numba = compiled.numba_or_none()
-    fast = compiled.fast_functions("f")
+    numba = kernels.numba_or_none()
+    fast = kernels.fast_functions("f")
     x = np.concatenate([np.linspace(-30, 30, 10_001), [1e-30, -1e-4, 1e4, np.inf, -np.inf, np.nan]])
     x = x.astype(np.float32)
     exact = x.astype(float)
@@ -184,16 +185,16 @@ def test_a_batch_is_split_over_threads():
 def test_products_by_another_blas(monkeypatch):
     """SciPy's, where NumPy has no OpenBLAS of its own."""
     monkeypatch.setattr(compiled, "numpy_blas", lambda name: None)
-    compiled.product.cache_clear()
+    kernels.product.cache_clear()
     try:
-        assert compiled.product("d")[0] == "SciPy"
+        assert kernels.product("d")[0] == "SciPy"
         cell = cell_of(LSTM)
         ours, theirs = run(cell), run(twin(cell))
         close(ours[2].data, theirs[2].data)
         expected = gradients_of(cell, theirs)
         fused_tests.same_gradients(gradients_of(cell, ours), expected)
     finally:
-        compiled.product.cache_clear()
+        kernels.product.cache_clear()
 
 
 def test_composites_wrappers_and_second_derivatives():
