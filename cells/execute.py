@@ -349,8 +349,9 @@ def whole_activation(a: Call, b: Call, dtype: Any) -> tuple[Ref, Ref, slice] | N
     first, second = sorted((a, b), key=lambda call: call.outs[0].start)
     x = side_by_side(first.operands[0], second.operands[0], ())
     out = side_by_side(first.outs[0], second.outs[0], ())
-    whole = all(y is not None and y == y.buffer.ref(y.lag) for y in (x, out))
-    if not whole or math.prod(out.buffer.shape) > TANH_NUMBERS[dtype.char]:
+    if x is None or out is None or math.prod(out.buffer.shape) > TANH_NUMBERS[dtype.char]:
+        return None
+    if x != x.buffer.ref(x.lag) or out != out.buffer.ref(out.lag):
         return None
     at = first.outs[0] if first.op is SIGMOID else second.outs[0]
     return x, out, slice(at.start, at.stop)

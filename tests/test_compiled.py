@@ -184,7 +184,7 @@ def test_a_batch_is_split_over_threads():
 
 def test_products_by_another_blas(monkeypatch):
     """SciPy's, where NumPy has no OpenBLAS of its own."""
-    monkeypatch.setattr(compiled, "numpy_blas", lambda name: None)
+    monkeypatch.setattr(kernels, "numpy_blas", lambda name: None)
     kernels.product.cache_clear()
     try:
         assert kernels.product("d")[0] == "SciPy"
