@@ -71,7 +71,7 @@ from .losses import (
     reduce_loss,
 )
 from .messages import describe, options_text
-from .numpy_core import scatter_add, unbroadcast
+from .numpy_core import CONCATENATE, scatter_add, unbroadcast, zero
 from .recompute import checkpoint
 from .tape import Gradients, Record, Tape
 from .tensor import (
@@ -86,7 +86,7 @@ from .tensor import (
     reserve_numbers,
     values,
 )
-from .tracing import Trace, Untraceable, made_by, operands_read, trace
+from .tracing import Line, Trace, Untraceable, made_by, operands_read, split_off_weights, trace
 from .trees import flatten
 
 __all__ = [
@@ -111,6 +111,6 @@ __all__ = [
     # Internal names that other folders share, which may change.
     "recording", "current_scope", "anomaly_check", "ClassName", "split_scope", "without_steps",
     "backpropagate", "reachable", "operands_of", "arrays_of", "made_by", "reserve_numbers", "trace",
-    "Trace", "Untraceable", "operands_read", "TABLE", "SIGMOID", "LAYER_NORM", "SOFTMAX",
-    "freed_memory_kept", "keep_freed_memory",
+    "Line", "Trace", "Untraceable", "operands_read", "split_off_weights", "TABLE", "SIGMOID",
+    "CONCATENATE", "LAYER_NORM", "SOFTMAX", "zero", "freed_memory_kept", "keep_freed_memory",
 ]  # fmt: skip

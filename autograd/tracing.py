@@ -19,7 +19,7 @@ from .backward import reachable
 from .context import current_scope
 from .tensor import Array, Op, Params, Tensor, apply, operands_of, reserve_numbers
 
-__all__ = ["Line", "Trace", "Untraceable", "made_by", "operands_read", "trace"]
+__all__ = ["Line", "Trace", "Untraceable", "made_by", "operands_read", "split_off_weights", "trace"]
 
 
 class Untraceable(Exception):
@@ -63,9 +63,9 @@ class Trace(NamedTuple):
         """Record the lines again, in the current scope; returns the outputs."""
         values = {f"i{k}": x for k, x in enumerate(inputs)}
         values.update({f"l{k}": x for k, x in enumerate(leaves)})
-        around = current_scope.get() or ()
+        around = current_scope.get()
         for k, (op, operands, params, path, name) in enumerate(self.lines):
-            token = current_scope.set((*around, *path))
+            token = current_scope.set(None if around is None else (*around, *path))
             try:
                 given = tuple(values[x] if isinstance(x, str) else x for x in operands)
                 values[f"v{k}"] = result = apply(op, given, params)
@@ -73,6 +73,36 @@ class Trace(NamedTuple):
                 current_scope.reset(token)
             result.name = name
         return [values[place] for place in self.outputs]
+
+
+def split_off_weights(whole: Trace, leaves: int) -> tuple[Trace, Trace]:
+    """What a step computes from its leaves alone, and the step that finds it as further leaves.
+
+    Args:
+        whole: The trace of the step.
+        leaves: How many leaves it has.
+
+    Returns:
+        A trace without inputs; its outputs are the further leaves of the other trace, in order.
+    """
+    places = {name: name for name in whole.shapes if name[0] != "v"}
+    first: dict[str, str] = {}
+    parts: tuple[list[Line], list[Line]] = [], []
+    for k, line in enumerate(whole.lines):
+        read = [x for x in line.operands if isinstance(x, str)]
+        alone = bool(read) and all(x[0] == "l" or x in first for x in read)
+        if alone and f"v{k}" not in whole.outputs:
+            operands = tuple(first.get(x, x) if isinstance(x, str) else x for x in line.operands)
+            first[f"v{k}"] = f"v{len(parts[0])}"
+            places[f"v{k}"] = f"l{leaves + len(parts[0])}"
+            parts[0].append(line._replace(operands=operands))
+        else:
+            operands = tuple(places[x] if isinstance(x, str) else x for x in line.operands)
+            places[f"v{k}"] = f"v{len(parts[1])}"
+            parts[1].append(line._replace(operands=operands))
+    shapes = [{new[x]: whole.shapes[x] for x in new} for new in (first, places)]
+    before = Trace(parts[0], [], [*first.values()], shapes[0])
+    return before, Trace(parts[1], [], [places[x] for x in whole.outputs], shapes[1])
 
 
 def trace(step: Callable[..., Sequence[Any]], shapes: Sequence[Any], dtype: Any) -> Trace:
@@ -126,8 +156,6 @@ def trace_once(step: Callable[..., Sequence[Any]], shapes: Any, dtype: Any, seed
         raise Untraceable("a state or output is handed on as it is, without an op")
     if other := {str(t.dtype) for t in place} - {str(dtype)}:
         raise Untraceable(f"the step computes in {dtype} and in {', '.join(sorted(other))}")
-    if any(not t.ndim for t in (*inputs, *records)):
-        raise Untraceable("a result in the step is a single number, without an axis")
     lines = []
     for t in records:
         _, op, params, path, *_ = t._record  # type: ignore[misc]

@@ -12,7 +12,7 @@ import functools
 import itertools
 from typing import Any, NamedTuple
 
-from ..autograd import Op, operands_read
+from ..autograd import Op
 from .calls import (
     ADD,
     COPY,
@@ -27,6 +27,7 @@ from .calls import (
     Leaves,
     Operand,
     Ref,
+    along_row,
     call,
     overlap,
     schedule,
@@ -49,10 +50,10 @@ class WeightProduct(NamedTuple):
 
 
 class LeafSum(NamedTuple):
-    """The gradients of leaves that pointwise records read: the sum of gradient * coefficient."""
+    """The gradients of leaves that pointwise records read: the sum of gradient * factor."""
 
     gradient: Ref
-    coefficient: Coefficient
+    factor: Operand
     leaves: tuple[int, ...]
 
 
@@ -90,6 +91,9 @@ class Backward:
         self.sums: list[LeafSum] = []
         self.added: dict[int, Buffer] = {}
         self.mirrors: dict[Buffer, Buffer] = {}
+        self.wholes: dict[str, Ref] = {}  # results that are read in parts
+        self.taken: set[Ref] = set()  # results whose gradient stands beside others
+        self.filled: set[int] = set()  # parts whose gradient is in its place
         self.states = [Buffer(s.shape, extra=1) for s in plan.states]
         mask = plan.padded.shape
         self.real = Buffer(mask) if masked else None
@@ -142,18 +146,22 @@ class Backward:
     def _propagate(self, k: int) -> None:
         """Carry the gradient of line k's result on to its operands."""
         plan, place = self.plan, f"v{k}"
+        self._fill_parts(k)
         form = self._finish(place)
         if not form:
             return
         kind = plan.kinds[k]
-        if kind == "product":
+        if kind == "part":
+            self._put_together(k, form)
+        elif kind == "product":
             at = plan.location[place]
             mirror = self._mirror(at.buffer)
             group = self._materialise(place, form, Ref(mirror, at.start, at.stop))
             self.forms[place] = {group: ONE}  # read by _finish_group
         elif kind == "sum":
             products = [x for x in plan.terms[k] if self._is_product(x)]
-            if products or len(form) > 1:
+            wanted = [x for x in plan.terms[k] if x in plan.wanted]
+            if products or len(form) > 1 or (len(wanted) > 2 and ONE not in form.values()):
                 form = {self._materialise(place, form, self._columns_for(products)): ONE}
             for x in plan.terms[k]:
                 for root, coefficient in form.items():
@@ -166,6 +174,38 @@ class Backward:
                     self._pass_on(plan.lines[k].operands[j], root, coefficient, k, j)
         else:
             self._run_rules(k, self._materialise(place, form))
+
+    def _put_together(self, k: int, form: Form) -> None:
+        """Put the gradient of a part into the columns of that of the whole result."""
+        (whole,) = self.plan.lines[k].operands
+        out = self._columns_of_part(k)
+        g = self._materialise(f"v{k}", form, out)
+        if g != out:
+            self._call(self.plan.phase[f"v{k}"], COPY, (g,), out)
+        self.forms[whole] = {self._whole(whole): ONE}
+        self.filled.add(k)
+
+    def _fill_parts(self, k: int) -> None:
+        """Parts of a result to which no path leads back have a gradient of 0."""
+        place = f"v{k}"
+        parts = [u for u in self.plan.users[place] if self.plan.kinds[u] == "part"]
+        for u in parts if place in self.forms else ():
+            if u not in self.filled:
+                phase = self.plan.phase[f"v{u}"]
+                self._call(phase, COPY, (Constant(0.0),), self._columns_of_part(u))
+
+    def _columns_of_part(self, k: int) -> Ref:
+        """The columns for the gradient of a part."""
+        columns, whole = self.plan.columns_of(k), self._whole(self.plan.lines[k].operands[0])
+        return Ref(whole.buffer, whole.start + columns.start, whole.start + columns.stop)
+
+    def _whole(self, place: str) -> Ref:
+        """The columns for the gradient of a result that is read in parts."""
+        if place not in self.wholes:
+            k = int(place[1:])
+            at = self._columns_for([x for x in self.plan.terms[k] if self._is_product(x)])
+            self.wholes[place] = at or Buffer(self.plan.shapes[place]).ref()
+        return self.wholes[place]
 
     def _is_product(self, x: Any) -> bool:
         wanted = isinstance(x, str) and x in self.plan.wanted and x[0] == "v"
@@ -191,7 +231,8 @@ class Backward:
         if isinstance(x, str) and x[0] == "l" and x in self.plan.wanted:
             coefficient = Coefficient((*root.buffer.shape[:-1], root.stop - root.start))
             coefficient.terms.append((so_far, k, j))
-            self.sums.append(LeafSum(root, coefficient.simplified(), (int(x[1:]),)))
+            factor = self._factor(coefficient.simplified())
+            self.sums.append(LeafSum(root, factor, (int(x[1:]),)))
         elif isinstance(x, str):
             self._contribute(x, root, so_far, k, j)
 
@@ -202,22 +243,38 @@ class Backward:
             if coefficient is ONE:
                 return root
         phase = self.plan.phase.get(place, "loop")
-        out = out or Buffer(self.plan.shapes[place]).ref()
+        out = out or self._beside(place) or Buffer(self.plan.shapes[place]).ref()
         # Products first: the sums are added to one of them.
         terms = sorted(form.items(), key=lambda item: item[1] is ONE)
         (first, coefficient), *others = terms
         if coefficient is not ONE:
-            self._call(phase, MULTIPLY, (first, coefficient), out)
+            self._call(phase, MULTIPLY, (first, self._factor(coefficient)), out)
         elif others:
             second, _ = others.pop(0)
             self._call(phase, ADD, (first, second), out)
         for root, coefficient in others:
             if coefficient is not ONE:
                 part = Buffer((*out.buffer.shape[:-1], out.stop - out.start), phase != "loop")
-                self._call(phase, MULTIPLY, (root, coefficient), part.ref())
+                self._call(phase, MULTIPLY, (root, self._factor(coefficient)), part.ref())
                 root = part.ref()
             self._call(phase, ADD, (out, root), out)
         return out
+
+    def _beside(self, place: str) -> Ref | None:
+        """The columns that the gradient of a result has beside those of equal ones."""
+        at = self.plan.location.get(place)
+        if at is None or at.buffer not in self.plan.beside.values() or at in self.taken:
+            return None
+        self.taken.add(at)
+        return Ref(self._mirror(at.buffer), at.start, at.stop)
+
+    def _factor(self, coefficient: Coefficient) -> Operand:
+        """A coefficient, or what it is: the other operand of a product."""
+        if len(coefficient.terms) == 1:
+            ((so_far, k, j),) = coefficient.terms
+            if so_far is ONE and k is not None and self.plan.lines[k].op is MULTIPLY:
+                return self.plan.operand(self.plan.lines[k].operands[1 - j])
+        return coefficient
 
     def _finish_state(self, place: str, state: Buffer) -> None:
         """The gradient of the state before the step."""
@@ -267,15 +324,12 @@ class Backward:
                 self._contribute(left, root, ONE)
 
     def _run_rules(self, k: int, g: Ref) -> None:
-        """The rules of a line that is neither pointwise nor a product, step by step."""
+        """The rules of a line that is neither pointwise nor a product."""
         plan = self.plan
         op, operands, params, *_ = plan.lines[k]
-        rules: dict[Any, list[int]] = {}
-        for j, rule in plan.rules_of(k):
-            rules.setdefault(rule if op.variadic else (rule, j), []).append(j)
-        for key, js in rules.items():
-            rule = key if op.variadic else key[0]
-            read = operands_read(rule, len(operands))
+        operands_of_rules = [j for j, _ in plan.rules_of(k)]
+        for js in [operands_of_rules] if op.variadic else [[j] for j in operands_of_rules]:
+            read = plan.rule_reads(k, js[0])
             given = [
                 plan.operand(x) if at in read else Constant(None)
                 for at, x in zip(range(-1, len(operands)), (f"v{k}", *operands))
@@ -288,27 +342,52 @@ class Backward:
                     added = self.added.setdefault(leaf, Buffer(plan.leaf_shapes[leaf], timed=False))
                     outs.append(added.ref())
                 else:
-                    outs.append(Buffer(plan.shapes[x]).ref())
+                    outs.append(self._columns_of_product(x) or Buffer(plan.shapes[x]).ref())
                     self._contribute(x, outs[-1], ONE)
-            places = [(j, operands[j][0] == "l") for j in js]
-            function = functools.partial(store_gradients, rule, params, places, len(given) + 1)
-            self.calls["loop"].append(Call(None, (g, *given), tuple(outs), function))
+            places = tuple((j, operands[j][0] == "l") for j in js)
+            row = plan.row_of(k)
+            function = (along_row if row else functools.partial)(
+                store_gradients, op, params, places
+            )
+            made = Call(None, (g, *given), tuple(outs), function, row)
+            self.calls[plan.phase[f"v{k}"]].append(made)
+
+    def _columns_of_product(self, x: str) -> Ref | None:
+        """The columns for the gradient of a product that one line reads: the product packs them."""
+        if not self._is_product(x) or len(self.plan.users[x]) > 1:
+            return None
+        at = self.plan.location[x]
+        return Ref(self._mirror(at.buffer), at.start, at.stop)
 
     def _merge_sums(self) -> None:
-        """Plain sums over neighbouring columns become one."""
+        """Sums over neighbouring columns, with neighbouring factors or none, become one."""
         shapes = self.plan.leaf_shapes
-        plain = [s for s in self.sums if s.coefficient is ONE and len(shapes[s.leaves[0]]) == 1]
-        plain = [s for s in plain if shapes[s.leaves[0]][-1] == s.gradient.stop - s.gradient.start]
-        others = [s for s in self.sums if s not in plain]
-        plain.sort(key=lambda s: (id(s.gradient.buffer), s.gradient.start))
+        buffers = [self._buffers_of(s) for s in self.sums]
+        order = list(dict.fromkeys(buffers))
+        by_buffers = sorted(
+            zip(buffers, self.sums, strict=True),
+            key=lambda each: (order.index(each[0]), each[1].gradient.start),
+        )
         found: list[LeafSum] = []
-        for s in plain:
-            both = side_by_side(found[-1].gradient, s.gradient, shapes) if found else None
-            if both is None:
-                found.append(s)
-            else:
-                found[-1] = LeafSum(both, ONE, found[-1].leaves + s.leaves)
-        self.sums = found + others
+        for both, s in by_buffers:
+            last = found[-1] if found else None
+            if last is not None and both is not None and both == self._buffers_of(last):
+                gradient = side_by_side(last.gradient, s.gradient, shapes)
+                factor = side_by_side(last.factor, s.factor, shapes)
+                if gradient is not None and factor is not None:
+                    found[-1] = LeafSum(gradient, factor, last.leaves + s.leaves)
+                    continue
+            found.append(s)
+        self.sums = found
+
+    def _buffers_of(self, s: LeafSum) -> tuple[Buffer, Buffer | None] | None:
+        """The buffers of a sum's gradient and factor, where the sum is by columns; else None."""
+        shape = [self.plan.leaf_shapes[leaf] for leaf in s.leaves]
+        width = s.gradient.stop - s.gradient.start
+        by_columns = {len(each) for each in shape} == {1} and sum(n for (n,) in shape) == width
+        if not by_columns or not (s.factor is ONE or isinstance(s.factor, Ref)):
+            return None
+        return s.gradient.buffer, s.factor.buffer if isinstance(s.factor, Ref) else None
 
 
 def backward_of(plan: Plan, ys: bool, masked: bool) -> Backward:

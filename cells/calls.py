@@ -29,6 +29,7 @@ __all__ = [
     "Leaves",
     "Operand",
     "Ref",
+    "along_row",
     "call",
     "hold",
     "overlap",
@@ -118,12 +119,15 @@ class Call(NamedTuple):
     Attributes:
         op: The op that it computes, None for a rule or another function.
         outs: Columns of the buffers that get the results.
+        row: Of an op along a row the number of columns that are one row; there may be several rows
+            side by side. 0 for all columns.
     """
 
     op: Op | None
     operands: tuple[Operand, ...]
     outs: tuple[Ref, ...]
     function: Callable[..., Any]
+    row: int = 0
 
 
 # Functions that write into arrays ---------------------------------------------------------------
@@ -136,29 +140,36 @@ def store(forward: Callable[..., Any], params: dict[str, Any], *arrays: Any) -> 
 
 
 def store_gradients(
-    rule: Callable[..., Any],
-    params: dict[str, Any],
-    places: Sequence[tuple[int, bool]],
-    count: int,
-    *arrays: Any,
+    op: Op, params: dict[str, Any], places: Sequence[tuple[int, bool]], *arrays: Any
 ) -> None:
     """Run a rule on (g, y, *inputs), and write, or add, what it returns into the other arrays.
 
     Args:
-        rule: Of one operand, or of all.
-        params: The op's metadata.
+        op: The op. Its rule is that of one operand, or of all.
+        params: Its metadata.
         places: For each out array the operand, and whether it is added: the sum of a leaf.
-        count: How many of the arrays are the rule's.
-        arrays: Its arguments, then the out arrays.
+        arrays: The rule's arguments, then the out arrays.
     """
-    found = rule(*arrays[:count], **params)
-    for out, (j, added) in zip(arrays[count:], places, strict=True):
+    given, outs = arrays[: -len(places)], arrays[-len(places) :]
+    rule: Any = op.rules if op.variadic else op.rules[places[0][0]]  # type: ignore[index]
+    found = rule(*given, **params)
+    for out, (j, added) in zip(outs, places, strict=True):
         g = found[j] if isinstance(found, (list, tuple)) else found
         if g is None:
             continue
         if g.shape != out.shape:
             g = unbroadcast(g, out.shape)
         np.copyto(out, out + g if added else g)
+
+
+_along_row: dict[Any, Callable[..., Any]] = {}
+
+
+def along_row(function: Callable[..., Any], op: Op, params: dict[str, Any], *given: Any) -> Any:
+    """``store`` or ``store_gradients`` of an op: one function for equal calls, which may be one."""
+    key = function, id(op), repr(params), given
+    what = op.forward if function is store else op
+    return _along_row.setdefault(key, functools.partial(function, what, params, *given))
 
 
 def hold(old: Any, padded: Any, new: Any) -> None:
@@ -205,6 +216,8 @@ def depends(call: Call, earlier: Call) -> bool:
 
 def side_by_side(a: Operand, b: Operand, shapes: Sequence[tuple[int, ...]]) -> Operand | None:
     """Two operands as one, if b's columns follow those of a; else None."""
+    if a is ONE and b is ONE:
+        return ONE
     if isinstance(a, Ref) and isinstance(b, Ref):
         same = a.buffer is b.buffer and a.lag == b.lag and a.stop == b.start
         return a._replace(stop=b.stop) if same else None
@@ -218,17 +231,20 @@ def side_by_side(a: Operand, b: Operand, shapes: Sequence[tuple[int, ...]]) -> O
 
 def merged(a: Call, b: Call, shapes: Sequence[tuple[int, ...]]) -> Call | None:
     """Two calls as one on neighbouring columns, or None."""
-    if a.op is None or a.op is not b.op or a.function is not b.function or a.op is MATMUL:
+    if (a.op is None and not a.row) or a.op is not b.op or a.function is not b.function:
+        return None
+    if a.op is MATMUL:
         return None
     refs = [x for x in (*b.operands, *b.outs) if isinstance(x, Ref)]
     leaves = [shapes[leaf] for x in b.operands if isinstance(x, Leaves) for leaf in x.places]
-    if {*leaves, *((x.stop - x.start,) for x in refs)} != {(refs[0].stop - refs[0].start,)}:
+    width = refs[0].stop - refs[0].start
+    if {*leaves, *((x.stop - x.start,) for x in refs)} != {(width,)} or (a.row or width) != width:
         return None
     operands = [side_by_side(x, y, shapes) for x, y in zip(a.operands, b.operands, strict=True)]
     outs = [side_by_side(x, y, shapes) for x, y in zip(a.outs, b.outs, strict=True)]
     if any(x is None for x in (*operands, *outs)):
         return None
-    return Call(a.op, tuple(operands), tuple(outs), a.function)  # type: ignore[arg-type]
+    return a._replace(operands=tuple(operands), outs=tuple(outs))  # type: ignore[arg-type]
 
 
 def schedule(calls: Sequence[Call], shapes: Sequence[tuple[int, ...]]) -> list[Call]:

@@ -12,6 +12,7 @@ import math
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..autograd import Op
+from . import kernels
 from .adjoint import Backward
 from .calls import Leaves
 from .kernels import MATH, NotCompiled, numba_or_none
@@ -55,12 +57,15 @@ class CompiledBlock:
 
     def __init__(self, arrays: Any, plan: Plan, start: int, stop: int) -> None:
         rows = math.prod(plan.lead)
+        added = {*arrays.back.added.values()} if arrays.back else ()
 
         def array(x: Any) -> Any:
             if type(x) is Leaves:
                 a = arrays.turned[x] if x in arrays.turned else arrays.packed[x.places]
                 return a.reshape(-1) if a.ndim < 2 else a
             a = arrays.entries(x, start, stop)
+            if x in added:
+                return a.reshape(1, -1)
             return a.reshape(*a.shape[:1], rows, -1) if x.timed else a.reshape(rows, -1)
 
         self.function, self.sizes = arrays.loop.function, (stop - start, rows)
@@ -85,6 +90,7 @@ def loop_for(plan: Plan, phases: Any, back: Backward | None, char: str) -> Loop:
             found = Loop(Source(plan, phases, back, char), back.shapes if back else ())
         except NotCompiled as reason:
             found = reason
+            warnings.warn(f"a loop over time runs in NumPy: {reason}", RuntimeWarning, stacklevel=2)
         plan.loops[key] = found
     if isinstance(found, NotCompiled):
         raise found
@@ -118,13 +124,11 @@ def compile_source(source: Source, signature: tuple[Any, ...]) -> Any:
         try:
             with progress(path), np.errstate(all="ignore"):
                 function.compile(signature)
-        except numba.core.errors.NumbaError as error:
-            reason = str(error).strip().splitlines()[-1]
+        except Exception as error:
+            if cached:  # it may be the cache that is damaged, or not readable
+                continue
+            reason = (str(error).strip() or repr(error)).splitlines()[-1]
             raise NotCompiled(f"numba does not compile it: {reason}") from error
-        except Exception:  # a cache that is damaged, or not readable
-            if not cached:
-                raise
-            continue
         return function
     raise AssertionError("unreachable")
 
@@ -150,6 +154,7 @@ def cached_source(source: Source) -> Path | None:
         return None
     numba = numba_or_none()
     digest = hashlib.sha256(source.text.encode())
+    digest.update(Path(kernels.__file__).read_bytes())
     for part in (numba.__version__, np.__version__, sys.version, *map(code_of, source.keys)):
         digest.update(repr(part).encode())
     path = folder / f"loop_{digest.hexdigest()[:24]}.py"
@@ -167,7 +172,9 @@ def code_of(key: Any) -> Any:
     """What a compiled function depends on, written out."""
     if not isinstance(key, tuple):
         return key
-    (function,) = key
+    function, *rest = key
+    if rest:  # of kernels.py
+        return str(function), rest
     if isinstance(function, Op):
         return str(function), code_of((function.forward,))
     code = getattr(function, "__code__", None)

@@ -15,7 +15,7 @@ import itertools
 import math
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,6 +71,16 @@ def block_size(plan: Plan) -> int:
     rows = math.prod(plan.lead)
     numbers = max(math.prod(state.shape) for state in plan.states)
     return max(BLOCK_NUMBERS // numbers, BLOCK_ROWS // rows, 1)
+
+
+def leaves_in(plan: Plan, operands: Iterable[Any]) -> Iterator[Leaves]:
+    """The leaves that coefficients read."""
+    for x in operands:
+        if type(x) is Coefficient:
+            for so_far, k, _ in x.terms:
+                yield from leaves_in(plan, [so_far])
+                names = () if k is None else plan.lines[k].operands
+                yield from (plan.operand(x) for x in names if isinstance(x, str) and x[0] == "l")
 
 
 # A pass and its blocks --------------------------------------------------------------------------
@@ -129,7 +139,8 @@ class Pass:
             if b not in long:
                 shape = (size + b.extra, *b.shape) if b.timed else b.shape
                 self.short[b] = np.empty(shape, dtype)
-        for x in used:
+        factors = [] if back is None else [s.factor for s in back.sums]
+        for x in [*used, *leaves_in(plan, [*used, *factors])]:
             if type(x) is Leaves and x.places not in packed:
                 packed[x.places] = np.empty(plan.packed_shape(x.places), dtype)
         for call in phases[1]:
@@ -203,9 +214,7 @@ class Block:
         if arrays.back is not None:
             for left, g, _ in arrays.back.products:
                 self.products.append((flat(self.whole(left)).T, flat(self.whole(g))))
-            self.sums = [
-                (self.whole(s.gradient), self.whole(s.coefficient)) for s in arrays.back.sums
-            ]
+            self.sums = [(self.whole(s.gradient), self.whole(s.factor)) for s in arrays.back.sums]
         del self.arrays, self.plan, self.places, self.seen
 
     # Binding
@@ -240,6 +249,8 @@ class Block:
             given = [self.whole(x) for x in (*call.operands, *call.outs)]
             if call.op is MATMUL:
                 given = [flat(given[0]), given[1], flat(given[2])]
+            elif call.row:
+                given = [in_rows(a, call.row) for a in given]
             bound.append((call.function, given))
         return bound
 
@@ -255,6 +266,8 @@ class Block:
                 bound += self.scaled_tanh(*both)
             else:
                 given = [self.each(x) for x in (*call.operands, *call.outs)]
+                if call.row:
+                    given = [[in_rows(a, call.row) for a in each] for each in given]
                 bound.append((call.function, given))
         return bound
 
@@ -329,7 +342,8 @@ class Block:
             else:
                 total += left.dot(g)
         for total, (g, c) in zip(totals[len(self.products) :], self.sums, strict=True):
-            part = summed(g if c is None else g * factors[c.place], total.shape)
+            (factor,) = filled([c])
+            part = summed(g if factor is None else g * factor, total.shape)
             if first:
                 np.copyto(total, part)
             else:
@@ -381,6 +395,11 @@ def evaluated(ones: Array, terms: Iterable[Any], factors: Sequence[Array]) -> Ar
 def flat(a: Array) -> Array:
     """(..., n) as (rows, n)."""
     return a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+
+
+def in_rows(a: Any, width: int) -> Any:
+    """Rows side by side, (..., k * width), as (..., k, width); a single one as it is."""
+    return a if a is None or a.shape[-1] == width else a.reshape(*a.shape[:-1], -1, width)
 
 
 def summed(g: Array, shape: tuple[int, ...]) -> Any:

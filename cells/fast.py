@@ -35,6 +35,10 @@ def jit(module: M, *, threads: int | None = None, only_promised: bool = False) -
     ``UNSPOOL_CACHE`` or ``XDG_CACHE_HOME``, by default ``~/.cache``). Numbers differ from NumPy's
     by rounding. Tapes, pictures and second derivatives stay what they are.
 
+    A step may consist of products by weights, pointwise ops, and ops along a row, the last axis:
+    ``layer_norm``, ``softmax``, sums, means, variances, deviations, maxima and minima with
+    ``keepdims``, ``np.concatenate``, ``np.split`` and slices.
+
     A cell of your own needs no ``same_every_step``: to ask for its compilation is to promise that
     its steps run the same ops, whatever the numbers. Two steps are traced and compared.
 
@@ -49,7 +53,8 @@ def jit(module: M, *, threads: int | None = None, only_promised: bool = False) -
 
     Warns:
         RuntimeWarning: A cell's loop cannot be compiled, and why; it runs as before. So do
-            ``InputDropout`` and ``Zoneout`` while they draw noise at each step.
+            ``InputDropout`` and ``Zoneout`` while they draw noise at each step. What numba alone
+            refuses is noticed at the first run.
 
     Example:
         >>> import numpy as np

@@ -209,7 +209,9 @@ class FusedRun:
         truncate: int | None,
         compiled: bool,
     ) -> None:
-        self.plan, self.inputs, self.record = parts[0][0], (xs, *state, *leaves), record
+        self.plan, self.record = parts[0][0], record
+        of_weights = self.plan.of_weights.record((), leaves)
+        self.inputs = (xs, *state, *leaves, *of_weights)
         self.arrays = [t.data for t in self.inputs]
         self.needs = [t.requires_grad for t in self.inputs]
         self.reverse = reverse
@@ -252,7 +254,7 @@ class FusedRun:
         if path is None:
             return [Tensor(array) for array in arrays]
         # Per step: the plan's records, the slice of the input, cuts, the masks of states and of y.
-        count = xs.shape[-2] * (len(plan.lines) + 2 * len(arrays)) + 2
+        count = xs.shape[-2] * (len(plan.whole.lines) + 2 * len(arrays)) + 2
         self.first = first = reserve_numbers(count + len(arrays))
         params, needs = {"run": self}, any(self.needs)
         packed = made_by(first, FUSED, self.inputs, params, path, arrays[0], needs)
@@ -301,7 +303,7 @@ class FusedRun:
         states = 1 + len(self.plan.states)
 
         def step(x: Tensor, state: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], Tensor]:
-            *new, y = self.plan.trace.record((x, *state), stands[states:])
+            *new, y = self.plan.whole.record((x, *state), stands[states:])
             return tuple(new), y
 
         path, check = current_scope.set(self.path), anomaly_check.set(None)

@@ -1,7 +1,7 @@
-"""What a compiled loop calls (extra ``fast``): functions of single numbers, and products.
+"""What a compiled loop calls (extra ``fast``): functions of numbers and of rows, and products.
 
-The table's own forwards and rules are compiled by numba as they stand, on single numbers. Products
-are by NumPy's BLAS.
+The table's own forwards and rules of pointwise ops are compiled by numba as they stand, on single
+numbers. Those of ops along a row are written here. Products are by NumPy's BLAS.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ import contextlib
 import ctypes
 import functools
 import importlib
+import math
 import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Op, sigmoid, values
+from ..autograd import LAYER_NORM, SOFTMAX, TABLE, Op, sigmoid, values, zero
 
 __all__ = [
     "MATH",
@@ -25,6 +26,7 @@ __all__ = [
     "forward_of",
     "numba_or_none",
     "product",
+    "row_functions",
     "scalar",
 ]
 
@@ -53,7 +55,9 @@ def numba_or_none() -> Any:
 
 @functools.cache
 def fast_functions(char: str) -> dict[str, Any]:
-    """tanh, sigmoid and relu as LLVM vectorises them."""
+    """Forwards by name: tanh, sigmoid and relu as LLVM vectorises them, and those that the table
+    writes for arrays only.
+    """
     numba = numba_or_none()
     compiled = functools.partial(numba.njit, fastmath=MATH, **INNER)
     T = np.dtype(char).type
@@ -93,13 +97,47 @@ def fast_functions(char: str) -> dict[str, Any]:
         def logistic(x):  # type: ignore[no-untyped-def]
             return one / (one + np.exp(min(-x, cap)))
 
-    zero = T(0)
+    nothing = T(0)
 
     @compiled
     def relu(x):  # type: ignore[no-untyped-def]
-        return x if x != x else max(x, zero)
+        return x if x != x else max(x, nothing)
 
-    return {"tanh": tanh, "sigmoid": logistic, "relu": relu}
+    @compiled
+    def silu(x):  # type: ignore[no-untyped-def]
+        return x * logistic(x)
+
+    @compiled
+    def erf(x):  # type: ignore[no-untyped-def]
+        return T(math.erf(x))
+
+    @compiled
+    def power(a, b):  # type: ignore[no-untyped-def]
+        return a**b
+
+    found = {"tanh": tanh, "sigmoid": logistic, "relu": relu}
+    return found | {"silu": silu, "erf": erf, "power": power}
+
+
+@functools.cache
+def numpy_of_numbers(char: str) -> types.ModuleType:
+    """NumPy, as forwards and rules read it, with a ``clip`` that takes single numbers."""
+    found = types.ModuleType("numpy_of_numbers")
+    vars(found).update(vars(np))
+    T = np.dtype(char).type
+
+    def clip(x, low, high):  # type: ignore[no-untyped-def]
+        return x if x != x else min(max(x, T(low)), T(high))
+
+    found.clip = numba_or_none().njit(clip, fastmath=MATH, **INNER)  # type: ignore[attr-defined]
+    return found
+
+
+@functools.cache
+def no_gradient(char: str) -> Any:
+    """The rule of step functions."""
+    nothing = np.dtype(char).type(0)
+    return numba_or_none().njit(lambda *given: nothing, **INNER)
 
 
 def numpy_blas(name: str) -> int | None:
@@ -185,9 +223,11 @@ def scalar(function: Any, char: str) -> Any:
         made: dict[str, Any] = {"np": np}
         exec(f"def scalar({given}): return np.{function.__name__}({given})", made)
         return compiled(made["scalar"])
+    if function is zero:
+        return no_gradient(char)
     if not isinstance(function, types.FunctionType):
         raise NotCompiled(f"{function!r} is not written in Python")
-    names = dict(function.__globals__)
+    names = dict(function.__globals__, np=numpy_of_numbers(char))
     for name in function.__code__.co_names:
         value = names.get(name)
         if value is values:  # the numbers of a Tensor: here there are no others
@@ -206,3 +246,148 @@ def forward_of(op: Op, char: str) -> Any:
     """The forward of a pointwise op on single numbers."""
     fast = fast_functions(char)
     return fast[str(op)] if str(op) in fast else scalar(op.forward, char)
+
+
+# Functions of rows ------------------------------------------------------------------------------
+
+
+@functools.cache
+def row_functions(char: str) -> dict[Op, tuple[Any, Any]]:
+    """Op -> ``forward(x, out, option)`` and ``rule(g, y, x, gx, option)`` on the rows of a step.
+
+    The option is layer_norm's eps, and of a variance what is taken off the number of elements. A
+    reduction's result has length 1.
+    """
+    # Sums in any order, so that they are vectorised.
+    options = {**INNER, "forceinline": False}  # a call takes less than a loop to be compiled anew
+    compiled = functools.partial(numba_or_none().njit, fastmath={*MATH, "reassoc"}, **options)
+    T = np.dtype(char).type
+    nothing, one, two = T(0), T(1), T(2)
+
+    @compiled
+    def total(x):  # type: ignore[no-untyped-def]
+        found = nothing
+        for j in range(len(x)):
+            found += x[j]
+        return found
+
+    @compiled
+    def squares(x, mean):  # type: ignore[no-untyped-def]
+        found = nothing
+        for j in range(len(x)):
+            found += (x[j] - mean) * (x[j] - mean)
+        return found
+
+    @compiled
+    def dot(x, y):  # type: ignore[no-untyped-def]
+        found = nothing
+        for j in range(len(x)):
+            found += x[j] * y[j]
+        return found
+
+    @compiled
+    def largest(x, sign):  # type: ignore[no-untyped-def]
+        found = x[0]
+        for j in range(len(x)):
+            if sign * x[j] > sign * found or x[j] != x[j]:
+                found = x[j]
+        return found
+
+    @compiled
+    def sum_forward(x, out, option):  # type: ignore[no-untyped-def]
+        out[0] = total(x)
+
+    @compiled
+    def sum_rule(g, y, x, gx, option):  # type: ignore[no-untyped-def]
+        gx[:] = g[0]
+
+    @compiled
+    def mean_forward(x, out, option):  # type: ignore[no-untyped-def]
+        out[0] = total(x) / T(len(x))
+
+    @compiled
+    def mean_rule(g, y, x, gx, option):  # type: ignore[no-untyped-def]
+        gx[:] = g[0] / T(len(x))
+
+    @compiled
+    def var_forward(x, out, option):  # type: ignore[no-untyped-def]
+        out[0] = squares(x, total(x) / T(len(x))) / max(T(len(x)) - option, nothing)
+
+    @compiled
+    def var_rule(g, y, x, gx, option):  # type: ignore[no-untyped-def]
+        mean, factor = total(x) / T(len(x)), two * g[0] / max(T(len(x)) - option, nothing)
+        for j in range(len(x)):
+            gx[j] = factor * (x[j] - mean)
+
+    @compiled
+    def std_forward(x, out, option):  # type: ignore[no-untyped-def]
+        var_forward(x, out, option)
+        out[0] = np.sqrt(out[0])
+
+    @compiled
+    def std_rule(g, y, x, gx, option):  # type: ignore[no-untyped-def]
+        mean, factor = total(x) / T(len(x)), g[0] / max(T(len(x)) - option, nothing)
+        for j in range(len(x)):
+            gx[j] = factor * (x[j] - mean) / y[0] if y[0] != nothing else nothing
+
+    @compiled
+    def max_forward(x, out, option):  # type: ignore[no-untyped-def]
+        out[0] = largest(x, one)
+
+    @compiled
+    def min_forward(x, out, option):  # type: ignore[no-untyped-def]
+        out[0] = largest(x, -one)
+
+    @compiled
+    def extreme_rule(g, y, x, gx, option):  # type: ignore[no-untyped-def]
+        ties = 0
+        for j in range(len(x)):
+            chosen = x[j] == y[0] or (x[j] != x[j] and y[0] != y[0])
+            ties += chosen
+            gx[j] = one if chosen else nothing
+        for j in range(len(x)):
+            gx[j] *= g[0] / T(max(ties, 1))
+
+    @compiled
+    def softmax_forward(x, out, option):  # type: ignore[no-untyped-def]
+        top = largest(x, one)
+        if np.isinf(top):  # a row of -inf has no maximum to subtract
+            top = nothing
+        for j in range(len(x)):
+            out[j] = np.exp(x[j] - top)
+        whole = total(out)
+        for j in range(len(x)):
+            out[j] /= whole
+
+    @compiled
+    def softmax_rule(g, y, x, gx, option):  # type: ignore[no-untyped-def]
+        inner = dot(g, y)
+        for j in range(len(x)):
+            gx[j] = y[j] * (g[j] - inner)
+
+    @compiled
+    def norm_forward(x, out, option):  # type: ignore[no-untyped-def]
+        n = T(len(x))
+        mean = total(x) / n
+        deviation = np.sqrt(squares(x, mean) / n + option)
+        for j in range(len(x)):
+            out[j] = (x[j] - mean) / deviation
+
+    @compiled
+    def norm_rule(g, y, x, gx, option):  # type: ignore[no-untyped-def]
+        n = T(len(x))
+        deviation = np.sqrt(squares(x, total(x) / n) / n + option)
+        of_g, of_product = total(g) / n, dot(g, y) / n
+        for j in range(len(x)):
+            gx[j] = (g[j] - of_g - y[j] * of_product) / deviation
+
+    return {
+        TABLE[np.sum]: (sum_forward, sum_rule),
+        TABLE[np.mean]: (mean_forward, mean_rule),
+        TABLE[np.var]: (var_forward, var_rule),
+        TABLE[np.std]: (std_forward, std_rule),
+        TABLE[np.max]: (max_forward, extreme_rule),
+        TABLE[np.min]: (min_forward, extreme_rule),
+        SOFTMAX: (softmax_forward, softmax_rule),
+        LAYER_NORM: (norm_forward, norm_rule),
+    }

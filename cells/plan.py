@@ -15,12 +15,24 @@ from __future__ import annotations
 
 import functools
 import itertools
+import operator
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..autograd import Op, Trace, Untraceable, operands_read
+from ..autograd import (
+    CONCATENATE,
+    LAYER_NORM,
+    SOFTMAX,
+    TABLE,
+    Line,
+    Op,
+    Trace,
+    Untraceable,
+    operands_read,
+    split_off_weights,
+)
 from .calls import (
     ADD,
     COPY,
@@ -32,27 +44,41 @@ from .calls import (
     Leaves,
     Operand,
     Ref,
+    along_row,
     call,
     hold,
     schedule,
     store,
 )
 
-__all__ = ["Plan"]
+__all__ = ["ALONG_AXIS", "GETITEM", "Plan"]
+
+GETITEM = TABLE[operator.getitem]
+# Ops along an axis, which serve one step and all steps at once if the axis is the last one.
+ALONG_AXIS = {
+    *(TABLE[f] for f in (np.sum, np.mean, np.var, np.std, np.max, np.min)),
+    CONCATENATE,
+    LAYER_NORM,
+    SOFTMAX,
+}
 
 
 class Plan:
     """A step sorted into calls.
 
     Args:
-        trace: The step's: its inputs are x and the states, its outputs the new states and y.
+        whole: The trace of the step: its inputs are x and the states, its outputs the new states
+            and y.
         x_needs: Whether the gradient of the input is wanted.
         leaf_needs: Whether that of each leaf is.
         attributes: The positions of the leaves among the Tensors in the cell's attributes.
 
     Attributes:
-        lines: The traced lines.
-        kinds: Of each line: "product" with a leaf, "sum", pointwise "map", or another "call".
+        of_weights: What is computed from the leaves alone: once, as further leaves.
+        outputs: The places of the new states and y.
+        lines: The other lines.
+        kinds: Of each line: "product" with a leaf, "sum", pointwise "map", "part" of a result that
+            is split into columns, another op along each "row", or another "call".
         terms: The operands of each line; those of a sum are all its terms.
         leaf_wanted: Whether the gradient of each leaf is wanted.
         rowwise: Whether each sequence of a batch runs by itself, so that a batch may be split.
@@ -67,39 +93,58 @@ class Plan:
         padded: The buffer of booleans that are true at padding.
         adjoints: What was asked of it -> its pass back; see ``adjoint``.
         loops: The id of a list of calls -> their compiled loop.
+        beside: (Buffer, op) -> that of results which stand in the same columns.
         groups: Packed products by (left side, phase): the lines, in the order of their columns.
     """
 
     def __init__(
-        self, trace: Trace, x_needs: bool, leaf_needs: Sequence[bool], attributes: Sequence[int]
+        self, whole: Trace, x_needs: bool, leaf_needs: Sequence[bool], attributes: Sequence[int]
     ) -> None:
-        self.attributes = attributes
-        self.trace, self.lines, self.shapes = trace, trace.lines, trace.shapes
+        self.attributes, self.whole = attributes, whole
+        self.of_weights, trace = split_off_weights(whole, len(attributes))
+        self.outputs, self.shapes = trace.outputs, trace.shapes
         self.lead = trace.shapes["i0"][:-1]
-        self.leaf_shapes = [trace.shapes[f"l{k}"] for k in range(len(leaf_needs))]
+        self.lines = [self._along_last_axis(line) for line in trace.lines]
+        leaves = len(attributes) + len(self.of_weights.lines)
+        self.leaf_shapes = [trace.shapes[f"l{k}"] for k in range(leaves)]
         *new, self.y_place = trace.outputs
-        if len(set(new)) != len(new):
-            raise Untraceable("one result is two states at once")
-        before = [trace.shapes[f"i{k + 1}"] for k in range(len(new))]
-        if [trace.shapes[place] for place in new] != before:
-            raise Untraceable("a step gives its states other shapes")
-        if any(len(shape) != len(self.lead) + 1 for shape in before):
-            raise Untraceable("a state has more axes than the batch and its width")
+        self._check_states(new)
         self.state_of = {place: k for k, place in enumerate(new)}
         self.state_names = [self.lines[int(place[1:])].name for place in new]
-        self.wanted = {f"l{k}" for k, need in enumerate(leaf_needs) if need}
-        self.wanted |= {f"i{k + 1}" for k in range(len(new))} | ({"i0"} if x_needs else set())
-        for k, line in enumerate(self.lines):
-            if not self.wanted.isdisjoint(x for x in line.operands if isinstance(x, str)):
-                self.wanted.add(f"v{k}")
+        self._find_wanted(x_needs, leaf_needs)
         self.adjoints: dict[Any, Any] = {}
         self.loops: dict[int, Any] = {}
         self._sort_lines()
         self._sort_phases()
-        self.leaf_wanted = [f"l{k}" in self.wanted for k in range(len(leaf_needs))]
+        self.leaf_wanted = [f"l{k}" in self.wanted for k in range(leaves)]
         self.rowwise = "call" not in self.kinds
         self.read = {x for k in self.members for x in self._reads(k)}
         self._make_calls(len(new))
+
+    def _check_states(self, new: Sequence[str]) -> None:
+        """Whether the shapes and states of the step can be those of a loop."""
+        if any(not shape for x, shape in self.shapes.items() if x[0] != "l"):
+            raise Untraceable("a result in the step is a single number, without an axis")
+        if len(set(new)) != len(new):
+            raise Untraceable("one result is two states at once")
+        before = [self.shapes[f"i{k + 1}"] for k in range(len(new))]
+        if [self.shapes[place] for place in new] != before:
+            raise Untraceable("a step gives its states other shapes")
+        if any(len(shape) != len(self.lead) + 1 for shape in before):
+            raise Untraceable("a state has more axes than the batch and its width")
+
+    def _find_wanted(self, x_needs: bool, leaf_needs: Sequence[bool]) -> None:
+        """The places whose gradient is wanted: those behind which something needs one."""
+        count, needs = len(leaf_needs), [*leaf_needs]
+        for line in self.of_weights.lines:
+            places = [x for x in line.operands if isinstance(x, str)]
+            needs.append(any(needs[int(x[1:]) + (count if x[0] == "v" else 0)] for x in places))
+        self.wanted = {f"l{k}" for k, need in enumerate(needs) if need}
+        self.wanted |= {f"i{k + 1}" for k in range(len(self.state_of))}
+        self.wanted |= {"i0"} if x_needs else set()
+        for k, line in enumerate(self.lines):
+            if not self.wanted.isdisjoint(x for x in line.operands if isinstance(x, str)):
+                self.wanted.add(f"v{k}")
 
     # Sorting -------------------------------------------------------------------------------------
 
@@ -111,6 +156,10 @@ class Plan:
                 if isinstance(x, str):
                     uses.setdefault(x, []).append(k)
         self.kinds = [self._kind(k) for k in range(len(self.lines))]
+        for place, users in uses.items():
+            if self._is_split(place, users):
+                for k in users:
+                    self.kinds[k] = "part"
         self.terms: list[tuple[Any, ...]] = []
         inside: set[int] = set()
         for k, line in enumerate(self.lines):
@@ -120,7 +169,7 @@ class Plan:
                 if (
                     self.kinds[k] == "sum" == (self.kinds[inner] if inner >= 0 else None)
                     and len(uses[x]) == 1
-                    and x not in self.trace.outputs
+                    and x not in self.outputs
                     and self.shapes[x] == self.shapes[f"v{k}"]
                 ):
                     inside.add(inner)
@@ -148,15 +197,59 @@ class Plan:
                 and len(self.shapes[right]) == 2
             )
             return "product" if packed else "call"
-        timed = [x for x in operands if isinstance(x, str) and x[0] != "l"]
-        if (
-            not op.pointwise
-            or not timed
-            or any(self.shapes[x] != shape for x in timed)
-            or any(isinstance(value, np.ndarray) for value in params.values())
-        ):
+        timed = [self.shapes[x] for x in operands if isinstance(x, str) and x[0] != "l"]
+        if not timed or any(isinstance(value, np.ndarray) for value in params.values()):
             return "call"
-        return "sum" if op is ADD else "map"
+        if op.pointwise and all(each == shape for each in timed):
+            return "sum" if op is ADD else "map"
+        return "row" if self._is_row(k, timed) else "call"
+
+    def _is_row(self, k: int, timed: Sequence[tuple[int, ...]]) -> bool:
+        """Whether each row of a line's result depends on the same row of its operands alone.
+
+        Args:
+            k: The line.
+            timed: The shapes of the operands that are not leaves.
+        """
+        op, operands, params, *_ = self.lines[k]
+        if any(shape[:-1] != self.lead for shape in (self.shapes[f"v{k}"], *timed)):
+            return False
+        if not op.pointwise:
+            along = op in ALONG_AXIS and params.get("axis") == -1
+            return len(timed) == len(operands) and (along or is_slice(op, params))
+        others = [self.shapes[x] if isinstance(x, str) else np.shape(x) for x in operands]
+        return all(shape in timed or len(shape) < 2 for shape in others)
+
+    def _along_last_axis(self, line: Line) -> Line:
+        """A line whose axis, or slice, counts from the end: it serves all steps at once too."""
+        op, operands, params, *_ = line
+        shape = self.shapes.get(operands[0], ()) if isinstance(operands[0], str) else ()
+        if op in ALONG_AXIS and params.get("axis") == len(shape) - 1:
+            return line._replace(params={**params, "axis": -1})
+        if op is GETITEM and shape:
+            index = params["index"]
+            *before, last = index if isinstance(index, tuple) else (index,)
+            plain = all(i is ... or (isinstance(i, slice) and i == slice(None)) for i in before)
+            every = any(i is ... for i in before) or len(before) == len(shape) - 1
+            if plain and every and isinstance(last, slice) and last.step in (None, 1):
+                columns = slice(*last.indices(shape[-1])[:2])
+                return line._replace(params={"index": (..., columns)})
+        return line
+
+    def _is_split(self, place: str, users: Sequence[int]) -> bool:
+        """Whether a result is only read in parts, which are all of its columns."""
+        if place[0] != "v" or place in self.outputs:
+            return False
+        if any(self.kinds[k] != "row" or self.lines[k].op is not GETITEM for k in users):
+            return False
+        parts = sorted((at.start, at.stop) for at in map(self.columns_of, users))
+        ends = [0, *(stop for _, stop in parts)]
+        return [start for start, _ in parts] == ends[:-1] and ends[-1] == self.shapes[place][-1]
+
+    def columns_of(self, k: int) -> slice:
+        """The columns that a line takes from its operand."""
+        found: slice = self.lines[k].params["index"][-1]
+        return found
 
     def _sort_phases(self) -> None:
         self.phase: dict[str, str] = {"i0": "before"}
@@ -193,7 +286,7 @@ class Plan:
         if self.kinds[k] == "product":
             return {operands[0]} if operands[1] in self.wanted else set()
         found = set()
-        for j, _ in self.rules_of(k) if self.kinds[k] != "sum" else ():
+        for j, _ in self.rules_of(k) if self.kinds[k] not in ("sum", "part") else ():
             for at in self.rule_reads(k, j):
                 found.add(f"v{k}" if at < 0 else operands[at])
         return {x for x in found if isinstance(x, str)}
@@ -201,7 +294,7 @@ class Plan:
     def _chain(self, place: str) -> tuple[Op, ...]:
         """The ops that follow a product until its value is used more than once."""
         ops: list[Op] = []
-        while len(self.users[place]) == 1 and place not in self.trace.outputs:
+        while len(self.users[place]) == 1 and place not in self.outputs:
             (k,) = self.users[place]
             ops.append(self.lines[k].op)
             place = f"v{k}"
@@ -217,6 +310,8 @@ class Plan:
         for k, state in enumerate(self.states):
             self.location[f"i{k + 1}"] = state.ref()
             state.kept = True
+        self.beside: dict[tuple[Buffer, Op], Buffer] = {}
+        self.taken: set[tuple[Buffer, int]] = set()
         self.groups: dict[tuple[str, str], list[int]] = {}
         for k in self.members:
             if self.kinds[k] == "product":
@@ -232,6 +327,8 @@ class Plan:
                 "product": self._add_product,
                 "sum": self._add_sum,
                 "map": self._add_map,
+                "part": self._add_part,
+                "row": self._add_map,
                 "call": self._add_map,
             }[self.kinds[k]](k, calls)
             at = self.location[place]
@@ -290,7 +387,9 @@ class Plan:
         """Whether the value of every step is needed at once."""
         phase = self.phase[place]
         crosses = any(self.phase[f"v{u}"] != phase for u in self.users[place])
-        return phase != "loop" or place in self.read or crosses or place == self.y_place
+        parts = any(self.kinds[u] == "part" and self._is_timed(f"v{u}") for u in self.users[place])
+        wanted = place in self.read or place == self.y_place
+        return phase != "loop" or wanted or crosses or parts
 
     def _target(self, k: int, candidates: Iterable[Any], shape: tuple[int, ...]) -> Ref:
         """Columns for the result of line k: a state's, or those of an operand used up, or new."""
@@ -303,12 +402,45 @@ class Plan:
                 at = self.location[x]
                 if at.buffer.timed or not timed:
                     return at
-        return Buffer(shape, timed).ref()
+        return self._beside(k) or Buffer(shape, timed).ref()
+
+    def row_of(self, k: int) -> int:
+        """The length of a row, of an op whose result has as many columns as its operand; else 0."""
+        op, operands, *_ = self.lines[k]
+        width = self.shapes[f"v{k}"][-1:]
+        along = self.kinds[k] == "row" and op in ALONG_AXIS and len(operands) == 1
+        return width[0] if along and self.shapes[operands[0]][-1:] == width else 0
+
+    def _beside(self, k: int) -> Ref | None:
+        """The columns in a buffer like the operand's, so that equal calls stand side by side.
+
+        For what is normalised gate by gate: a row of a packed product, and what is computed of it.
+        """
+        timed = [self.location[x] for x in self.terms[k] if isinstance(x, str) and x[0] != "l"]
+        if len(timed) != 1 or not (self.row_of(k) or timed[0].buffer in self.beside.values()):
+            return None
+        at = timed[0]
+        buffer = self.beside.setdefault((at.buffer, self.lines[k].op), Buffer(at.buffer.shape))
+        if at.stop - at.start == at.buffer.shape[-1] or (buffer, at.start) in self.taken:
+            return None
+        self.taken.add((buffer, at.start))
+        return Ref(buffer, at.start, at.stop)
 
     def used_up(self, x: Any) -> bool:
         """Whether a result is read by one line only, and not by the pass back."""
-        result = isinstance(x, str) and x[0] == "v" and x not in self.trace.outputs
-        return result and len(self.users[x]) == 1 and x not in self.read
+        result = isinstance(x, str) and x[0] == "v" and x not in self.outputs
+        if not result or len(self.users[x]) != 1 or x in self.read:
+            return False
+        whole = x
+        while self.kinds[int(whole[1:])] == "part":
+            whole = self.lines[int(whole[1:])].operands[0]
+        return whole not in self.read
+
+    def _add_part(self, k: int, calls: dict[str, list[Call]]) -> None:
+        (x,), columns = self.lines[k].operands, self.columns_of(k)
+        at = self.location[x]
+        part = at._replace(start=at.start + columns.start, stop=at.start + columns.stop)
+        self.location[f"v{k}"] = part
 
     def _add_map(self, k: int, calls: dict[str, list[Call]]) -> None:
         op, operands, params, *_ = self.lines[k]
@@ -316,11 +448,12 @@ class Plan:
         place = f"v{k}"
         candidates = operands if self.kinds[k] == "map" else ()
         out = self._target(k, candidates, self.shapes[place])
-        if self.kinds[k] == "map" and not params:
+        if op.pointwise and not params:
             made = call(op, given, out)
+        elif row := self.row_of(k):
+            made = Call(op, given, (out,), along_row(store, op, params), row)
         else:
-            function = functools.partial(store, op.forward, params)
-            made = Call(op if self.kinds[k] == "map" else None, given, (out,), function)
+            made = Call(op, given, (out,), functools.partial(store, op.forward, params))
         calls[self.phase[place]].append(made)
         self.location[place] = out
 
@@ -353,3 +486,11 @@ class Plan:
         first, second, *others = terms
         calls.append(call(ADD, (first, second), out))
         calls.extend(call(ADD, (out, x), out) for x in others)
+
+
+def is_slice(op: Op, params: dict[str, Any]) -> bool:
+    """Whether an op takes neighbouring columns, by an index (..., slice(start, stop))."""
+    index = params["index"] if op is GETITEM else None
+    if not isinstance(index, tuple) or len(index) != 2 or index[0] is not ...:
+        return False
+    return isinstance(index[1], slice) and index[1].step is None

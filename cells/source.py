@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..autograd import TABLE
+from ..autograd import CONCATENATE, TABLE, Op
 from .adjoint import Backward, LeafSum, WeightProduct
 from .calls import (
     ADD,
@@ -27,9 +27,10 @@ from .calls import (
     Ref,
     hold,
     overlap,
+    store_gradients,
 )
-from .kernels import NotCompiled, forward_of, numba_or_none, product, scalar
-from .plan import Plan
+from .kernels import NotCompiled, forward_of, numba_or_none, product, row_functions, scalar
+from .plan import Plan, is_slice
 
 __all__ = ["Source"]
 
@@ -40,6 +41,7 @@ SIGNS = {
     TABLE[np.multiply]: " * ",
     TABLE[np.divide]: " / ",
 }
+OPTIONS = ("eps", "ddof")  # of ops along a row
 ZERO, ONE_MORE = "T(0.0)", "T(1.0)"  # what a product's result is added to: nothing, or itself
 
 
@@ -68,6 +70,7 @@ class Source:
         self.names: dict[str, Any] = {"np": np, "T": np.dtype(char).type}
         self.operands: dict[Any, str] = {}
         self.views: dict[str, str] = {}
+        self.added = {*back.added.values()} if back else set()
         blas, self.names["gemm"] = product(char)
         self.keys: list[Any] = [char, blas]
         before, loop, after = phases
@@ -75,13 +78,11 @@ class Source:
         lines += [f"for t in {'range(steps - 1, -1, -1)' if back else 'range(steps)'}:"]
         lines += indented(self.loop(loop))
         lines += self.at_once(after)
-        totals: list[str] = []
-        for n, spec in enumerate(back.specs if back else ()):
-            totals.append(f"g{n}")
-            if isinstance(spec, LeafSum):
-                lines += self.total(spec, back.shapes[n], f"g{n}")  # type: ignore[union-attr]
-            else:
-                lines.append(self.weights(spec, f"g{n}"))
+        totals = [f"g{n}" for n in range(len(back.specs))] if back else []
+        if back is not None:
+            products = len(back.products)
+            lines += map(self.weights, back.products, totals)
+            lines += self.sums(back.sums, back.shapes[products:], totals[products:])
         given = ", ".join(["steps", "rows", "first", *self.operands.values(), *totals])
         self.text = "\n".join([f"def loop({given}):", *indented(lines or ["pass"]), ""])
 
@@ -140,38 +141,102 @@ class Source:
                 lines += self.rows(self.call(calls[n]) for n in group)
         return lines
 
-    def call(self, call: Call) -> tuple[int, str]:
-        """The width of a pointwise call, and what it does with element j of row r at step t."""
+    def call(self, call: Call) -> list[str]:
+        """What a call does in row r at step t: a loop over its elements j, or several."""
         (out,) = call.outs[:1]
+        partial = call.function if isinstance(call.function, functools.partial) else None
+        if partial is not None and partial.func is store_gradients:
+            return self.gradients(call, *partial.args)
         if call.function is hold:
             old, padded = (self.element(x, out) for x in call.operands)
             value = f"{old} if {padded} else {self.element(out, out)}"
         elif call.op is None or not call.op.pointwise:
-            raise NotCompiled("a record in the step is neither pointwise nor a product by a weight")
+            return self.along(call, partial.args[1] if partial else {})
+        elif call.op in SIGNS:
+            value = SIGNS[call.op].join(self.element(x, out) for x in call.operands)
         else:
-            forward, options = call.op, []
-            if isinstance(call.function, functools.partial) and len(call.function.args) == 2:
-                options = [self.number(v) for v in call.function.args[1].values()]
             given = [self.element(x, out) for x in call.operands]
-            if forward in SIGNS:
-                value = SIGNS[forward].join(given)
-            else:
-                value = f"{self.function(forward_of, forward)}({', '.join([*given, *options])})"
-        return out.stop - out.start, f"{self.element(out, out)} = {value}"
+            given += map(self.number, partial.args[1].values() if partial else ())
+            value = f"{self.function(forward_of, call.op)}({', '.join(given)})"
+        return each(out, f"{self.element(out, out)} = {value}")
 
-    def rows(self, statements: Iterable[tuple[int, str]]) -> list[str]:
-        """A loop over the rows at step t; in it one loop over the elements for each statement.
+    def along(self, call: Call, params: dict[str, Any]) -> list[str]:
+        """A call of an op along a row."""
+        (out,) = call.outs
+        if any(type(x) is not Ref for x in call.operands):
+            raise NotCompiled(f"{call.op} in the step is not of rows of the batch")
+        if call.op is CONCATENATE:
+            return [
+                line
+                for x, columns in zip(call.operands, beside(out, call.operands), strict=True)
+                for line in each(x, f"{self.element(columns, columns)} = {self.element(x, x)}")
+            ]
+        if call.op is not None and is_slice(call.op, params):
+            x = taken(call.operands[0], params)
+            return each(out, f"{self.element(out, out)} = {self.element(x, x)}")
+        return self.by_rows(call.op, params, 0, (call.operands[0], out), call.row)
+
+    def gradients(self, call: Call, op: Op, params: Any, places: Sequence[Any]) -> list[str]:
+        """A rule of an op that broadcasts, or that goes along a row."""
+        g, *given = call.operands
+        out, (j, added) = call.outs[0], places[0]
+        if op is CONCATENATE:
+            parts = beside(g, given[1:])
+            return [
+                line
+                for x, (k, _) in zip(call.outs, places, strict=True)
+                for line in each(x, f"{self.element(x, x)} = {self.element(parts[k], x)}")
+            ]
+        if is_slice(op, params):
+            columns = taken(out, params)
+            value = f"{self.element(columns, columns)} = {self.element(g, g)}"
+            return each(out, f"{self.element(out, out)} = T(0.0)") + each(g, value)
+        if not op.pointwise:
+            rows = [x if type(x) is Ref else g for x in (g, *given)]  # g for what is not read
+            return self.by_rows(op, params, 1, (*rows, out), call.row)
+        elements = [self.element(x, g) for x in (g, *given)]
+        options = [self.number(value) for value in params.values()]
+        name = self.function(scalar, op.rules[j])  # type: ignore[index]
+        value = f"{name}({', '.join([*elements, *options])})"
+        into = self.element(out, g)
+        if out.stop - out.start == g.stop - g.start:
+            return each(g, f"{into} {'+=' if added else '='} {value}")
+        start = [] if added else [f"{into} = T(0.0)"]
+        return start + each(g, f"{into} += {value}")
+
+    def by_rows(
+        self, op: Op | None, params: dict[str, Any], which: int, given: Sequence[Ref], row: int
+    ) -> list[str]:
+        """The call of a forward (0) or rule (1) on rows; on rows side by side, of each in turn."""
+        if op not in row_functions(self.char) or not params.keys() <= {
+            "axis",
+            "keepdims",
+            *OPTIONS,
+        }:
+            raise NotCompiled(f"a loop of machine code has no {op or 'such record'} in a step")
+        name = self.function(row_function, op, which)
+        option = self.number(next((params[o] for o in OPTIONS if o in params), 0))
+        count = (given[-1].stop - given[-1].start) // row if row else 1
+        if count == 1:
+            return [f"{name}({', '.join([*map(self.columns, given), option])})"]
+        parts = [self.columns(x, f"{x.start} + k", f"{x.start + row} + k") for x in given]
+        call = f"{name}({', '.join([*parts, option])})"
+        return [f"for k in range(0, {count * row}, {row}):", f" {call}"]
+
+    def columns(self, x: Ref, start: str = "", stop: str = "") -> str:
+        """Columns of row r."""
+        name = self.views.setdefault(self.row(x), f"v{len(self.views)}")
+        return f"{name}[{start or x.start}:{stop or x.stop}]"
+
+    def rows(self, calls: Iterable[Sequence[str]]) -> list[str]:
+        """A loop over the rows at step t; in it one loop over the elements for each call.
 
         Simple loops are vectorised by LLVM, a long one is not. The rows' views are made once.
         """
         self.views = {}
-        loops = [
-            line
-            for width, text in statements
-            for line in (f" for j in range({width}):", f"  {text}")
-        ]
+        lines = [line for call in calls for line in call]
         views = [f" {name} = {text}" for text, name in self.views.items()]
-        return ["for r in range(rows):", *views, *loops]
+        return ["for r in range(rows):", *views, *indented(lines)]
 
     # Products
 
@@ -184,6 +249,8 @@ class Source:
 
     def row(self, x: Ref) -> str:
         """Row r of a buffer at step t."""
+        if x.buffer in self.added:
+            return f"{self.argument(x.buffer)}[0]"
         if len(x.buffer.shape) != self.lead + 1:
             raise NotCompiled("a value in the step has more axes than the batch and its width")
         step = f"t + {x.lag}, " if x.lag else "t, "
@@ -206,34 +273,39 @@ class Source:
         sizes = f"{inner}, {width}, steps * rows"
         return f"gemm(1, 0, {sizes}, {a}, {b}, T(1 - first), {total}.ctypes.data, {width})"
 
-    def total(self, spec: LeafSum, shape: tuple[int, ...], total: str) -> list[str]:
-        """The gradients of leaves, by a sum over the steps of the block, each summed by itself."""
-        g = spec.gradient
-        width = g.stop - g.start
-        if len(shape) > 1 or (shape and shape[0] not in (1, width)):
-            raise NotCompiled("a pointwise record in the step reads a matrix")
-        part = f"s{total}"
+    def sums(
+        self, specs: Sequence[LeafSum], shapes: Sequence[tuple[int, ...]], totals: Sequence[str]
+    ) -> list[str]:
+        """The gradients of leaves, by sums over the steps of the block, each summed by itself."""
+        if not specs:
+            return []
+        widths = [spec.gradient.stop - spec.gradient.start for spec in specs]
+        before, empty, added = [], [], []
+        for shape, total, width in zip(shapes, totals, widths, strict=True):
+            if len(shape) > 1 or (shape and shape[0] not in (1, width)):
+                raise NotCompiled("a pointwise record in the step reads a matrix")
+            before.append(f"s{total} = np.empty({width}, {total}.dtype)")
+            before.append(f"for j in range({total}.size * first): {total}[j] = 0")
+            empty.append(f"for j in range({width}): s{total}[j] = 0")
+            at = "j" if shape == (width,) else "0"
+            added.append(f"for j in range({width}): {total}[{at}] += s{total}[j]")
 
-        def statements() -> Iterator[tuple[int, str]]:
-            value = self.element(g, g)
-            if spec.coefficient is not ONE:
-                value += f" * {self.coefficient(spec.coefficient, g)}"
-            yield width, f"{part}[j] += {value}"
+        def parts() -> Iterator[list[str]]:
+            for (g, factor, _), total in zip(specs, totals, strict=True):
+                value = self.element(g, g)
+                if factor is not ONE:
+                    value += f" * {self.element(factor, g)}"
+                yield each(g, f"s{total}[j] += {value}")
 
-        return [
-            f"{part} = np.empty({width}, {total}.dtype)",
-            f"for j in range({total}.size * first): {total}[j] = 0",
-            "for t in range(steps):",
-            f" for j in range({width}): {part}[j] = 0",
-            *indented(self.rows(statements())),
-            f" for j in range({width}):",
-            f"  {total}[{'j' if shape == (width,) else 0}] += {part}[j]",
-        ]
+        steps = [*empty, *self.rows(parts()), *added]
+        return [*before, "for t in range(steps):", *indented(steps)]
 
     # Elements
 
     def number(self, value: Any) -> str:
         """A constant, in the loop's dtype."""
+        if value is None:  # an array that a rule does not read
+            return "T(0.0)"
         if isinstance(value, (bool, int, float)) or np.ndim(value) == 0:
             return f"T({float(value)!r})" if np.isfinite(value) else f"T(np.{float(value)!r})"
         raise NotCompiled("a record in the step has an array in its code")
@@ -252,7 +324,7 @@ class Source:
             return f"{self.argument(x)}[{'j' if wide else '0'}]"
         name = self.views.setdefault(self.row(x), f"v{len(self.views)}")
         wide = x.stop - x.start == out.stop - out.start
-        return f"{name}[{f'j + {x.start}' if wide and x.start else 'j' if wide else '0'}]"
+        return f"{name}[{f'j + {x.start}' if wide and x.start else 'j' if wide else x.start}]"
 
     def coefficient(self, c: Coefficient, out: Ref) -> str:
         """A coefficient: the rules along its paths, one inside of the other."""
@@ -278,6 +350,28 @@ class Source:
         options = [self.number(value) for value in params.values()]
         name = self.function(scalar, op.rules[j])  # type: ignore[index]
         return f"{name}({', '.join([g, *given, *options])})"
+
+
+def each(x: Ref, text: str) -> list[str]:
+    """A loop over the columns j of an operand."""
+    return [f"for j in range({x.stop - x.start}):", f" {text}"]
+
+
+def beside(x: Ref, parts: Sequence[Ref]) -> list[Ref]:
+    """The columns of parts that stand side by side."""
+    ends = itertools.accumulate((part.stop - part.start for part in parts), initial=x.start)
+    return [x._replace(start=a, stop=b) for a, b in itertools.pairwise(ends)]
+
+
+def taken(x: Ref, params: dict[str, Any]) -> Ref:
+    """The columns that a slice takes."""
+    at = params["index"][1]
+    return x._replace(start=x.start + at.start, stop=x.start + at.stop)
+
+
+def row_function(op: Op, which: int, char: str) -> Any:
+    """The forward of an op along a row, or its rule."""
+    return row_functions(char)[op][which]
 
 
 def indented(lines: Sequence[str]) -> list[str]:
