@@ -160,7 +160,7 @@ class Backward:
             self.forms[place] = {group: ONE}  # read by _finish_group
         elif kind == "sum":
             products = [x for x in plan.terms[k] if self._is_product(x)]
-            wanted = [x for x in plan.terms[k] if x in plan.wanted]
+            wanted = [x for x in plan.terms[k] if isinstance(x, str) and x in plan.wanted]
             if products or len(form) > 1 or (len(wanted) > 2 and ONE not in form.values()):
                 form = {self._materialise(place, form, self._columns_for(products)): ONE}
             for x in plan.terms[k]:

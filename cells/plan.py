@@ -463,7 +463,8 @@ class Plan:
         phase, shape = self.phase[place], self.shapes[place]
         early = [x for x in terms if self.phase.get(x if isinstance(x, str) else "") == "before"]
         fixed = [x for x in terms if not isinstance(x, str) or x[0] == "l"]
-        rest = [x for x in terms if x not in early and x not in fixed] if phase != "before" else []
+        others = (x for x in terms if isinstance(x, str) and x[0] != "l" and x not in early)
+        rest = [*others] if phase != "before" else []
         out = self._target(k, terms, shape)
         # Results come first: leaves and numbers are added to something with a time axis.
         first = [*early, *fixed] if early else []
@@ -480,9 +481,7 @@ class Plan:
         self.location[place] = out
 
     def _chain_adds(self, terms: list[Operand], out: Ref, calls: list[Call]) -> None:
-        if out in terms:  # it is overwritten first
-            terms.remove(out)
-            terms.insert(0, out)
+        terms.sort(key=lambda x: not (type(x) is Ref and x == out))  # it is overwritten first
         first, second, *others = terms
         calls.append(call(ADD, (first, second), out))
         calls.extend(call(ADD, (out, x), out) for x in others)

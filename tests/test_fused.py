@@ -1342,6 +1342,19 @@ BINARY = {
 }
 
 
+ROWS = {
+    "halves": lambda a, b: np.concatenate([np.split(a, 2, -1)[1], np.tanh(b[..., :2])], -1),
+    "quarters": lambda a, b: np.concatenate(np.split(np.tanh(a), 4, -1)[::-1], -1) * b,
+    "middle": lambda a, b: a + np.concatenate([b[..., 1:3], b[..., :2]], -1),
+    "sum": lambda a, b: a * np.sum(b, -1, keepdims=True),
+    "mean": lambda a, b: a - np.mean(b, -1, keepdims=True),
+    "max": lambda a, b: a + np.max(np.tanh(b), -1, keepdims=True),
+    "std": lambda a, b: a / (1 + np.std(b + np.arange(WIDE, dtype=np.float32), -1, keepdims=True)),
+    "softmax": lambda a, b: softmax(a) * b,
+}
+WIDE = 4
+
+
 class Drawn(Cell):
     """Values are added to a pool one by one; the last of them are the states and the output."""
 
@@ -1349,11 +1362,11 @@ class Drawn(Cell):
 
     def __init__(self, program, states, dtype):
         self.states = ("h", "c")[:states]
-        self.d_in, self.d_h = D, D  # so that every value can stand everywhere
+        self.d_in, self.d_h = WIDE, WIDE  # so that every value can stand everywhere
         self.program = program
         for k in range(3):
-            setattr(self, f"W{k}", Parameter(0.5 * numbers(D, D, seed=k).astype(dtype)))
-            setattr(self, f"b{k}", Parameter(numbers(D, seed=9 + k).astype(dtype)))
+            setattr(self, f"W{k}", Parameter(0.5 * numbers(WIDE, WIDE, seed=k).astype(dtype)))
+            setattr(self, f"b{k}", Parameter(numbers(WIDE, seed=9 + k).astype(dtype)))
 
     def values(self, x, state):
         pool = [x, *state]
@@ -1361,6 +1374,10 @@ class Drawn(Cell):
             left, right = pool[a % len(pool)], pool[b % len(pool)]
             if kind == "product":
                 value = left @ getattr(self, f"W{b % 3}")
+            elif kind == "turned":
+                value = left @ np.tanh(getattr(self, f"W{b % 3}")).T
+            elif kind == "rows":
+                value = ROWS[name](left, right)
             elif kind == "bias":
                 value = BINARY[name](left, getattr(self, f"b{b % 3}"))
             elif kind == "unary":
@@ -1381,7 +1398,18 @@ class Drawn(Cell):
 
 programs = st.lists(
     st.one_of(
-        st.tuples(st.just("product"), st.just(""), st.integers(0, 20), st.integers(0, 2)),
+        st.tuples(
+            st.sampled_from(["product", "turned"]),
+            st.just(""),
+            st.integers(0, 20),
+            st.integers(0, 2),
+        ),
+        st.tuples(
+            st.just("rows"),
+            st.sampled_from(sorted(ROWS)),
+            st.integers(0, 20),
+            st.integers(0, 20),
+        ),
         st.tuples(st.just("unary"), st.sampled_from(sorted(UNARY)), st.integers(0, 20), st.just(0)),
         st.tuples(
             st.sampled_from(["bias", "binary"]),
@@ -1410,9 +1438,11 @@ def test_random_cells(program, states, dtype, way, needs, use):
         p.requires_grad = need
 
     def once(cell):
-        xs = Tensor(numbers(B, T, D).astype(dtype), requires_grad=needs[6])
+        xs = Tensor(numbers(B, T, WIDE).astype(dtype), requires_grad=needs[6])
         state = tuple(
-            Tensor(0.5 * numbers(B, D, seed=k).astype(dtype), requires_grad=needs[7], name=f"s{k}")
+            Tensor(
+                0.5 * numbers(B, WIDE, seed=k).astype(dtype), requires_grad=needs[7], name=f"s{k}"
+            )
             for k in range(states)
         )
         ys, final = unroll(cell, xs, state, **WAYS[way][1])
