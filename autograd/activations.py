@@ -63,6 +63,7 @@ def _sigmoid_into(x: Array, out: Array) -> Array:
     return np.divide(e, e + _ONE[char], out)
 
 
+# The op that ``sigmoid`` records.
 SIGMOID = Op(
     "sigmoid", _sigmoid, (lambda g, y, x: g * (y - y * y),), pointwise=True, into=_sigmoid_into
 )
@@ -298,6 +299,7 @@ def _logsumexp_rule(g: Any, y: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     return g * (p / np.where(values(total) > 0, total, 1))
 
 
+# The op that ``softmax`` records.
 SOFTMAX = Op(
     "softmax", _softmax, (lambda g, y, x, axis: y * (g - (g * y).sum(axis, keepdims=True)),)
 )

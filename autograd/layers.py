@@ -77,6 +77,7 @@ def _layer_norm_rule(g: Any, y: Any, x: Any, axis: Any, eps: float) -> Any:
     return (inner - y * np.mean(g * y, axis=axis, keepdims=True)) / deviation
 
 
+# The op that ``layer_norm`` records, before gain and bias.
 LAYER_NORM = Op("layer_norm", _layer_norm, (_layer_norm_rule,))
 
 

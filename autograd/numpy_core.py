@@ -367,6 +367,7 @@ def _stack_rule(g: Any, y: Any, *xs: Any, axis: int = 0) -> list[Any]:
     return [g[(*before, i)] for i in range(len(xs))]
 
 
+# The op that ``np.concatenate`` and its relatives record.
 CONCATENATE = Op("concatenate", lambda *xs, axis=0: np.concatenate(xs, axis), _concatenate_rule)
 STACK = Op("stack", lambda *xs, axis=0: np.stack(xs, axis), _stack_rule)
 

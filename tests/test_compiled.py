@@ -176,7 +176,12 @@ def test_a_batch_is_split_over_threads():
         each.same_every_step, each.compiled_threads = True, 2
     for each, batch, parts in ((cell, 7, 1), (cell, 9, 2), (biased, 9, 1), (centred, 9, 1)):
         xs = Tensor(numbers(batch, 5, each.d_in), requires_grad=True)
-        ys, _ = unroll(each, xs)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ys, _ = unroll(each, xs)
+        told = [str(w.message) for w in caught]
+        assert len(told) == (each is not cell), told
+        assert all("a loop over time runs in NumPy: " in text for text in told)
         run = ys._record[4]._record[2]["run"]
         assert len(run.runs) == parts
 
