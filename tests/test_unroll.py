@@ -596,7 +596,7 @@ def test_dropout_is_between_layers_not_below_them():
     layers, _ = stack.unroll_layers(xs)
     np.testing.assert_array_equal(layers[0].data, unroll(stack.members[0], xs)[0].data)
     _, state = stack(xs[:, 0])
-    np.testing.assert_array_equal(state[0][0].data, layers[0].data[:, 0])
+    np.testing.assert_allclose(state[0][0].data, layers[0].data[:, 0], rtol=1e-12, atol=1e-15)
 
 
 def test_residuals_between_layers_of_one_width():

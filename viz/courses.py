@@ -14,7 +14,7 @@ from .look import GRADIENT, SMALL, TRACK, shorten
 from .nodes import Nodes
 from .notation import with_low_digits
 from .numbers import Flows, Norms, magnitude, norm_of, value_text
-from .scene import SceneText
+from .scene import SceneText, name_width
 from .template import below_class
 from .units import Name, Path, Point, shifted, simplify
 
@@ -136,6 +136,7 @@ class Courses:
         if e.tail.kind == "dots" and not e.tensor.name:
             text = slot.name or ""
         text = self.view.structure.marks[loop].on(text)
+        x = before_cut(e, text, x)
         if not self.view.generic:
             ident = f"norm_{e.tail.id}_{loop}_{state}"
             self.show_norm(e.tensor, text, ident, (x, y - 14))
@@ -348,3 +349,11 @@ class Courses:
 def facing(v: Node, x: int, y: int) -> Point:
     """The point at the side of a node that faces another x."""
     return v.x + (v.half if x > v.x else -v.half), y
+
+
+def before_cut(e: Edge, text: str, x: int) -> int:
+    """Where the name of a state stands at x, or beside the cut that its wire leads to."""
+    if e.head.kind != "cut":
+        return x
+    reach = e.head.half + 2 + name_width(text) // 2
+    return max(x, e.head.x + reach) if e.tail.x > e.head.x else min(x, e.head.x - reach)

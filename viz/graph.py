@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
-from ..autograd import Tensor
+from ..autograd import ClassName, Tensor
 from .language import say, say_scope
 from .notation import printable
 from .structure import Group, Key, Slot, Structure
@@ -195,7 +195,7 @@ def scope_title(name: str) -> str:
     """What a scope is called: by its class, or a word; layers count from 1, as time does."""
     if name.isdigit():
         return say("layer {n}", n=int(name) + 1)
-    return say(getattr(name, "kind", name.replace("_", " ")))
+    return say(name.kind if isinstance(name, ClassName) else name.replace("_", " "))
 
 
 dtype_text = cache(str)  # NumPy takes its time to name one

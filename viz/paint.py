@@ -328,6 +328,7 @@ def course_of(curve: Curve, size: float) -> tuple[str, str]:
 
 def text_lines(lines: list[list[Run]], ink: str) -> str:
     """Lines of text around the middle of a node; a superscript does not touch the line above."""
+    lines = [line for line in lines if line]
     sizes = [max(run.size for run in line) for line in lines]
     raised = (n > 0 and any(run.rise > 0 for run in line) for n, line in enumerate(lines))
     above = [LIFT * size * up for size, up in zip(sizes, raised, strict=True)]
