@@ -67,9 +67,10 @@ def dropout(x: Any, p: float = 0.5, *, training: bool = True, rng: Any = None) -
 
 
 def _layer_norm(x: Array, axis: Any, eps: float) -> Array:
-    total, count = np.add.reduce, x.shape[axis]  # np.mean's checks take longer than a row
-    centred = x - total(x, axis, keepdims=True) / count
-    variance = total(np.square(centred), axis, keepdims=True) / count
+    # np.mean's checks take longer than a row.
+    total = functools.partial(np.add.reduce, axis=axis, keepdims=True)
+    centred = x - total(x) / x.shape[axis]
+    variance = total(np.square(centred)) / x.shape[axis]
     return centred / np.sqrt(variance + eps)
 
 

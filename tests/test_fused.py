@@ -1527,14 +1527,17 @@ def test_no_growth_over_1_000_training_steps():
         for _ in range(2):  # what Python had kept for use again is emptied, and filled anew
             train(1000)
             assert gc.collect() == 0
-        before, _ = tracemalloc.get_traced_memory()
-        train(1000)
-        assert gc.collect() == 0  # nothing to find; asked, since it empties Python's free lists
-        after, _ = tracemalloc.get_traced_memory()
+        sizes = []
+        for _ in range(3):
+            sizes.append(tracemalloc.get_traced_memory()[0])
+            train(1000)
+            assert gc.collect() == 0  # nothing to find; asked, as it empties Python's free lists
+        sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
         gc.enable()
-    assert after - before < 8_000  # a float a step: 24,000
+    # A float a step is 24,000 each time; the test runner may receive something once.
+    assert min(np.diff(sizes)) < 8_000, sizes
 
 
 def together(*functions):
