@@ -228,7 +228,7 @@ class Plan:
             return line._replace(params={**params, "axis": -1})
         if op is GETITEM and shape:
             index = params["index"]
-            *before, last = index if isinstance(index, tuple) else (index,)
+            *before, last = (index or (...,)) if isinstance(index, tuple) else (index,)
             plain = all(i is ... or (isinstance(i, slice) and i == slice(None)) for i in before)
             every = any(i is ... for i in before) or len(before) == len(shape) - 1
             if plain and every and isinstance(last, slice) and last.step in (None, 1):

@@ -349,6 +349,23 @@ def test_powers_and_bends(compiled):
     same_gradients(gradients_of(cell, ours), gradients_of(cell, theirs))
 
 
+@pytest.mark.parametrize(
+    "index", [(), ..., (..., [0, 2, 1]), (..., slice(None, None, -1)), slice(None)], ids=str
+)
+def test_indices_of_other_forms(index):
+    class Indexed(Packed):
+        same_every_step = True
+
+        def forward(self, x, state):
+            h, c, *_ = np.split(x @ self.W + h_of(state) @ self.U, 4, axis=-1)
+            return np.tanh(h[index] + state[0]), c * state[1]
+
+    cell = Indexed()
+    ours, theirs = run(cell), run(recorded(cell))
+    same_outputs(ours, theirs)
+    same_gradients(gradients_of(cell, ours), gradients_of(cell, theirs))
+
+
 def test_a_loop_that_numba_refuses_runs_in_numpy_and_says_so():
     needs("numba")
 
