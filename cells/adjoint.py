@@ -169,7 +169,7 @@ class Backward:
         elif kind == "map":
             if len(form) > 1:
                 form = {self._materialise(place, form): ONE}
-            for j, _ in plan.rules_of(k):
+            for j in plan.operands_with_rules(k):
                 for root, coefficient in form.items():
                     self._pass_on(plan.lines[k].operands[j], root, coefficient, k, j)
         else:
@@ -327,8 +327,8 @@ class Backward:
         """The rules of a line that is neither pointwise nor a product."""
         plan = self.plan
         op, operands, params, *_ = plan.lines[k]
-        operands_of_rules = [j for j, _ in plan.rules_of(k)]
-        for js in [operands_of_rules] if op.variadic else [[j] for j in operands_of_rules]:
+        wanted = plan.operands_with_rules(k)
+        for js in [wanted] if op.variadic else [[j] for j in wanted]:
             read = plan.rule_reads(k, js[0])
             given = [
                 plan.operand(x) if at in read else Constant(None)

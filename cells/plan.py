@@ -264,15 +264,13 @@ class Plan:
                 if late and place not in self.state_of:
                     self.phase[place] = "after"
 
-    def rules_of(self, k: int) -> list[tuple[int, Any]]:
-        """(operand, rule) of each operand of a line whose gradient is wanted."""
-        line = self.lines[k]
+    def operands_with_rules(self, k: int) -> list[int]:
+        """The operands of a line whose gradient is wanted, and that have a rule."""
+        op, operands, *_ = self.lines[k]
         return [
-            (j, line.op.rules if line.op.variadic else line.op.rules[j])  # type: ignore[index]
-            for j, x in enumerate(line.operands)
-            if isinstance(x, str)
-            and x in self.wanted
-            and (line.op.variadic or line.op.rules[j] is not None)  # type: ignore[index]
+            j
+            for j, x in enumerate(operands)
+            if isinstance(x, str) and x in self.wanted and (op.variadic or op.rules[j] is not None)  # type: ignore[index]
         ]
 
     def rule_reads(self, k: int, j: int) -> frozenset[int]:
@@ -286,7 +284,7 @@ class Plan:
         if self.kinds[k] == "product":
             return {operands[0]} if operands[1] in self.wanted else set()
         found = set()
-        for j, _ in self.rules_of(k) if self.kinds[k] not in ("sum", "part") else ():
+        for j in self.operands_with_rules(k) if self.kinds[k] not in ("sum", "part") else ():
             for at in self.rule_reads(k, j):
                 found.add(f"v{k}" if at < 0 else operands[at])
         return {x for x in found if isinstance(x, str)}
